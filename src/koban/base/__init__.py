@@ -1,0 +1,26 @@
+"""Ground: time, ids, money, limits, settings and refusals. Knows no domain and imports nothing of ours."""
+
+from koban.base.clock import DAY, HOUR, MINUTE, SECOND, Clock, Instant, ManualClock, SystemClock, from_rfc3339, to_rfc3339
+from koban.base.ids import random_id, sequence_id
+from koban.base.money import Money, format_money
+from koban.base.refusals import Problem, Refusal, Unavailable
+
+__all__ = [
+    "DAY",
+    "HOUR",
+    "MINUTE",
+    "SECOND",
+    "Clock",
+    "Instant",
+    "ManualClock",
+    "Money",
+    "Problem",
+    "Refusal",
+    "SystemClock",
+    "Unavailable",
+    "format_money",
+    "from_rfc3339",
+    "random_id",
+    "sequence_id",
+    "to_rfc3339",
+]

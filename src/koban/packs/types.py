@@ -1,0 +1,230 @@
+"""What a pack says, as frozen data: event types, features, policies, rules, lists and queues.
+
+Every struct here is the checked form of one YAML document of a pack. Names are checked against each other by
+`packs.load`; expressions stay text here and are compiled by `rules` and `features`.
+"""
+
+import enum
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+FieldType = Literal["text", "int", "decimal", "bool", "timestamp", "text[]"]
+Texts = Mapping[str, str]  # language ("en", "ja") -> text; both are always there
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in a pack something was written; lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int = 1
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One declared field of an event type, addressed by its dotted path under `data`."""
+
+    path: str
+    type: FieldType
+    personal: str | None = None  # path of the account id whose data this is; then it is sealed under that person's key
+    joined: bool = False  # a personal field that is joined or counted: kept as a keyed pseudonym instead
+    unit: str | None = None  # minor, days, seconds, grams, …: for humans now, for unit checks later
+    about: Texts = {}
+
+
+class SubjectRole(msgspec.Struct, frozen=True, kw_only=True):
+    """A field that names a subject: `seller.id` names an account."""
+
+    path: str
+    kind: str  # account, listing, order, message, comment, device, stream, payment, …
+
+
+class EventType(msgspec.Struct, frozen=True, kw_only=True):
+    """The declaration of one event type."""
+
+    name: str
+    fields: Mapping[str, Field]
+    subjects: Mapping[str, SubjectRole]  # path -> role, in the order declared
+    acting: str | None  # path of the account that did it: whom sanctions fall on
+    recipient: str | None  # path of the account it is addressed to: whom `warn: recipient` warns
+    content: str | None  # path of the subject that `hide` hides
+    within_ms: int
+    fallback: str  # the verdict's name when the answer would come later than `within_ms`
+    retention_days: int
+    texts: tuple[str, ...]  # fields that text functions read: normalised once, archived normalised
+    about: Texts
+    source: Source
+
+
+class FeatureDef(msgspec.Struct, frozen=True, kw_only=True):
+    """One windowed value per subject. `by` gives, per event type it counts, the path that names its subject."""
+
+    name: str
+    kind: str  # kind of subject it belongs to
+    by: Mapping[str, str]  # event type -> path; the keys are the event types that feed it
+    value: str  # count(*), sum(x), avg(x), min(x), max(x), count(distinct x), last(x), first(x), age_days(), ratio(a, b)
+    where: str | None
+    within_us: int | None  # None: ever
+    excluding_current: bool
+    bound: int | None  # K of a distinct count: exact up to K, K meaning "K or more"
+    about: Texts
+    source: Source
+
+
+class Hide(msgspec.Struct, frozen=True, kw_only=True, tag="hide"):
+    """Take the event's content away from everyone but its author; verdict block."""
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True, tag="block"):
+    """Refuse the event; verdict block."""
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True, tag="hold"):
+    """Keep the event waiting for `for_us`, then let it become `becomes`."""
+
+    for_us: int
+    becomes: Literal["allow", "block"]
+
+
+class Challenge(msgspec.Struct, frozen=True, kw_only=True, tag="challenge"):
+    """Let the event through only after the person proves something."""
+
+    kind: Literal["passkey", "ekyc", "three_d_secure", "photo"]
+
+
+class Warn(msgspec.Struct, frozen=True, kw_only=True, tag="warn"):
+    """Let the event through and warn its author or its recipient."""
+
+    target: Literal["author", "recipient", "both"]
+
+
+class Restrict(msgspec.Struct, frozen=True, kw_only=True, tag="restrict"):
+    """Take one ability (`scope`: messaging, listing, commenting, buying, live) from the acting account for a while."""
+
+    scope: str
+    for_us: int
+
+
+class FreezePayout(msgspec.Struct, frozen=True, kw_only=True, tag="freeze_payout"):
+    """Stop payouts of the acting account for a while."""
+
+    for_us: int
+
+
+class Suspend(msgspec.Struct, frozen=True, kw_only=True, tag="suspend"):
+    """Suspend the acting account; `for_us` None means until a person decides."""
+
+    for_us: int | None
+
+
+class Strike(msgspec.Struct, frozen=True, kw_only=True, tag="strike"):
+    """Take the next step of the policy's ladder against the acting account."""
+
+
+class Review(msgspec.Struct, frozen=True, kw_only=True, tag="review"):
+    """Open a case in a queue."""
+
+    queue: str
+
+
+Action = Hide | Block | Hold | Challenge | Warn | Restrict | FreezePayout | Suspend | Strike | Review
+
+
+class ModeName(enum.StrEnum):
+    """Whether a rule's signals act."""
+
+    OFF = "off"
+    SHADOW = "shadow"
+    REVIEW = "review"  # acts only by opening cases: where a tripped budget or the all-to-review switch puts it
+    LIVE = "live"
+
+
+class Mode(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule's mode; `basis_points` is the live share in hundredths of a percent (10000: everyone)."""
+
+    name: ModeName
+    basis_points: int = 10_000
+
+
+class RuleDef(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule: a condition over an event and features, and what follows."""
+
+    name: str
+    policy: str
+    on: tuple[str, ...]
+    when: str
+    then: tuple[Action, ...]
+    mode: Mode
+    cap_per_hour: int  # distinct accounts that its signals may harm per hour before it drops to review (law 8)
+    because: Texts
+    source: Source
+
+
+class LadderStep(msgspec.Struct, frozen=True, kw_only=True):
+    """What the n-th strike under a policy brings."""
+
+    action: Warn | Restrict | FreezePayout | Suspend
+
+
+class PolicyDef(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of the policy tree, `fraud/item_switch`, with the texts that the person judged reads."""
+
+    name: str
+    title: Texts
+    text: Texts
+    severity: Literal["low", "medium", "high", "severe"]
+    ladder: tuple[LadderStep, ...]
+    strikes_within_us: int | None  # strikes older than this no longer count; None: they always do
+    source: Source
+
+
+class ListDef(msgspec.Struct, frozen=True, kw_only=True):
+    """A named list: plain values compared whole, or phrases looked for in text. `entries` are its initial content."""
+
+    name: str
+    kind: Literal["values", "phrases"]
+    of: str | None  # what kind of subject or thing its values are: account, device, domain, brand
+    entries: tuple[str, ...]
+    unless: tuple[str, ...]  # phrases only: a hit inside one of these is no hit (word context)
+    negatable: bool  # phrases only: a negated mention (「直取引はお断り」) is no hit
+    whole_word: bool  # phrases only: Latin and katakana phrases must not be part of a longer word
+    about: Texts
+    source: Source
+
+
+class QueueDef(msgspec.Struct, frozen=True, kw_only=True):
+    """A review queue and the time within which its cases are due."""
+
+    name: str
+    title: Texts
+    due_in_s: int
+    source: Source
+
+
+class RuleCase(msgspec.Struct, frozen=True, kw_only=True):
+    """One test of a rule: an event, earlier events or given features, and whether the rule must match."""
+
+    rule: str
+    matches: bool
+    event_type: str
+    data: Mapping[str, object]
+    features: Mapping[str, object] = {}
+    lists: Mapping[str, tuple[str, ...]] = {}
+    why: str = ""
+    source: Source
+
+
+class PackDef(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole pack, checked: names resolve, expressions parse and type."""
+
+    name: str
+    version: str  # the author's own label
+    digest: str  # sha256 over the sorted file names and contents, in hex: what an activation names
+    events: Mapping[str, EventType]
+    features: Mapping[str, FeatureDef]
+    policies: Mapping[str, PolicyDef]
+    rules: Mapping[str, RuleDef]
+    lists: Mapping[str, ListDef]
+    queues: Mapping[str, QueueDef]
+    cases: tuple[RuleCase, ...]
