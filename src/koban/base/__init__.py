@@ -1,6 +1,17 @@
 """Ground: time, ids, money, limits, settings and refusals. Knows no domain and imports nothing of ours."""
 
-from koban.base.clock import DAY, HOUR, MINUTE, SECOND, Clock, Instant, ManualClock, SystemClock, from_rfc3339, to_rfc3339
+from koban.base.clock import (
+    DAY,
+    HOUR,
+    MINUTE,
+    SECOND,
+    Clock,
+    Instant,
+    ManualClock,
+    SystemClock,
+    from_rfc3339,
+    to_rfc3339,
+)
 from koban.base.ids import random_id, sequence_id
 from koban.base.money import Money, format_money
 from koban.base.refusals import Problem, Refusal, Unavailable

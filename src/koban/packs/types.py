@@ -63,7 +63,9 @@ class FeatureDef(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str  # kind of subject it belongs to
     by: Mapping[str, str]  # event type -> path; the keys are the event types that feed it
-    value: str  # count(*), sum(x), avg(x), min(x), max(x), count(distinct x), last(x), first(x), age_days(), ratio(a, b)
+    value: (
+        str  # count(*), sum(x), avg(x), min(x), max(x), count(distinct x), last(x), first(x), age_days(), ratio(a, b)
+    )
     where: str | None
     within_us: int | None  # None: ever
     excluding_current: bool
