@@ -1,0 +1,213 @@
+"""One way to read and one way to write, on SQLite and PostgreSQL. All differences between the two live in this room."""
+
+import contextlib
+import pathlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import sqlalchemy
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, CursorResult, Engine
+
+from koban.base import Unavailable
+
+Dialect = Literal["sqlite", "postgresql"]
+Row = Sequence[object]
+
+metadata: Final = sqlalchemy.MetaData()
+
+_SQLITE_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA busy_timeout=10000",
+    "PRAGMA secure_delete=ON",  # erasure: a deleted key must not linger in a free page
+    "PRAGMA cache_size=-65536",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA wal_autocheckpoint=4000",
+)
+
+
+class Tx:
+    """A transaction, handed to actions and stores. They never commit: the edge that opened it does."""
+
+    __slots__ = ("_connection", "dialect")
+
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
+        """Wrap an open SQLAlchemy connection that is inside a transaction."""
+        self._connection = connection
+        self.dialect = dialect
+
+    def execute(
+        self,
+        statement: sqlalchemy.Executable,
+        parameters: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None,
+    ) -> CursorResult[Any]:  # Any: SQLAlchemy's own word for a row whose columns are only known at run time
+        """Run one SQLAlchemy Core statement."""
+        if parameters is None:
+            return self._connection.execute(statement)
+        if isinstance(parameters, Mapping):
+            return self._connection.execute(statement, dict(parameters))
+        return self._connection.execute(statement, [dict(one) for one in parameters])
+
+    def many(self, sql: str, rows: Sequence[Row]) -> None:
+        """Run one hot statement for many rows through the driver's executemany.
+
+        `sql` has `?` placeholders, no other question mark and no percent sign.
+        """
+        if not rows:
+            return
+        cursor = self._connection.connection.cursor()
+        try:
+            cursor.executemany(sql if self.dialect == "sqlite" else sql.replace("?", "%s"), rows)
+        finally:
+            cursor.close()
+
+    def rows(self, sql: str, parameters: Row = ()) -> list[Any]:  # Any: rows of the driver
+        """Run one hot query through the driver and return its rows as tuples; placeholders as in `many`."""
+        cursor = self._connection.connection.cursor()
+        try:
+            cursor.execute(sql if self.dialect == "sqlite" else sql.replace("?", "%s"), tuple(parameters))
+            return list(cursor.fetchall())
+        finally:
+            cursor.close()
+
+
+def upsert(
+    tx: Tx,
+    table: sqlalchemy.Table,
+    rows: Sequence[Mapping[str, object]],
+    *,
+    keys: Sequence[str],
+    update: Sequence[str],
+) -> None:
+    """Insert rows; where one with the same `keys` stands, set the `update` columns (none: leave it as it is)."""
+    if not rows:
+        return
+    insert = sqlite.insert(table) if tx.dialect == "sqlite" else postgresql.insert(table)
+    statement = (
+        insert.on_conflict_do_update(index_elements=list(keys), set_={name: insert.excluded[name] for name in update})
+        if update
+        else insert.on_conflict_do_nothing(index_elements=list(keys))
+    )
+    tx.execute(statement, [dict(row) for row in rows])
+
+
+class Database:
+    """A database that is open. `read` gives a snapshot; `write` gives the one writer's transaction."""
+
+    def __init__(self, writer: Engine, reader: Engine, dialect: Dialect, path: pathlib.Path | None) -> None:
+        """Use `Database.open` instead."""
+        self._writer = writer
+        self._reader = reader
+        self._write_lock = threading.RLock() if dialect == "sqlite" else None
+        self.dialect: Dialect = dialect
+        self.path = path
+
+    @staticmethod
+    def open(url: str, *, durable: bool = True, schema: str | None = None) -> "Database":
+        """Open `sqlite:///FILE` or `postgresql://…`; `durable=False` gives up fsync and is for tests alone.
+
+        Raises Unavailable when the server cannot be reached or the file cannot be opened.
+        """
+        if url.startswith("sqlite:///"):
+            return _open_sqlite(url, durable=durable)
+        return _open_postgresql(url, durable=durable, schema=schema)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Tx]:
+        """Open a snapshot that sees one state of the database and cannot change it."""
+        with self._reader.connect() as connection, connection.begin():
+            yield Tx(connection, self.dialect)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Tx]:
+        """Open the writer's transaction: committed when the block ends, rolled back when it raises.
+
+        On SQLite there is one writer at a time in the process (the lock) and in the file (BEGIN IMMEDIATE).
+        """
+        with self._write_lock or contextlib.nullcontext(), self._writer.connect() as connection, connection.begin():
+            yield Tx(connection, self.dialect)
+
+    def forget_deleted(self) -> None:
+        """Make sure that deleted rows can no longer be read from the disk: empty the WAL, or vacuum."""
+        if self.dialect == "sqlite":
+            with self._write_lock or contextlib.nullcontext():
+                raw = self._writer.raw_connection()
+                try:
+                    raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                finally:
+                    raw.close()
+            return
+        with self._writer.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(sqlalchemy.text("VACUUM"))
+
+    def close(self) -> None:
+        """Close every connection; the object must not be used afterwards."""
+        self._reader.dispose()
+        self._writer.dispose()
+
+
+def _open_sqlite(url: str, *, durable: bool) -> Database:
+    path = pathlib.Path(url.removeprefix("sqlite:///"))
+    synchronous = "FULL" if durable else "OFF"
+
+    def build(*, begin: str, query_only: bool, pool_size: int) -> Engine:
+        engine = sqlalchemy.create_engine(
+            f"sqlite:///{path}",
+            connect_args={"check_same_thread": False, "timeout": 10.0},
+            pool_size=pool_size,
+            max_overflow=8,
+        )
+
+        @sqlalchemy.event.listens_for(engine, "connect")
+        def _prepare(connection: Any, _record: object) -> None:  # Any: sqlite3.Connection behind SQLAlchemy's type
+            connection.isolation_level = None
+            for pragma in (*_SQLITE_PRAGMAS, f"PRAGMA synchronous={synchronous}"):
+                connection.execute(pragma)
+            if query_only:
+                connection.execute("PRAGMA query_only=ON")
+
+        @sqlalchemy.event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    database = Database(
+        build(begin="BEGIN IMMEDIATE", query_only=False, pool_size=1),
+        build(begin="BEGIN", query_only=True, pool_size=4),
+        "sqlite",
+        path,
+    )
+    try:
+        with database.write():
+            pass
+    except sqlalchemy.exc.DBAPIError as error:
+        database.close()
+        raise Unavailable("database", 5, f"cannot open {path}: {error.orig}") from error
+    return database
+
+
+def _open_postgresql(url: str, *, durable: bool, schema: str | None) -> Database:
+    address = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
+    options = f"-csynchronous_commit={'on' if durable else 'off'}" + (f" -csearch_path={schema}" if schema else "")
+
+    def build(*, read_only: bool, pool_size: int) -> Engine:
+        return sqlalchemy.create_engine(
+            address,
+            connect_args={"options": options + (" -cdefault_transaction_read_only=on" if read_only else "")},
+            isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
+            pool_size=pool_size,
+            max_overflow=16,
+            pool_pre_ping=True,
+        )
+
+    database = Database(build(read_only=False, pool_size=4), build(read_only=True, pool_size=4), "postgresql", None)
+    try:
+        with database.read():
+            pass
+    except sqlalchemy.exc.DBAPIError as error:
+        database.close()
+        raise Unavailable("database", 5, f"cannot reach the PostgreSQL server: {error.orig}") from error
+    return database

@@ -1,0 +1,60 @@
+"""Transactions behave the same on both databases."""
+
+import pytest
+import sqlalchemy
+
+from koban.base import Unavailable
+from koban.db import Database, metadata, upsert
+
+things = sqlalchemy.Table(
+    "test_things",
+    metadata,
+    sqlalchemy.Column("name", sqlalchemy.Text, primary_key=True),
+    sqlalchemy.Column("size", sqlalchemy.BigInteger, nullable=False),
+)
+
+
+def sizes(database: Database) -> list[tuple[str, int]]:
+    with database.read() as tx:
+        return [tuple(row) for row in tx.execute(sqlalchemy.select(things).order_by(things.c.name))]
+
+
+def test_a_block_that_ends_commits_all_of_it(database: Database) -> None:
+    with database.write() as tx:
+        tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [("a", 1), ("b", 2)])
+    assert sizes(database) == [("a", 1), ("b", 2)]
+
+
+def test_a_block_that_raises_leaves_nothing(database: Database) -> None:
+    with pytest.raises(RuntimeError), database.write() as tx:  # noqa: PT012 - the block is what is tested
+        tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [("a", 1)])
+        raise RuntimeError
+    assert sizes(database) == []
+
+
+def test_upsert_updates_only_the_named_columns(database: Database) -> None:
+    with database.write() as tx:
+        upsert(tx, things, [{"name": "a", "size": 1}], keys=["name"], update=["size"])
+        upsert(tx, things, [{"name": "a", "size": 2}, {"name": "b", "size": 3}], keys=["name"], update=["size"])
+        upsert(tx, things, [{"name": "b", "size": 9}], keys=["name"], update=[])
+    assert sizes(database) == [("a", 2), ("b", 3)]
+
+
+def test_a_read_cannot_write(database: Database) -> None:
+    with pytest.raises(Exception, match=r"readonly|read-only"), database.read() as tx:
+        tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [("a", 1)])
+
+
+def test_a_read_sees_one_state_while_a_writer_goes_on(database: Database) -> None:
+    with database.read() as reader:
+        before = reader.rows("SELECT count(*) FROM test_things")[0][0]
+        with database.write() as tx:
+            tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [("a", 1)])
+        assert reader.rows("SELECT count(*) FROM test_things")[0][0] == before == 0
+
+
+def test_a_database_that_cannot_be_opened_is_an_outage_with_its_name() -> None:
+    with pytest.raises(Unavailable, match="cannot open"):
+        Database.open("sqlite:////nowhere/at/all/koban.db")
+    with pytest.raises(Unavailable, match="cannot reach"):
+        Database.open("postgresql://koban@127.0.0.1:1/koban")
