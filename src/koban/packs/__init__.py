@@ -1,1 +1,84 @@
-"""Packs."""
+"""Packs: versioned folders of event types, features, rules, policies, lists, queues and test cases.
+
+Owns: the frozen types of all that a pack says, reading and checking a pack's folder, the stored versions.
+Guarantees: a `PackDef` has every name resolved; expressions are checked further up, by `features` and `rules`.
+"""
+
+from koban.packs.faults import Fault, PackInvalid, locate, nearest, place, render_fault
+from koban.packs.load import digest_of, files_of, load_pack, parse_files
+from koban.packs.reading import LANGUAGES, parse_duration
+from koban.packs.rule_sections import parse_mode
+from koban.packs.types import (
+    CASE_TIME,
+    Action,
+    Block,
+    Challenge,
+    EventType,
+    FeatureDef,
+    Field,
+    FieldType,
+    FreezePayout,
+    Hide,
+    Hold,
+    LadderStep,
+    ListDef,
+    Mode,
+    ModeName,
+    PackDef,
+    PolicyDef,
+    QueueDef,
+    Restrict,
+    Review,
+    RuleCase,
+    RuleDef,
+    Source,
+    Strike,
+    SubjectRole,
+    Suspend,
+    Texts,
+    Warn,
+)
+
+__all__ = [
+    "CASE_TIME",
+    "LANGUAGES",
+    "Action",
+    "Block",
+    "Challenge",
+    "EventType",
+    "Fault",
+    "FeatureDef",
+    "Field",
+    "FieldType",
+    "FreezePayout",
+    "Hide",
+    "Hold",
+    "LadderStep",
+    "ListDef",
+    "Mode",
+    "ModeName",
+    "PackDef",
+    "PackInvalid",
+    "PolicyDef",
+    "QueueDef",
+    "Restrict",
+    "Review",
+    "RuleCase",
+    "RuleDef",
+    "Source",
+    "Strike",
+    "SubjectRole",
+    "Suspend",
+    "Texts",
+    "Warn",
+    "digest_of",
+    "files_of",
+    "load_pack",
+    "locate",
+    "nearest",
+    "parse_duration",
+    "parse_files",
+    "parse_mode",
+    "place",
+    "render_fault",
+]

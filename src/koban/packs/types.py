@@ -6,12 +6,17 @@ Every struct here is the checked form of one YAML document of a pack. Names are 
 
 import enum
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
+from koban.base import Instant
+
 FieldType = Literal["text", "int", "decimal", "bool", "timestamp", "text[]"]
 Texts = Mapping[str, str]  # language ("en", "ja") -> text; both are always there
+
+# 2026-01-15T12:00:00+09:00, a Thursday: the log time of a test case that names none.
+CASE_TIME: Final = Instant(1_768_446_000_000_000)
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +77,8 @@ class FeatureDef(msgspec.Struct, frozen=True, kw_only=True):
     bound: int | None  # K of a distinct count: exact up to K, K meaning "K or more"
     about: Texts
     source: Source
+    value_at: Source | None = None  # where the text of `value` starts
+    where_at: Source | None = None
 
 
 class Hide(msgspec.Struct, frozen=True, kw_only=True, tag="hide"):
@@ -161,6 +168,7 @@ class RuleDef(msgspec.Struct, frozen=True, kw_only=True):
     cap_per_hour: int  # distinct accounts that its signals may harm per hour before it drops to review (law 8)
     because: Texts
     source: Source
+    when_at: Source | None = None  # where the text of `when` starts, so that an error in it can be pointed at
 
 
 class LadderStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,7 +213,11 @@ class QueueDef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RuleCase(msgspec.Struct, frozen=True, kw_only=True):
-    """One test of a rule: an event, earlier events or given features, and whether the rule must match."""
+    """One test of a rule: an event and given features, and whether the rule must match.
+
+    `data` is a row as rules see it: dotted path -> value, decimals scaled by 10^6, times in microseconds.
+    `features` are as written (int, bool, text, `decimal.Decimal`, None), because their types come from expressions.
+    """
 
     rule: str
     matches: bool
@@ -214,11 +226,13 @@ class RuleCase(msgspec.Struct, frozen=True, kw_only=True):
     features: Mapping[str, object] = {}
     lists: Mapping[str, tuple[str, ...]] = {}
     why: str = ""
+    family: str = ""  # the trick or kind of near miss that the line belongs to; for counting coverage
+    at: Instant = CASE_TIME
     source: Source
 
 
 class PackDef(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole pack, checked: names resolve, expressions parse and type."""
+    """A whole pack whose structure and names are checked; `rules` and `features` check its expressions."""
 
     name: str
     version: str  # the author's own label
@@ -230,3 +244,5 @@ class PackDef(msgspec.Struct, frozen=True, kw_only=True):
     lists: Mapping[str, ListDef]
     queues: Mapping[str, QueueDef]
     cases: tuple[RuleCase, ...]
+    about: Texts = {}
+    files: Mapping[str, str] = {}  # the text of every file it was read from: for carets, and to store the version

@@ -1,0 +1,135 @@
+"""Names between the sections of a pack: each must lead somewhere, and to something of the right kind."""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from koban.packs.faults import Fault, nearest
+from koban.packs.sections import ratio_parts
+from koban.packs.types import (
+    EventType,
+    FeatureDef,
+    FreezePayout,
+    Hide,
+    ListDef,
+    PolicyDef,
+    QueueDef,
+    Restrict,
+    Review,
+    RuleCase,
+    RuleDef,
+    Strike,
+    Suspend,
+    Warn,
+)
+
+
+def check_features(features: Mapping[str, FeatureDef], events: Mapping[str, EventType]) -> Iterator[Fault]:
+    """Check that feature names do not shadow fields, and that ratios name two features of one kind."""
+    undotted = {path: event.name for event in events.values() for path in event.fields if "." not in path}
+    for feature in features.values():
+        if feature.name in undotted or feature.name == "time":
+            where = f"a field of {undotted[feature.name]}" if feature.name in undotted else "the log time"
+            detail = f"'{feature.name}' is already {where}, and an expression could not tell them apart"
+            yield Fault(source=feature.source, detail=detail, hint="give the feature another name")
+        parts = ratio_parts(feature.value)
+        for part in parts or ():
+            other = features.get(part)
+            at = feature.value_at or feature.source
+            if other is None:
+                yield Fault(source=at, detail=f"there is no feature '{part}'", hint=nearest(part, features))
+            elif ratio_parts(other.value) is not None:
+                yield Fault(source=at, detail=f"'{part}' is a ratio itself; a ratio is of two counted features")
+            elif other.kind and feature.kind and other.kind != feature.kind:
+                detail = f"'{part}' belongs to a {other.kind}, and this ratio to a {feature.kind}"
+                yield Fault(source=at, detail=detail, hint="both must belong to the same kind of subject")
+
+
+def fill_ratios(features: Mapping[str, FeatureDef]) -> dict[str, FeatureDef]:
+    """Give a ratio without `by` the kind and the paths of its two features; where these differ, no bare path."""
+    filled = {}
+    for name, feature in features.items():
+        parts = ratio_parts(feature.value)
+        if parts is None or feature.by or parts[0] not in features or parts[1] not in features:
+            filled[name] = feature
+            continue
+        first, second = features[parts[0]], features[parts[1]]
+        by = {**second.by, **first.by}
+        agreed = {event: path for event, path in by.items() if second.by.get(event, path) == path}
+        filled[name] = msgspec.structs.replace(feature, kind=first.kind, by=agreed)
+    return filled
+
+
+def check_policies(policies: Mapping[str, PolicyDef]) -> Iterator[Fault]:
+    """Check that the policies form a tree: the parent of `fraud/item_switch` is declared too."""
+    for policy in policies.values():
+        parent = policy.name.rpartition("/")[0]
+        if parent and parent not in policies:
+            detail = f"the parent policy '{parent}' is not declared"
+            yield Fault(source=policy.source, detail=detail, hint=nearest(parent, policies))
+
+
+def check_rules(
+    rules: Mapping[str, RuleDef],
+    *,
+    events: Mapping[str, EventType],
+    policies: Mapping[str, PolicyDef],
+    queues: Mapping[str, QueueDef],
+) -> Iterator[Fault]:
+    """Check the names that rules use, and that each action has somebody or something to act on in every event."""
+    for rule in rules.values():
+        at = rule.source
+        if rule.policy not in policies:
+            detail = f"rule {rule.name}: there is no policy '{rule.policy}'"
+            yield Fault(source=at, detail=detail, hint=nearest(rule.policy, policies))
+        for name in rule.on:
+            if name not in events:
+                detail = f"rule {rule.name}: there is no event type '{name}'"
+                yield Fault(source=at, detail=detail, hint=nearest(name, events))
+            else:
+                yield from _check_targets(rule, events[name], policies)
+        for action in rule.then:
+            if isinstance(action, Review) and action.queue not in queues:
+                detail = f"rule {rule.name}: there is no queue '{action.queue}'"
+                yield Fault(source=at, detail=detail, hint=nearest(action.queue, queues))
+
+
+def _check_targets(rule: RuleDef, event: EventType, policies: Mapping[str, PolicyDef]) -> Iterator[Fault]:
+    for action in rule.then:
+        missing = ""
+        match action:
+            case Hide() if event.content is None:
+                missing = "hide needs 'content'"
+            case Warn(target="recipient" | "both") if event.recipient is None:
+                missing = f"{{warn: {action.target}}} needs 'recipient'"
+            case Restrict() | FreezePayout() | Suspend() | Strike() if event.acting is None:
+                missing = "an action on the account needs 'acting'"
+            case Strike() if rule.policy in policies and not policies[rule.policy].ladder:
+                detail = f"rule {rule.name}: policy '{rule.policy}' has no ladder, so a strike would do nothing"
+                yield Fault(source=rule.source, detail=detail, hint="add a ladder to the policy")
+            case _:
+                pass
+        if missing:
+            detail = f"rule {rule.name}: {missing}, which {event.name} does not declare"
+            yield Fault(source=rule.source, detail=detail)
+
+
+def check_cases(cases: tuple[RuleCase, ...], rules: Mapping[str, RuleDef]) -> Iterator[Fault]:
+    """Check that every case tests a rule there is, on an event type that the rule reads."""
+    for case in cases:
+        rule = rules.get(case.rule)
+        if rule is None:
+            detail = f"there is no rule '{case.rule}'"
+            yield Fault(source=case.source, detail=detail, hint=nearest(case.rule, rules))
+        elif case.event_type and case.event_type not in rule.on:
+            detail = f"rule {rule.name} does not read {case.event_type}"
+            yield Fault(source=case.source, detail=detail, hint="it reads " + ", ".join(rule.on))
+
+
+def check_lists(lists: Mapping[str, ListDef], kinds: set[str]) -> Iterator[Fault]:
+    """Check that a list of subjects names a kind that some event declares, or one of the well-known other things."""
+    others = {"domain", "brand", "word", "url", "country", "category", "email_domain"}
+    for declared in lists.values():
+        if declared.of is not None and declared.of not in kinds | others:
+            detail = f"list {declared.name}: there is no kind of subject or value '{declared.of}'"
+            yield Fault(source=declared.source, detail=detail, hint=nearest(declared.of, kinds | others))

@@ -1,0 +1,180 @@
+"""From a folder to a checked pack: read the files, read the sections, check the names between them."""
+
+import hashlib
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+from koban.packs import links, reading
+from koban.packs.documents import Items, Node, parse_document
+from koban.packs.faults import Fault, PackInvalid
+from koban.packs.rule_sections import read_cases, read_rule
+from koban.packs.sections import read_event, read_feature, read_list, read_policy, read_queue
+from koban.packs.types import (
+    EventType,
+    FeatureDef,
+    ListDef,
+    PackDef,
+    PolicyDef,
+    QueueDef,
+    RuleCase,
+    RuleDef,
+    Source,
+    Texts,
+)
+
+MAX_FILES: Final = 500
+MAX_FILE_BYTES: Final = 4 * 1024 * 1024
+MAX_PACK_BYTES: Final = 32 * 1024 * 1024
+MAX_ITEMS: Final = 10_000
+
+_SECTIONS: Final = ("events", "features", "policies", "lists", "queues", "rules", "cases")
+
+T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, QueueDef, RuleDef)
+
+
+def load_pack(folder: pathlib.Path) -> PackDef:
+    """Read a pack's folder and check its structure and names.
+
+    Refuses: PackInvalid, with every fault found.
+    """
+    return parse_files(files_of(folder))
+
+
+def files_of(folder: pathlib.Path) -> dict[str, str]:
+    """Read the files that make up a pack: `*.yaml` and `*.txt`, at any depth, hidden ones left out.
+
+    Refuses: PackInvalid, when there is no pack or a file is too large or not UTF-8.
+    """
+    if not (folder / "pack.yaml").is_file():
+        fault = Fault(source=Source(file="pack.yaml", line=1), detail=f"there is no pack in {folder}")
+        raise PackInvalid([fault], {})
+    files: dict[str, str] = {}
+    faults: list[Fault] = []
+    total = 0
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix not in {".yaml", ".txt"} or any(part.startswith(".") for part in name.split("/")):
+            continue
+        at = Source(file=name, line=1)
+        if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+            faults.append(Fault(source=at, detail="this is no file, or leads out of the pack"))
+            continue
+        size = path.stat().st_size
+        total += size
+        if size > MAX_FILE_BYTES or total > MAX_PACK_BYTES or len(files) >= MAX_FILES:
+            detail = f"a pack has at most {MAX_FILES} files of {MAX_FILE_BYTES} bytes, {MAX_PACK_BYTES} in all"
+            faults.append(Fault(source=at, detail=detail))
+            break
+        try:
+            files[name] = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        except UnicodeDecodeError as error:
+            faults.append(Fault(source=at, detail=f"not UTF-8: byte {error.start} cannot be read"))
+    if faults:
+        raise PackInvalid(faults, files)
+    return files
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """Name the content of a pack: sha256 over the sorted names and texts, each with its length before it."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        for part in (name.encode(), files[name].encode()):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def parse_files(files: Mapping[str, str]) -> PackDef:
+    """Read a pack from the texts of its files, as `files_of` or a stored version gives them.
+
+    Refuses: PackInvalid, with every fault found.
+    """
+    faults: list[Fault] = []
+    nodes = _sections(files, faults)
+    name, version, about = _read_head(files, faults)
+    events = _named(nodes["events"], lambda node: read_event(node, faults), faults, "event type")
+    features = _named(nodes["features"], lambda node: read_feature(node, faults, events), faults, "feature")
+    features = links.fill_ratios(features)
+    policies = _named(nodes["policies"], lambda node: read_policy(node, faults), faults, "policy")
+    lists = _named(nodes["lists"], lambda node: read_list(node, faults, files), faults, "list")
+    queues = _named(nodes["queues"], lambda node: read_queue(node, faults), faults, "queue")
+    rules = _named(nodes["rules"], lambda node: read_rule(node, faults), faults, "rule")
+    cases: list[RuleCase] = []
+    for node in nodes["cases"]:
+        cases.extend(read_cases(node, faults, events=events, features=features, lists=lists))
+    kinds = {role.kind for event in events.values() for role in event.subjects.values()}
+    faults.extend(links.check_features(features, events))
+    faults.extend(links.check_policies(policies))
+    faults.extend(links.check_lists(lists, kinds))
+    faults.extend(links.check_rules(rules, events=events, policies=policies, queues=queues))
+    faults.extend(links.check_cases(tuple(cases), rules))
+    if faults:
+        raise PackInvalid(faults, files)
+    return PackDef(
+        name=name,
+        version=version,
+        digest=digest_of(files),
+        events=events,
+        features=features,
+        policies=policies,
+        rules=rules,
+        lists=lists,
+        queues=queues,
+        cases=tuple(cases),
+        about=about,
+        files=dict(files),
+    )
+
+
+def _sections(files: Mapping[str, str], faults: list[Fault]) -> dict[str, list[Node]]:
+    """Collect the items of `rules.yaml` and `rules/*.yaml` under `rules`, and so on for every section."""
+    nodes: dict[str, list[Node]] = {section: [] for section in _SECTIONS}
+    for file in sorted(files):
+        if not file.endswith(".yaml") or file == "pack.yaml":
+            continue
+        section = file.removesuffix(".yaml").split("/")[0]
+        if section not in nodes:
+            hint = "pack.yaml, " + ", ".join(f"{known}.yaml or {known}/*.yaml" for known in _SECTIONS)
+            faults.append(Fault(source=Source(file=file, line=1), detail="no part of a pack has this name", hint=hint))
+            continue
+        root = parse_document(file, files[file], faults)
+        if root is None:
+            continue
+        if not isinstance(root, Items):
+            faults.append(Fault(source=root.at, detail=f"this file must be a list of {section}: lines starting with -"))
+            continue
+        nodes[section].extend(root.items)
+        if len(nodes[section]) > MAX_ITEMS:
+            faults.append(Fault(source=root.at, detail=f"a pack has at most {MAX_ITEMS} {section}"))
+            nodes[section] = []
+    return nodes
+
+
+def _read_head(files: Mapping[str, str], faults: list[Fault]) -> tuple[str, str, Texts]:
+    at = Source(file="pack.yaml", line=1)
+    if "pack.yaml" not in files:
+        faults.append(Fault(source=at, detail="a pack needs the file pack.yaml"))
+        return "", "", {}
+    root = parse_document("pack.yaml", files["pack.yaml"], faults)
+    if root is None:
+        faults.append(Fault(source=at, detail="pack.yaml is empty", hint="pack, version and about"))
+        return "", "", {}
+    record = reading.open_record(root, faults, what="pack.yaml", required=("pack", "version", "about"))
+    if record is None:
+        return "", "", {}
+    return reading.name(record, "pack"), reading.text(record, "version"), reading.texts(record, "about")
+
+
+def _named(nodes: list[Node], read: Callable[[Node], T | None], faults: list[Fault], what: str) -> dict[str, T]:
+    found: dict[str, T] = {}
+    for node in nodes:
+        item = read(node)
+        if item is None or not item.name:
+            continue
+        if item.name in found:
+            first = found[item.name].source
+            detail = f"the {what} '{item.name}' is declared twice; first in {first.file} on line {first.line}"
+            faults.append(Fault(source=item.source, detail=detail))
+        else:
+            found[item.name] = item
+    return found
