@@ -1,0 +1,122 @@
+"""Every permission, what it lets somebody do, and which role brings it. Data only; docs and console are made from it."""
+
+from collections.abc import Mapping
+from typing import Final
+
+PUBLIC: Final = "public"  # for health, sign-in and the documents that anyone may read
+SIGNED_IN: Final = "signed_in"  # for what everyone may do with their own session and password
+
+CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
+    name: {"en": english, "ja": japanese}
+    for name, english, japanese in (
+        ("board.read", "See the live numbers", "稼働状況を見る"),
+        ("metrics.read", "Read the metrics", "メトリクスを読む"),
+        ("events.write", "Send events and read their decisions", "イベントを送り、判定を受け取る"),
+        ("events.read", "Look up events", "イベントを調べる"),
+        ("quarantine.read", "See events that could not be read", "読み取れなかったイベントを見る"),
+        ("quarantine.replay", "Send quarantined events again", "隔離されたイベントを再送する"),
+        ("decisions.read", "See decisions and explain them", "判定とその理由を見る"),
+        ("subjects.read", "See the state and history of a subject", "対象の状態と履歴を見る"),
+        ("personal.read", "See personal fields unmasked, logged", "個人情報を伏せ字なしで見る（記録される）"),
+        (
+            "messages.read",
+            "Open private messages for a case and a purpose, logged",
+            "案件と目的を示して非公開メッセージを開く（記録される）",
+        ),
+        ("actions.confirm", "Confirm that the marketplace carried out an action", "措置の実施を確認として返す"),
+        ("sanctions.read", "See sanctions", "制裁を見る"),
+        ("sanctions.impose", "Impose a sanction by hand", "手動で制裁を科す"),
+        ("sanctions.overturn", "Overturn or lift a sanction", "制裁を取り消す、または解除する"),
+        ("rules.read", "See rules, their modes and figures", "ルール、その状態と数値を見る"),
+        ("rules.mode", "Switch a rule's mode", "ルールの状態を切り替える"),
+        ("rules.undo", "Undo what a rule did to people", "ルールによる措置をまとめて取り消す"),
+        ("rules.emergency", "Put every rule to review at once", "全ルールを一斉に目視確認へ切り替える"),
+        ("rules.test", "Try rules and run backtests", "ルールを試し、過去データで検証する"),
+        ("packs.read", "See packs, versions and differences", "パックと版、差分を見る"),
+        ("packs.stage", "Bring in a new version of a pack", "パックの新しい版を登録する"),
+        ("packs.activate", "Switch to a version of a pack, or back", "パックの版を切り替える、または戻す"),
+        ("lists.read", "See lists", "リストを見る"),
+        ("lists.write", "Add and remove list entries", "リストの項目を追加・削除する"),
+        ("labels.read", "See labels", "正解ラベルを見る"),
+        ("labels.write", "Say what a subject finally was", "対象の最終的な結論を記録する"),
+        ("cases.read", "See queues and cases", "キューと案件を見る"),
+        ("cases.work", "Claim, note and close cases", "案件を受け持ち、記入し、完了する"),
+        ("cases.assign", "Give cases to people and move them between queues", "案件の担当やキューを変更する"),
+        ("webhooks.read", "See webhook endpoints and deliveries", "Webhookの宛先と配信を見る"),
+        ("webhooks.manage", "Add, change and remove webhook endpoints", "Webhookの宛先を追加・変更・削除する"),
+        ("webhooks.replay", "Deliver webhooks again", "Webhookを再配信する"),
+        ("alerts.read", "See alerts", "アラートを見る"),
+        ("alerts.acknowledge", "Acknowledge alerts", "アラートを確認済みにする"),
+        ("logs.read", "See imported logs and their runs", "取り込んだログと実行結果を見る"),
+        ("logs.import", "Import a file as a log of its own", "ファイルを別ログとして取り込む"),
+        ("evaluation.read", "See how decisions compare with labels", "判定と正解の比較を見る"),
+        ("simulation.read", "See the ground truth of simulated traffic", "模擬データの正解を見る"),
+        ("staff.read", "See staff and their roles", "スタッフと役割を見る"),
+        ("staff.manage", "Invite and disable staff, change roles", "スタッフの招待・停止、役割の変更"),
+        ("tokens.read", "See API tokens, never their secrets", "APIトークンの一覧を見る（秘密は表示されない）"),
+        ("tokens.manage", "Issue and revoke API tokens", "APIトークンを発行・失効する"),
+        ("audit.read", "Read the audit trail", "監査記録を読む"),
+        ("audit.verify", "Check that the audit trail is unbroken", "監査記録の改ざん検査を行う"),
+        ("people.erase", "Forget a person for good", "本人の個人情報を完全に消去する"),
+        ("people.hold", "Place and lift a legal hold", "法的保全を設定・解除する"),
+        ("settings.read", "See the settings in force", "有効な設定を見る"),
+        ("system.backup", "Take a backup", "バックアップを取る"),
+    )
+}
+
+_AUDITOR: Final = (
+    "board.read", "events.read", "quarantine.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read",
+    "packs.read", "lists.read", "labels.read", "cases.read", "webhooks.read", "alerts.read", "logs.read",
+    "evaluation.read", "simulation.read", "staff.read", "tokens.read", "audit.read", "audit.verify", "settings.read",
+)  # fmt: skip
+_REVIEWER: Final = (
+    "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read", "packs.read",
+    "lists.read", "labels.read", "labels.write", "cases.read", "cases.work", "alerts.read", "messages.read",
+)  # fmt: skip
+_SPECIALIST: Final = (
+    *_REVIEWER, "personal.read", "sanctions.impose", "sanctions.overturn", "rules.mode", "rules.undo",
+    "rules.emergency", "rules.test", "packs.stage", "packs.activate", "lists.write", "quarantine.read",
+    "quarantine.replay", "webhooks.read", "alerts.acknowledge", "logs.read", "logs.import", "evaluation.read",
+    "simulation.read", "events.write",
+)  # fmt: skip
+_LEAD: Final = (
+    *_SPECIALIST, "cases.assign", "webhooks.replay", "staff.read", "tokens.read", "people.hold", "settings.read",
+    "metrics.read",
+)  # fmt: skip
+_INTEGRATOR: Final = (
+    "board.read", "metrics.read", "events.write", "events.read", "decisions.read", "subjects.read", "sanctions.read",
+    "actions.confirm", "quarantine.read", "quarantine.replay", "rules.read", "packs.read", "webhooks.read",
+    "webhooks.manage", "webhooks.replay", "alerts.read", "tokens.read", "settings.read",
+)  # fmt: skip
+
+ROLES: Final[Mapping[str, frozenset[str]]] = {
+    "admin": frozenset(CATALOGUE),
+    "lead": frozenset(_LEAD),
+    "specialist": frozenset(_SPECIALIST),
+    "reviewer": frozenset(_REVIEWER),
+    "auditor": frozenset(_AUDITOR),
+    "integrator": frozenset(_INTEGRATOR),
+}
+
+ROLE_TITLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "admin": {"en": "Administrator", "ja": "管理者"},
+    "lead": {"en": "Operations lead", "ja": "運用責任者"},
+    "specialist": {"en": "Trust & Safety specialist", "ja": "T&Sスペシャリスト"},
+    "reviewer": {"en": "Reviewer", "ja": "審査担当"},
+    "auditor": {"en": "Auditor", "ja": "監査担当"},
+    "integrator": {"en": "Integrator", "ja": "連携エンジニア"},
+}
+
+
+def grants_of(roles: tuple[str, ...]) -> dict[str, str]:
+    """Return each permission of these roles with the first role that brings it; unknown roles bring nothing."""
+    grants: dict[str, str] = {}
+    for role in roles:
+        for permission in sorted(ROLES.get(role, frozenset())):
+            grants.setdefault(permission, f"role {role}")
+    return grants
+
+
+def grants_of_scopes(scopes: tuple[str, ...]) -> dict[str, str]:
+    """Return each permission of these scopes; a scope is the name of one permission."""
+    return {scope: f"scope {scope}" for scope in scopes if scope in CATALOGUE}

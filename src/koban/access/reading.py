@@ -1,0 +1,239 @@
+"""Reading what a request says: path, query, JSON and forms, with every mistake named by its place."""
+
+import re
+import urllib.parse
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from koban.access.types import Endpoint, InvalidRequest, MalformedRequest, MediaTypeUnknown
+from koban.base import Problem
+
+PARAMETERS_MAX: Final = 100
+FORM_FIELDS_MAX: Final = 1_000
+
+_PLACE: Final = re.compile(r" - at `(?P<in_key>key in )?`?\$(?P<path>[^`]*)`$")
+_STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
+_STRICT_UNDER: Final = "/v1"
+
+
+class Reader:
+    """Reads the requests of one endpoint; decoders are made once."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Prepare for what the endpoint declares."""
+        self._endpoint = endpoint
+        self._decoder: msgspec.json.Decoder[object] | None = None
+        if endpoint.body is not None and endpoint.body is not bytes:
+            self._decoder = msgspec.json.Decoder(endpoint.body)
+        self._parameters = parameters(endpoint.query)
+        self._body_lists = list_fields(endpoint.body)
+        self._strict = endpoint.path.startswith(_STRICT_UNDER)
+
+    def path(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Refuse path parameters that no database could hold."""
+        for name, value in given.items():
+            if not _is_storable(value):
+                raise MalformedRequest(
+                    f"the path parameter {name} holds characters that no id has",
+                    problems=(Problem(path=name, detail="NUL or an unpaired surrogate"),),
+                )
+        return dict(given)
+
+    def query(self, raw: bytes) -> tuple[dict[str, str], object]:
+        """Return the parameters as text, and checked and typed where the endpoint declares them."""
+        endpoint = self._endpoint
+        if not raw and endpoint.query is None:
+            return {}, None
+        values: dict[str, list[str]] = {}
+        for name, value in _pairs(raw, PARAMETERS_MAX):
+            values.setdefault(name, []).append(value)
+        declared = self._parameters
+        if self._strict:
+            unknown = sorted(set(values) - set(declared))
+            if unknown:
+                raise InvalidRequest(
+                    f"unknown query parameter: {unknown[0]}",
+                    problems=tuple(
+                        Problem(path=name, detail="unknown", hint=f"known: {', '.join(declared) or 'none'}")
+                        for name in unknown
+                    ),
+                )
+        typed: dict[str, object] = {}
+        for name, several in values.items():
+            if declared.get(name) == "list":
+                typed[name] = several
+            elif len(several) > 1 and self._strict:
+                raise InvalidRequest(
+                    f"the query parameter {name} is there {len(several)} times",
+                    problems=(Problem(path=name, detail="must be there once"),),
+                )
+            elif name in declared:
+                typed[name] = several[0]
+        firsts = {name: several[0] for name, several in values.items()}
+        if endpoint.query is None:
+            return firsts, None
+        return firsts, _converted(typed, endpoint.query, where="query parameter")
+
+    def body(self, raw: bytes, headers: Mapping[str, str]) -> tuple[object, dict[str, str]]:
+        """Return the decoded body, and the fields of a posted form."""
+        endpoint = self._endpoint
+        if endpoint.accepts == "raw":
+            return raw, {}
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_form = media_type == "application/x-www-form-urlencoded"
+        if is_form and (endpoint.accepts != "json" or endpoint.body is None):
+            return self._form(raw)
+        if self._decoder is None:
+            return None, {}
+        if endpoint.accepts == "form":
+            raise MediaTypeUnknown("send a form: application/x-www-form-urlencoded")
+        if media_type not in ("", "application/json") and not media_type.endswith("+json"):
+            raise MediaTypeUnknown("send JSON: content-type: application/json")
+        if not raw:
+            raise MalformedRequest("a JSON body is expected and there is none")
+        return _decoded(self._decoder, raw), {}
+
+    def _form(self, raw: bytes) -> tuple[object, dict[str, str]]:
+        fields: dict[str, str] = {}
+        several: dict[str, list[str]] = {}
+        for name, value in _pairs(raw, FORM_FIELDS_MAX):
+            fields[name] = value
+            several.setdefault(name, []).append(value)
+        body = self._endpoint.body
+        if body is None:
+            return None, fields
+        typed: dict[str, object] = {
+            name: several[name] if name in self._body_lists else value
+            for name, value in fields.items()
+            if name != "csrf"
+        }
+        return _converted(typed, body, where="field"), fields
+
+
+def parameters(query: type | None) -> dict[str, str]:
+    """Return the query parameters of a struct, in order, each `list` or `one`."""
+    if query is None:
+        return {}
+    lists = list_fields(query)
+    return {field.encode_name: "list" if field.encode_name in lists else "one" for field in _fields(query)}
+
+
+def list_fields(kind: type | None) -> frozenset[str]:
+    """Return the fields of a struct that take several values."""
+    return frozenset(
+        field.encode_name
+        for field in _fields(kind)
+        if isinstance(field.type, msgspec.inspect.ListType | msgspec.inspect.VarTupleType | msgspec.inspect.SetType)
+    )
+
+
+def pointer(path: str) -> str:
+    """Turn the place that msgspec names (`$.a[0].b`) into a JSON pointer (`/a/0/b`).
+
+    Source: RFC 6901.
+    """
+    steps = []
+    for name, index in _STEP.findall(path):
+        steps.append(name.replace("~", "~0").replace("/", "~1") if name else index)
+    return "".join(f"/{step}" for step in steps)
+
+
+def _fields(kind: type | None) -> tuple[msgspec.inspect.Field, ...]:
+    if kind is None or not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return ()
+    described = msgspec.inspect.type_info(kind)
+    return described.fields if isinstance(described, msgspec.inspect.StructType) else ()
+
+
+def _pairs(raw: bytes, most: int) -> list[tuple[str, str]]:
+    try:
+        pairs = urllib.parse.parse_qsl(
+            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=most
+        )
+    except UnicodeDecodeError:
+        raise MalformedRequest("parameters must be UTF-8, percent-encoded") from None
+    except ValueError:
+        raise MalformedRequest(f"more than {most} parameters") from None
+    for name, value in pairs:
+        if not _is_storable(name) or not _is_storable(value):
+            raise MalformedRequest("parameters may not hold NUL characters", problems=(Problem(path="", detail="NUL"),))
+    return pairs
+
+
+def _decoded(decoder: msgspec.json.Decoder[object], raw: bytes) -> object:
+    try:
+        body = decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, where="") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedRequest(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise MalformedRequest("the body is nested too deeply") from None
+    except ValueError as error:  # Python reads no number of more than 4,300 digits
+        raise MalformedRequest(f"the body cannot be read: {error}") from None
+    if b"\\u" in raw or _LONG_NUMBER.search(raw):
+        _refuse_unstorable(body)
+    return body
+
+
+def _refuse_unstorable(body: object) -> None:
+    place = _unstorable(msgspec.to_builtins(body), "")
+    if place is not None:
+        raise InvalidRequest(
+            "text may not hold NUL characters, and whole numbers have 64 bits",
+            problems=(Problem(path=place, detail="holds a NUL character, or a number of more than 64 bits"),),
+        )
+
+
+def _converted(values: dict[str, object], kind: type, *, where: str) -> object:
+    try:
+        converted: object = msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, where=where) from None
+    except ValueError as error:
+        raise InvalidRequest(f"{where}: {error}") from None
+    if any(isinstance(value, str) and len(value) > 18 for value in values.values()):
+        _refuse_unstorable(converted)
+    return converted
+
+
+def _invalid(error: msgspec.ValidationError, *, where: str) -> InvalidRequest:
+    text = str(error)
+    found = _PLACE.search(text)
+    place = pointer(found["path"]) if found else ""
+    detail = text[: found.start()] if found else text
+    named = f"{where} {place.lstrip('/')}: {detail}" if where and place else detail
+    return InvalidRequest(named, problems=(Problem(path=place.lstrip("/") if where else place, detail=detail),))
+
+
+def _is_storable(text: str) -> bool:
+    if "\x00" in text:
+        return False
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _unstorable(value: object, place: str) -> str | None:
+    """Return the place of the first text or number that PostgreSQL could not hold."""
+    match value:
+        case int():
+            return None if -(2**63) <= value < 2**63 else place
+        case str():
+            return None if _is_storable(value) else place
+        case dict():
+            for key, inner in value.items():
+                if not _is_storable(str(key)):
+                    return place
+                found = _unstorable(inner, f"{place}/{key}")
+                if found is not None:
+                    return found
+        case list() | tuple():
+            for index, inner in enumerate(value):
+                found = _unstorable(inner, f"{place}/{index}")
+                if found is not None:
+                    return found
+        case _:
+            return None
+    return None

@@ -1,0 +1,278 @@
+"""Who calls, what they may do, and what a route is: frozen data, and every refusal at the border."""
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Final, Generic, Literal, TypeVar
+
+import msgspec
+
+from koban.access.permissions import CATALOGUE, PUBLIC, SIGNED_IN
+from koban.base import Instant, Refusal
+
+T = TypeVar("T")
+
+BODY_MAX_BYTES: Final = 1024 * 1024
+PAGE_DEFAULT_ITEMS: Final = 50
+PAGE_MAX_ITEMS: Final = 200
+
+Language = Literal["ja", "en"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Accepts = Literal["json", "form", "either", "raw"]
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody or something that acts. `grants` says for each permission which role or scope gives it."""
+
+    kind: Literal["staff", "token", "system", "anonymous"]
+    id: str
+    name: str
+    roles: tuple[str, ...] = ()
+    grants: Mapping[str, str] = {}  # permission -> what gives it: "role lead", "scope events.write"
+
+    @property
+    def actor(self) -> str:
+        """Return who it was, as audit rows and decisions name it."""
+        return self.id
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of the permission check: what allowed it, and whom."""
+
+    permission: str
+    by: str
+    principal_id: str
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request that passed the permission check, with everything a handler may read."""
+
+    principal: Principal
+    grant: Grant
+    at: Instant
+    request_id: str
+    method: str
+    url_path: str
+    path: Mapping[str, str]  # parameters in the path
+    query: Mapping[str, str]  # parameters behind the question mark, as text
+    params: object  # the same, checked and typed as the endpoint's `query` says; None where it says nothing
+    headers: Mapping[str, str]  # names in lower case
+    body: object  # decoded as the endpoint's `body` says; None where it says nothing
+    raw: bytes  # the body as it came
+    form: Mapping[str, str]  # fields of a posted form, without the CSRF token
+    language: Language
+    csrf: str  # to be put into forms as `csrf`, or sent as X-CSRF-Token; empty without a session
+    session_id: str  # names the session for signing out; empty without one
+    address: str  # where the call came from
+
+    def body_as(self, kind: type[T]) -> T:
+        """Return the body with its type; a wrong `kind` is a bug in the endpoint table."""
+        if not isinstance(self.body, kind):
+            raise TypeError(f"{self.url_path} declares another body than {kind.__name__}")
+        return self.body
+
+    def params_as(self, kind: type[T]) -> T:
+        """Return the query parameters with their type; a wrong `kind` is a bug in the endpoint table."""
+        if not isinstance(self.params, kind):
+            raise TypeError(f"{self.url_path} declares other query parameters than {kind.__name__}")
+        return self.params
+
+
+class Cookie(msgspec.Struct, frozen=True, kw_only=True):
+    """A cookie to set: always http-only and same-site lax. An empty value takes it back."""
+
+    name: str
+    value: str
+    max_age_s: int | None = None  # None: until the browser closes
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that is more than a JSON body: another status, headers, cookies, a page, a file, a redirect."""
+
+    body: object = None  # bytes and str go out as they are, None as nothing, anything else as JSON
+    status: int = 200
+    media_type: str = ""  # empty: JSON for data, HTML for str, octets for bytes
+    headers: Mapping[str, str] = {}
+    cookies: tuple[Cookie, ...] = ()
+
+
+def redirect(to: str, *, cookies: tuple[Cookie, ...] = ()) -> Answer:
+    """Send the browser to another page of ours after a form was handled (303)."""
+    return Answer(status=303, headers={"location": to}, cookies=cookies)
+
+
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The query parameters of every list; lists with filters extend it."""
+
+    cursor: Annotated[str, msgspec.Meta(max_length=200, description="`next_cursor` of the page before")] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX_ITEMS, description="Items on a page")] = PAGE_DEFAULT_ITEMS
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """A page of a list; `next_cursor` is null on the last one."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+Handler = Callable[[Call], object] | Callable[[Call], Awaitable[object]]
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A route as data; made by `endpoint`, served by `build_routes`, described by `openapi`."""
+
+    method: str
+    path: str
+    permission: str
+    handler: Handler
+    summary: str
+    description: str
+    body: type | None  # a msgspec type; bytes where the room reads the body itself
+    query: type | None  # a msgspec struct of scalars, optional ones with defaults
+    returns: object  # a msgspec type; None for no body
+    status: int
+    raises: tuple[type[Refusal], ...]
+    accepts: Accepts
+    blocking: bool
+    page: bool
+    max_bytes: int
+    media_types: tuple[str, ...]  # what a raw body may be, for the OpenAPI document
+
+
+_PATH: Final = re.compile(r"(/([a-z0-9_.-]+|\{[a-z_]+(:path)?\}))+/?|/")
+
+
+def endpoint(
+    method: Method,
+    path: str,
+    permission: str,
+    handler: Handler,
+    *,
+    summary: str,
+    description: str = "",
+    body: type | None = None,
+    query: type | None = None,
+    returns: object = None,
+    status: int = 200,
+    raises: tuple[type[Refusal], ...] = (),
+    accepts: Accepts = "json",
+    blocking: bool = True,
+    page: bool = False,
+    max_bytes: int = BODY_MAX_BYTES,
+    media_types: tuple[str, ...] = (),
+) -> Endpoint:
+    """Describe a route. Without a permission of the catalogue (or PUBLIC, or SIGNED_IN) it cannot be built.
+
+    `blocking` handlers are plain functions and run in the bounded thread pool; the others are async functions.
+    `page` marks HTML of the console: no session leads to the sign-in page, refusals are shown as pages, and the
+    OpenAPI document leaves it out.
+    """
+    if permission not in CATALOGUE and permission not in (PUBLIC, SIGNED_IN):
+        raise ValueError(f"{method} {path} names no permission of the catalogue: {permission!r}")
+    if inspect.iscoroutinefunction(handler) is blocking:
+        raise ValueError(f"{method} {path}: a blocking handler is a plain function, the others are async functions")
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"{method} {path} is not a path that the OpenAPI document can describe")
+    return Endpoint(
+        method=method,
+        path=path,
+        permission=permission,
+        handler=handler,
+        summary=summary,
+        description=description,
+        body=body,
+        query=query,
+        returns=returns,
+        status=status,
+        raises=raises,
+        accepts="raw" if body is bytes else accepts,
+        blocking=blocking,
+        page=page,
+        max_bytes=max_bytes,
+        media_types=media_types,
+    )
+
+
+class NotSignedIn(Refusal):
+    """Nobody, or nobody we know, is calling."""
+
+    code = "not_signed_in"
+    status = 401
+    title = "Sign in, or send a valid token."
+
+
+class NotAllowed(Refusal):
+    """The caller is known and has no grant for this."""
+
+    code = "not_allowed"
+    status = 403
+    title = "This needs a permission that you do not have."
+
+
+class ForgeryGuardMissing(Refusal):
+    """A cookie-authenticated change came without the session's CSRF token, or from another site."""
+
+    code = "csrf"
+    status = 403
+    title = "The request did not come from this console."
+
+
+class RouteMissing(Refusal):
+    """There is no such address."""
+
+    code = "route_missing"
+    status = 404
+    title = "There is nothing at this address."
+
+
+class MethodNotKnown(Refusal):
+    """The address exists and does not take this method."""
+
+    code = "method_not_allowed"
+    status = 405
+    title = "This address does not take this method."
+
+
+class MalformedRequest(Refusal):
+    """The request cannot be read at all."""
+
+    code = "malformed_request"
+    status = 400
+    title = "The request cannot be read."
+
+
+class InvalidRequest(Refusal):
+    """The request can be read and something in it is not as described."""
+
+    code = "invalid_request"
+    status = 422
+    title = "Something in the request is not as described."
+
+
+class BodyTooLarge(Refusal):
+    """The body is over the limit of this address."""
+
+    code = "body_too_large"
+    status = 413
+    title = "The body is too large."
+
+
+class MediaTypeUnknown(Refusal):
+    """The body is of a kind that this address does not read."""
+
+    code = "media_type_unknown"
+    status = 415
+    title = "This kind of body is not read here."
+
+
+class TooManyRequests(Refusal):
+    """The caller is over its rate."""
+
+    code = "too_many_requests"
+    status = 429
+    title = "Too many requests; slow down."
+
+    def __init__(self, detail: str, *, retry_after_s: int) -> None:
+        """Say when to come back."""
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s

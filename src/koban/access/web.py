@@ -1,0 +1,517 @@
+"""The border: every request passes here once, is read, limited, authenticated, authorised, handled and answered."""
+
+import asyncio
+import dataclasses
+import random
+import urllib.parse
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, ParamSpec, Protocol, TypeVar, cast
+
+import msgspec
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
+
+from koban.access import logic, reading
+from koban.access.types import (
+    Answer,
+    BodyTooLarge,
+    Call,
+    Cookie,
+    Endpoint,
+    ForgeryGuardMissing,
+    MediaTypeUnknown,
+    MethodNotKnown,
+    NotSignedIn,
+    Principal,
+    RouteMissing,
+    TooManyRequests,
+)
+from koban.base import Clock, Instant, Problem, Refusal, Unavailable, random_id
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+WAITING_MAX: Final = 256  # requests that wait for a thread; past it we say 503 at once rather than late
+RETRY_WHEN_BUSY_S: Final = 1
+KNOWN_RATE: Final = logic.Rate(per_s=5_000, burst=10_000)
+UNKNOWN_RATE: Final = logic.Rate(per_s=20, burst=100)
+REQUEST_ID_MAX_CHARS: Final = 64
+SIGN_IN_PATH: Final = "/sign-in"
+LANGUAGE_COOKIE: Final = "koban_language"
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; report-uri /csp"
+)
+_GUARDS: Final = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
+_SAFE: Final = frozenset({"GET", "HEAD"})
+_REQUEST_ID_CHARS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")
+
+_log: Final = structlog.get_logger("koban.access")
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a credential belongs to; `session_id` is empty for tokens."""
+
+    principal: Principal
+    session_id: str = ""
+
+
+class Directory(Protocol):
+    """Who is behind a bearer token or a session cookie."""
+
+    def recall(self, kind: str, secret: str, at: Instant) -> Caller | None:
+        """Answer from memory, or not at all; never blocks."""
+        ...
+
+    def look_up(self, kind: str, secret: str, at: Instant) -> Caller | None:
+        """Answer from the database."""
+        ...
+
+
+class NobodyKnown:
+    """A directory without anybody, for servers that only have public routes."""
+
+    def recall(self, kind: str, secret: str, at: Instant) -> Caller | None:  # noqa: ARG002 — the protocol's names
+        """Know nobody."""
+        return None
+
+    def look_up(self, kind: str, secret: str, at: Instant) -> Caller | None:  # noqa: ARG002 — the protocol's names
+        """Know nobody."""
+        return None
+
+
+class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error as every address gives it (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str = ""
+    errors: tuple[Problem, ...] = ()
+
+
+ProblemPage = Callable[[ProblemBody, Principal, str], str]  # problem, who sees it, language -> HTML
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What the border works with; made once by the application."""
+
+    clock: Clock
+    randomness: random.Random  # for request ids only
+    directory: Directory
+    pool: ThreadPoolExecutor
+    known_rate: logic.Rate = KNOWN_RATE  # per token or member of staff
+    unknown_rate: logic.Rate = UNKNOWN_RATE  # per address, for whoever is not signed in
+    secure_cookies: bool = False  # on behind TLS: cookies get the Secure mark and the __Host- prefix
+    problem_page: ProblemPage | None = None
+
+    @property
+    def session_cookie(self) -> str:
+        """Return the name of the session cookie."""
+        return "__Host-koban_session" if self.secure_cookies else "koban_session"
+
+
+def build_routes(endpoints: Iterable[Endpoint], gate: Gate) -> list[Route]:
+    """Make one Starlette route per path, those without parameters first, so that `/me` wins over `/{id}`."""
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for each in endpoints:
+        methods = by_path.setdefault(each.path, {})
+        if each.method in methods:
+            raise ValueError(f"{each.method} {each.path} is described twice")
+        methods[each.method] = each
+    known = logic.RateLimiter(gate.known_rate)
+    unknown = logic.RateLimiter(gate.unknown_rate)
+    waiting = _Waiting()
+    return [
+        Route(path, _Edge(methods, gate, known, unknown, waiting), methods=None, name=path)
+        for path, methods in sorted(by_path.items(), key=lambda item: _specificity(item[0]))
+    ]
+
+
+def problem_handlers(gate: Gate) -> Mapping[int | type[Exception], ExceptionHandler]:
+    """Return Starlette's exception handlers for what no route of ours answers: unknown addresses, above all."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            refusal: Refusal = MethodNotKnown(f"{request.method} is not for {request.url.path}")
+        else:
+            refusal = RouteMissing(f"there is nothing at {request.url.path}")
+        sent = _problem(refusal, request.scope.get(_REQUEST_ID, ""))
+        page = None
+        if gate.problem_page is not None and "text/html" in request.headers.get("accept", ""):
+            language = logic.choose_language(
+                request.cookies.get(LANGUAGE_COOKIE), request.headers.get("accept-language")
+            )
+            page = gate.problem_page(sent, logic.ANONYMOUS, language)
+        if page is not None:
+            return Response(page, sent.status, media_type="text/html")
+        return Response(msgspec.json.encode(sent), sent.status, media_type="application/problem+json")
+
+    return {HTTPException: answer}
+
+
+class Guarded:
+    """ASGI middleware around the whole application: a request id and the security headers on every answer."""
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        """Wrap `app`."""
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope, self._gate)
+        scope[_REQUEST_ID] = request_id
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *((name, value) for name, value in _GUARDS if name not in present),
+                    *(() if b"x-request-id" in present else ((b"x-request-id", request_id.encode()),)),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, send_guarded)
+
+
+class _Waiting:
+    """How many requests wait for a thread; touched by the event loop only."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class _Gone(Exception):  # not a refusal: nobody is left to read it
+    """The client hung up before its request was whole."""
+
+
+_REQUEST_ID: Final = "koban.request_id"
+
+
+class _Edge:
+    """The routes of one path."""
+
+    def __init__(
+        self,
+        methods: Mapping[str, Endpoint],
+        gate: Gate,
+        known: logic.RateLimiter,
+        unknown: logic.RateLimiter,
+        waiting: _Waiting,
+    ) -> None:
+        self._methods = dict(methods)
+        if "GET" in methods:
+            self._methods.setdefault("HEAD", methods["GET"])
+        self._allow = ", ".join(sorted(self._methods))
+        self._readers = {method: reading.Reader(each) for method, each in self._methods.items()}
+        self._gate = gate
+        self._known = known
+        self._unknown = unknown
+        self._waiting = waiting
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = scope.get(_REQUEST_ID) or _request_id(scope, self._gate)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        context = _Context(request_id=request_id, headers=headers, cookies=_cookies(headers.get("cookie", "")))
+        page = next(iter(self._methods.values())).page
+        try:
+            answer = await self._answer(scope, receive, context)
+        except _Gone:
+            return
+        except (Refusal, Unavailable) as error:
+            answer = self._refused(error, context, scope, page=page)
+        except Exception:  # noqa: BLE001 — the edge of the program: a bug must answer 500 and be logged, not hang
+            _log.exception("a handler failed", request_id=request_id, path=scope["path"], method=scope["method"])
+            answer = self._refused(_Bug("something went wrong on our side"), context, scope, page=page)
+        await _send(send, answer, self._gate, request_id, head=scope["method"] == "HEAD")
+
+    async def _answer(self, scope: Scope, receive: Receive, context: "_Context") -> Answer:
+        method: str = scope["method"]
+        at = self._gate.clock.now()
+        endpoint = self._methods.get(method)
+        if endpoint is None:
+            raise MethodNotKnown(f"this address takes {self._allow}")
+        caller, secret = await self._identify(scope, context, at)
+        context.principal = caller.principal
+        grant = logic.authorise(caller.principal, endpoint.permission)
+        reader = self._readers[method]
+        path = reader.path({name: str(value) for name, value in scope.get("path_params", {}).items()})
+        query, params = reader.query(scope.get("query_string", b""))
+        raw = b"" if method in _SAFE else await _body(receive, context.headers, endpoint)
+        body, form = reader.body(raw, context.headers)
+        if method not in _SAFE:
+            _check_forgery(context, secret, form)
+        call = Call(
+            principal=caller.principal,
+            grant=grant,
+            at=at,
+            request_id=context.request_id,
+            method=method,
+            url_path=scope["path"],
+            path=path,
+            query=query,
+            params=params,
+            headers=context.headers,
+            body=body,
+            raw=raw,
+            form={name: value for name, value in form.items() if name != "csrf"},
+            language=logic.choose_language(
+                context.cookies.get(LANGUAGE_COOKIE), context.headers.get("accept-language")
+            ),
+            csrf=logic.csrf_token(secret) if secret else "",
+            session_id=caller.session_id,
+            address=_address(scope),
+        )
+        result = await self._handle(endpoint, call)
+        if isinstance(result, Answer):
+            return result
+        return Answer(body=result, status=endpoint.status)
+
+    async def _identify(self, scope: Scope, context: "_Context", at: Instant) -> tuple[Caller, str]:
+        """Return who calls, and the session's secret (empty for tokens), after taking from the right bucket."""
+        kind, secret = _credential(context, self._gate.session_cookie)
+        caller = self._gate.directory.recall(kind, secret, at) if secret else None
+        if caller is None:
+            # Whoever is not known yet pays from the bucket of its address: guessing tokens is slow on purpose.
+            self._unknown.take(_address(scope), at)
+            if secret:
+                caller = await self._run(self._gate.directory.look_up, kind, secret, at)
+            if caller is None and kind == "bearer" and secret:
+                raise NotSignedIn("the token is unknown, expired or revoked")
+        else:
+            self._known.take(caller.principal.id, at)
+        if caller is None:
+            return Caller(principal=logic.ANONYMOUS), ""
+        return caller, secret if kind == "session" else ""
+
+    async def _handle(self, endpoint: Endpoint, call: Call) -> object:
+        if endpoint.blocking:
+            return await self._run(endpoint.handler, call)
+        # cast: `endpoint` has checked that a handler that does not block is an async function
+        return await cast(Awaitable[object], endpoint.handler(call))
+
+    async def _run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run in the pool; fails closed when too many wait, because a late answer helps nobody."""
+        if self._waiting.count >= WAITING_MAX:
+            raise Unavailable("server", RETRY_WHEN_BUSY_S, "too many requests are waiting")
+        self._waiting.count += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._gate.pool, lambda: function(*args, **kwargs))
+        finally:
+            self._waiting.count -= 1
+
+    def _refused(self, error: Refusal | Unavailable, context: "_Context", scope: Scope, *, page: bool) -> Answer:
+        sent = _problem(error, context.request_id)
+        headers: dict[str, str] = {}
+        if isinstance(error, Unavailable | TooManyRequests):
+            headers["retry-after"] = str(error.retry_after_s)
+        if isinstance(error, MethodNotKnown):
+            headers["allow"] = self._allow
+        if isinstance(error, BodyTooLarge):
+            headers["connection"] = "close"  # the rest of the body is not read
+        if not page:
+            if isinstance(error, NotSignedIn):
+                headers["www-authenticate"] = 'Bearer realm="koban"'
+            return Answer(body=sent, status=sent.status, media_type="application/problem+json", headers=headers)
+        if isinstance(error, NotSignedIn) and scope["method"] in _SAFE:
+            return Answer(status=303, headers={"location": f"{SIGN_IN_PATH}?next={_here(scope)}"})
+        if self._gate.problem_page is None:
+            return Answer(body=sent, status=sent.status, media_type="application/problem+json", headers=headers)
+        language = logic.choose_language(context.cookies.get(LANGUAGE_COOKIE), context.headers.get("accept-language"))
+        return Answer(
+            body=self._gate.problem_page(sent, context.principal, language), status=sent.status, headers=headers
+        )
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Context:
+    """What is known of a request so far; `principal` grows from nobody to somebody."""
+
+    request_id: str
+    headers: Mapping[str, str]
+    cookies: Mapping[str, str]
+    principal: Principal = logic.ANONYMOUS
+
+
+class _Bug(Refusal):
+    """Something that we did not expect; the log has the trace under the request id."""
+
+    code = "internal"
+    status = 500
+    title = "Something went wrong on our side."
+
+
+def _specificity(path: str) -> tuple[tuple[bool, str], ...]:
+    return tuple((part.startswith("{"), part) for part in path.split("/"))
+
+
+def _request_id(scope: Scope, gate: Gate) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given: str = value.decode("latin-1")
+            if 0 < len(given) <= REQUEST_ID_MAX_CHARS and _REQUEST_ID_CHARS.issuperset(given):
+                return given
+    return random_id("request", gate.clock.now(), gate.randomness)
+
+
+def _cookies(header: str) -> dict[str, str]:
+    cookies: dict[str, str] = {}
+    for part in header.split(";"):
+        name, found, value = part.strip().partition("=")
+        if found:
+            cookies.setdefault(name, value.strip('"'))
+    return cookies
+
+
+def _credential(context: _Context, session_cookie: str) -> tuple[str, str]:
+    authorization = context.headers.get("authorization")
+    if authorization is not None:
+        scheme, _, secret = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise NotSignedIn("the Authorization header must read: Bearer TOKEN")
+        return "bearer", secret.strip()
+    return "session", context.cookies.get(session_cookie, "")
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else "unknown"
+
+
+def _here(scope: Scope) -> str:
+    query = scope.get("query_string", b"").decode("latin-1")
+    return urllib.parse.quote(scope["path"] + (f"?{query}" if query else ""), safe="")
+
+
+async def _body(receive: Receive, headers: Mapping[str, str], endpoint: Endpoint) -> bytes:
+    too_large = BodyTooLarge(f"a body here may have {endpoint.max_bytes} bytes at most")
+    declared = headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > endpoint.max_bytes:
+        raise too_large
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise MediaTypeUnknown("compressed bodies are not read; send it plain")
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > endpoint.max_bytes:
+            raise too_large
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _check_forgery(context: _Context, session_secret: str, form: Mapping[str, str]) -> None:
+    """Refuse a change that another site made the browser send.
+
+    A token in a header cannot be sent by another site, so calls with one pass. Without a session (signing in) the
+    browser's own word on where the form stood has to do.
+    """
+    if "authorization" in context.headers:
+        return
+    if context.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        raise ForgeryGuardMissing("the form was sent from another site")
+    origin = context.headers.get("origin")
+    if origin is not None and urllib.parse.urlsplit(origin).netloc != context.headers.get("host"):
+        raise ForgeryGuardMissing("the form was sent from another site")
+    if session_secret:
+        given = context.headers.get("x-csrf-token") or form.get("csrf", "")
+        if not logic.csrf_matches(session_secret, given):
+            raise ForgeryGuardMissing("the form has no valid CSRF token; load the page again")
+
+
+def _problem(error: Refusal | Unavailable, request_id: str) -> ProblemBody:
+    if isinstance(error, Unavailable):
+        return ProblemBody(
+            type="urn:koban:problem:unavailable",
+            title="Something that this needs is not available right now.",
+            status=503,
+            detail=error.detail,
+            code="unavailable",
+            request_id=request_id,
+        )
+    return ProblemBody(
+        type=f"urn:koban:problem:{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        code=error.code,
+        request_id=request_id,
+        errors=error.problems,
+    )
+
+
+def _cookie_line(cookie: Cookie, gate: Gate) -> bytes:
+    if not cookie.value:
+        life = "; Max-Age=0"
+    elif cookie.max_age_s is None:
+        life = ""
+    else:
+        life = f"; Max-Age={cookie.max_age_s}"
+    secure = "; Secure" if gate.secure_cookies else ""
+    return f"{cookie.name}={cookie.value}; Path=/; HttpOnly; SameSite=Lax{life}{secure}".encode("latin-1")
+
+
+async def _send(send: Send, answer: Answer, gate: Gate, request_id: str, *, head: bool) -> None:
+    body, media_type = _encoded(answer)
+    headers: list[tuple[bytes, bytes]] = [
+        (b"x-request-id", request_id.encode()),
+        (b"cache-control", b"no-store"),
+        *_GUARDS,
+    ]
+    given = {name.lower(): value for name, value in answer.headers.items()}
+    if media_type:
+        headers.append((b"content-type", media_type.encode()))
+    if answer.status not in (204, 304):
+        headers.append((b"content-length", str(len(body)).encode()))
+    headers = [pair for pair in headers if pair[0].decode() not in given]
+    headers.extend((name.encode(), value.encode("latin-1")) for name, value in given.items())
+    headers.extend((b"set-cookie", _cookie_line(cookie, gate)) for cookie in answer.cookies)
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else body})
+
+
+def _encoded(answer: Answer) -> tuple[bytes, str]:
+    match answer.body:
+        case None:
+            return b"", ""
+        case bytes():
+            return answer.body, answer.media_type or "application/octet-stream"
+        case str():
+            return answer.body.encode(), answer.media_type or "text/html; charset=utf-8"
+        case _:
+            return msgspec.json.encode(answer.body), answer.media_type or "application/json"
+
+
+def problem_codes(refusals: Sequence[type[Refusal]]) -> dict[int, list[str]]:
+    """Return the codes per status, for the OpenAPI document."""
+    codes: dict[int, list[str]] = {}
+    for refusal in refusals:
+        codes.setdefault(refusal.status, []).append(refusal.code)
+    return {status: sorted(set(names)) for status, names in sorted(codes.items())}
