@@ -1,9 +1,27 @@
 """Transactions, migrations, leases and timers on SQLite and PostgreSQL.
 
-Guarantees: a write transaction commits whole or not at all; on SQLite there is one writer at a time; every
-difference between the two databases is inside this room.
+Guarantees: a write transaction commits whole or not at all; on SQLite there is one writer at a time; a holder that
+lost its lease cannot commit; a timer fires once; every difference between the two databases is inside this room.
 """
 
 from koban.db.core import Database, Dialect, Tx, metadata, upsert
+from koban.db.lease import Held, Lease, drop_lease, keep_lease, take_lease
+from koban.db.timers import LiveTimers, Timer, delete_timers, insert_timers, load_timers
 
-__all__ = ["Database", "Dialect", "Tx", "metadata", "upsert"]
+__all__ = [
+    "Database",
+    "Dialect",
+    "Held",
+    "Lease",
+    "LiveTimers",
+    "Timer",
+    "Tx",
+    "delete_timers",
+    "drop_lease",
+    "insert_timers",
+    "keep_lease",
+    "load_timers",
+    "metadata",
+    "take_lease",
+    "upsert",
+]

@@ -1,0 +1,38 @@
+"""Signals become one verdict with reasons. Owns `decisions` and `signals`; a decision once given never changes."""
+
+from koban.decisions.logic import conclude, describe_actions, fallback_verdict, verdict_name
+from koban.decisions.types import (
+    VERDICT_NAMES,
+    Allow,
+    Block,
+    Challenge,
+    DecisionMissing,
+    DecisionRecord,
+    Hold,
+    HoldRecord,
+    Inputs,
+    SignalRecord,
+    Verdict,
+    VerdictName,
+    Warn,
+)
+
+__all__ = [
+    "VERDICT_NAMES",
+    "Allow",
+    "Block",
+    "Challenge",
+    "DecisionMissing",
+    "DecisionRecord",
+    "Hold",
+    "HoldRecord",
+    "Inputs",
+    "SignalRecord",
+    "Verdict",
+    "VerdictName",
+    "Warn",
+    "conclude",
+    "describe_actions",
+    "fallback_verdict",
+    "verdict_name",
+]

@@ -1,0 +1,139 @@
+"""All SQL of decisions and their signals."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import sqlalchemy
+from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
+
+from koban.db import Tx, metadata
+from koban.decisions.types import DecisionRecord, Inputs
+
+decisions: Final = Table(
+    "decisions",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="The log entry that was judged."),
+    Column("log_at", BigInteger, nullable=False, comment="Log time of the decision, in microseconds."),
+    Column("type", Text, nullable=False, comment="Event type."),
+    Column("verdict", Text, nullable=False, comment="allow, warn, challenge, hold or block."),
+    Column("acting", Text, nullable=True, comment="Account that did it."),
+    Column("took_us", BigInteger, nullable=False, comment="Microseconds from arrival to the decision."),
+    Column("body", Text, nullable=False, comment="The answer as given, JSON."),
+    Column("inputs", Text, nullable=False, comment="Feature values and versions that it read, JSON."),
+    Index("decisions_acting", "acting", "seq"),
+    Index(
+        "decisions_not_allowed",
+        "verdict",
+        "seq",
+        sqlite_where=sqlalchemy.text("verdict <> 'allow'"),
+        postgresql_where=sqlalchemy.text("verdict <> 'allow'"),
+    ),
+)
+
+signals: Final = Table(
+    "signals",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="The log entry that was judged."),
+    Column("rule", Text, primary_key=True, comment="The rule that matched."),
+    Column("log_at", BigInteger, nullable=False, comment="Log time, in microseconds."),
+    Column("policy", Text, nullable=False, comment="The policy that it speaks for."),
+    Column("applied", SmallInteger, nullable=False, comment="1 when it acted."),
+    Column("withheld", Text, nullable=False, comment="Why it did not act; empty when it did."),
+    Column("acting", Text, nullable=True, comment="Account that did it."),
+    Index("signals_rule", "rule", "seq"),
+)
+
+Row = tuple[int, int, str, str, str | None, int, str, str]
+SignalRow = tuple[int, str, int, str, int, str, str | None]
+
+_RECORD: Final = msgspec.json.Decoder(DecisionRecord)
+_INPUTS: Final = msgspec.json.Decoder(Inputs)
+
+
+def insert_decisions(tx: Tx, rows: Sequence[Row]) -> None:
+    """Store decisions: seq, log time, type, verdict, acting account, microseconds taken, body, inputs."""
+    tx.many(
+        "INSERT INTO decisions (seq, log_at, type, verdict, acting, took_us, body, inputs)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+
+
+def insert_signals(tx: Tx, rows: Sequence[SignalRow]) -> None:
+    """Store signals: seq, rule, log time, policy, applied, withheld, acting account."""
+    tx.many(
+        "INSERT INTO signals (seq, rule, log_at, policy, applied, withheld, acting) VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+    )
+
+
+def read_bodies(tx: Tx, seqs: Sequence[int]) -> dict[int, DecisionRecord]:
+    """Return the answers that were given to some entries."""
+    if not seqs:
+        return {}
+    marks = ", ".join("?" * len(seqs))
+    return {
+        int(seq): _RECORD.decode(body)
+        for seq, body in tx.rows(f"SELECT seq, body FROM decisions WHERE seq IN ({marks})", seqs)
+    }
+
+
+def read_inputs(tx: Tx, seq: int) -> Inputs | None:
+    """Return what one decision read."""
+    found = tx.rows("SELECT inputs FROM decisions WHERE seq = ?", (seq,))
+    return _INPUTS.decode(found[0][0]) if found else None
+
+
+def search(
+    tx: Tx,
+    *,
+    before_seq: int | None,
+    limit: int,
+    verdict: str | None = None,
+    type: str | None = None,  # noqa: A002 - the word that the API uses
+    rule: str | None = None,
+    acting: str | None = None,
+    since_at: int | None = None,
+    until_at: int | None = None,
+) -> list[DecisionRecord]:
+    """Return decisions, newest first, that meet every filter given."""
+    statement = sqlalchemy.select(decisions.c.body).order_by(decisions.c.seq.desc()).limit(limit)
+    if rule is not None:
+        statement = statement.join(signals, sqlalchemy.and_(signals.c.seq == decisions.c.seq, signals.c.rule == rule))
+    for column, value in ((decisions.c.verdict, verdict), (decisions.c.type, type), (decisions.c.acting, acting)):
+        if value is not None:
+            statement = statement.where(column == value)
+    if before_seq is not None:
+        statement = statement.where(decisions.c.seq < before_seq)
+    if since_at is not None:
+        statement = statement.where(decisions.c.log_at >= since_at)
+    if until_at is not None:
+        statement = statement.where(decisions.c.log_at < until_at)
+    return [_RECORD.decode(row[0]) for row in tx.execute(statement)]
+
+
+def count_verdicts(tx: Tx, *, since_at: int) -> dict[str, int]:
+    """Return how many decisions fell each way since a moment of log time."""
+    statement = (
+        sqlalchemy.select(decisions.c.verdict, sqlalchemy.func.count())
+        .where(decisions.c.log_at >= since_at)
+        .group_by(decisions.c.verdict)
+    )
+    return {str(row[0]): int(row[1]) for row in tx.execute(statement)}
+
+
+def rule_hits(tx: Tx, *, since_at: int) -> list[tuple[str, int, int, int]]:
+    """Return rule, matches, matches that acted, and distinct accounts touched since a moment of log time."""
+    applied = sqlalchemy.func.sum(signals.c.applied)
+    statement = (
+        sqlalchemy.select(
+            signals.c.rule,
+            sqlalchemy.func.count(),
+            applied,
+            sqlalchemy.func.count(sqlalchemy.distinct(signals.c.acting)),
+        )
+        .where(signals.c.log_at >= since_at)
+        .group_by(signals.c.rule)
+        .order_by(sqlalchemy.func.count().desc())
+    )
+    return [(str(row[0]), int(row[1]), int(row[2] or 0), int(row[3])) for row in tx.execute(statement)]

@@ -1,0 +1,103 @@
+"""The verdict on an event, the signals behind it, and what is stored of both."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from koban.base import Instant, Refusal
+
+Texts = Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Allow:
+    """The event may go on."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Warn:
+    """The event may go on; its author, recipient or both are told something first."""
+
+    targets: tuple[Literal["author", "recipient"], ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Challenge:
+    """The event may go on once the person has proved something."""
+
+    kinds: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hold:
+    """The event waits; at `lifts_at` it becomes `becomes` by itself."""
+
+    lifts_at: Instant
+    becomes: Literal["allow", "block"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Block:
+    """The event may not go on."""
+
+
+Verdict: TypeAlias = Allow | Warn | Challenge | Hold | Block
+VerdictName = Literal["allow", "warn", "challenge", "hold", "block"]
+VERDICT_NAMES: tuple[VerdictName, ...] = ("allow", "warn", "challenge", "hold", "block")
+
+
+class SignalRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rule that matched: what it asked for, and whether that was done."""
+
+    rule: str
+    policy: str
+    applied: bool
+    withheld: str = ""  # why not: shadow, not in the live share, over budget, late, overdue, snoozed, imported, …
+    actions: tuple[str, ...] = ()
+    because: Texts = {}
+
+
+class HoldRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """When a held event lapses, and into what."""
+
+    lifts_at: str
+    becomes: str
+
+
+class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to one event, as stored and as given to everyone who asks for it, byte for byte the same."""
+
+    id: str
+    source: str
+    type: str
+    seq: int
+    decided_at: str
+    verdict: VerdictName
+    signals: tuple[SignalRecord, ...] = ()
+    hold: HoldRecord | None = None
+    challenge: tuple[str, ...] = ()
+    warn: tuple[str, ...] = ()
+    sanctions: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    fallback: bool = False
+    late: bool = False
+    text_damaged: bool = False
+    unread: tuple[str, ...] = ()
+    pack: str = ""
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What the decision read besides the event itself: feature values by key, and the pack's digest."""
+
+    features: Mapping[str, object]
+    pack: str
+
+
+class DecisionMissing(Refusal):
+    """No such decision."""
+
+    code = "decision_missing"
+    status = 404
+    title = "There is no such decision."

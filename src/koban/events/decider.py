@@ -1,0 +1,255 @@
+"""The one thread that decides: takes work in order, handles it in batches, commits each batch once.
+
+What is done with a unit of work is the pipeline's; this module holds the queue, the lease, group commit and the
+rule that nobody is answered before the commit, and that memory is rebuilt when a commit fails or is unknown.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+import structlog
+
+from koban.base import Clock, Instant, Unavailable, limits
+from koban.db import Database, Held, Lease, Tx, drop_lease, keep_lease, take_lease
+from koban.events.types import Fenced, LogTaken
+
+_log = structlog.get_logger("koban.decider")
+
+U = TypeVar("U")
+R = TypeVar("R")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Steps(Generic[U, R]):
+    """What the pipeline does; all of it runs on the decider's thread.
+
+    `begin(tx, units, at)` looks up what the batch needs; `handle(unit, at)` handles one unit and undoes itself when it
+    raises; `waiting(tx, limit)` gives units from the durable inbox; `flush(tx, at)` writes every buffered row;
+    `committed()` forgets undo lists; `rebuild()` makes memory anew from the database; `due(at)` says when time itself
+    wants handling, `tick(at)` handles it.
+    """
+
+    begin: Callable[[Tx, Sequence[U], Instant], None]
+    handle: Callable[[U, Instant], R]
+    waiting: Callable[[Tx, int], Sequence[U]]
+    tick: Callable[[Instant], None]
+    next_due: Callable[[], Instant | None]
+    flush: Callable[[Tx, Instant], None]
+    committed: Callable[[], None]
+    rebuild: Callable[[], None]
+    idle: Callable[[], bool]  # whether there is memory to write back when nothing else is to do
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Job(Generic[U, R]):
+    """Units that one caller waits for."""
+
+    units: Sequence[U]
+    future: "concurrent.futures.Future[list[R]]"
+
+
+class Decider(Generic[U, R]):
+    """The decider's thread with its queue. Start it once; close it before the database."""
+
+    def __init__(self, database: Database, clock: Clock, lease: Lease, steps: Steps[U, R], log_time: "LogTime") -> None:
+        """Take a lease that is already held, and the pipeline's steps."""
+        self._database = database
+        self._clock = clock
+        self._lease = lease
+        self._steps = steps
+        self._log_time = log_time
+        self._queue: collections.deque[_Job[U, R]] = collections.deque()
+        self._queued = 0
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._inbox_hint = True
+        self._renewed_at = clock.monotonic()
+        self.failed: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="koban-decider", daemon=True)
+
+    def start(self) -> None:
+        """Begin to decide."""
+        self._thread.start()
+
+    def submit(self, units: Sequence[U]) -> "concurrent.futures.Future[list[R]]":
+        """Queue units of work; the future holds their results in order, after their commit.
+
+        Raises Unavailable when the queue is full or the decider has stopped: come back, nothing was taken.
+        """
+        future: concurrent.futures.Future[list[R]] = concurrent.futures.Future()
+        with self._wake:
+            if self._stopping or self.failed is not None:
+                raise Unavailable("decider", 5, "The decider has stopped; another process may hold the log now.")
+            if self._queued + len(units) > limits.DECIDER_QUEUE_MAX:
+                raise Unavailable("decider", 1, "More events wait than can be answered in time; come back in a second.")
+            self._queue.append(_Job(units=units, future=future))
+            self._queued += len(units)
+            self._wake.notify()
+        return future
+
+    def nudge(self) -> None:
+        """Say that the inbox may hold something, or that a timer was set by another hand."""
+        with self._wake:
+            self._inbox_hint = True
+            self._wake.notify()
+
+    @property
+    def queued(self) -> int:
+        """How many units wait in memory."""
+        return self._queued
+
+    def close(self) -> None:
+        """Finish what is queued, write memory back, give the lease back and stop."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join(timeout=30)
+        if self.failed is None:
+            with self._database.write() as tx:
+                drop_lease(tx, self._lease)
+
+    def _run(self) -> None:
+        try:
+            while True:
+                jobs = self._next_jobs()
+                if jobs is None:
+                    return
+                self._process(jobs)
+        except Fenced as error:
+            self._fail(error)
+            _log.error("fenced", detail="another process took the log; this one stops deciding")
+        except BaseException as error:  # noqa: BLE001 - the thread's edge: whoever waits must be told
+            self._fail(error)
+            _log.exception("decider_died")
+
+    def _fail(self, error: BaseException) -> None:
+        with self._wake:
+            self.failed = error
+            jobs = list(self._queue)
+            self._queue.clear()
+        for job in jobs:
+            job.future.set_exception(Unavailable("decider", 5))
+
+    def _next_jobs(self) -> list[_Job[U, R]] | None:
+        """Wait for work: a job, a timer, the inbox, a renewal of the lease, or the end."""
+        with self._wake:
+            while not self._queue and not self._inbox_hint and not self._stopping:
+                wait_us = self._patience()
+                if wait_us <= 0:
+                    break
+                self._wake.wait(wait_us / 1_000_000)
+                if self._patience() <= 0:
+                    break
+            if self._stopping and not self._queue:
+                self._write_back()
+                return None
+            jobs: list[_Job[U, R]] = []
+            taken = 0
+            while self._queue and (not jobs or taken + len(self._queue[0].units) <= limits.DECIDER_BATCH_MAX):
+                job = self._queue.popleft()
+                taken += len(job.units)
+                jobs.append(job)
+            self._queued -= taken
+            return jobs
+
+    def _write_back(self) -> None:
+        while self._steps.idle():
+            self._process([])
+
+    def _patience(self) -> int:
+        """Return for how many microseconds there is nothing to do."""
+        until = self._renewed_at + limits.LEASE_RENEW_EVERY - self._clock.monotonic()
+        due = self._steps.next_due()
+        if due is not None:
+            until = min(until, due - self._log_time.peek())
+        if self._steps.idle():
+            until = min(until, 0)
+        return until
+
+    def _process(self, jobs: list[_Job[U, R]]) -> None:
+        """Handle one batch in one transaction, then answer."""
+        results: list[list[R]] = []
+        waiting: Sequence[U] = ()
+        try:
+            with self._database.write() as tx:
+                if not jobs and self._inbox_hint:
+                    waiting = self._steps.waiting(tx, limits.INBOX_BATCH_MAX)
+                    self._inbox_hint = len(waiting) == limits.INBOX_BATCH_MAX
+                units = [unit for job in jobs for unit in job.units] or list(waiting)
+                at = self._log_time.peek()
+                self._steps.begin(tx, units, at)
+                self._steps.tick(at)
+                for job in jobs:
+                    results.append([self._steps.handle(unit, self._log_time.next()) for unit in job.units])
+                for unit in waiting:
+                    self._steps.handle(unit, self._log_time.next())
+                self._steps.flush(tx, self._log_time.peek())
+                if not keep_lease(tx, self._clock.now(), self._lease, lasts=limits.LEASE_FOR):
+                    raise Fenced
+                self._renewed_at = self._clock.monotonic()
+        except Fenced:
+            for job in jobs:
+                job.future.set_exception(Unavailable("decider", 5))
+            raise
+        except Exception as error:  # noqa: BLE001 - an edge: memory no longer equals the database, whatever it was
+            _log.exception("batch_failed", units=sum(len(job.units) for job in jobs))
+            self._steps.rebuild()
+            self._inbox_hint = True
+            for job in jobs:
+                job.future.set_exception(Unavailable("database", 2, f"The batch could not be stored: {error}"))
+            return
+        self._steps.committed()
+        for job, answers in zip(jobs, results, strict=True):
+            job.future.set_result(answers)
+
+
+class LogTime:
+    """Log time: arrival time that rises by at least a microsecond per entry and does not follow a stepped clock."""
+
+    def __init__(self, clock: Clock, last: Instant, stepped: Callable[[int], None]) -> None:
+        """Go on after `last`; `stepped` is told by how many microseconds the wall clock jumped."""
+        self._clock = clock
+        self._last = last
+        self._stepped = stepped
+        self._wall = clock.now()
+        self._monotonic = clock.monotonic()
+        self._followed = True
+
+    def peek(self) -> Instant:
+        """Return the present log time without using it up."""
+        expected = self._wall + (self._clock.monotonic() - self._monotonic)
+        wall = self._clock.now()
+        if abs(wall - expected) <= limits.CLOCK_STEP_MAX:
+            self._wall, self._monotonic = wall, self._clock.monotonic()
+            self._followed = True
+            return Instant(max(wall, self._last))
+        if self._followed:
+            self._followed = False
+            self._stepped(wall - expected)
+        return Instant(max(expected, self._last))
+
+    def next(self) -> Instant:
+        """Return the log time of the next entry."""
+        self._last = Instant(max(self.peek(), self._last + 1))
+        return self._last
+
+
+LEASE_NAME: Final = "decider"
+
+
+def take_log(database: Database, clock: Clock, *, holder: str, is_dead: Callable[[str], bool]) -> Lease:
+    """Take the lease of the log, at once where its holder is known to be dead.
+
+    Refuses: LogTaken, naming who holds it.
+    """
+    with database.write() as tx:
+        taken = take_lease(tx, clock.now(), LEASE_NAME, holder=holder, lasts=limits.LEASE_FOR)
+        if isinstance(taken, Held) and is_dead(taken.holder):
+            taken = take_lease(tx, clock.now(), LEASE_NAME, holder=holder, lasts=limits.LEASE_FOR, over=True)
+    if isinstance(taken, Held):
+        raise LogTaken(f"The log is held by {taken.holder}. Stop that process, or send events to it.")
+    return taken

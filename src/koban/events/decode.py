@@ -1,0 +1,250 @@
+"""From the bytes of a request to envelopes and faults. User content is never a reason to refuse an event."""
+
+import decimal
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from koban.base import Instant, Problem, from_rfc3339, limits
+from koban.events.types import BodyUnreadable, Envelope, Fault, TooManyEvents
+
+_DECODER: Final = msgspec.json.Decoder(float_hook=decimal.Decimal)
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_KEY: Final = re.compile(rb'"[ \t\r\n]*:')
+_ESCAPED_SURROGATES: Final = re.compile(
+    rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+_NOT_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
+_NUL: Final = b"\\u0000"
+REPLACEMENT: Final = "�"
+
+
+def decode(body: bytes, content_type: str) -> list[Envelope | Fault]:
+    """Read one event, a batch or NDJSON, by content type; each event answers for itself.
+
+    Refuses: BodyUnreadable (no JSON, empty, not an object or array), TooManyEvents.
+    """
+    media = content_type.split(";", 1)[0].strip().lower()
+    if media in {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}:
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        _check_count(len(lines))
+        if not lines:
+            raise BodyUnreadable("The body holds no line. Send one JSON event per line.")
+        return [_line(line) for line in lines]
+    document, damaged = _parse(body)
+    if isinstance(document, dict):
+        _check_keys(body, document)
+        return [_envelope(document, body, damaged=damaged)]
+    if isinstance(document, list):
+        _check_count(len(document))
+        if not document:
+            raise BodyUnreadable("The batch is empty. Send at least one event.")
+        _check_keys(body, document)
+        return [_envelope(item, None, damaged=damaged) for item in document]
+    raise BodyUnreadable("The body is JSON, but neither an event (an object) nor a batch of events (an array).")
+
+
+def encode(document: object) -> bytes:
+    """Write JSON as Koban stores it; decimals keep every digit."""
+    return _ENCODER.encode(document)
+
+
+def decode_document(raw: bytes) -> dict[str, object]:
+    """Read a JSON object that Koban wrote itself."""
+    document = _DECODER.decode(raw)
+    assert isinstance(document, dict)
+    return document
+
+
+def _check_count(count: int) -> None:
+    if count > limits.BATCH_EVENTS_MAX:
+        raise TooManyEvents(
+            f"The request holds {count:,} events; at most {limits.BATCH_EVENTS_MAX:,} fit in one. Split it."
+        )
+
+
+def _line(line: bytes) -> Envelope | Fault:
+    try:
+        document, damaged = _parse(line)
+        _check_keys(line, document)
+    except BodyUnreadable as refusal:
+        return Fault(raw=line, problems=refusal.problems or (Problem(path="", detail=refusal.detail),))
+    return _envelope(document, line, damaged=damaged)
+
+
+def _parse(raw: bytes) -> tuple[object, bool]:
+    """Decode JSON; text that is not UTF-8 and escapes of half a surrogate pair become U+FFFD."""
+    try:
+        return _DECODER.decode(raw), _NUL in raw
+    except UnicodeDecodeError:
+        pass
+    except RecursionError:
+        raise _unreadable("The JSON is nested too deeply.") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        if b"\\ud" not in raw and b"\\uD" not in raw:
+            raise _unreadable(f"The body is no valid JSON: {error}.") from None
+    repaired = raw.decode("utf-8", errors="replace").encode()
+    repaired = _ESCAPED_SURROGATES.sub(lambda m: m[1] + (m[2] if len(m[2]) == 12 else REPLACEMENT.encode()), repaired)
+    try:
+        return _DECODER.decode(repaired), True
+    except RecursionError:
+        raise _unreadable("The JSON is nested too deeply.") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise _unreadable(f"The body is no valid JSON: {error}.") from None
+
+
+def _unreadable(detail: str) -> BodyUnreadable:
+    return BodyUnreadable(detail, problems=(Problem(path="", detail=detail, hint="Send JSON as RFC 8259 defines it."),))
+
+
+def _check_keys(raw: bytes, document: object) -> None:
+    """Refuse an object that names a member twice.
+
+    Decoders disagree about which of the two counts, and a rule must not read one thing and the marketplace
+    another. Counting key-like places is cheap and never too low; only where it differs is the body read again.
+    """
+    if len(_KEY.findall(raw)) == _count_keys(document, 0):
+        return
+    import json
+
+    def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
+        seen = dict(items)
+        if len(seen) != len(items):
+            names = [name for name, _ in items]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise _unreadable(f"The member {twice!r} stands twice in one object.")
+        return seen
+
+    json.loads(raw.decode("utf-8", errors="replace"), object_pairs_hook=pairs)
+
+
+def _count_keys(node: object, depth: int) -> int:
+    if depth > limits.JSON_DEPTH_MAX + 8:
+        raise _unreadable("The JSON is nested too deeply.")
+    if isinstance(node, dict):
+        return len(node) + sum(_count_keys(item, depth + 1) for item in node.values() if isinstance(item, dict | list))
+    if isinstance(node, list):
+        return sum(_count_keys(item, depth + 1) for item in node if isinstance(item, dict | list))
+    return 0
+
+
+def _depth(node: object) -> int:
+    level, deepest = [node], 0
+    while level:
+        deepest += 1
+        if deepest > limits.JSON_DEPTH_MAX + 1:
+            return deepest
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, dict | list)
+        ]
+    return deepest
+
+
+def _envelope(document: object, raw: bytes | None, *, damaged: bool) -> Envelope | Fault:
+    if not isinstance(document, dict):
+        return Fault(
+            raw=raw if raw is not None else _ENCODER.encode(document),
+            problems=(Problem(path="", detail="An event is a JSON object; this item is not one."),),
+        )
+    problems = list(_attribute_problems(document))
+    at: Instant | None = None
+    time = document.get("time")
+    if isinstance(time, str):
+        at = from_rfc3339(time)
+        if at is None:
+            problems.append(
+                Problem(
+                    path="/time", detail=f"{time[:40]!r} is no RFC 3339 time.", hint="Write 2026-11-21T20:30:00+09:00."
+                )
+            )
+    data = document.get("data", {})
+    if not isinstance(data, dict):
+        problems.append(Problem(path="/data", detail="The data of an event must be a JSON object."))
+        data = {}
+    elif _depth(data) > limits.JSON_DEPTH_MAX:
+        problems.append(Problem(path="/data", detail=f"The data is nested deeper than {limits.JSON_DEPTH_MAX} levels."))
+    if problems:
+        return _fault(document, raw, tuple(problems))
+    if damaged:
+        data = _clean(data)
+    return Envelope(
+        id=document["id"],
+        source=document["source"],
+        type=document["type"],
+        event_at=at,
+        subject=document.get("subject"),
+        data=data,
+        damaged=damaged and REPLACEMENT in str(data),
+    )
+
+
+def _fault(document: dict[str, object], raw: bytes | None, problems: tuple[Problem, ...]) -> Fault:
+    def text(name: str) -> str | None:
+        value = document.get(name)
+        return value[: limits.ID_CHARS_MAX] if isinstance(value, str) and not _NOT_TEXT.search(value) else None
+
+    if raw is None:
+        try:
+            raw = _ENCODER.encode(document)
+        except RecursionError:
+            raw = b"(nested too deeply to be written again)"
+    return Fault(raw=raw, problems=problems, id=text("id"), source=text("source"), type=text("type"))
+
+
+def _attribute_problems(document: dict[str, object]) -> Iterator[Problem]:
+    for name in ("id", "source", "type"):
+        value = document.get(name)
+        if isinstance(value, str) and 0 < len(value) <= limits.ID_CHARS_MAX and value.isprintable():
+            continue
+        if value is None:
+            yield Problem(
+                path=f"/{name}", detail=f"The attribute {name!r} is missing.", hint="CloudEvents 1.0 asks for it."
+            )
+        elif not isinstance(value, str) or not value:
+            yield Problem(path=f"/{name}", detail=f"The attribute {name!r} must be a text that is not empty.")
+        elif len(value) > limits.ID_CHARS_MAX:
+            yield Problem(
+                path=f"/{name}", detail=f"The attribute {name!r} is longer than {limits.ID_CHARS_MAX} characters."
+            )
+        elif _NOT_TEXT.search(value):
+            yield Problem(path=f"/{name}", detail=f"The attribute {name!r} holds a character that is none.")
+    source = document.get("source")
+    if isinstance(source, str) and source.startswith("koban:"):
+        yield Problem(path="/source", detail="Sources that begin with 'koban:' are Koban's own.")
+    version = document.get("specversion", "1.0")
+    if version != "1.0":
+        yield Problem(path="/specversion", detail=f"CloudEvents {str(version)[:20]!r} is not read.", hint="Send 1.0.")
+    for name in ("subject", "time"):
+        value = document.get(name)
+        if value is not None and (not isinstance(value, str) or len(value) > limits.ID_CHARS_MAX):
+            yield Problem(
+                path=f"/{name}",
+                detail=f"The attribute {name!r} must be a text of at most {limits.ID_CHARS_MAX} characters.",
+            )
+        elif isinstance(value, str) and _NOT_TEXT.search(value):
+            yield Problem(path=f"/{name}", detail=f"The attribute {name!r} holds a character that is none.")
+    if "data_base64" in document:
+        yield Problem(path="/data_base64", detail="Binary data is not read.", hint="Send a JSON object in 'data'.")
+
+
+def _clean(data: dict[str, object]) -> dict[str, object]:
+    """Replace NUL in every text and name by U+FFFD: PostgreSQL cannot hold it. Half surrogates never get this far."""
+
+    def clean(node: object) -> object:
+        if isinstance(node, str):
+            return node.replace("\x00", REPLACEMENT)
+        if isinstance(node, dict):
+            return {str(clean(name)): clean(value) for name, value in node.items()}
+        if isinstance(node, list):
+            return [clean(item) for item in node]
+        return node
+
+    cleaned = clean(data)
+    assert isinstance(cleaned, dict)
+    return cleaned

@@ -1,0 +1,303 @@
+"""From an envelope to a prepared event: typed values for rules, personal fields apart, everything else kept."""
+
+import dataclasses
+import decimal
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from koban.base import Instant, Problem, from_rfc3339, limits
+from koban.events.decode import encode
+from koban.events.types import Envelope, Fault, Flag, Prepared, Row, Value
+from koban.packs import EventType
+
+_SCALE: Final = 1_000_000
+_INT_MIN: Final = -(1 << 63)
+_INT_MAX: Final = (1 << 63) - 1
+_DECIMAL_MAX: Final = 10**18 - 1
+
+Pseudonym = Callable[[str, str], str]
+Digest = Callable[[bytes], bytes]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """How one declared field is found and read."""
+
+    path: str
+    parts: tuple[str, ...]
+    type: str
+    personal: tuple[str, ...] | None
+    joined_as: str | None
+    subject: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preparer:
+    """Reads events of one type. Make it with `make_preparer` and keep it."""
+
+    event_type: EventType
+    readers: tuple[_Reader, ...]
+    known: Mapping[str, object]  # the declared paths as a tree, to find what was not declared
+    acting: tuple[str, ...] | None
+    late_after: int
+
+
+def make_preparer(event_type: EventType) -> Preparer:
+    """Make what `prepare` needs for events of one type."""
+    known: dict[str, object] = {}
+    readers = []
+    for path, field in event_type.fields.items():
+        parts = tuple(path.split("."))
+        node = known
+        for part in parts[:-1]:
+            child = node.setdefault(part, {})
+            assert isinstance(child, dict), "packs refuses a path below a leaf"
+            node = child
+        node[parts[-1]] = None
+        role = event_type.subjects.get(path)
+        readers.append(
+            _Reader(
+                path=path,
+                parts=parts,
+                type=field.type,
+                personal=tuple(field.personal.split(".")) if field.personal else None,
+                joined_as=joined_kind(event_type, path),
+                subject=role is not None,
+            )
+        )
+    return Preparer(
+        event_type=event_type,
+        readers=tuple(readers),
+        known=known,
+        acting=tuple(event_type.acting.split(".")) if event_type.acting else None,
+        late_after=limits.LATE_AFTER,
+    )
+
+
+def joined_kind(event_type: EventType, path: str) -> str | None:
+    """Return the kind under which a joined personal field gets its pseudonym; None for other fields.
+
+    A device is the same device in every role and event type, so the kind and not the path is what is keyed.
+    """
+    if not event_type.fields[path].joined:
+        return None
+    role = event_type.subjects.get(path)
+    if role is not None:
+        return role.kind
+    parts = path.split(".")
+    return parts[-2] if parts[-1] == "id" and len(parts) > 1 else parts[-1]
+
+
+def prepare(
+    preparer: Preparer,
+    envelope: Envelope,
+    received_at: Instant,
+    pseudonym: Pseudonym,
+    digest: Digest,
+    *,
+    strict: bool = False,
+) -> Prepared | Fault:
+    """Read the declared fields, take the personal ones out, and keep the rest of the data as it came.
+
+    An undeclared field is kept, unread and reported. Since nobody said what it holds, it is kept sealed under the
+    acting account's key. `strict` makes it a fault instead. A declared field of another type is a fault.
+    """
+    row: Row = {}
+    problems: list[Problem] = []
+    personal: dict[str, dict[str, object]] = {}
+    data = envelope.data
+    taken: list[tuple[tuple[str, ...], object]] = []
+    for reader in preparer.readers:
+        value = _dig(data, reader.parts)
+        if value is None:
+            continue
+        read = _typed(reader, value, problems)
+        if reader.joined_as is not None and isinstance(read, str):
+            read = pseudonym(reader.joined_as, read)
+            taken.append((reader.parts, read))
+        elif reader.personal is not None:
+            personal.setdefault(_owner(data, reader.personal), {})[reader.path] = value
+            taken.append((reader.parts, None))
+        row[reader.path] = read
+    unread = _undeclared(data, preparer.known, "")
+    if unread:
+        if strict:
+            problems.extend(
+                Problem(path=_pointer(parts), detail="This field is not declared for the event type.")
+                for parts in unread
+            )
+        owner = _owner(data, preparer.acting) if preparer.acting else ""
+        for parts in unread:
+            personal.setdefault(owner, {})[".".join(parts)] = _dig(data, parts)
+            taken.append((parts, None))
+    if problems:
+        return Fault(
+            raw=_whole(envelope),
+            problems=tuple(problems),
+            id=envelope.id,
+            source=envelope.source,
+            type=envelope.type,
+        )
+    event_at = envelope.event_at if envelope.event_at is not None else received_at
+    flags = Flag.DAMAGED if envelope.damaged else Flag.NONE
+    if received_at - event_at > preparer.late_after:
+        flags |= Flag.LATE
+    elif event_at - received_at > preparer.late_after:
+        flags |= Flag.AHEAD
+    return Prepared(
+        id=envelope.id,
+        source=envelope.source,
+        type=envelope.type,
+        event_at=event_at,
+        received_at=received_at,
+        subject=envelope.subject,
+        row=row,
+        data=encode(_without(data, taken) if taken else data),
+        personal=personal,
+        digest=digest(_whole(envelope)),
+        unread=tuple(_pointer(parts) for parts in unread),
+        flags=flags,
+    )
+
+
+def read_row(preparer: Preparer, data: Mapping[str, object], personal: Mapping[str, object]) -> Row:
+    """Read the row again from a stored entry: `data` as kept, `personal` as opened by the vault (erased: missing)."""
+    row: Row = {}
+    ignored: list[Problem] = []
+    for reader in preparer.readers:
+        value = personal.get(reader.path) if reader.personal and reader.joined_as is None else _dig(data, reader.parts)
+        if value is not None:
+            row[reader.path] = _typed(reader, value, ignored)
+    return row
+
+
+def _whole(envelope: Envelope) -> bytes:
+    """Write what must be the same when an event comes again: type, subject, time and data after decoding."""
+    return encode(
+        {
+            "id": envelope.id,
+            "source": envelope.source,
+            "type": envelope.type,
+            "subject": envelope.subject,
+            "time_us": envelope.event_at,
+            "data": envelope.data,
+        }
+    )
+
+
+def _dig(data: Mapping[str, object], parts: tuple[str, ...]) -> object:
+    node: object = data
+    for part in parts:
+        if not isinstance(node, dict):
+            return None
+        node = node.get(part)
+        if node is None:
+            return None
+    return node
+
+
+def _owner(data: Mapping[str, object], parts: tuple[str, ...]) -> str:
+    owner = _dig(data, parts)
+    return owner if isinstance(owner, str) else ""
+
+
+def _pointer(parts: tuple[str, ...]) -> str:
+    return "/data/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _undeclared(data: Mapping[str, object], known: Mapping[str, object], prefix: str) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name, value in data.items():
+        if name not in known:
+            found.append((name,))
+            continue
+        below = known[name]
+        if isinstance(below, dict):
+            if isinstance(value, dict):
+                found.extend((name, *rest) for rest in _undeclared(value, below, prefix))
+            elif value is not None:
+                found.append((name,))
+    return found
+
+
+def _without(data: Mapping[str, object], taken: list[tuple[tuple[str, ...], object]]) -> dict[str, object]:
+    """Copy the data with the taken places removed, or replaced where a pseudonym stands in."""
+    copy: dict[str, object] = dict(data)
+    copied: set[tuple[str, ...]] = set()
+    for parts, replacement in taken:
+        node = copy
+        for index, part in enumerate(parts[:-1]):
+            at = parts[: index + 1]
+            child = node[part]
+            assert isinstance(child, dict), "a taken place was found by walking there"
+            if at not in copied:
+                copied.add(at)
+                child = dict(child)
+                node[part] = child
+            node = child
+        if replacement is None:
+            node.pop(parts[-1], None)
+        else:
+            node[parts[-1]] = replacement
+    return copy
+
+
+def _typed(reader: _Reader, value: object, problems: list[Problem]) -> Value:
+    """Read one value as its declared type; note a problem where it is another."""
+    match reader.type:
+        case "text":
+            if isinstance(value, str):
+                if reader.subject and len(value) > limits.ID_CHARS_MAX:
+                    return _wrong(reader, f"an id of at most {limits.ID_CHARS_MAX} characters", value, problems)
+                return value if len(value) <= limits.TEXT_CHARS_MAX else value[: limits.TEXT_CHARS_MAX]
+        case "int":
+            if isinstance(value, int) and not isinstance(value, bool) and _INT_MIN <= value <= _INT_MAX:
+                return value
+        case "bool":
+            if isinstance(value, bool):
+                return value
+        case "decimal":
+            if isinstance(value, int | decimal.Decimal) and not isinstance(value, bool):
+                return _scaled(reader, value, problems)
+        case "timestamp":
+            if isinstance(value, str):
+                at = from_rfc3339(value)
+                if at is not None:
+                    return at
+        case "text[]":
+            if isinstance(value, list) and all(isinstance(item, str) for item in value):
+                return tuple(value)
+    return _wrong(reader, _EXPECTED[reader.type], value, problems)
+
+
+_EXPECTED: Final = {
+    "text": "a text",
+    "int": "a whole number between -2^63 and 2^63-1",
+    "bool": "true or false",
+    "decimal": "a number of at most 12 digits before the point",
+    "timestamp": "an RFC 3339 time with an offset",
+    "text[]": "a list of texts",
+}
+
+
+def _wrong(reader: _Reader, expected: str, value: object, problems: list[Problem]) -> Value:
+    kind = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", int: "a whole number"}
+    got = kind.get(type(value), "a number")
+    problems.append(
+        Problem(path=_pointer(reader.parts), detail=f"The field must be {expected}; {got} was sent that is not one.")
+    )
+    return None
+
+
+def _scaled(reader: _Reader, value: int | decimal.Decimal, problems: list[Problem]) -> Value:
+    """Scale to millionths, rounding half away from zero, as DuckDB casts to decimal(18,6)."""
+    with decimal.localcontext() as context:
+        context.prec = 60
+        try:
+            scaled = (decimal.Decimal(value) * _SCALE).to_integral_value(rounding=decimal.ROUND_HALF_UP)
+            whole = int(scaled) if scaled.adjusted() < 30 else _DECIMAL_MAX + 1
+        except (decimal.InvalidOperation, OverflowError):
+            whole = _DECIMAL_MAX + 1
+    if abs(whole) > _DECIMAL_MAX:
+        return _wrong(reader, _EXPECTED["decimal"], value, problems)
+    return whole

@@ -1,0 +1,350 @@
+"""All SQL of the log: entries, the inbox of events that wait, quarantine, and what the log knows of itself."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import sqlalchemy
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, Table, Text
+
+from koban.base import Instant, limits
+from koban.db import Tx, metadata, upsert
+from koban.events.types import Entry, Flag, Kind
+
+log_entries: Final = Table(
+    "log_entries",
+    metadata,
+    Column(
+        "seq", BigInteger, primary_key=True, autoincrement=False, comment="Place in the log: epoch << 40 | counter."
+    ),
+    Column("log_at", BigInteger, nullable=False, comment="Log time in microseconds; rises with every entry."),
+    Column("received_at", BigInteger, nullable=False, comment="When it arrived, in microseconds."),
+    Column("kind", Text, nullable=False, comment="event, or change for what Koban itself entered."),
+    Column("type", Text, nullable=False, comment="Event type, or the name of the change."),
+    Column("source", Text, nullable=False, comment="CloudEvents source; koban: for changes."),
+    Column("event_id", Text, nullable=False, comment="CloudEvents id within the source."),
+    Column(
+        "event_key", LargeBinary, nullable=True, unique=True, comment="Hash of source and id: an event stands once."
+    ),
+    Column("event_at", BigInteger, nullable=False, comment="When it happened, by its own account."),
+    Column("subject", Text, nullable=True, comment="CloudEvents subject."),
+    Column("data", Text, nullable=False, comment="JSON without anything personal."),
+    Column("sealed", LargeBinary, nullable=True, comment="Personal fields, each person's under that person's key."),
+    Column("digest", LargeBinary, nullable=True, comment="Keyed digest of the whole event, to recognise a repetition."),
+    Column("flags", SmallInteger, nullable=False, comment="Bits of events.Flag."),
+    Column("cause_seq", BigInteger, nullable=True, comment="The entry that brought this one about."),
+    Index("log_entries_type", "type", "seq"),
+)
+
+inbox: Final = Table(
+    "inbox",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False, comment="Order of arrival."),
+    Column("received_at", BigInteger, nullable=False, comment="When it arrived, in microseconds."),
+    Column("type", Text, nullable=False, comment="Event type."),
+    Column("source", Text, nullable=False, comment="CloudEvents source."),
+    Column("event_id", Text, nullable=False, comment="CloudEvents id within the source."),
+    Column("event_key", LargeBinary, nullable=False, unique=True, comment="Hash of source and id."),
+    Column("event_at", BigInteger, nullable=False, comment="When it happened, by its own account."),
+    Column("subject", Text, nullable=True, comment="CloudEvents subject."),
+    Column("data", Text, nullable=False, comment="JSON without anything personal."),
+    Column("sealed", LargeBinary, nullable=True, comment="Personal fields, sealed."),
+    Column("digest", LargeBinary, nullable=False, comment="Keyed digest of the whole event."),
+    Column("flags", SmallInteger, nullable=False, comment="Bits of events.Flag."),
+)
+
+quarantine: Final = Table(
+    "quarantine",
+    metadata,
+    Column("id", Text, primary_key=True, comment="quarantine_… id."),
+    Column("at", BigInteger, nullable=False, comment="When it arrived, in microseconds."),
+    Column("source", Text, nullable=True, comment="CloudEvents source, where it could be read."),
+    Column("event_id", Text, nullable=True, comment="CloudEvents id, where it could be read."),
+    Column("type", Text, nullable=True, comment="Event type, where it could be read."),
+    Column("problems", Text, nullable=False, comment="JSON list of path, detail, hint."),
+    Column(
+        "sealed", LargeBinary, nullable=False, comment="What was sent, sealed under a key that is dated and forgotten."
+    ),
+    Column("status", Text, nullable=False, comment="waiting, replayed or dropped."),
+    Index("quarantine_at", "status", "at"),
+)
+
+log_state: Final = Table(
+    "log_state",
+    metadata,
+    Column("name", Text, primary_key=True, comment="epoch, archived_seq, inbox_position, …"),
+    Column("value", BigInteger, nullable=False, comment="Its value."),
+)
+
+_INSERT_ENTRY: Final = (
+    "INSERT INTO log_entries (seq, log_at, received_at, kind, type, source, event_id, event_key, event_at, subject,"
+    " data, sealed, digest, flags, cause_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_INBOX: Final = (
+    "INSERT INTO inbox (position, received_at, type, source, event_id, event_key, event_at, subject, data, sealed,"
+    " digest, flags) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_QUARANTINE: Final = (
+    "INSERT INTO quarantine (id, at, source, event_id, type, problems, sealed, status)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting')"
+)
+_ENTRY_COLUMNS: Final = (
+    "seq, log_at, received_at, kind, type, source, event_id, event_at, subject, data, sealed, digest, flags, cause_seq"
+)
+
+
+def event_key(source: str, event_id: str) -> bytes:
+    """Return the 16 bytes under which an event stands once."""
+    return hashlib.blake2b(f"{source}\0{event_id}".encode(), digest_size=16).digest()
+
+
+def insert_entries(tx: Tx, entries: Sequence[Entry]) -> None:
+    """Append entries to the log."""
+    tx.many(
+        _INSERT_ENTRY,
+        [
+            (
+                entry.seq,
+                entry.log_at,
+                entry.received_at,
+                entry.kind.value,
+                entry.type,
+                entry.source,
+                entry.event_id,
+                event_key(entry.source, entry.event_id) if entry.kind is Kind.EVENT else None,
+                entry.event_at,
+                entry.subject,
+                entry.data.decode(),
+                entry.sealed,
+                entry.digest,
+                int(entry.flags),
+                entry.cause_seq,
+            )
+            for entry in entries
+        ],
+    )
+
+
+def find_keys(tx: Tx, keys: Sequence[bytes]) -> dict[bytes, tuple[int, bytes | None]]:
+    """Return seq and digest of the events among `keys` that the log already holds."""
+    if not keys:
+        return {}
+    marks = ", ".join("?" * len(keys))
+    found = tx.rows(f"SELECT event_key, seq, digest FROM log_entries WHERE event_key IN ({marks})", keys)
+    return {bytes(key): (seq, None if digest is None else bytes(digest)) for key, seq, digest in found}
+
+
+def find_waiting(tx: Tx, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the digests of the events among `keys` that wait in the inbox."""
+    if not keys:
+        return {}
+    marks = ", ".join("?" * len(keys))
+    found = tx.rows(f"SELECT event_key, digest FROM inbox WHERE event_key IN ({marks})", keys)
+    return {bytes(key): bytes(digest) for key, digest in found}
+
+
+def last_entry(tx: Tx) -> tuple[int, int] | None:
+    """Return seq and log time of the newest entry, None while the log is empty."""
+    found = tx.rows("SELECT seq, log_at FROM log_entries ORDER BY seq DESC LIMIT 1")
+    return (int(found[0][0]), int(found[0][1])) if found else None
+
+
+def count_entries(tx: Tx) -> int:
+    """Return how many entries the database holds; the archived ones not counted."""
+    return int(tx.rows("SELECT count(*) FROM log_entries")[0][0])
+
+
+def read_entry(tx: Tx, seq: int) -> Entry | None:
+    """Return one entry by its place in the log."""
+    found = tx.rows(f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE seq = ?", (seq,))
+    return _entry(found[0]) if found else None
+
+
+def find_event(tx: Tx, source: str | None, event_id: str) -> Entry | None:
+    """Return an event by id; without a source the newest event of that id."""
+    if source is not None:
+        found = tx.rows(f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE event_key = ?", (event_key(source, event_id),))
+    else:
+        found = tx.rows(
+            f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE event_id = ? AND kind = 'event' ORDER BY seq DESC LIMIT 1",
+            (event_id,),
+        )
+    return _entry(found[0]) if found else None
+
+
+def read_entries(tx: Tx, *, after_seq: int, limit: int) -> list[Entry]:
+    """Return the next entries in log order."""
+    found = tx.rows(f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit))
+    return [_entry(row) for row in found]
+
+
+def walk_entries(tx: Tx, *, after_seq: int = -1, page: int = 2_000) -> Iterator[Entry]:
+    """Walk the log in order, page by page."""
+    while True:
+        entries = read_entries(tx, after_seq=after_seq, limit=page)
+        yield from entries
+        if len(entries) < page:
+            return
+        after_seq = entries[-1].seq
+
+
+def _entry(row: Sequence[object]) -> Entry:
+    (
+        seq,
+        log_at,
+        received_at,
+        kind,
+        kind_type,
+        source,
+        event_id,
+        event_at,
+        subject,
+        data,
+        sealed,
+        digest,
+        flags,
+        cause,
+    ) = row
+    return Entry(
+        seq=int(str(seq)),
+        log_at=Instant(int(str(log_at))),
+        received_at=Instant(int(str(received_at))),
+        kind=Kind(str(kind)),
+        type=str(kind_type),
+        source=str(source),
+        event_id=str(event_id),
+        event_at=Instant(int(str(event_at))),
+        subject=None if subject is None else str(subject),
+        data=str(data).encode(),
+        sealed=_bytes(sealed),
+        digest=_bytes(digest),
+        flags=Flag(int(str(flags))),
+        cause_seq=None if cause is None else int(str(cause)),
+    )
+
+
+def _bytes(value: object) -> bytes | None:
+    if value is None:
+        return None
+    assert isinstance(value, bytes | memoryview)
+    return bytes(value)
+
+
+def insert_waiting(tx: Tx, rows: Sequence[tuple[int, Entry]]) -> None:
+    """Put events into the inbox, each at its position."""
+    tx.many(
+        _INSERT_INBOX,
+        [
+            (
+                position,
+                entry.received_at,
+                entry.type,
+                entry.source,
+                entry.event_id,
+                event_key(entry.source, entry.event_id),
+                entry.event_at,
+                entry.subject,
+                entry.data.decode(),
+                entry.sealed,
+                entry.digest,
+                int(entry.flags),
+            )
+            for position, entry in rows
+        ],
+    )
+
+
+def read_waiting(tx: Tx, limit: int) -> list[tuple[int, Entry]]:
+    """Return the oldest waiting events with their positions."""
+    found = tx.rows(
+        "SELECT position, received_at, type, source, event_id, event_at, subject, data, sealed, digest, flags"
+        " FROM inbox ORDER BY position LIMIT ?",
+        (limit,),
+    )
+    return [
+        (
+            int(row[0]),
+            _entry(
+                (
+                    -1,
+                    row[1],
+                    row[1],
+                    "event",
+                    row[2],
+                    row[3],
+                    row[4],
+                    row[5],
+                    row[6],
+                    row[7],
+                    row[8],
+                    row[9],
+                    row[10],
+                    None,
+                )
+            ),
+        )
+        for row in found
+    ]
+
+
+def delete_waiting(tx: Tx, positions: Sequence[int]) -> None:
+    """Take decided events out of the inbox."""
+    tx.many("DELETE FROM inbox WHERE position = ?", [(position,) for position in positions])
+
+
+def inbox_bounds(tx: Tx) -> tuple[int, int]:
+    """Return how many events wait and the highest position ever given."""
+    waiting = tx.rows("SELECT count(*), max(position) FROM inbox")[0]
+    return int(waiting[0]), max(int(waiting[1] or 0), read_state(tx, "inbox_position"))
+
+
+def insert_quarantined(tx: Tx, rows: Sequence[tuple[str, int, str | None, str | None, str | None, str, bytes]]) -> None:
+    """Keep what could not be read: id, time, source, event id, type, problems as JSON, sealed bytes."""
+    tx.many(_INSERT_QUARANTINE, rows)
+
+
+def read_quarantined(tx: Tx, *, status: str, before: str | None, limit: int) -> list[dict[str, object]]:
+    """Return quarantined events, newest first, without what was sent."""
+    statement = sqlalchemy.select(quarantine).where(quarantine.c.status == status)
+    if before is not None:
+        statement = statement.where(quarantine.c.id < before)
+    rows = tx.execute(statement.order_by(quarantine.c.id.desc()).limit(limit)).mappings()
+    return [dict(row) for row in rows]
+
+
+def read_one_quarantined(tx: Tx, quarantine_id: str) -> dict[str, object] | None:
+    """Return one quarantined event with its sealed bytes."""
+    row = tx.execute(sqlalchemy.select(quarantine).where(quarantine.c.id == quarantine_id)).mappings().first()
+    return None if row is None else dict(row)
+
+
+def set_quarantine_status(tx: Tx, quarantine_id: str, status: str) -> None:
+    """Mark a quarantined event as replayed or dropped."""
+    tx.execute(sqlalchemy.update(quarantine).where(quarantine.c.id == quarantine_id).values(status=status))
+
+
+def count_quarantined(tx: Tx) -> int:
+    """Return how many quarantined events wait for somebody."""
+    return int(tx.rows("SELECT count(*) FROM quarantine WHERE status = 'waiting'")[0][0])
+
+
+def delete_quarantined_before(tx: Tx, at: int) -> int:
+    """Drop quarantined events that arrived before `at`; return how many."""
+    result = tx.execute(sqlalchemy.delete(quarantine).where(quarantine.c.at < at))
+    return int(result.rowcount)
+
+
+def read_state(tx: Tx, name: str) -> int:
+    """Return one number that the log knows of itself; 0 where it was never set."""
+    found = tx.rows("SELECT value FROM log_state WHERE name = ?", (name,))
+    return int(found[0][0]) if found else 0
+
+
+def write_state(tx: Tx, name: str, value: int) -> None:
+    """Set one number that the log knows of itself."""
+    upsert(tx, log_state, [{"name": name, "value": value}], keys=["name"], update=["value"])
+
+
+def first_seq(epoch: int) -> int:
+    """Return the first sequence number of an epoch."""
+    return (epoch << limits.SEQ_EPOCH_SHIFT) | 1
