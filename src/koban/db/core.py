@@ -42,7 +42,9 @@ class Tx:
         self,
         statement: sqlalchemy.Executable,
         parameters: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None,
-    ) -> CursorResult[Any]:  # Any: SQLAlchemy's own word for a row whose columns are only known at run time
+    ) -> CursorResult[
+        *tuple[Any, ...]
+    ]:  # Any: SQLAlchemy's own word for a row whose columns are only known at run time
         """Run one SQLAlchemy Core statement."""
         if parameters is None:
             return self._connection.execute(statement)

@@ -160,6 +160,10 @@ class Decider(Generic[U, R]):
         while self._steps.idle():
             self._process([])
 
+    def _keep_lease(self, tx: Tx) -> None:
+        if not keep_lease(tx, self._clock.now(), self._lease, lasts=limits.LEASE_FOR):
+            raise Fenced
+
     def _patience(self) -> int:
         """Return for how many microseconds there is nothing to do."""
         until = self._renewed_at + limits.LEASE_RENEW_EVERY - self._clock.monotonic()
@@ -183,13 +187,11 @@ class Decider(Generic[U, R]):
                 at = self._log_time.peek()
                 self._steps.begin(tx, units, at)
                 self._steps.tick(at)
-                for job in jobs:
-                    results.append([self._steps.handle(unit, self._log_time.next()) for unit in job.units])
+                results.extend([self._steps.handle(unit, self._log_time.next()) for unit in job.units] for job in jobs)
                 for unit in waiting:
                     self._steps.handle(unit, self._log_time.next())
                 self._steps.flush(tx, self._log_time.peek())
-                if not keep_lease(tx, self._clock.now(), self._lease, lasts=limits.LEASE_FOR):
-                    raise Fenced
+                self._keep_lease(tx)
                 self._renewed_at = self._clock.monotonic()
         except Fenced:
             for job in jobs:
