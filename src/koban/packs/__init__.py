@@ -8,6 +8,7 @@ from koban.packs.faults import Fault, PackInvalid, locate, nearest, place, rende
 from koban.packs.load import digest_of, files_of, load_pack, parse_files
 from koban.packs.reading import LANGUAGES, parse_duration
 from koban.packs.rule_sections import parse_mode
+from koban.packs.store import Activation, PackVersionMissing, activations, active_at, load_version, save_activation
 from koban.packs.types import (
     CASE_TIME,
     Action,
@@ -43,6 +44,7 @@ __all__ = [
     "CASE_TIME",
     "LANGUAGES",
     "Action",
+    "Activation",
     "Block",
     "Challenge",
     "EventType",
@@ -59,6 +61,7 @@ __all__ = [
     "ModeName",
     "PackDef",
     "PackInvalid",
+    "PackVersionMissing",
     "PolicyDef",
     "QueueDef",
     "Restrict",
@@ -71,9 +74,12 @@ __all__ = [
     "Suspend",
     "Texts",
     "Warn",
+    "activations",
+    "active_at",
     "digest_of",
     "files_of",
     "load_pack",
+    "load_version",
     "locate",
     "nearest",
     "parse_duration",
@@ -81,4 +87,5 @@ __all__ = [
     "parse_mode",
     "place",
     "render_fault",
+    "save_activation",
 ]

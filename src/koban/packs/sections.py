@@ -48,9 +48,9 @@ def read_event(node: Node, faults: list[Fault]) -> EventType | None:
         if roles[role] is not None and roles[role] not in subjects:
             detail = f"'{role}' must name one of the event's subjects"
             record.fault(record.at_of(role), detail, nearest(str(roles[role]), subjects))
-    for path in (roles["acting"], roles["recipient"]):
-        if path in subjects and subjects[path].kind != "account":
-            record.fault(record.at, f"'{path}' must be a subject of kind account")
+    for person in (roles["acting"], roles["recipient"]):
+        if person in subjects and subjects[person].kind != "account":
+            record.fault(record.at, f"'{person}' must be a subject of kind account")
     retention = record.value("retention")
     return EventType(
         name=reading.name(record, "event", DOTTED),
