@@ -1,0 +1,83 @@
+"""Settings, read once from the environment. Every one has a default that is safe on one machine."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Final
+
+from koban.base.refusals import Refusal
+
+
+class SettingInvalid(Refusal):
+    """An environment variable holds something that cannot be used."""
+
+    code = "setting_invalid"
+    title = "A setting cannot be used."
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an installation may choose. `SETTING_NOTES` says the same in words, for the reference page."""
+
+    data: pathlib.Path
+    database_url: str
+    pack: pathlib.Path
+    host: str
+    port: int
+    public_url: str
+    strict: bool
+    allow_private_webhooks: bool
+    log_level: str
+
+
+SETTING_NOTES: Final[Mapping[str, str]] = {
+    "KOBAN_DATA": "Folder of the data: database, archive, keys. Default: `data` in the working directory.",
+    "KOBAN_DATABASE_URL": "`postgresql://…` to keep the log there; default is SQLite in the data folder.",
+    "KOBAN_PACK": "Folder of the pack to start with. Default: `packs/starter`.",
+    "KOBAN_HOST": "Address to listen on. Default: 127.0.0.1.",
+    "KOBAN_PORT": "Port to listen on. Default: 8420.",
+    "KOBAN_PUBLIC_URL": "Address under which people reach the console; with https, cookies are marked secure.",
+    "KOBAN_STRICT": "`1` refuses events with undeclared fields. Default: they are kept, unread and reported.",
+    "KOBAN_ALLOW_PRIVATE_WEBHOOKS": "`1` lets webhooks go to private and loopback addresses. Default: refused.",
+    "KOBAN_LOG_LEVEL": "debug, info, warning or error. Default: info.",
+}
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from `environment`.
+
+    Refuses: SettingInvalid, naming the variable and what it may be.
+    """
+    data = pathlib.Path(environment.get("KOBAN_DATA", "data"))
+    host = environment.get("KOBAN_HOST", "127.0.0.1")
+    port = _port(environment.get("KOBAN_PORT", "8420"))
+    url = environment.get("KOBAN_DATABASE_URL", f"sqlite:///{data}/koban.db")
+    if not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+        raise SettingInvalid("KOBAN_DATABASE_URL must begin with postgresql:// or sqlite:///.")
+    level = environment.get("KOBAN_LOG_LEVEL", "info").lower()
+    if level not in {"debug", "info", "warning", "error"}:
+        raise SettingInvalid(f"KOBAN_LOG_LEVEL is {level!r}; it may be debug, info, warning or error.")
+    return Settings(
+        data=data,
+        database_url=url,
+        pack=pathlib.Path(environment.get("KOBAN_PACK", "packs/starter")),
+        host=host,
+        port=port,
+        public_url=environment.get("KOBAN_PUBLIC_URL", f"http://{host}:{port}").rstrip("/"),
+        strict=_flag(environment, "KOBAN_STRICT"),
+        allow_private_webhooks=_flag(environment, "KOBAN_ALLOW_PRIVATE_WEBHOOKS"),
+        log_level=level,
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 65535:
+        raise SettingInvalid(f"KOBAN_PORT is {text!r}; it must be a number between 0 and 65535.")
+    return int(text)
+
+
+def _flag(environment: Mapping[str, str], name: str) -> bool:
+    value = environment.get(name, "0").lower()
+    if value not in {"0", "1", "true", "false", "yes", "no", ""}:
+        raise SettingInvalid(f"{name} is {value!r}; it may be 1 or 0.")
+    return value in {"1", "true", "yes"}
