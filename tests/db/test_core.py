@@ -32,6 +32,16 @@ def test_a_block_that_raises_leaves_nothing(database: Database) -> None:
     assert sizes(database) == []
 
 
+def test_a_savepoint_takes_back_only_its_own_block(database: Database) -> None:
+    with database.write() as tx:
+        tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [("a", 1)])
+        with pytest.raises(RuntimeError), tx.savepoint():  # noqa: PT012 - the block is what is tested
+            tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [("b", 2)])
+            raise RuntimeError
+        tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [("c", 3)])
+    assert sizes(database) == [("a", 1), ("c", 3)]
+
+
 def test_upsert_updates_only_the_named_columns(database: Database) -> None:
     with database.write() as tx:
         upsert(tx, things, [{"name": "a", "size": 1}], keys=["name"], update=["size"])

@@ -65,6 +65,12 @@ class Tx:
         finally:
             cursor.close()
 
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what the block wrote when it raises, and leave the rest of the transaction as it is."""
+        with self._connection.begin_nested():
+            yield
+
     def rows(self, sql: str, parameters: Row = ()) -> list[Any]:  # Any: rows of the driver
         """Run one hot query through the driver and return its rows as tuples; placeholders as in `many`."""
         cursor = self._connection.connection.cursor()
