@@ -93,6 +93,7 @@ def search(
     type: str | None = None,  # noqa: A002 - the word that the API uses
     rule: str | None = None,
     acting: str | None = None,
+    source: str | None = None,
     since_at: int | None = None,
     until_at: int | None = None,
 ) -> list[DecisionRecord]:
@@ -100,6 +101,11 @@ def search(
     statement = sqlalchemy.select(decisions.c.body).order_by(decisions.c.seq.desc()).limit(limit)
     if rule is not None:
         statement = statement.join(signals, sqlalchemy.and_(signals.c.seq == decisions.c.seq, signals.c.rule == rule))
+    if source is not None:
+        entries = sqlalchemy.table("log_entries", sqlalchemy.column("seq"), sqlalchemy.column("source"))
+        statement = statement.join(
+            entries, sqlalchemy.and_(entries.c.seq == decisions.c.seq, entries.c.source == source)
+        )
     for column, value in ((decisions.c.verdict, verdict), (decisions.c.type, type), (decisions.c.acting, acting)):
         if value is not None:
             statement = statement.where(column == value)
