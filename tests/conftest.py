@@ -85,7 +85,7 @@ def fresh_database(request: pytest.FixtureRequest, kind: str, folder: pathlib.Pa
     if kind == "sqlite":
         opened = Database.open(f"sqlite:///{folder}/koban.db", durable=False)
         with opened.write() as tx:
-            metadata.create_all(tx._connection)
+            metadata.create_all(tx.connection)
         try:
             yield opened
         finally:
@@ -99,7 +99,7 @@ def fresh_database(request: pytest.FixtureRequest, kind: str, folder: pathlib.Pa
     opened = Database.open(url, durable=False, schema=schema)
     try:
         with opened.write() as tx:
-            metadata.create_all(tx._connection)
+            metadata.create_all(tx.connection)
         yield opened
     finally:
         opened.close()

@@ -6,9 +6,12 @@ lost its lease cannot commit; a timer fires once; every difference between the t
 
 from koban.db.core import Database, Dialect, Tx, metadata, upsert
 from koban.db.lease import Held, Lease, drop_lease, keep_lease, take_lease
+from koban.db.migrate import DataForeign, DataTooNew, revision, upgrade
 from koban.db.timers import LiveTimers, Timer, delete_timers, insert_timers, load_timers
 
 __all__ = [
+    "DataForeign",
+    "DataTooNew",
     "Database",
     "Dialect",
     "Held",
@@ -22,6 +25,8 @@ __all__ = [
     "keep_lease",
     "load_timers",
     "metadata",
+    "revision",
     "take_lease",
+    "upgrade",
     "upsert",
 ]

@@ -38,6 +38,11 @@ class Tx:
         self._connection = connection
         self.dialect = dialect
 
+    @property
+    def connection(self) -> Connection:
+        """The SQLAlchemy connection, for Alembic alone."""
+        return self._connection
+
     def execute(
         self,
         statement: sqlalchemy.Executable,
