@@ -1,0 +1,37 @@
+"""Personal fields: sealed under a key per person, joined by keyed pseudonyms, forgotten by destroying a salt.
+
+Owns the tables vault_people, vault_erasures, vault_holds, vault_dated_keys and vault_checks, and the master key file.
+Guarantees: without the key file nothing opens; an erased person's fields open as None; a legal hold refuses erasure.
+"""
+
+from koban.vault.actions import erase, forget_days, lift_hold, place_hold, repeat_erasures
+from koban.vault.store import erased_since
+from koban.vault.types import (
+    Erasure,
+    Hold,
+    HoldMissing,
+    MasterKeyMissing,
+    MasterKeyWrong,
+    PersonOnLegalHold,
+    SealBroken,
+    Sealed,
+)
+from koban.vault.vault import Vault
+
+__all__ = [
+    "Erasure",
+    "Hold",
+    "HoldMissing",
+    "MasterKeyMissing",
+    "MasterKeyWrong",
+    "PersonOnLegalHold",
+    "SealBroken",
+    "Sealed",
+    "Vault",
+    "erase",
+    "erased_since",
+    "forget_days",
+    "lift_hold",
+    "place_hold",
+    "repeat_erasures",
+]

@@ -1,0 +1,76 @@
+"""Forget a person, and keep one from being forgotten."""
+
+from koban.audit import record
+from koban.base import DAY, Instant
+from koban.db import Tx
+from koban.vault import store
+from koban.vault.types import Erasure, Hold, HoldMissing, PersonOnLegalHold
+from koban.vault.vault import Vault
+
+
+def erase(tx: Tx, at: Instant, vault: Vault, person: str, *, by: str) -> Erasure:
+    """Destroy a person's salt, so that nothing sealed under it can ever be read again.
+
+    Refuses: PersonOnLegalHold.
+    The caller must, after the commit: call `vault.forget(person)` in the deciding process, `database.forget_deleted()`
+    (empties SQLite's WAL, vacuums PostgreSQL), and rewrite the archive's personal files. Backups taken before still
+    hold the salt, though never the master key: they must age out, or the erasure be repeated after a restore
+    (`erased_since`).
+    """
+    pseudonym = vault.pseudonym("person", person)
+    hold = store.read_hold(tx, pseudonym)
+    if hold is not None:
+        raise PersonOnLegalHold(f"the hold {hold.reference} was placed by {hold.placed_by}; lift it first")
+    if not store.delete_salt(tx, pseudonym):
+        earlier = store.last_erasure(tx, pseudonym)
+        if earlier is not None:
+            return Erasure(pseudonym=pseudonym, erased_at=earlier, had_data=False)
+        store.insert_erasure(tx, pseudonym, erased_at=at, erased_by=by)
+        record(tx, at, by, "person.erased", pseudonym, {"had_data": False})
+        return Erasure(pseudonym=pseudonym, erased_at=at, had_data=False)
+    store.insert_erasure(tx, pseudonym, erased_at=at, erased_by=by)
+    record(tx, at, by, "person.erased", pseudonym, {"had_data": True})
+    return Erasure(pseudonym=pseudonym, erased_at=at, had_data=True)
+
+
+def repeat_erasures(tx: Tx, at: Instant, erased: list[tuple[str, Instant]], *, by: str) -> int:
+    """Destroy again the salts that a restored backup brought back; return how many there were.
+
+    `erased` comes from `erased_since` of the database that was given up, or from a copy of its erasures.
+    """
+    again = 0
+    for pseudonym, erased_at in erased:
+        if store.delete_salt(tx, pseudonym):
+            again += 1
+            store.insert_erasure(tx, pseudonym, erased_at=erased_at, erased_by=by)
+            record(tx, at, by, "person.erased", pseudonym, {"had_data": True, "after_restore": True})
+    return again
+
+
+def place_hold(tx: Tx, at: Instant, vault: Vault, person: str, *, by: str, reference: str) -> Hold:
+    """Keep a person's data from being erased; placing it again changes the reference."""
+    pseudonym = vault.pseudonym("person", person)
+    hold = Hold(pseudonym=pseudonym, placed_at=at, placed_by=by, reference=reference)
+    store.write_hold(tx, hold)
+    record(tx, at, by, "hold.placed", pseudonym)
+    return hold
+
+
+def lift_hold(tx: Tx, at: Instant, vault: Vault, person: str, *, by: str) -> None:
+    """Let a person be erased again.
+
+    Refuses: HoldMissing.
+    """
+    pseudonym = vault.pseudonym("person", person)
+    if store.read_hold(tx, pseudonym) is None:
+        raise HoldMissing("nothing holds this person's data")
+    store.delete_hold(tx, pseudonym)
+    record(tx, at, by, "hold.lifted", pseudonym)
+
+
+def forget_days(tx: Tx, at: Instant, purpose: str, *, older_than_us: int) -> int:
+    """Destroy the dated keys whose whole day is older than the retention; return how many days were forgotten."""
+    forgotten = store.delete_dated(tx, purpose, (at - older_than_us) // DAY)
+    if forgotten:
+        record(tx, at, "koban", "days.forgotten", purpose, {"days": forgotten})
+    return forgotten

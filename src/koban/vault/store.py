@@ -1,0 +1,159 @@
+"""The tables of the vault and all SQL on them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import sqlalchemy
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text
+
+from koban.base import Instant
+from koban.db import Tx, metadata, upsert
+from koban.vault.types import Hold
+
+_IN_MAX: Final = 500  # SQLite takes 999 parameters in its oldest builds
+
+people: Final = Table(
+    "vault_people",
+    metadata,
+    Column("pseudonym", Text, primary_key=True, comment="Keyed pseudonym of the person: no list of account ids."),
+    Column("salt", LargeBinary, nullable=False, comment="With the master key it makes the person's key; deleted at erasure."),
+    Column("made_at", BigInteger, nullable=False, comment="When the first personal field was sealed."),
+    comment="One salt per person; without it nothing of the person can be read again.",
+)  # fmt: skip
+
+erasures: Final = Table(
+    "vault_erasures",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True, comment="Number."),
+    Column("pseudonym", Text, nullable=False, index=True, comment="Who was forgotten, as a keyed pseudonym."),
+    Column("erased_at", BigInteger, nullable=False, comment="When the salt was destroyed."),
+    Column("erased_by", Text, nullable=False, comment="Id of who did it."),
+    comment="That a person was forgotten: to be repeated after a restore.",
+)
+
+holds: Final = Table(
+    "vault_holds",
+    metadata,
+    Column("pseudonym", Text, primary_key=True, comment="Whose data must be kept, as a keyed pseudonym."),
+    Column("placed_at", BigInteger, nullable=False, comment="When the hold was placed."),
+    Column("placed_by", Text, nullable=False, comment="Id of who placed it."),
+    Column("reference", Text, nullable=False, comment="Number of the request or order behind it."),
+    comment="Legal holds that stand; a lifted one is in the audit trail alone.",
+)
+
+dated: Final = Table(
+    "vault_dated_keys",
+    metadata,
+    Column("purpose", Text, primary_key=True, comment="What is sealed: quarantine."),
+    Column("day", BigInteger, primary_key=True, comment="Day since 1970-01-01, UTC."),
+    Column("salt", LargeBinary, nullable=False, comment="With the master key it makes the day's key; deleted at its retention."),
+    comment="Keys of payloads that belong to no known person; deleting a day's row forgets that day.",
+)  # fmt: skip
+
+checks: Final = Table(
+    "vault_checks",
+    metadata,
+    Column("name", Text, primary_key=True, comment="Which key: master."),
+    Column("digest", LargeBinary, nullable=False, comment="Derived from the key; tells the right file from a wrong one."),
+    comment="Lets the vault refuse a wrong or missing key file.",
+)  # fmt: skip
+
+INSERT_SALTS: Final = "INSERT INTO vault_people (pseudonym, salt, made_at) VALUES (?, ?, ?)"
+
+
+def read_check(tx: Tx) -> bytes | None:
+    """Return the digest of the master key that this database was sealed under."""
+    found = tx.execute(sqlalchemy.select(checks.c.digest).where(checks.c.name == "master")).scalar()
+    return bytes(found) if found is not None else None
+
+
+def write_check(tx: Tx, digest: bytes) -> None:
+    """Remember the digest of the master key."""
+    tx.execute(checks.insert().values(name="master", digest=digest))
+
+
+def read_salts(tx: Tx, pseudonyms: Sequence[str]) -> dict[str, bytes]:
+    """Return the salts of these people; who has none is not in the answer."""
+    found: dict[str, bytes] = {}
+    for start in range(0, len(pseudonyms), _IN_MAX):
+        part = pseudonyms[start : start + _IN_MAX]
+        marks = ", ".join("?" * len(part))
+        rows = tx.rows(f"SELECT pseudonym, salt FROM vault_people WHERE pseudonym IN ({marks})", part)
+        found.update((str(pseudonym), bytes(salt)) for pseudonym, salt in rows)
+    return found
+
+
+def delete_salt(tx: Tx, pseudonym: str) -> bool:
+    """Destroy a person's salt; tell whether there was one."""
+    return tx.execute(people.delete().where(people.c.pseudonym == pseudonym)).rowcount > 0
+
+
+def insert_erasure(tx: Tx, pseudonym: str, *, erased_at: Instant, erased_by: str) -> None:
+    """Write that a person was forgotten."""
+    tx.execute(erasures.insert().values(pseudonym=pseudonym, erased_at=erased_at, erased_by=erased_by))
+
+
+def last_erasure(tx: Tx, pseudonym: str) -> Instant | None:
+    """Return when the person was last forgotten."""
+    found = tx.execute(
+        sqlalchemy.select(sqlalchemy.func.max(erasures.c.erased_at)).where(erasures.c.pseudonym == pseudonym)
+    ).scalar()
+    return Instant(int(found)) if found is not None else None
+
+
+def erased_since(tx: Tx, since: Instant) -> list[tuple[str, Instant]]:
+    """Return who was forgotten at or after `since`, oldest first."""
+    rows = tx.execute(
+        sqlalchemy.select(erasures.c.pseudonym, erasures.c.erased_at)
+        .where(erasures.c.erased_at >= since)
+        .order_by(erasures.c.id)
+    )
+    return [(str(row.pseudonym), Instant(int(row.erased_at))) for row in rows]
+
+
+def read_hold(tx: Tx, pseudonym: str) -> Hold | None:
+    """Return the legal hold on a person."""
+    row = tx.execute(sqlalchemy.select(holds).where(holds.c.pseudonym == pseudonym)).first()
+    if row is None:
+        return None
+    return Hold(
+        pseudonym=str(row.pseudonym),
+        placed_at=Instant(int(row.placed_at)),
+        placed_by=str(row.placed_by),
+        reference=str(row.reference),
+    )
+
+
+def write_hold(tx: Tx, hold: Hold) -> None:
+    """Place a hold, or change the reference of one that stands."""
+    row = {
+        "pseudonym": hold.pseudonym,
+        "placed_at": hold.placed_at,
+        "placed_by": hold.placed_by,
+        "reference": hold.reference,
+    }
+    upsert(tx, holds, [row], keys=["pseudonym"], update=["placed_at", "placed_by", "reference"])
+
+
+def delete_hold(tx: Tx, pseudonym: str) -> None:
+    """Lift a hold."""
+    tx.execute(holds.delete().where(holds.c.pseudonym == pseudonym))
+
+
+def read_dated(tx: Tx, purpose: str, day: int) -> bytes | None:
+    """Return the salt of a day."""
+    found = tx.execute(sqlalchemy.select(dated.c.salt).where(dated.c.purpose == purpose, dated.c.day == day)).scalar()
+    return bytes(found) if found is not None else None
+
+
+def make_dated(tx: Tx, purpose: str, day: int, salt: bytes) -> bytes:
+    """Return the salt of a day: this one, unless another process was first."""
+    upsert(tx, dated, [{"purpose": purpose, "day": day, "salt": salt}], keys=["purpose", "day"], update=[])
+    stored = read_dated(tx, purpose, day)
+    assert stored is not None  # it was put in above
+    return stored
+
+
+def delete_dated(tx: Tx, purpose: str, before_day: int) -> int:
+    """Destroy the salts of all days before `before_day`; return how many."""
+    return tx.execute(dated.delete().where(dated.c.purpose == purpose, dated.c.day < before_day)).rowcount
