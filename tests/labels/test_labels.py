@@ -1,5 +1,6 @@
 """Labels: who says what, and whose word counts."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from koban.base import HOUR, Instant
 from koban.db import Database
 from koban.labels import LabelInvalid, LabelSet, LabelSource, LiveLabels, all_labels, labels_of, set_label
+from koban.language.types import NEVER
 
 AT = Instant(1_768_446_000_000_000)
 PERSON, IMPORT, AUTOMATION = LabelSource.PERSON, LabelSource.IMPORT, LabelSource.AUTOMATION
@@ -39,19 +41,22 @@ def truth(live: LiveLabels, at: int = AT) -> str | None:
         ([label("fraud", AUTOMATION), label("honest", IMPORT)], AT, "honest"),
         ([label("honest", IMPORT), label("fraud", PERSON)], AT, "fraud"),
         ([label("honest"), label("fraud")], AT, "fraud"),
-        ([label("honest"), label("fraud", AUTOMATION), label(None)], AT, "fraud"),
+        ([label("honest"), label("fraud", AUTOMATION), label(None)], AT, None),
+        ([label("honest"), label(None), label("fraud", AUTOMATION)], AT, "fraud"),
+        ([label("honest"), label(None, AUTOMATION)], AT, "honest"),
         ([label("honest", expires_at=AT + HOUR), label("fraud", AUTOMATION)], AT + HOUR - 1, "honest"),
-        ([label("honest", expires_at=AT + HOUR), label("fraud", AUTOMATION)], AT + HOUR, "fraud"),
+        ([label("honest", expires_at=AT + HOUR), label("fraud", AUTOMATION)], AT + HOUR, None),
+        ([label("honest", expires_at=AT - 1), label("fraud", AUTOMATION)], AT, "fraud"),
         ([label("honest"), label(None)], AT, None),
         ([label(None)], AT, None),
     ],
 )
-def test_the_strongest_source_that_has_not_expired_counts(
+def test_a_word_stands_until_a_source_as_strong_speaks_or_it_expires(
     changes: list[LabelSet], at: int, expected: str | None
 ) -> None:
     live = LiveLabels()
     for change in changes:
-        live.apply(change)
+        live.apply(AT, change)
     assert truth(live, at) == expected
 
 
@@ -67,12 +72,13 @@ _changes = st.builds(
 @given(st.lists(_changes, max_size=10), st.integers(0, 10), st.integers(AT, AT + 5))
 def test_undoing_in_reverse_order_gives_the_state_before(changes: list[LabelSet], kept: int, at: int) -> None:
     whole, part = LiveLabels(), LiveLabels()
-    undos = [whole.apply(change) for change in changes]
+    undos = [whole.apply(AT, change) for change in changes]
     for undo in reversed(undos[kept:]):
         undo()
     for change in changes[:kept]:
-        part.apply(change)
-    assert whole._words == part._words
+        part.apply(AT, change)
+    assert whole._standing == part._standing
+    assert whole.words == part.words
     assert truth(whole, at) == truth(part, at)
 
 
@@ -82,18 +88,31 @@ def test_the_table_gives_the_same_view_as_the_entries(database: Database) -> Non
     with database.write() as tx:
         for seq, change in enumerate(changes, start=1):
             set_label(tx, seq, AT, change)
-            live.apply(change)
+            live.apply(AT, change)
     loaded = LiveLabels()
     with database.read() as tx:
         loaded.load(tx)
         newest = labels_of(tx, "account", "acct_1")
-    assert loaded._words == live._words
-    assert truth(loaded) == "fraud"
+    assert loaded._standing == live._standing
+    assert loaded.words == live.words == {("acct_2", "fraud"): NEVER}
+    assert truth(loaded) is None
     assert [(row.seq, row.value, row.source) for row in newest] == [
         (4, None, PERSON),
         (2, "honest", PERSON),
         (1, "fraud", AUTOMATION),
     ]
+
+
+def test_rules_read_the_values_of_account_labels_alone() -> None:
+    live = LiveLabels()
+    live.apply(AT, label("fraud", expires_at=AT + HOUR))
+    live.apply(AT, msgspec.structs.replace(label("fraud"), label="chargebacks"))
+    live.apply(AT, msgspec.structs.replace(label("fraud", subject="order_1"), subject_kind="order"))
+    assert live.words == {("acct_1", "fraud"): NEVER}
+    live.apply(AT, msgspec.structs.replace(label(None), label="chargebacks"))
+    assert live.words == {("acct_1", "fraud"): AT + HOUR}
+    live.apply(AT, label("honest"))
+    assert live.words == {("acct_1", "honest"): NEVER}
 
 
 @pytest.mark.parametrize(

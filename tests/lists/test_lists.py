@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from koban.base import HOUR, Instant
 from koban.db import Database
+from koban.language.types import NEVER, Environment
 from koban.lists import (
     EntriesAdded,
     EntryRemoved,
@@ -19,9 +20,11 @@ from koban.lists import (
     entries_of,
     remove_entry,
 )
+from koban.text import PhraseList, normalise
 
 AT = Instant(1_768_446_000_000_000)
-PACK = {"trusted": ("acct_1", "acct_2"), "lures": ()}
+PACK = {"trusted": ("acct_1", "acct_2")}
+LURES = PhraseList(name="lures", phrases=("直取引",))
 
 
 def added(*values: str, name: str = "trusted", expires_at: int | None = None) -> EntriesAdded:
@@ -35,21 +38,21 @@ def removed(value: str, name: str = "trusted") -> EntryRemoved:
 
 def live_with_pack() -> LiveLists:
     live = LiveLists()
-    live.set_pack(PACK)
+    live.set_pack(PACK, [LURES])
     return live
 
 
 def test_a_list_holds_what_the_pack_brings_and_what_was_added() -> None:
     live = live_with_pack()
     live.apply(added("acct_9"))
-    assert list(live.values("trusted", AT)) == ["acct_1", "acct_2", "acct_9"]
+    assert list(live.members("trusted", AT)) == ["acct_1", "acct_2", "acct_9"]
 
 
 def test_a_value_of_the_pack_that_was_taken_off_stays_off_in_the_next_version() -> None:
     live = live_with_pack()
     live.apply(removed("acct_1"))
     live.set_pack({"trusted": ("acct_1", "acct_3")})
-    assert list(live.values("trusted", AT)) == ["acct_3"]
+    assert list(live.members("trusted", AT)) == ["acct_3"]
 
 
 def test_an_addition_counts_until_just_before_its_expiry() -> None:
@@ -70,19 +73,44 @@ def test_a_list_that_left_the_pack_holds_nothing_and_comes_back_with_its_additio
     live.apply(added("acct_9"))
     live.set_pack({})
     assert not live.has("trusted", "acct_9", AT)
-    live.set_pack(PACK)
+    live.set_pack(PACK, [LURES])
     assert live.has("trusted", "acct_9", AT)
 
 
-def test_every_change_and_its_undo_renew_the_version() -> None:
+def test_the_environment_reads_changes_in_place_with_their_expiry() -> None:
     live = live_with_pack()
-    versions = [live.version("trusted")]
-    undo = live.apply(added("acct_9"))
-    versions.append(live.version("trusted"))
+    environment = Environment(values=live.values)
+    live.apply(added("acct_9", expires_at=AT + HOUR))
+    live.apply(added("acct_1", expires_at=AT + HOUR))
+    undo = live.apply(removed("acct_2"))
+    assert environment.values == {"trusted": {"acct_1": NEVER, "acct_9": AT + HOUR}}
     undo()
-    versions.append(live.version("trusted"))
-    assert versions == sorted(set(versions))
-    assert list(live.values("trusted", AT)) == ["acct_1", "acct_2"]
+    live.set_pack({"blocked": ("acct_7",)})
+    assert environment.values == {"blocked": {"acct_7": NEVER}}
+
+
+def found(environment: Environment, text: str) -> dict[str, tuple[str, ...]]:
+    return environment.phrases.find(normalise(text))
+
+
+def test_phrases_are_renewed_when_added_taken_back_and_expired() -> None:
+    live = live_with_pack()
+    environment = Environment(values=live.values)
+    text = "直取引かpaypay送金で"
+    live.refresh(environment, AT)
+    assert found(environment, text) == {"lures": ("直取引",)}
+    undo = live.apply(added("paypay送金", name="lures", expires_at=AT + HOUR))
+    live.refresh(environment, AT)
+    assert found(environment, text) == {"lures": ("直取引", "paypay送金")}
+    matcher = environment.phrases
+    live.refresh(environment, AT + HOUR - 1)
+    assert environment.phrases is matcher
+    live.refresh(environment, AT + HOUR)
+    assert found(environment, text) == {"lures": ("直取引",)}
+    undo()
+    live.apply(removed("直取引", name="lures"))
+    live.refresh(environment, AT)
+    assert found(environment, text) == {}
 
 
 _values = st.sampled_from(["acct_1", "acct_2", "acct_3", "acct_4"])
@@ -104,7 +132,11 @@ def test_undoing_in_reverse_order_gives_the_state_before(changes: list[ListChang
         undo()
     for change in changes[:kept]:
         part.apply(change)
-    assert list(whole.values("trusted", at)) == list(part.values("trusted", at))
+    assert list(whole.members("trusted", at)) == list(part.members("trusted", at))
+    assert whole.values == part.values
+    assert list(whole.members("trusted", at)) == sorted(
+        v for v, expiry in whole.values["trusted"].items() if expiry > at
+    )
 
 
 def test_the_tables_give_the_same_view_as_the_entries(database: Database) -> None:
@@ -130,10 +162,11 @@ def test_the_tables_give_the_same_view_as_the_entries(database: Database) -> Non
     with database.read() as tx:
         loaded.load(tx)
         history = [(row.value, row.added_seq, row.removed_seq, row.added_by) for row in all_entries(tx)]
-    for name in PACK:
+    assert loaded.values == live.values
+    for name in ("trusted", "lures"):
         for moment in (AT, AT + 2 * HOUR):
-            assert list(loaded.values(name, moment)) == list(live.values(name, moment))
-    assert list(loaded.values("trusted", AT)) == ["acct_2", "acct_4"]
+            assert list(loaded.members(name, moment)) == list(live.members(name, moment))
+    assert list(loaded.members("trusted", AT)) == ["acct_2", "acct_4"]
     assert sorted(history) == [
         ("acct_1", 2, 2, "pack"),
         ("acct_1", 5, 6, "staff_1"),
