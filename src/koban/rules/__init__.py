@@ -1,0 +1,54 @@
+"""Rules: from conditions over events and features to signals, and which signals act.
+
+Owns: compiling and explaining rules, their test cases, the modes in force, the budgets of people harmed.
+Guarantees: the same log prefix gives the same signals; at most `cap_per_hour` people are harmed by a rule in an hour.
+"""
+
+from koban.rules.budgets import Budgets
+from koban.rules.logic import acts, harms, in_share, select
+from koban.rules.modes import LiveModes, change_mode
+from koban.rules.store import forget_harm, save_harm
+from koban.rules.types import (
+    Applied,
+    BudgetTripped,
+    Circumstance,
+    Disposition,
+    Limited,
+    ModeChange,
+    ModeChanged,
+    ModeInvalid,
+    PackActivated,
+    ReviewAllSwitched,
+    RuleMissing,
+    Signal,
+    SnoozeSet,
+    Why,
+    Withheld,
+)
+
+__all__ = [
+    "Applied",
+    "BudgetTripped",
+    "Budgets",
+    "Circumstance",
+    "Disposition",
+    "Limited",
+    "LiveModes",
+    "ModeChange",
+    "ModeChanged",
+    "ModeInvalid",
+    "PackActivated",
+    "ReviewAllSwitched",
+    "RuleMissing",
+    "Signal",
+    "SnoozeSet",
+    "Why",
+    "Withheld",
+    "acts",
+    "change_mode",
+    "forget_harm",
+    "harms",
+    "in_share",
+    "save_harm",
+    "select",
+]

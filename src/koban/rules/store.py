@@ -1,0 +1,138 @@
+"""Rows of rules: modes that people set, snoozes, and who was harmed in the last hour."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+import sqlalchemy
+from sqlalchemy import BigInteger, Column, Index, Table, Text
+
+from koban.base import Instant
+from koban.db import Tx, metadata, upsert
+from koban.rules.types import BudgetTripped
+
+ALL: Final = "*"  # the row of the switch that puts every rule to review
+
+_modes: Final = Table(
+    "rule_modes",
+    metadata,
+    Column("rule", Text, primary_key=True, comment="rule; '*' is the switch that puts all rules to review"),
+    Column("mode", Text, comment="off, shadow, review, live; null: as the pack says"),
+    Column("basis_points", BigInteger, nullable=False, comment="share of accounts when live; 10000 is everyone"),
+    Column("tripped_seq", BigInteger, comment="log entry that tripped the budget; null: it is whole"),
+    Column("changed_seq", BigInteger, nullable=False, comment="log entry of the last change"),
+    Column("changed_at", BigInteger, nullable=False, comment="log time, microseconds UTC"),
+    Column("changed_by", Text, nullable=False, comment="actor of the last change; 'koban' for a budget"),
+    Column("reason", Text, nullable=False, comment="why, in the actor's words"),
+    comment="Where a rule's mode is not what its pack says.",
+)
+
+_snoozes: Final = Table(
+    "rule_snoozes",
+    metadata,
+    Column("rule", Text, primary_key=True, comment="rule that is mute"),
+    Column("account", Text, primary_key=True, comment="account for which it is mute"),
+    Column("until_at", BigInteger, nullable=False, comment="log time from which it speaks again"),
+    Column("set_seq", BigInteger, nullable=False, comment="log entry that set it"),
+    Column("set_by", Text, nullable=False, comment="actor"),
+    Column("reason", Text, nullable=False, comment="why, in the actor's words"),
+    comment="Rules that are mute for single accounts for a while.",
+)
+
+_harm: Final = Table(
+    "rule_harm",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="log entry whose decision did it"),
+    Column("rule", Text, primary_key=True, comment="rule whose signal acted"),
+    Column("account", Text, nullable=False, comment="account that it fell on"),
+    Column("at", BigInteger, nullable=False, comment="log time, microseconds UTC"),
+    Index("rule_harm_by_time", "at"),
+    comment="People that rules acted against lately: counted against each rule's cap per hour, then deleted.",
+)
+
+HARM_SQL: Final = "INSERT INTO rule_harm (seq, rule, account, at) VALUES (?, ?, ?, ?)"
+
+
+class ModeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `rule_modes`."""
+
+    rule: str
+    mode: str | None
+    basis_points: int
+    tripped_seq: int | None
+    changed_seq: int
+    changed_at: Instant
+    changed_by: str
+    reason: str
+
+
+class SnoozeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `rule_snoozes`."""
+
+    rule: str
+    account: str
+    until_at: Instant
+    set_seq: int
+    set_by: str
+    reason: str
+
+
+def save_mode(tx: Tx, row: ModeRow) -> None:
+    """Write what now holds for a rule."""
+    values = msgspec.structs.asdict(row)
+    upsert(tx, _modes, [values], keys=["rule"], update=[name for name in values if name != "rule"])
+
+
+def save_trip(tx: Tx, seq: int, at: Instant, change: BudgetTripped) -> None:
+    """Write that a rule's budget is used up; the mode that a person set stays beside it."""
+    row = ModeRow(
+        rule=change.rule,
+        mode=None,
+        basis_points=10_000,
+        tripped_seq=seq,
+        changed_seq=seq,
+        changed_at=at,
+        changed_by="koban",
+        reason=f"{change.harmed} people harmed within an hour",
+    )
+    columns = ["tripped_seq", "changed_seq", "changed_at", "changed_by", "reason"]
+    upsert(tx, _modes, [msgspec.structs.asdict(row)], keys=["rule"], update=columns)
+
+
+def modes(tx: Tx) -> Sequence[ModeRow]:
+    """Read every rule whose mode was ever set, and the switch."""
+    return [ModeRow(**row) for row in tx.execute(sqlalchemy.select(_modes).order_by(_modes.c.rule)).mappings()]
+
+
+def save_snooze(tx: Tx, row: SnoozeRow) -> None:
+    """Write a snooze; a later one for the same rule and account replaces it."""
+    values = msgspec.structs.asdict(row)
+    keys = ["rule", "account"]
+    upsert(tx, _snoozes, [values], keys=keys, update=[name for name in values if name not in keys])
+
+
+def delete_snooze(tx: Tx, rule: str, account: str) -> None:
+    """End a snooze."""
+    tx.execute(sqlalchemy.delete(_snoozes).where(_snoozes.c.rule == rule, _snoozes.c.account == account))
+
+
+def snoozes(tx: Tx) -> Sequence[SnoozeRow]:
+    """Read every snooze, those that ended too."""
+    rows = tx.execute(sqlalchemy.select(_snoozes).order_by(_snoozes.c.rule, _snoozes.c.account))
+    return [SnoozeRow(**row) for row in rows.mappings()]
+
+
+def save_harm(tx: Tx, rows: Sequence[tuple[int, str, str, int]]) -> None:
+    """Write who was harmed: (seq, rule, account, at)."""
+    tx.many(HARM_SQL, rows)
+
+
+def harm_since(tx: Tx, after: int) -> Iterator[tuple[str, str, int]]:
+    """Read (rule, account, at) of everybody harmed later than a log time, in log order."""
+    statement = sqlalchemy.select(_harm.c.rule, _harm.c.account, _harm.c.at).where(_harm.c.at > after)
+    return ((row.rule, row.account, row.at) for row in tx.execute(statement.order_by(_harm.c.seq, _harm.c.rule)))
+
+
+def forget_harm(tx: Tx, until: int) -> None:
+    """Delete rows that no window reaches any more."""
+    tx.execute(sqlalchemy.delete(_harm).where(_harm.c.at <= until))

@@ -1,0 +1,132 @@
+"""Signals and what becomes of them; the log entries that change how rules act; what is refused."""
+
+import enum
+from typing import ClassVar, Final, TypeAlias
+
+import msgspec
+
+from koban.base import Instant, Refusal
+from koban.packs import Action, Mode
+
+MODE_CHANGED: Final = "mode.changed"
+REVIEW_ALL_SWITCHED: Final = "review_all.switched"
+SNOOZE_SET: Final = "snooze.set"
+PACK_ACTIVATED: Final = "pack.activated"
+BUDGET_TRIPPED: Final = "budget.tripped"
+
+
+class Why(enum.StrEnum):
+    """Why a signal did not act, or not with all that its rule says."""
+
+    SHADOW = "shadow"  # the rule only watches
+    OUTSIDE_SHARE = "outside_share"  # the rule is live for a share of people, and this one is not in it
+    SNOOZED = "snoozed"  # somebody muted the rule for this account
+    IMPORTED = "imported"  # imported logs have no consequences
+    REVIEW_MODE = "review_mode"  # the rule only opens cases
+    BUDGET_TRIPPED = "budget_tripped"  # it had harmed as many people in an hour as it may
+    REVIEW_ALL = "review_all"  # the switch that puts every rule to review is on
+    LATE = "late"  # the event arrived late, and a backlog must not count against a person
+    OVERDUE = "overdue"  # the answer was the fallback, and what it did not do needs a person's look
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True, tag="applied"):
+    """The signal acts as its rule says."""
+
+    then: tuple[Action, ...]
+
+
+class Limited(msgspec.Struct, frozen=True, kw_only=True, tag="limited"):
+    """The signal acts with less than its rule says: what harms a person became a case."""
+
+    then: tuple[Action, ...]
+    why: Why
+
+
+class Withheld(msgspec.Struct, frozen=True, kw_only=True, tag="withheld"):
+    """The signal does nothing but stand in the decision."""
+
+    why: Why
+
+
+Disposition: TypeAlias = Applied | Limited | Withheld
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule that matched one event, and whether it acts."""
+
+    rule: str
+    policy: str
+    disposition: Disposition
+
+
+class Circumstance(enum.StrEnum):
+    """What about an event, not about a rule, limits its signals."""
+
+    ORDINARY = "ordinary"
+    LATE = "late"
+    OVERDUE = "overdue"
+    IMPORTED = "imported"
+
+
+class ModeChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload of `mode.changed`: a person set a rule's mode; None follows the pack again. It also ends a tripped budget."""
+
+    rule: str
+    mode: Mode | None
+    by: str
+    reason: str
+
+
+class ReviewAllSwitched(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload of `review_all.switched`: every rule to review, or back."""
+
+    on: bool
+    by: str
+    reason: str
+
+
+class SnoozeSet(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload of `snooze.set`: a rule is mute for one account until then; None ends the snooze."""
+
+    rule: str
+    account: str
+    until: Instant | None
+    by: str
+    reason: str
+
+
+class PackActivated(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload of `pack.activated`: this version decides from the next entry on."""
+
+    name: str
+    label: str
+    digest: str
+    by: str
+    reason: str
+
+
+class BudgetTripped(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload of `budget.tripped`: a rule has harmed as many people in an hour as it may, and only opens cases now."""
+
+    rule: str
+    harmed: int
+    cause_seq: int
+
+
+ModeChange: TypeAlias = ModeChanged | ReviewAllSwitched | SnoozeSet | BudgetTripped
+
+
+class RuleMissing(Refusal):
+    """A rule that the active pack does not have."""
+
+    code: ClassVar[str] = "rule_missing"
+    status: ClassVar[int] = 404
+    title: ClassVar[str] = "There is no such rule."
+
+
+class ModeInvalid(Refusal):
+    """A mode, snooze or switch that cannot be set."""
+
+    code: ClassVar[str] = "mode_invalid"
+    status: ClassVar[int] = 422
+    title: ClassVar[str] = "The change of mode cannot be used."
