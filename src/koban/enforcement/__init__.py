@@ -1,0 +1,89 @@
+"""Enforcement: sanctions, statements of reasons, the state of subjects, and how all of it is taken back.
+
+Owns `sanctions`, `sanction_changes` and `subject_states`.
+Publishes the log entries `sanction.imposed`, `.extended`, `.ended`, `.overturned` and `.amended`.
+Guarantees: what a subject may do follows from its sanctions (law 4); every sanction names its policy, its rule or
+actor, and the entry behind it (law 3); overturning gives the state as if the sanction had never been, except that
+nothing becomes harsher.
+"""
+
+from koban.enforcement.actions import TIMER_KIND, carry_out, timers_of
+from koban.enforcement.live import LiveSanctions
+from koban.enforcement.logic import derive_state, expire, occasion_of, plan_actions, statement_of
+from koban.enforcement.routes import SanctionBody, Submit, endpoints, sanction_body, undo_rule
+from koban.enforcement.store import (
+    Recorded,
+    StateBody,
+    decode_change,
+    encode_change,
+    entry_type,
+    load,
+    search_sanctions,
+    state_body,
+    write,
+)
+from koban.enforcement.types import (
+    Applied,
+    Change,
+    Command,
+    ImposeSanction,
+    LiftSanction,
+    Notice,
+    Occasion,
+    Outcome,
+    OverturnSanctions,
+    Plan,
+    ReviewRequest,
+    Sanction,
+    SanctionMissing,
+    Statement,
+    Step,
+    SubjectRef,
+    SubjectState,
+    UndoRule,
+)
+
+__all__ = [
+    "TIMER_KIND",
+    "Applied",
+    "Change",
+    "Command",
+    "ImposeSanction",
+    "LiftSanction",
+    "LiveSanctions",
+    "Notice",
+    "Occasion",
+    "Outcome",
+    "OverturnSanctions",
+    "Plan",
+    "Recorded",
+    "ReviewRequest",
+    "Sanction",
+    "SanctionBody",
+    "SanctionMissing",
+    "StateBody",
+    "Statement",
+    "Step",
+    "SubjectRef",
+    "SubjectState",
+    "Submit",
+    "UndoRule",
+    "carry_out",
+    "count_in_force",
+    "decode_change",
+    "derive_state",
+    "encode_change",
+    "endpoints",
+    "entry_type",
+    "expire",
+    "load",
+    "occasion_of",
+    "plan_actions",
+    "sanction_body",
+    "search_sanctions",
+    "state_body",
+    "statement_of",
+    "timers_of",
+    "undo_rule",
+    "write",
+]
