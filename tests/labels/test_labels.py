@@ -56,7 +56,7 @@ def test_a_word_stands_until_a_source_as_strong_speaks_or_it_expires(
 ) -> None:
     live = LiveLabels()
     for change in changes:
-        live.apply(AT, change)
+        live.apply(change, AT)
     assert truth(live, at) == expected
 
 
@@ -72,11 +72,11 @@ _changes = st.builds(
 @given(st.lists(_changes, max_size=10), st.integers(0, 10), st.integers(AT, AT + 5))
 def test_undoing_in_reverse_order_gives_the_state_before(changes: list[LabelSet], kept: int, at: int) -> None:
     whole, part = LiveLabels(), LiveLabels()
-    undos = [whole.apply(AT, change) for change in changes]
+    undos = [whole.apply(change, AT) for change in changes]
     for undo in reversed(undos[kept:]):
         undo()
     for change in changes[:kept]:
-        part.apply(AT, change)
+        part.apply(change, AT)
     assert whole._standing == part._standing
     assert whole.words == part.words
     assert truth(whole, at) == truth(part, at)
@@ -88,7 +88,7 @@ def test_the_table_gives_the_same_view_as_the_entries(database: Database) -> Non
     with database.write() as tx:
         for seq, change in enumerate(changes, start=1):
             set_label(tx, seq, AT, change)
-            live.apply(AT, change)
+            live.apply(change, AT)
     loaded = LiveLabels()
     with database.read() as tx:
         loaded.load(tx)
@@ -105,13 +105,13 @@ def test_the_table_gives_the_same_view_as_the_entries(database: Database) -> Non
 
 def test_rules_read_the_values_of_account_labels_alone() -> None:
     live = LiveLabels()
-    live.apply(AT, label("fraud", expires_at=AT + HOUR))
-    live.apply(AT, msgspec.structs.replace(label("fraud"), label="chargebacks"))
-    live.apply(AT, msgspec.structs.replace(label("fraud", subject="order_1"), subject_kind="order"))
+    live.apply(label("fraud", expires_at=AT + HOUR), AT)
+    live.apply(msgspec.structs.replace(label("fraud"), label="chargebacks"), AT)
+    live.apply(msgspec.structs.replace(label("fraud", subject="order_1"), subject_kind="order"), AT)
     assert live.words == {("acct_1", "fraud"): NEVER}
-    live.apply(AT, msgspec.structs.replace(label(None), label="chargebacks"))
+    live.apply(msgspec.structs.replace(label(None), label="chargebacks"), AT)
     assert live.words == {("acct_1", "fraud"): AT + HOUR}
-    live.apply(AT, label("honest"))
+    live.apply(label("honest"), AT)
     assert live.words == {("acct_1", "honest"): NEVER}
 
 

@@ -20,11 +20,9 @@ from koban.lists import (
     entries_of,
     remove_entry,
 )
-from koban.text import PhraseList, normalise
 
 AT = Instant(1_768_446_000_000_000)
-PACK = {"trusted": ("acct_1", "acct_2")}
-LURES = PhraseList(name="lures", phrases=("直取引",))
+PACK = {"trusted": ("acct_1", "acct_2"), "lures": ("直取引",)}
 
 
 def added(*values: str, name: str = "trusted", expires_at: int | None = None) -> EntriesAdded:
@@ -38,7 +36,7 @@ def removed(value: str, name: str = "trusted") -> EntryRemoved:
 
 def live_with_pack() -> LiveLists:
     live = LiveLists()
-    live.set_pack(PACK, [LURES])
+    live.set_pack(PACK)
     return live
 
 
@@ -73,7 +71,7 @@ def test_a_list_that_left_the_pack_holds_nothing_and_comes_back_with_its_additio
     live.apply(added("acct_9"))
     live.set_pack({})
     assert not live.has("trusted", "acct_9", AT)
-    live.set_pack(PACK, [LURES])
+    live.set_pack(PACK)
     assert live.has("trusted", "acct_9", AT)
 
 
@@ -83,34 +81,33 @@ def test_the_environment_reads_changes_in_place_with_their_expiry() -> None:
     live.apply(added("acct_9", expires_at=AT + HOUR))
     live.apply(added("acct_1", expires_at=AT + HOUR))
     undo = live.apply(removed("acct_2"))
-    assert environment.values == {"trusted": {"acct_1": NEVER, "acct_9": AT + HOUR}}
+    assert environment.values == {
+        "trusted": {"acct_1": NEVER, "acct_9": AT + HOUR},
+        "lures": {"直取引": NEVER},
+    }
     undo()
     live.set_pack({"blocked": ("acct_7",)})
     assert environment.values == {"blocked": {"acct_7": NEVER}}
 
 
-def found(environment: Environment, text: str) -> dict[str, tuple[str, ...]]:
-    return environment.phrases.find(normalise(text))
-
-
-def test_phrases_are_renewed_when_added_taken_back_and_expired() -> None:
+def test_every_change_and_its_undo_renew_the_version_of_their_list_alone() -> None:
     live = live_with_pack()
-    environment = Environment(values=live.values)
-    text = "直取引かpaypay送金で"
-    live.refresh(environment, AT)
-    assert found(environment, text) == {"lures": ("直取引",)}
-    undo = live.apply(added("paypay送金", name="lures", expires_at=AT + HOUR))
-    live.refresh(environment, AT)
-    assert found(environment, text) == {"lures": ("直取引", "paypay送金")}
-    matcher = environment.phrases
-    live.refresh(environment, AT + HOUR - 1)
-    assert environment.phrases is matcher
-    live.refresh(environment, AT + HOUR)
-    assert found(environment, text) == {"lures": ("直取引",)}
+    before = live.version_of("lures")
+    seen = [live.version_of("trusted")]
+    undo = live.apply(added("acct_9"))
+    seen.append(live.version_of("trusted"))
     undo()
-    live.apply(removed("直取引", name="lures"))
-    live.refresh(environment, AT)
-    assert found(environment, text) == {}
+    seen.append(live.version_of("trusted"))
+    assert len(set(seen)) == 3
+    assert live.version_of("lures") == before
+    assert live.version == seen[-1]
+
+
+def test_the_next_expiry_is_that_of_the_value_which_leaves_first() -> None:
+    live = live_with_pack()
+    live.apply(added("acct_8", expires_at=AT + 2 * HOUR))
+    live.apply(added("acct_9", expires_at=AT + HOUR))
+    assert [live.next_expiry("trusted", AT + hours * HOUR) for hours in range(3)] == [AT + HOUR, AT + 2 * HOUR, NEVER]
 
 
 _values = st.sampled_from(["acct_1", "acct_2", "acct_3", "acct_4"])

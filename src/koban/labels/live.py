@@ -50,8 +50,8 @@ class LiveLabels:
         for row in store.all_labels(tx):
             self._say(row, row.at)
 
-    def apply(self, at: Instant, change: LabelSet) -> Undo:
-        """Follow one log entry and return what takes it back; undo in reverse order."""
+    def apply(self, change: LabelSet, at: Instant) -> Undo:
+        """Follow a log entry of time `at` and return what takes it back; undo in reverse order."""
         subject = (change.subject_kind, change.subject_id)
         before = self._standing.get(subject, {}).get(change.label)
         self._say(change, at)

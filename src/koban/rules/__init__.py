@@ -9,6 +9,11 @@ from koban.rules.logic import acts, harms, in_share, select
 from koban.rules.modes import LiveModes, change_mode
 from koban.rules.store import forget_harm, save_harm
 from koban.rules.types import (
+    BUDGET_TRIPPED,
+    MODE_CHANGED,
+    PACK_ACTIVATED,
+    REVIEW_ALL_SWITCHED,
+    SNOOZE_SET,
     Applied,
     BudgetTripped,
     Circumstance,
@@ -24,9 +29,15 @@ from koban.rules.types import (
     SnoozeSet,
     Why,
     Withheld,
+    mode_entry_type,
 )
 
 __all__ = [
+    "BUDGET_TRIPPED",
+    "MODE_CHANGED",
+    "PACK_ACTIVATED",
+    "REVIEW_ALL_SWITCHED",
+    "SNOOZE_SET",
     "Applied",
     "BudgetTripped",
     "Budgets",
@@ -49,6 +60,7 @@ __all__ = [
     "forget_harm",
     "harms",
     "in_share",
+    "mode_entry_type",
     "save_harm",
     "select",
 ]

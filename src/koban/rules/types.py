@@ -116,6 +116,19 @@ class BudgetTripped(msgspec.Struct, frozen=True, kw_only=True):
 ModeChange: TypeAlias = ModeChanged | ReviewAllSwitched | SnoozeSet | BudgetTripped
 
 
+def mode_entry_type(change: ModeChange) -> str:
+    """Return the kind of log entry that a change of mode is."""
+    match change:
+        case ModeChanged():
+            return MODE_CHANGED
+        case ReviewAllSwitched():
+            return REVIEW_ALL_SWITCHED
+        case SnoozeSet():
+            return SNOOZE_SET
+        case BudgetTripped():
+            return BUDGET_TRIPPED
+
+
 class RuleMissing(Refusal):
     """A rule that the active pack does not have."""
 
