@@ -1,0 +1,356 @@
+"""The report: what Koban decided, held against what is true. Found and missed by trick and by name, and who was hurt."""
+
+import collections
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+import httpx
+import msgspec
+
+from koban.base import Unavailable
+from koban.sim.runner import Target
+from koban.sim.types import AccountTruth, EventTruth, KeptBack, TruthRow
+
+_PAGE: Final = 500
+_STOPPING: Final = frozenset({"block", "hold", "challenge"})
+_HURTING: Final = frozenset({"hide", "block", "hold", "challenge", "restrict", "freeze_payout", "suspend", "strike"})
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule that matched, as the API tells it."""
+
+    rule: str
+    policy: str = ""
+    applied: bool = False
+    withheld: str = ""
+    actions: tuple[str, ...] = ()
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision, as the API tells it; other fields are skipped."""
+
+    id: str
+    verdict: str
+    type: str = ""
+    signals: tuple[Signal, ...] = ()
+
+
+class TrickLine(msgspec.Struct, frozen=True, kw_only=True):
+    """How one trick fared. Yen: `stopped` never left, `reviewed` went on with a person told, the rest was lost."""
+
+    trick: str
+    accounts: int
+    accounts_found: int
+    harms: int  # wrongs that were sent
+    harms_found: int
+    harms_prevented: int  # wrongs that an earlier action kept from happening
+    harms_shadowed: int  # seen only by rules that may not act
+    planted_minor: int
+    stopped_minor: int
+    reviewed_minor: int
+
+
+class CulpritLine(msgspec.Struct, frozen=True, kw_only=True):
+    """How one adversary fared."""
+
+    trick: str
+    account: str
+    name: str
+    found: bool
+    harms: int
+    harms_found: int
+    harms_prevented: int
+    planted_minor: int
+    stopped_minor: int
+    rules: tuple[str, ...]
+
+
+class HurtLine(msgspec.Struct, frozen=True, kw_only=True):
+    """An honest person whom a judgement hindered, and the rules that did it."""
+
+    account: str
+    name: str
+    persona: str
+    events: int  # judged against this person
+    prevented: int  # never happened because of a sanction
+    verdicts: tuple[str, ...]
+    rules: tuple[str, ...]
+
+
+class SimReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole account of a run."""
+
+    events: int
+    decided: int
+    prevented: int
+    verdicts: Mapping[str, int]
+    honest_events: int
+    honest_people: int
+    honest_hurt: int
+    honest_warned: int
+    hurt_by_rule: Mapping[str, int]  # rule -> honest people
+    planted_minor: int
+    stopped_minor: int
+    reviewed_minor: int
+    tricks: Sequence[TrickLine]
+    culprits: Sequence[CulpritLine]
+    hurt: Sequence[HurtLine]
+
+
+def report(truth: Iterable[TruthRow], decisions: Iterable[Decision], kept_back: Iterable[KeptBack] = ()) -> SimReport:
+    """Hold decisions against the truth. Events that were neither decided nor kept back are not counted.
+
+    A wrong is found when its event has another verdict than allow, or a signal that acted. Planted money is stopped
+    when its event, or an earlier one of the same incident, was blocked, held or challenged, or when it never happened.
+    An honest person is hurt by a block, hold, challenge or sanction over an event that belongs to no incident.
+    """
+    people, events = _sorted_truth(truth)
+    decided = {decision.id: decision for decision in decisions}
+    prevented = frozenset(row.event_id for row in kept_back)
+    judged = [event for event in events if event.event_id in decided or event.event_id in prevented]
+    stopped, reviewed = _money(judged, decided, prevented)
+    outcome = _Outcome(decided=decided, prevented=prevented, stopped=stopped, reviewed=reviewed)
+    culprits = _culprits(people, judged, outcome)
+    tricks = _tricks(judged, outcome, culprits)
+    hurt, warned = _hurt(people, judged, decided, prevented)
+    verdicts = collections.Counter(decided[event.event_id].verdict for event in judged if event.event_id in decided)
+    by_rule = collections.Counter(rule for line in hurt for rule in line.rules)
+    honest = [event for event in judged if event.trick is None]
+    return SimReport(
+        events=len(events),
+        decided=verdicts.total(),
+        prevented=sum(event.event_id in prevented for event in judged),
+        verdicts=dict(sorted(verdicts.items())),
+        honest_events=len(honest),
+        honest_people=len({event.account for event in honest}),
+        honest_hurt=len(hurt),
+        honest_warned=warned,
+        hurt_by_rule=dict(sorted(by_rule.items(), key=lambda pair: (-pair[1], pair[0]))),
+        planted_minor=sum(event.planted_minor for event in judged),
+        stopped_minor=sum(stopped.values()),
+        reviewed_minor=sum(reviewed.values()),
+        tricks=tricks,
+        culprits=culprits,
+        hurt=hurt,
+    )
+
+
+def fetch_decisions(target: Target, source: str) -> Iterator[Decision]:
+    """Read all decisions on the events of a source, page by page. Outages: Unavailable, with what was answered."""
+    with httpx.Client(
+        base_url=target.base_url,
+        headers={"authorization": f"Bearer {target.token}"},
+        timeout=httpx.Timeout(60.0),
+        trust_env=False,
+    ) as client:
+        cursor: str | None = None
+        while True:
+            query = {"source": source, "limit": str(_PAGE)} | ({"cursor": cursor} if cursor else {})
+            try:
+                answer = client.get("/v1/decisions", params=query)
+            except httpx.TransportError as error:
+                raise Unavailable("koban", 5, f"Koban at {target.base_url} did not answer: {error}") from error
+            if not answer.is_success:
+                raise Unavailable("koban", 5, f"GET /v1/decisions answered {answer.status_code}: {answer.text[:300]}")
+            page = msgspec.json.decode(answer.content, type=_Page)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+
+def render(result: SimReport, *, names: int = 40) -> str:
+    """Write a report as tables for a terminal; `names` bounds the list of adversaries and of honest people."""
+    import rich.box
+    import rich.console
+    import rich.table
+
+    out = io.StringIO()
+    console = rich.console.Console(file=out, width=120, force_terminal=False, highlight=False)
+    share = 100 * result.verdicts.get("allow", 0) / max(result.decided, 1)
+    console.print(f"{result.decided:,} events decided, {share:.1f} % allowed; {result.prevented:,} never happened")
+    console.print(
+        f"¥{result.planted_minor:,} planted, ¥{result.stopped_minor:,} stopped, ¥{result.reviewed_minor:,} in review"
+    )
+    table = rich.table.Table(box=rich.box.SIMPLE, title="By trick", title_justify="left")
+    for heading in ("trick", "accounts", "found", "wrongs", "found", "prevented", "shadow", "planted ¥", "stopped ¥"):
+        table.add_column(heading, justify="left" if heading == "trick" else "right")
+    for line in result.tricks:
+        counts = (line.accounts, line.accounts_found, line.harms, line.harms_found, line.harms_prevented)
+        money = (line.harms_shadowed, line.planted_minor, line.stopped_minor)
+        table.add_row(line.trick, *(f"{count:,}" for count in counts + money))
+    console.print(table)
+    missed = [line for line in result.culprits if not line.found]
+    console.print(f"Missed by name: {len(missed)} of {len(result.culprits)}")
+    for culprit in missed[:names]:
+        console.print(f"  {culprit.trick:22} {culprit.name} ({culprit.account}), wrongs {culprit.harms}", markup=False)
+    console.print(
+        f"Honest people hurt: {result.honest_hurt} of {result.honest_people:,}; warned: {result.honest_warned}"
+    )
+    for rule, count in result.hurt_by_rule.items():
+        console.print(f"  {rule:32} {count}", markup=False)
+    for person in result.hurt[:names]:
+        rules = ", ".join(person.rules) or "a sanction"
+        console.print(f"  {person.name} ({person.account}, {person.persona}): {rules}", markup=False)
+    return out.getvalue()
+
+
+class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of events: decided or prevented, and planted yen by event."""
+
+    decided: Mapping[str, Decision]
+    prevented: frozenset[str]
+    stopped: Mapping[str, int]
+    reviewed: Mapping[str, int]
+
+    def found(self, event: EventTruth) -> bool:
+        """Return whether Koban saw anything in this event and was allowed to say so."""
+        return _found(self.decided.get(event.event_id))
+
+
+class _Page(msgspec.Struct, frozen=True, kw_only=True):
+    items: tuple[Decision, ...]
+    next_cursor: str | None = None
+
+
+def _sorted_truth(truth: Iterable[TruthRow]) -> tuple[dict[str, AccountTruth], list[EventTruth]]:
+    people: dict[str, AccountTruth] = {}
+    events: list[EventTruth] = []
+    for row in truth:
+        if isinstance(row, AccountTruth):
+            people[row.account] = row
+        else:
+            events.append(row)
+    return people, events
+
+
+def _found(decision: Decision | None) -> bool:
+    return decision is not None and (decision.verdict != "allow" or any(signal.applied for signal in decision.signals))
+
+
+def _shadowed(decision: Decision | None) -> bool:
+    return decision is not None and not _found(decision) and bool(decision.signals)
+
+
+def _money(
+    judged: list[EventTruth], decided: Mapping[str, Decision], prevented: frozenset[str]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return planted yen by event: what was stopped, and what only went to a person for review."""
+    stopped: dict[str, int] = {}
+    reviewed: dict[str, int] = {}
+    closed: set[str] = set()  # incidents that were stopped
+    for event in judged:
+        decision = decided.get(event.event_id)
+        halted = event.event_id in prevented or (decision is not None and decision.verdict in _STOPPING)
+        if halted and event.incident is not None and (event.trick is not None or event.event_id not in prevented):
+            closed.add(event.incident)
+        if not event.planted_minor:
+            continue
+        if halted or event.incident in closed:
+            stopped[event.event_id] = event.planted_minor
+        elif _found(decision):
+            reviewed[event.event_id] = event.planted_minor
+    return stopped, reviewed
+
+
+def _rules_of(decisions: Iterable[Decision | None]) -> tuple[str, ...]:
+    names = {
+        signal.rule for decision in decisions if decision is not None for signal in decision.signals if signal.applied
+    }
+    return tuple(sorted(names))
+
+
+def _culprits(people: Mapping[str, AccountTruth], judged: list[EventTruth], outcome: _Outcome) -> list[CulpritLine]:
+    deeds: dict[tuple[str, str], list[EventTruth]] = {}
+    for event in judged:
+        person = people.get(event.account)
+        # A rigged auction is closed in the name of a host who may know nothing of it.
+        if event.trick is not None and person is not None and (person.trick is not None or person.stolen):
+            deeds.setdefault((event.trick, event.account), []).append(event)
+    return [
+        CulpritLine(
+            trick=trick,
+            account=account,
+            name=people[account].name,
+            found=any(outcome.found(event) for event in events),
+            harms=sum(event.harm and event.event_id not in outcome.prevented for event in events),
+            harms_found=sum(event.harm and outcome.found(event) for event in events),
+            harms_prevented=sum(event.harm and event.event_id in outcome.prevented for event in events),
+            planted_minor=sum(event.planted_minor for event in events),
+            stopped_minor=sum(outcome.stopped.get(event.event_id, 0) for event in events),
+            rules=_rules_of(outcome.decided.get(event.event_id) for event in events),
+        )
+        for (trick, account), events in sorted(deeds.items())
+    ]
+
+
+def _tricks(judged: list[EventTruth], outcome: _Outcome, culprits: Sequence[CulpritLine]) -> list[TrickLine]:
+    by_trick: dict[str, list[EventTruth]] = {}
+    for event in judged:
+        if event.trick is not None:
+            by_trick.setdefault(event.trick, []).append(event)
+    lines: list[TrickLine] = []
+    for trick, events in sorted(by_trick.items()):
+        wrongs = [event for event in events if event.harm]
+        own = [line for line in culprits if line.trick == trick]
+        lines.append(
+            TrickLine(
+                trick=trick,
+                accounts=len(own),
+                accounts_found=sum(line.found for line in own),
+                harms=sum(event.event_id not in outcome.prevented for event in wrongs),
+                harms_found=sum(outcome.found(event) for event in wrongs),
+                harms_prevented=sum(event.event_id in outcome.prevented for event in wrongs),
+                harms_shadowed=sum(_shadowed(outcome.decided.get(event.event_id)) for event in wrongs),
+                planted_minor=sum(event.planted_minor for event in events),
+                stopped_minor=sum(outcome.stopped.get(event.event_id, 0) for event in events),
+                reviewed_minor=sum(outcome.reviewed.get(event.event_id, 0) for event in events),
+            )
+        )
+    return lines
+
+
+def _hurt(
+    people: Mapping[str, AccountTruth],
+    judged: list[EventTruth],
+    decided: Mapping[str, Decision],
+    prevented: frozenset[str],
+) -> tuple[list[HurtLine], int]:
+    """Return the honest people whom something hindered, and how many were only warned."""
+    against: dict[str, list[EventTruth]] = {}
+    warned: set[str] = set()
+    for event in judged:
+        person = people.get(event.account)
+        if event.trick is not None or event.incident is not None or (person is not None and person.trick is not None):
+            continue
+        decision = decided.get(event.event_id)
+        if event.event_id in prevented or (decision is not None and _hinders(decision)):
+            against.setdefault(event.account, []).append(event)
+        elif decision is not None and decision.verdict == "warn":
+            warned.add(event.account)
+    lines: list[HurtLine] = []
+    for account, events in sorted(against.items()):
+        known = people.get(account)
+        verdicts = {decided[event.event_id].verdict for event in events if event.event_id in decided}
+        lines.append(
+            HurtLine(
+                account=account,
+                name=known.name if known else account,
+                persona=known.persona if known else "",
+                events=sum(event.event_id in decided for event in events),
+                prevented=sum(event.event_id in prevented for event in events),
+                verdicts=tuple(sorted(verdicts)),
+                rules=_rules_of(decided.get(event.event_id) for event in events),
+            )
+        )
+    return lines, len(warned - set(against))
+
+
+def _hinders(decision: Decision) -> bool:
+    if decision.verdict in _STOPPING:
+        return True
+    return any(
+        signal.applied and any(action.replace(":", " ").split(" ")[0] in _HURTING for action in signal.actions)
+        for signal in decision.signals
+    )

@@ -1,0 +1,193 @@
+"""The runner: sends a plan over HTTP at its own pace, like any marketplace, and never loses or doubles an event."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import httpx
+import msgspec
+
+from koban.base import SECOND, Clock, Instant, Refusal, Unavailable
+from koban.sim.market import Market
+from koban.sim.plan import plan, wire
+from koban.sim.truth import TruthFolder
+from koban.sim.types import KeptBack, Settings, SimEvent
+
+_BATCH_MAX: Final = 200
+_ATTEMPTS_MAX: Final = 400
+_WAIT_FIRST_S: Final = 0.2
+_WAIT_MAX_S: Final = 5.0
+_FLUSH_EVERY: Final = SECOND // 5
+_BUSY: Final = frozenset({429, 502, 503, 504})
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Rejected(Refusal):
+    """Koban does not take events from this caller."""
+
+    code = "sim_rejected"
+    status = 403
+    title = "Koban refused the simulated marketplace."
+
+
+class RunCounts(msgspec.Struct, kw_only=True):
+    """What a run has done so far."""
+
+    sent: int = 0
+    batches: int = 0
+    retries: int = 0
+    refused: int = 0  # events that Koban answered with a problem
+    kept_back: dict[str, int] = {}  # reason -> events that an action prevented
+    verdicts: dict[str, int] = {}
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to send events, and with which token."""
+
+    base_url: str
+    token: str
+
+
+def run(
+    target: Target,
+    settings: Settings,
+    *,
+    clock: Clock,
+    stop: threading.Event,
+    speed: float | None = 1.0,
+    truth: TruthFolder | None = None,
+    market: Market | None = None,
+    progress: Callable[[RunCounts], None] | None = None,
+) -> RunCounts:
+    """Send a plan until it ends or `stop` is set. `speed` 12 plays an hour in five minutes; None does not wait.
+
+    Events carry the moment at which they are due on the wall clock, so that a sped-up run is neither late nor ahead.
+    Refuses: Rejected (401 or 403). Outages: waits and sends the same bytes again, so ids decide what is new;
+    Unavailable after 400 attempts in a row.
+    """
+    counts = RunCounts()
+    with _client(target) as client:
+        events = plan(settings, truth.note if truth else None)
+        for batch in _paced(events, settings, clock, stop, speed):
+            kept = [pair for pair in batch if not _prevented(pair[0], market, truth, counts)]
+            if truth:
+                truth.flush()
+            if kept:
+                _send(client, kept, counts, stop, market)
+            if progress:
+                progress(counts)
+    return counts
+
+
+def _client(target: Target) -> httpx.Client:
+    return httpx.Client(
+        base_url=target.base_url,
+        headers={"authorization": f"Bearer {target.token}"},
+        timeout=httpx.Timeout(30.0),
+        trust_env=False,
+    )
+
+
+def _paced(
+    events: Iterator[SimEvent], settings: Settings, clock: Clock, stop: threading.Event, speed: float | None
+) -> Iterator[list[tuple[SimEvent, Instant]]]:
+    """Yield batches of events that are due, each event with the moment it will carry."""
+    began, ticking = clock.now(), clock.monotonic()
+    batch: list[tuple[SimEvent, Instant]] = []
+    for event in events:
+        if stop.is_set():
+            return
+        due = 0 if speed is None else int((event.at - settings.start_at) / speed)
+        passed = clock.monotonic() - ticking
+        if batch and (len(batch) >= _BATCH_MAX or (speed is not None and due > passed)):
+            yield batch
+            batch = []
+        # What is due within the next fifth of a second goes out together: one request for a handful of events.
+        while speed is not None and due > clock.monotonic() - ticking + _FLUSH_EVERY:
+            if stop.wait(min((due - (clock.monotonic() - ticking)) / SECOND, 0.5)):
+                return
+        batch.append((event, clock.now() if speed is None else Instant(began + due)))
+    if batch:
+        yield batch
+
+
+def _prevented(event: SimEvent, market: Market | None, truth: TruthFolder | None, counts: RunCounts) -> bool:
+    reason = market.in_the_way(event) if market else None
+    if reason is None:
+        return False
+    counts.kept_back[reason] = counts.kept_back.get(reason, 0) + 1
+    if truth:
+        truth.keep_back(KeptBack(event_id=event.id, reason=reason))
+    return True
+
+
+def _send(
+    client: httpx.Client,
+    batch: list[tuple[SimEvent, Instant]],
+    counts: RunCounts,
+    stop: threading.Event,
+    market: Market | None,
+) -> None:
+    """Send one batch until it is answered: identical bytes each time."""
+    body = _ENCODER.encode([wire(event, at) for event, at in batch])
+    wait_s = _WAIT_FIRST_S
+    for _ in range(_ATTEMPTS_MAX):
+        try:
+            answer = client.post(
+                "/v1/events", content=body, headers={"content-type": "application/cloudevents-batch+json"}
+            )
+        except httpx.TransportError:
+            answer = None
+        if answer is not None and answer.status_code not in _BUSY:
+            counts.batches += 1
+            _count(answer, [event for event, _ in batch], counts, market)
+            return
+        counts.retries += 1
+        if answer is not None and answer.headers.get("retry-after", "").isdigit():
+            wait_s = max(wait_s, min(float(answer.headers["retry-after"]), _WAIT_MAX_S))
+        if stop.wait(wait_s):
+            return
+        wait_s = min(wait_s * 1.6, _WAIT_MAX_S)
+    raise Unavailable("koban", 60, f"Koban at {client.base_url} did not answer {_ATTEMPTS_MAX} times in a row.")
+
+
+def _count(answer: httpx.Response, events: list[SimEvent], counts: RunCounts, market: Market | None) -> None:
+    if answer.status_code in {401, 403}:
+        raise Rejected(f"Koban answered {answer.status_code} to POST /v1/events: {answer.text[:300]}")
+    counts.sent += len(events)
+    verdicts = _verdicts(answer)
+    for event in events:
+        verdict = verdicts.get(event.id)
+        if verdict is None:
+            counts.refused += 1
+            continue
+        counts.verdicts[verdict] = counts.verdicts.get(verdict, 0) + 1
+        if market:
+            market.judge(event, verdict)
+
+
+def _verdicts(answer: httpx.Response) -> dict[str, str]:
+    """Read the verdict on each event of a batch; events that were answered with a problem have none."""
+    if not answer.is_success:
+        return {}
+    document = answer.json()
+    items = document.get("items", [document]) if isinstance(document, dict) else document
+    found: dict[str, str] = {}
+    for item in items:
+        if isinstance(item, dict) and isinstance(item.get("verdict"), str):
+            found[str(item.get("id", item.get("event_id")))] = item["verdict"]
+    return found
+
+
+def wait_until_ready(target: Target, stop: threading.Event, *, seconds: int = 60) -> bool:
+    """Wait until Koban answers `GET /health`; False where it did not in time, or `stop` was set."""
+    with _client(target) as client:
+        for _ in range(seconds * 4):
+            try:
+                if client.get("/health").is_success:
+                    return True
+            except httpx.TransportError:
+                pass
+            if stop.wait(0.25):
+                return False
+    return False
