@@ -1,0 +1,672 @@
+"""Give every part of an expression its type, and say everything that is wrong with it at once."""
+
+import difflib
+import re
+import zoneinfo
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import TypeVar
+
+from koban.language import reason
+from koban.language.catalogue import CONTACT_KINDS, FUNCTIONS, OPERATORS, Function, Param
+from koban.language.nodes import const, make, walk
+from koban.language.syntax import Syntax, SyntaxRefused, parse
+from koban.language.types import (
+    DECIMAL_MAX,
+    INT_MAX,
+    INT_MIN,
+    SCALE,
+    Checked,
+    LanguageError,
+    LanguageErrors,
+    Node,
+    Origin,
+    Position,
+    Scope,
+    Type,
+)
+from koban.language.values import parse_interval, parse_timestamp
+from koban.text import BadPattern, check_pattern
+
+_T = TypeVar("_T")
+_NUMERIC = frozenset({Type.INT, Type.DECIMAL})
+_ORDERED = frozenset({Type.INT, Type.DECIMAL, Type.TEXT, Type.TIMESTAMP, Type.INTERVAL})
+_TYPE_NAMES = {
+    "bool": Type.BOOL,
+    "boolean": Type.BOOL,
+    "int": Type.INT,
+    "integer": Type.INT,
+    "bigint": Type.INT,
+    "decimal": Type.DECIMAL,
+    "numeric": Type.DECIMAL,
+    "text": Type.TEXT,
+    "varchar": Type.TEXT,
+    "string": Type.TEXT,
+    "timestamp": Type.TIMESTAMP,
+}
+_CASTS = {
+    (Type.INT, Type.DECIMAL),
+    (Type.DECIMAL, Type.INT),
+    (Type.TEXT, Type.INT),
+    (Type.TEXT, Type.DECIMAL),
+    (Type.TEXT, Type.BOOL),
+    (Type.INT, Type.TEXT),
+    (Type.DECIMAL, Type.TEXT),
+    (Type.BOOL, Type.TEXT),
+    (Type.BOOL, Type.INT),
+}
+_TEXT_READERS = frozenset({"mentions", "mention_count", "contacts", "has_contact", "urls", "matches", "contains"})
+_IN_LIMIT = 1_000
+
+
+class _Wrong(Exception):
+    """A part has no type because of what is said here; raised inside the checker and gathered by it."""
+
+    def __init__(self, detail: str, place: Syntax | Node, hint: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.start = place.start
+        self.end = place.end
+        self.hint = hint
+
+
+def check(text: str, scope: Scope, *, source: Origin | None = None, expect: Type | None = None) -> Checked:
+    """Parse and type an expression in a scope.
+
+    `source` is where its first character stands; `expect` is the type it must have.
+    Refuses: LanguageErrors, with everything that is wrong.
+    """
+    origin = source if source is not None else Position()
+    try:
+        tree = parse(text)
+    except SyntaxRefused as error:
+        wrong = _error(text, origin, error.detail, error.start, error.end, error.hint)
+        raise LanguageErrors((wrong,)) from error
+    checker = _Checker(scope)
+    root = checker.try_check(tree, expect)
+    if root is not None and expect is not None and root.type != expect:
+        what = "a condition" if expect == Type.BOOL else f"a value of type {expect}"
+        checker.wrong.append(_Wrong(f"{what} is needed here, but this is {_a(root.type)}", tree))
+    if root is not None and not checker.wrong:
+        checker.wrong += [_Wrong(found.detail, found.node, found.hint) for found in reason.contradictions(root, scope)]
+    if checker.wrong or root is None:
+        ordered = sorted(checker.wrong, key=lambda wrong: wrong.start)
+        raise LanguageErrors(
+            tuple(_error(text, origin, each.detail, each.start, each.end, each.hint) for each in ordered)
+        )
+    return _checked(text, root)
+
+
+def _checked(text: str, root: Node) -> Checked:
+    reads: set[str] = set()
+    bare: set[str] = set()
+    of: set[tuple[str, str]] = set()
+    lists: set[str] = set()
+    labels: set[str] = set()
+    calls: set[str] = set()
+    texts: set[str] = set()
+    for node in walk(root):
+        match node.op, node.value:
+            case "name", str(path):
+                reads.add(path)
+            case "feature", (str(feature), str(path)):
+                of.add((feature, path))
+            case "feature", (str(feature), None):
+                bare.add(feature)
+            case (("mentions" | "mention_count" | "in_list"), (str(name), *_)):
+                lists.add(name)
+            case "has_label", (str(label), *_):
+                labels.add(label)
+        if node.op in FUNCTIONS or node.op == "feature":
+            calls.add("of" if node.op == "feature" else node.op)
+        if node.op in _TEXT_READERS and node.args[0].op == "name":
+            texts.add(str(node.args[0].value))
+    reads.discard("time")
+    return Checked(
+        text=text,
+        type=root.type,
+        root=root,
+        reads=frozenset(reads),
+        features=frozenset(bare),
+        features_of=frozenset(of),
+        lists=frozenset(lists),
+        labels=frozenset(labels),
+        calls=frozenset(calls - ({"of"} if not of else set())),
+        texts=frozenset(texts),
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint with the name that was probably meant, or nothing."""
+    names = list(known)
+    close = difflib.get_close_matches(name.lower(), [each.lower() for each in names], n=1, cutoff=0.6)
+    if close:
+        meant = next(each for each in names if each.lower() == close[0])
+        return f"did you mean '{meant}'?"
+    ends = [each for each in names if each.endswith(f".{name}")]
+    if ends:
+        return "did you mean " + " or ".join(f"'{each}'" for each in ends[:3]) + "?"
+    return ""
+
+
+def _error(text: str, origin: Origin, detail: str, start: int, end: int, hint: str) -> LanguageError:
+    start = min(start, len(text))
+    first = text.rfind("\n", 0, start) + 1
+    last = text.find("\n", start)
+    last = len(text) if last < 0 else last
+    line = text.count("\n", 0, start)
+    column = start - first + 1
+    return LanguageError(
+        detail=detail,
+        file=origin.file,
+        line=origin.line + line,
+        column=column + (origin.column - 1 if line == 0 else 0),
+        length=max(1, min(end, last) - start),
+        text_line=text[first:last],
+        text_column=column,
+        hint=hint,
+    )
+
+
+def _a(kind: Type) -> str:
+    return ("an " if kind[0] in "aio" else "a ") + kind.value
+
+
+class _Checker:
+    """One pass over the tree; `wrong` gathers what is refused."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.wrong: list[_Wrong] = []
+
+    def try_check(self, tree: Syntax, expect: Type | None = None) -> Node | None:
+        """Type a part, or note why it has no type and return None."""
+        try:
+            return self.check(tree, expect)
+        except _Wrong as wrong:
+            self.wrong.append(wrong)
+            return None
+
+    def all(self, trees: Iterable[Syntax], expect: Type | None = None) -> list[Node]:
+        """Type several parts; what is wrong in any of them is noted before the first is raised."""
+        nodes: list[Node] = []
+        failed: list[_Wrong] = []
+        for tree in trees:
+            try:
+                nodes.append(self.check(tree, expect))
+            except _Wrong as wrong:
+                failed.append(wrong)
+        if failed:
+            self.wrong += failed[:-1]
+            raise failed[-1]
+        return nodes
+
+    def check(self, tree: Syntax, expect: Type | None = None) -> Node:
+        """Type a part. `expect` gives NULL and whole numbers their type where the context knows it."""
+        match tree.op:
+            case "integer" | "fraction" | "string" | "true" | "false" | "null" | "interval" | "timestamp":
+                return self._literal(tree, expect)
+            case "name":
+                return self._name(tree)
+            case "call":
+                return self._call(tree, expect)
+            case "and" | "or" | "not" | "is_true" | "is_false":
+                return self._logic(tree)
+            case "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "between" | "distinct" | "not_distinct":
+                return self._compare(tree)
+            case "is_null" | "is_not_null":
+                return make(tree.op, Type.BOOL, (self.check(tree.args[0]),), at=tree)
+            case "in":
+                return self._in(tree)
+            case "like" | "ilike":
+                return self._like(tree)
+            case "neg":
+                return self._negate(tree, expect)
+            case "concat":
+                args = self.all(tree.args, Type.TEXT)
+                for arg in args:
+                    self._must_be(arg, Type.TEXT, "|| joins texts")
+                return make("concat", Type.TEXT, args, at=tree)
+            case "case":
+                return self._case(tree, expect)
+            case "cast":
+                return self._cast(tree)
+            case _:
+                return self._arithmetic(tree, expect)
+
+    def _literal(self, tree: Syntax, expect: Type | None) -> Node:
+        match tree.op:
+            case "integer":
+                whole = int(tree.value)
+                if expect == Type.DECIMAL:
+                    return self._decimal(whole * SCALE, tree)
+                if whole > INT_MAX:
+                    raise _Wrong("this number does not fit into 64 bits", tree)
+                return const(Type.INT, whole, tree)
+            case "fraction":
+                return self._decimal(int(Decimal(tree.value) * SCALE), tree)
+            case "string":
+                return const(Type.TEXT, tree.value, tree)
+            case "true" | "false":
+                return const(Type.BOOL, tree.op == "true", tree)
+            case "interval":
+                span = parse_interval(tree.value)
+                if span is None:
+                    hint = (
+                        "months and years have no fixed length: write days"
+                        if "mon" in tree.value or "y" in tree.value.replace("day", "")
+                        else ""
+                    )
+                    raise _Wrong(
+                        "this is no interval: write INTERVAL '7 days' (seconds, minutes, hours, days, weeks)",
+                        tree,
+                        hint,
+                    )
+                return const(Type.INTERVAL, span, tree)
+            case "timestamp":
+                moment = parse_timestamp(tree.value)
+                if moment is None:
+                    raise _Wrong(
+                        "this is no timestamp: write TIMESTAMP '2026-01-31 12:00:00' (UTC) or with +09:00", tree
+                    )
+                return const(Type.TIMESTAMP, moment, tree)
+            case _:
+                if expect is None:
+                    raise _Wrong("NULL has no type here", tree)
+                return const(expect, None, tree)
+
+    def _decimal(self, scaled: int, tree: Syntax) -> Node:
+        if scaled > DECIMAL_MAX:
+            raise _Wrong("this number does not fit into decimal(18,6)", tree)
+        return const(Type.DECIMAL, scaled, tree)
+
+    def _name(self, tree: Syntax) -> Node:
+        path = tree.value
+        if path == "time":
+            return make("name", Type.TIMESTAMP, (), path, at=tree)
+        if path in self.scope.names:
+            return make("name", self.scope.names[path], (), path, at=tree)
+        feature = self.scope.features.get(path)
+        if feature is not None:
+            if feature.bare:
+                return make("feature", feature.type, (), (path, None), at=tree)
+            paths = [each for each, kind in self.scope.subjects.items() if kind == feature.kind]
+            hint = f"write of({path}, {paths[0]})" if paths else f"this event names no {feature.kind}"
+            raise _Wrong(f"'{path}' belongs to a subject that must be named here", tree, hint)
+        if path in FUNCTIONS:
+            raise _Wrong(f"'{path}' is a function", tree, f"write {FUNCTIONS[path].signature.split(' ->')[0]}")
+        known = [*self.scope.names, *self.scope.features, "time"]
+        raise _Wrong(f"there is no field or feature '{path}' here", tree, nearest(path, known))
+
+    def _logic(self, tree: Syntax) -> Node:
+        args = self.all(tree.args, Type.BOOL)
+        for arg in args:
+            word = tree.op.upper().replace("_", " ")
+            self._must_be(arg, Type.BOOL, f"{word} takes conditions")
+        return make(tree.op, Type.BOOL, args, at=tree)
+
+    def _must_be(self, node: Node, kind: Type, why: str) -> None:
+        if node.type != kind:
+            raise _Wrong(f"{why}, but this is {_a(node.type)}", node, _cast_hint(node, kind))
+
+    def _together(self, trees: Sequence[Syntax], expect: Type | None = None) -> list[Node]:
+        """Type parts that must share a type; NULL and whole numbers take it from the others."""
+        kinds: list[Type | None] = []
+        typed = [each for each in trees if each.op != "null"]
+        first = self.all(typed, expect) if typed else []
+        kinds = [each.type for each in first if not _adapts(each)]
+        kind = kinds[0] if kinds else first[0].type if first else expect
+        if not kinds and any(each.type == Type.DECIMAL for each in first):
+            kind = Type.DECIMAL
+        nodes = {id(tree): node for tree, node in zip(typed, first, strict=True)}
+        result: list[Node] = []
+        for tree in trees:
+            node = nodes.get(id(tree))
+            if node is None or (kind == Type.DECIMAL and node.type == Type.INT and _adapts(node)):
+                node = self.check(tree, kind)
+            result.append(node)
+        return result
+
+    def _compare(self, tree: Syntax) -> Node:
+        if tree.op not in {"distinct", "not_distinct"}:
+            for arg in tree.args:
+                if arg.op == "null":
+                    raise _Wrong("comparing with NULL is never true", arg, "write IS NULL or IS NOT NULL")
+        args = self._together(tree.args)
+        for other in args[1:]:
+            self._comparable(args[0], other)
+        kind = args[0].type
+        if tree.op not in {"eq", "ne", "distinct", "not_distinct"} and kind not in _ORDERED:
+            raise _Wrong(f"{kind} values have no order", tree, "compare them with = or <>")
+        if kind == Type.TEXTS:
+            raise _Wrong("text[] values are not compared", tree, "use array_contains(values, value)")
+        if all(arg.op == "const" for arg in args):
+            raise _Wrong("this compares only constants", tree)
+        self._bounds(tree.op, args)
+        return make(tree.op, Type.BOOL, args, at=tree)
+
+    def _comparable(self, left: Node, right: Node) -> None:
+        if left.type != right.type:
+            raise _Wrong(f"{_a(left.type)} is not compared with {_a(right.type)}", right, _cast_hint(right, left.type))
+        self._same_unit(left, right)
+
+    def _same_unit(self, left: Node, right: Node) -> None:
+        one, two = self._unit(left), self._unit(right)
+        if one and two and one != two:
+            raise _Wrong(f"these are different units: {one} and {two}", right)
+
+    def _unit(self, node: Node) -> str:
+        if node.op == "name":
+            return self.scope.units.get(str(node.value), "")
+        if node.op in {"add", "sub", "neg", "abs", "coalesce", "least", "greatest"}:
+            return next((unit for arg in node.args if (unit := self._unit(arg))), "")
+        return ""
+
+    def _bounds(self, op: str, args: Sequence[Node]) -> None:
+        """Refuse comparing a bounded distinct count with more than it can count."""
+        for place, arg in enumerate(args):
+            if arg.op != "feature" or not isinstance(arg.value, tuple):
+                continue
+            bound = self.scope.features[arg.value[0]].bound
+            for other in args[:place] + args[place + 1 :] if bound is not None else ():
+                top = other.value if other.op == "const" and isinstance(other.value, int) else None
+                if top is None or bound is None:
+                    continue
+                above = op == "gt" if place == 0 else op == "lt"
+                if top > bound or (top == bound and above and len(args) == 2):
+                    raise _Wrong(
+                        f"'{arg.value[0]}' counts only up to {bound}", other, "raise its bound in features.yaml"
+                    )
+
+    def _in(self, tree: Syntax) -> Node:
+        if len(tree.args) > _IN_LIMIT:
+            raise _Wrong(f"IN takes at most {_IN_LIMIT:,} constants", tree, "use a list: in_list(value, 'name')")
+        for arg in tree.args[1:]:
+            if arg.op == "null":
+                raise _Wrong("comparing with NULL is never true", arg, "write IS NULL or IS NOT NULL")
+        args = self._together(tree.args)
+        values: list[object] = []
+        for arg in args[1:]:
+            if arg.op != "const":
+                raise _Wrong("IN takes constants", arg, "write = … OR = … to compare with fields")
+            self._comparable(args[0], arg)
+            values.append(arg.value)
+        if args[0].type in {Type.BOOL, Type.TEXTS}:
+            raise _Wrong(f"IN does not take {args[0].type}", args[0])
+        self._bounds("eq", [args[0], *args[1:]])
+        return make("in", Type.BOOL, args[:1], tuple(dict.fromkeys(values)), at=tree)
+
+    def _like(self, tree: Syntax) -> Node:
+        args = self.all(tree.args, Type.TEXT)
+        for arg in args:
+            self._must_be(arg, Type.TEXT, "LIKE compares texts")
+        if args[1].op != "const" or not isinstance(args[1].value, str):
+            raise _Wrong("the pattern of LIKE must be a constant", args[1])
+        if "\\" in args[1].value:
+            raise _Wrong("LIKE patterns of Koban SQL have no escapes", args[1], "use contains() or matches()")
+        return make(tree.op, Type.BOOL, args[:1], args[1].value, at=tree)
+
+    def _negate(self, tree: Syntax, expect: Type | None) -> Node:
+        if tree.args[0].op == "integer" and int(tree.args[0].value) == -INT_MIN and expect != Type.DECIMAL:
+            return const(Type.INT, INT_MIN, tree)
+        arg = self.check(tree.args[0], expect)
+        if arg.type not in {Type.INT, Type.DECIMAL, Type.INTERVAL}:
+            raise _Wrong(f"{_a(arg.type)} has no negative", arg)
+        if arg.op == "const" and isinstance(arg.value, int):
+            return const(arg.type, -arg.value, tree)
+        return make("neg", arg.type, (arg,), at=tree)
+
+    def _arithmetic(self, tree: Syntax, expect: Type | None) -> Node:
+        number = expect if expect in _NUMERIC else None
+        if tree.op == "div":
+            left, right = self._together(tree.args)
+            if left.type == right.type and left.type in _NUMERIC:
+                return make("div", Type.DECIMAL, (left, right), at=tree)
+        else:
+            left, right = self._operands(tree, number)
+        kinds = (left.type, right.type)
+        result = _RESULTS.get((tree.op, *kinds))
+        if result is None:
+            hint = _cast_hint(right, left.type) if left.type in _NUMERIC else ""
+            symbol = OPERATORS[tree.op].symbol.split()[1]
+            raise _Wrong(f"'{symbol}' does not take {_a(left.type)} and {_a(right.type)}", tree, hint)
+        if tree.op in {"add", "sub"}:
+            self._same_unit(left, right)
+        return make(tree.op, result, (left, right), at=tree)
+
+    def _operands(self, tree: Syntax, number: Type | None) -> tuple[Node, Node]:
+        left, right = self.all(tree.args, number)
+        if left.type == Type.DECIMAL and _adapts(right):
+            right = self.check(tree.args[1], Type.DECIMAL)
+        elif right.type == Type.DECIMAL and _adapts(left):
+            left = self.check(tree.args[0], Type.DECIMAL)
+        elif number == Type.DECIMAL and {left.type, right.type} == _NUMERIC:
+            left, right = self.all(tree.args)
+        return left, right
+
+    def _case(self, tree: Syntax, expect: Type | None) -> Node:
+        pairs = len(tree.args) // 2
+        conditions = self.all((tree.args[2 * each] for each in range(pairs)), Type.BOOL)
+        for condition in conditions:
+            self._must_be(condition, Type.BOOL, "WHEN takes a condition")
+        results = [tree.args[2 * each + 1] for each in range(pairs)] + ([tree.args[-1]] if len(tree.args) % 2 else [])
+        values = self._together(results, expect)
+        for value in values[1:]:
+            if value.type != values[0].type:
+                raise _Wrong(
+                    f"all values of CASE have one type, but this is {_a(value.type)} and the first {_a(values[0].type)}",
+                    value,
+                )
+        if len(tree.args) % 2 == 0:
+            values.append(const(values[0].type, None, tree))
+        args: list[Node] = []
+        for condition, value in zip(conditions, values, strict=False):
+            args += [condition, value]
+        return make("case", values[0].type, [*args, values[-1]], at=tree)
+
+    def _cast(self, tree: Syntax) -> Node:
+        kind = _TYPE_NAMES.get(tree.value)
+        if kind is None:
+            raise _Wrong(f"there is no type '{tree.value}'", tree, nearest(tree.value, _TYPE_NAMES))
+        arg = self.check(tree.args[0], kind if tree.args[0].op == "null" else None)
+        if arg.type == kind:
+            return arg
+        if (arg.type, kind) not in _CASTS:
+            raise _Wrong(f"{_a(arg.type)} cannot be cast to {kind}", tree)
+        return make("cast", kind, (arg,), at=tree)
+
+    def _call(self, tree: Syntax, expect: Type | None) -> Node:
+        function = FUNCTIONS.get(tree.value)
+        if function is None:
+            banned = _BANNED.get(tree.value, "")
+            raise _Wrong(f"there is no function '{tree.value}'", tree, banned or nearest(tree.value, FUNCTIONS))
+        self._count(function, tree)
+        if function.name == "of":
+            return self._of(tree)
+        if function.name in {"coalesce", "nullif", "least", "greatest"}:
+            return self._same_types(function, tree, expect)
+        args: list[Node] = []
+        values: list[object] = []
+        failed: list[_Wrong] = []
+        for param, given in zip(_spread(function, len(tree.args)), tree.args, strict=True):
+            try:
+                node = self._argument(function, param, given)
+            except _Wrong as wrong:
+                failed.append(wrong)
+                continue
+            if param.role:
+                values.append(self._constant(param, node))
+            else:
+                args.append(node)
+        if failed:
+            self.wrong += failed[:-1]
+            raise failed[-1]
+        result = function.result if function.result is not None else args[0].type
+        return make(function.name, result, args, tuple(values) or None, at=tree)
+
+    def _count(self, function: Function, tree: Syntax) -> None:
+        least = sum(1 for param in function.params if not param.optional)
+        most = 99 if function.params[-1].many else len(function.params)
+        if not least <= len(tree.args) <= most:
+            raise _Wrong(
+                f"{function.name} does not take {len(tree.args)} arguments", tree, f"write {function.signature}"
+            )
+
+    def _argument(self, function: Function, param: Param, given: Syntax) -> Node:
+        node = self.check(given, param.types[0] if param.types else None)
+        if node.type not in param.types:
+            wanted = " or ".join(param.types)
+            raise _Wrong(
+                f"{function.name} needs {wanted} for '{param.name}', but this is {_a(node.type)}",
+                node,
+                _cast_hint(node, param.types[0]),
+            )
+        if param.role and (node.op != "const" or node.value is None):
+            raise _Wrong(f"'{param.name}' of {function.name} must be a constant", node)
+        if param.role:
+            self._meaning(param, node)
+        return node
+
+    def _meaning(self, param: Param, node: Node) -> None:
+        """Check that a constant names something that exists."""
+        name = str(node.value)
+        match param.role:
+            case "values" | "phrases":
+                info = self.scope.lists.get(name)
+                if info is None:
+                    raise _Wrong(f"there is no list '{name}'", node, nearest(name, self.scope.lists))
+                if info.kind != param.role:
+                    asked = "in_list(value, …)" if info.kind == "values" else "mentions(text, …)"
+                    raise _Wrong(f"'{name}' is a list of {info.kind}", node, f"ask it with {asked}")
+            case "label":
+                if self.scope.labels is not None and name not in self.scope.labels:
+                    raise _Wrong(f"there is no label '{name}'", node, nearest(name, self.scope.labels))
+            case "pattern":
+                try:
+                    check_pattern(name)
+                except BadPattern as error:
+                    raise _Wrong(f"RE2 does not take this pattern: {error}", node, _pattern_hint(name)) from error
+            case "zone":
+                if name not in zoneinfo.available_timezones():
+                    raise _Wrong(f"there is no time zone '{name}'", node, nearest(name, zoneinfo.available_timezones()))
+            case "kind":
+                if name not in CONTACT_KINDS:
+                    raise _Wrong(f"there is no kind of contact '{name}'", node, nearest(name, CONTACT_KINDS))
+            case _:
+                self._within(param, node)
+
+    def _within(self, param: Param, node: Node) -> None:
+        if not isinstance(node.value, int):
+            if node.value == "":
+                raise _Wrong(f"'{param.name}' must not be empty", node)
+            return
+        if param.low is not None and node.value < param.low:
+            raise _Wrong(f"'{param.name}' is at least {param.low}", node)
+        if param.high is not None and node.value > param.high:
+            raise _Wrong(f"'{param.name}' is at most {param.high}", node)
+
+    def _constant(self, param: Param, node: Node) -> object:  # noqa: ARG002 - the same shape as the other readers
+        return node.value
+
+    def _of(self, tree: Syntax) -> Node:
+        feature_tree, path_tree = tree.args
+        if feature_tree.op != "name" or path_tree.op != "name":
+            raise _Wrong("of takes a feature's name and a field", tree, "write of(feature, recipient.id)")
+        feature = self.scope.features.get(feature_tree.value)
+        if feature is None:
+            raise _Wrong(
+                f"there is no feature '{feature_tree.value}'",
+                feature_tree,
+                nearest(feature_tree.value, self.scope.features),
+            )
+        path = path_tree.value
+        if path not in self.scope.names:
+            raise _Wrong(f"there is no field '{path}' here", path_tree, nearest(path, self.scope.names))
+        kind = self.scope.subjects.get(path)
+        if kind is None:
+            raise _Wrong(f"'{path}' names no subject", path_tree, nearest(path, self.scope.subjects))
+        if feature.kind and kind != feature.kind:
+            fitting = [each for each, of in self.scope.subjects.items() if of == feature.kind]
+            hint = f"'{fitting[0]}' names one" if fitting else ""
+            raise _Wrong(
+                f"'{feature_tree.value}' belongs to {feature.kind} subjects, but '{path}' names a {kind}",
+                path_tree,
+                hint,
+            )
+        return make("feature", feature.type, (), (feature_tree.value, path), at=tree)
+
+    def _same_types(self, function: Function, tree: Syntax, expect: Type | None) -> Node:
+        args = self._together(tree.args, expect)
+        for arg in args[1:]:
+            if arg.type != args[0].type:
+                raise _Wrong(
+                    f"all arguments of {function.name} have one type, but this is {_a(arg.type)} and the first {_a(args[0].type)}",
+                    arg,
+                    _cast_hint(arg, args[0].type),
+                )
+            self._same_unit(args[0], arg)
+        allowed = function.params[0].types
+        if allowed and args[0].type not in allowed:
+            raise _Wrong(f"{function.name} does not take {args[0].type}", tree)
+        if function.name == "nullif" and args[0].type == Type.TEXTS:
+            raise _Wrong("nullif does not take text[]", tree)
+        return make(function.name, args[0].type, args, at=tree)
+
+
+def _adapts(node: Node) -> bool:
+    """Say whether a part is made of whole-number constants only, so that it may as well be a decimal."""
+    if node.op == "const":
+        return node.type == Type.INT
+    return node.op in {"neg", "add", "sub", "mul"} and node.type == Type.INT and all(_adapts(arg) for arg in node.args)
+
+
+def _spread(function: Function, count: int) -> list[Param]:
+    params = list(function.params[:count])
+    while len(params) < count:
+        params.append(function.params[-1])
+    return params
+
+
+def _cast_hint(node: Node, kind: Type) -> str:
+    if (node.type, kind) in _CASTS:
+        return f"convert it with CAST(… AS {kind})"
+    return ""
+
+
+def _pattern_hint(pattern: str) -> str:
+    if re.search(r"\(\?<?[=!]", pattern):
+        return "RE2 knows no look-around"
+    if re.search(r"\\[1-9]", pattern):
+        return "RE2 knows no back-references"
+    return ""
+
+
+_BANNED = {
+    "now": "the moment of the event is called time",
+    "current_timestamp": "the moment of the event is called time",
+    "regexp_matches": "write matches(text, 'pattern')",
+    "random": "an expression gives the same value each time",
+    "count": "counts are features: declare one in features.yaml",
+    "sum": "sums are features: declare one in features.yaml",
+    "avg": "averages are features: declare one in features.yaml",
+}
+
+_I, _D, _AT, _SPAN = Type.INT, Type.DECIMAL, Type.TIMESTAMP, Type.INTERVAL
+_RESULTS: dict[tuple[str, Type, Type], Type] = {
+    ("add", _I, _I): _I,
+    ("add", _D, _D): _D,
+    ("add", _AT, _SPAN): _AT,
+    ("add", _SPAN, _AT): _AT,
+    ("add", _SPAN, _SPAN): _SPAN,
+    ("sub", _I, _I): _I,
+    ("sub", _D, _D): _D,
+    ("sub", _AT, _AT): _SPAN,
+    ("sub", _AT, _SPAN): _AT,
+    ("sub", _SPAN, _SPAN): _SPAN,
+    ("mul", _I, _I): _I,
+    ("mul", _D, _D): _D,
+    ("mul", _SPAN, _I): _SPAN,
+    ("mul", _I, _SPAN): _SPAN,
+    ("int_div", _I, _I): _I,
+    ("mod", _I, _I): _I,
+}

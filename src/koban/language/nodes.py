@@ -1,0 +1,37 @@
+"""Build and walk the typed parts of expressions."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from koban.language.catalogue import FUNCTIONS, OPERATORS
+from koban.language.types import Node, Type
+
+
+class Place(Protocol):
+    """Anything that stands somewhere in the text of an expression."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+
+
+def walk(node: Node) -> Iterable[Node]:
+    """Yield a part and everything below it, parents first."""
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(reversed(node.args))
+
+
+def make(op: str, kind: Type, args: Sequence[Node] = (), value: object = None, *, at: Place) -> Node:
+    """Build a node with its key and cost."""
+    own = FUNCTIONS[op].cost if op in FUNCTIONS else OPERATORS[op].cost if op in OPERATORS else 0
+    key = f"{op}:{kind}:{value!r}({','.join(each.key for each in args)})"
+    cost = own + sum(each.cost for each in args)
+    return Node(op=op, type=kind, args=tuple(args), value=value, start=at.start, end=at.end, key=key, cost=cost)
+
+
+def const(kind: Type, value: object, at: Place) -> Node:
+    return make("const", kind, (), value, at=at)

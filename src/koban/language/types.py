@@ -1,0 +1,180 @@
+"""What Koban SQL is made of: types, what a condition may name, checked expressions, and the errors people read."""
+
+import enum
+from collections.abc import Mapping
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
+
+from koban.base import Problem, Refusal
+from koban.text import PhraseMatcher
+
+Value: TypeAlias = bool | int | str | tuple[str, ...] | None
+"""A value at run time. Decimals are integers scaled by 10**6; timestamps and intervals are integer microseconds."""
+
+SCALE = 1_000_000
+INT_MAX = 2**63 - 1
+INT_MIN = -(2**63)
+DECIMAL_MAX = 10**18 - 1  # decimal(18,6), scaled
+NEVER = INT_MAX  # the expiry of an entry or label that does not expire
+
+TEXT_LIMIT = 10_000  # characters of one expression
+DEPTH_LIMIT = 40  # how deep an expression may nest
+NODE_LIMIT = 2_000  # parts of one expression
+
+
+class Type(enum.StrEnum):
+    """The types of Koban SQL. There are no implicit casts between them."""
+
+    BOOL = "bool"
+    INT = "int"
+    DECIMAL = "decimal"
+    TEXT = "text"
+    TIMESTAMP = "timestamp"
+    INTERVAL = "interval"
+    TEXTS = "text[]"
+
+
+class Origin(Protocol):
+    """Where an expression was written; `koban.packs.Source` is one."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """A plain `Origin`, for expressions that stand in no file."""
+
+    file: str = "expression"
+    line: int = 1
+    column: int = 1
+
+
+class ListInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A list that an expression may ask: `values` with in_list, `phrases` with mentions."""
+
+    kind: Literal["values", "phrases"]
+
+
+class FeatureInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A feature that an expression may read: by its bare name if `bare`, and as of(feature, path) if `kind` is known."""
+
+    type: Type
+    kind: str = ""  # the kind of subject it belongs to; of() takes only paths that name such a subject
+    bare: bool = True
+    bound: int | None = None  # a distinct count is exact up to this number: comparing it with more is an error
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """What an expression may name. `time`, the log time, is always there."""
+
+    names: Mapping[str, Type]  # fields of the event, by dotted path
+    features: Mapping[str, FeatureInfo] = {}
+    subjects: Mapping[str, str] = {}  # path -> kind of subject, for of()
+    lists: Mapping[str, ListInfo] = {}
+    labels: frozenset[str] | None = None  # the labels that exist; None: any
+    units: Mapping[str, str] = {}  # path -> unit: values of different units are not compared
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One typed part of an expression. `op` is a row of the catalogue, or `const`, `name`, `feature`."""
+
+    op: str
+    type: Type
+    args: tuple["Node", ...] = ()
+    value: object = None  # const: its value; name: its path; feature: (name, path or None); else what the row says
+    start: int = 0  # where it stands in the expression's text
+    end: int = 0
+    key: str = ""  # equal for parts that mean the same, wherever they stand
+    cost: int = 0  # rough nanoseconds / 10, to ask the cheap things first
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """An expression that parses and types in its scope."""
+
+    text: str
+    type: Type
+    root: Node
+    reads: frozenset[str]  # fields, without `time`
+    features: frozenset[str]  # features read by their bare name
+    features_of: frozenset[tuple[str, str]]  # (feature, path) of each of() call
+    lists: frozenset[str]
+    labels: frozenset[str]
+    calls: frozenset[str]  # functions called
+    texts: frozenset[str]  # fields that are read in normalised form
+
+
+class LanguageError(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing wrong with an expression, and where."""
+
+    detail: str
+    file: str
+    line: int
+    column: int
+    length: int
+    text_line: str  # the line of the expression in which it stands
+    text_column: int  # the column within that line, from 1
+    hint: str = ""
+
+    def render(self) -> str:
+        """Return the error as people read it: position, the line, a caret below, a hint."""
+        place = f"{self.file}:{self.line}:{self.column}"
+        caret = " " * _width(self.text_line[: self.text_column - 1]) + "^" * max(
+            1, _width(self.text_line[self.text_column - 1 : self.text_column - 1 + self.length])
+        )
+        lines = [f"{place}: {self.detail}", f"    {self.text_line}", f"    {caret}"]
+        if self.hint:
+            lines.append(f"    {self.hint}")
+        return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    """Return how many columns a terminal gives a text: Japanese characters take two."""
+    return sum(2 if ord(each) >= 0x1100 and not 0xFF61 <= ord(each) <= 0xFFDC else 1 for each in text)
+
+
+class LanguageErrors(Refusal):
+    """An expression was refused; `errors` says everything that is wrong with it, in the order of the text."""
+
+    code = "expression_refused"
+    status = 422
+    title = "The expression is not valid Koban SQL."
+
+    def __init__(self, errors: tuple[LanguageError, ...]) -> None:
+        """Gather the errors of one expression."""
+        problems = tuple(
+            Problem(path=f"{error.file}:{error.line}:{error.column}", detail=error.detail, hint=error.hint)
+            for error in errors
+        )
+        super().__init__("\n".join(error.render() for error in errors), problems=problems)
+        self.errors = errors
+
+
+class Environment:
+    """The live lists and labels that programs ask, in one place; programs read it anew at each event.
+
+    The owner of the lists changes `values` and `labels` in place and puts a new `phrases` when a phrase list changed.
+    """
+
+    __slots__ = ("labels", "phrases", "values")
+
+    def __init__(
+        self,
+        *,
+        values: Mapping[str, Mapping[str, int]] | None = None,
+        phrases: PhraseMatcher | None = None,
+        labels: Mapping[tuple[str, str], int] | None = None,
+    ) -> None:
+        """Take lists as value -> expiry, phrase lists as a matcher, labels as (subject, label) -> expiry (or NEVER)."""
+        self.values: Mapping[str, Mapping[str, int]] = {} if values is None else values
+        self.phrases = PhraseMatcher() if phrases is None else phrases
+        self.labels: Mapping[tuple[str, str], int] = {} if labels is None else labels
+
+
+def of_key(feature: str, path: str) -> str:
+    """Return the key under which `values` holds of(feature, path)."""
+    return f"{feature}@{path}"

@@ -1,0 +1,7 @@
+"""Contacts."""
+
+from koban.text.normalise import Normalised
+
+
+def contacts(text: Normalised) -> tuple[str, ...]:
+    return ()
