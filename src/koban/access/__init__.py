@@ -1,14 +1,18 @@
 """Who may do what: the border of the HTTP API, principals, roles, tokens, sessions, and the one permission check.
 
-Guarantees: every request passes `authorise` once, and nothing is allowed that no grant allows; secrets are stored
-hashed; a session's changes carry a CSRF token; every error is problem+json.
+Owns the tables staff, sessions, staff_links, api_tokens and sign_in_failures. Guarantees: every request passes
+`authorise` once, and nothing is allowed that no grant allows; secrets are stored hashed; a session's changes carry a
+CSRF token; every error is problem+json. Its routes are in `koban.access.routes`, which the application mounts.
 """
 
+from koban.access.actions import create_first_admin, issue_token, revoke_token
+from koban.access.directory import StaffDirectory
 from koban.access.logic import SYSTEM, Rate, authorise
 from koban.access.openapi import openapi
 from koban.access.permissions import CATALOGUE, PUBLIC, ROLE_TITLES, ROLES, SIGNED_IN
-from koban.access.types import Answer, Call, Cookie, Endpoint, Grant, Page, PageQuery, Principal, endpoint, redirect
-from koban.access.web import Gate, Guarded, NobodyKnown, ProblemBody, build_routes, problem_handlers
+from koban.access.routes import AccessKit, endpoints
+from koban.access.types import Answer, Call, Cookie, Endpoint, Page, PageQuery, Principal, endpoint, redirect
+from koban.access.web import Gate, Guarded, ProblemBody, build_routes, problem_handlers
 
 __all__ = [
     "CATALOGUE",
@@ -17,23 +21,27 @@ __all__ = [
     "ROLE_TITLES",
     "SIGNED_IN",
     "SYSTEM",
+    "AccessKit",
     "Answer",
     "Call",
     "Cookie",
     "Endpoint",
     "Gate",
-    "Grant",
     "Guarded",
-    "NobodyKnown",
     "Page",
     "PageQuery",
     "Principal",
     "ProblemBody",
     "Rate",
+    "StaffDirectory",
     "authorise",
     "build_routes",
+    "create_first_admin",
     "endpoint",
+    "endpoints",
+    "issue_token",
     "openapi",
     "problem_handlers",
     "redirect",
+    "revoke_token",
 ]

@@ -65,6 +65,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str  # names the session for signing out; empty without one
     address: str  # where the call came from
 
+    @property
+    def is_form(self) -> bool:
+        """Tell whether a browser's form was posted, so that the answer is a redirect."""
+        return self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+
     def body_as(self, kind: type[T]) -> T:
         """Return the body with its type; a wrong `kind` is a bug in the endpoint table."""
         if not isinstance(self.body, kind):
@@ -276,3 +281,129 @@ class TooManyRequests(Refusal):
         """Say when to come back."""
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+
+
+class Staff(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of staff."""
+
+    id: str
+    email: str
+    name: str
+    roles: tuple[str, ...]
+    has_password: bool
+    created_at: Instant
+    disabled_at: Instant | None
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """An API token, without its secret."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_by: str
+    created_at: Instant
+    expires_at: Instant
+    revoked_at: Instant | None
+    used_day: int | None
+
+
+class OpenedSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that was just opened. `secret` goes into the cookie and is stored nowhere."""
+
+    secret: str
+    session_id: str
+    staff: Staff
+    expires_at: Instant
+
+
+class OneTimeLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A link that signs somebody in once. `secret` goes into its address and is stored nowhere."""
+
+    secret: str
+    staff_id: str
+    expires_at: Instant
+
+    @property
+    def path(self) -> str:
+        """Return the path to visit."""
+        return f"/sign-in/link/{self.secret}"
+
+
+class SignInRefused(Refusal):
+    """The e-mail or the password is wrong; which of them is not told."""
+
+    code = "sign_in_refused"
+    status = 401
+    title = "The e-mail or the password is wrong."
+
+
+class SignInSlowed(TooManyRequests):
+    """Too many failures in a row for this account or from this address."""
+
+    code = "sign_in_slowed"
+    title = "Too many failed attempts; wait a little."
+
+
+class LinkInvalid(Refusal):
+    """The one-time link was used, has expired, or never was."""
+
+    code = "link_invalid"
+    status = 410
+    title = "This link was used already, or has expired."
+
+
+class PasswordWeak(Refusal):
+    """The password would be guessed."""
+
+    code = "password_weak"
+    status = 422
+    title = "This password is too easy to guess."
+
+
+class EmailTaken(Refusal):
+    """Somebody signs in with this e-mail already."""
+
+    code = "email_taken"
+    status = 409
+    title = "Somebody uses this e-mail already."
+
+
+class StaffMissing(Refusal):
+    """There is no such member of staff."""
+
+    code = "staff_missing"
+    status = 404
+    title = "There is no such member of staff."
+
+
+class RoleUnknown(Refusal):
+    """A role or scope that does not exist."""
+
+    code = "role_unknown"
+    status = 422
+    title = "There is no such role or scope."
+
+
+class BeyondOwnGrants(Refusal):
+    """Nobody can give what they do not have themselves."""
+
+    code = "beyond_own_grants"
+    status = 403
+    title = "You cannot give a permission that you do not have."
+
+
+class LastAdmin(Refusal):
+    """The change would leave nobody who can manage staff."""
+
+    code = "last_admin"
+    status = 409
+    title = "Somebody must be able to manage staff."
+
+
+class TokenMissing(Refusal):
+    """There is no such token."""
+
+    code = "token_missing"
+    status = 404
+    title = "There is no such token."

@@ -124,7 +124,12 @@ class Gate:
     @property
     def session_cookie(self) -> str:
         """Return the name of the session cookie."""
-        return "__Host-koban_session" if self.secure_cookies else "koban_session"
+        return session_cookie_name(secure=self.secure_cookies)
+
+
+def session_cookie_name(*, secure: bool) -> str:
+    """Return the name of the session cookie; behind TLS it has the prefix that ties it to this host."""
+    return "__Host-koban_session" if secure else "koban_session"
 
 
 def build_routes(endpoints: Iterable[Endpoint], gate: Gate) -> list[Route]:
@@ -435,15 +440,27 @@ def _check_forgery(context: _Context, session_secret: str, form: Mapping[str, st
     """
     if "authorization" in context.headers:
         return
-    if context.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-        raise ForgeryGuardMissing("the form was sent from another site")
+    site = context.headers.get("sec-fetch-site")
     origin = context.headers.get("origin")
-    if origin is not None and urllib.parse.urlsplit(origin).netloc != context.headers.get("host"):
+    # Older browsers name only the origin; the newer header is also right behind a proxy that changes the host.
+    ours = (
+        site in ("same-origin", "none")
+        if site is not None
+        else origin is None or _host_of(origin) == context.headers.get("host")
+    )
+    if not ours:
         raise ForgeryGuardMissing("the form was sent from another site")
     if session_secret:
         given = context.headers.get("x-csrf-token") or form.get("csrf", "")
         if not logic.csrf_matches(session_secret, given):
             raise ForgeryGuardMissing("the form has no valid CSRF token; load the page again")
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urllib.parse.urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _problem(error: Refusal | Unavailable, request_id: str) -> ProblemBody:
