@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from koban.base import HOUR, Instant
 from koban.db import Database
 from koban.labels import LabelInvalid, LabelSet, LabelSource, LiveLabels, all_labels, labels_of, set_label
-from koban.language.types import NEVER
+from koban.language import NEVER
 
 AT = Instant(1_768_446_000_000_000)
 PERSON, IMPORT, AUTOMATION = LabelSource.PERSON, LabelSource.IMPORT, LabelSource.AUTOMATION

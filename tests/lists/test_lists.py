@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from koban.base import HOUR, Instant
 from koban.db import Database
-from koban.language.types import NEVER, Environment
+from koban.language import NEVER, Environment
 from koban.lists import (
     EntriesAdded,
     EntryRemoved,

@@ -7,7 +7,7 @@ from koban.base import Instant
 from koban.db import Tx
 from koban.labels import store
 from koban.labels.types import LabelRow, LabelSet, LabelSource
-from koban.language.types import NEVER
+from koban.language import NEVER
 
 Undo: TypeAlias = Callable[[], None]
 _Subject: TypeAlias = tuple[str, str]  # kind, id

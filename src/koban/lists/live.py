@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from koban.db import Tx
-from koban.language.types import NEVER
+from koban.language import NEVER
 from koban.lists import store
 from koban.lists.types import EntriesAdded, EntryRemoved, ListChange
 

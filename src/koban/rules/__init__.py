@@ -5,8 +5,12 @@ Guarantees: the same log prefix gives the same signals; at most `cap_per_hour` p
 """
 
 from koban.rules.budgets import Budgets
+from koban.rules.cases import CasesReport, FailedCase, RuleResult, describe_failure, run_cases
+from koban.rules.compile import CompiledRules, compile_rules, render_trace
 from koban.rules.logic import acts, harms, in_share, select
 from koban.rules.modes import LiveModes, change_mode
+from koban.rules.reference import action_words, duration_words, mode_words, pack_reference
+from koban.rules.scope import check_rules
 from koban.rules.store import forget_harm, save_harm
 from koban.rules.types import (
     BUDGET_TRIPPED,
@@ -41,8 +45,11 @@ __all__ = [
     "Applied",
     "BudgetTripped",
     "Budgets",
+    "CasesReport",
     "Circumstance",
+    "CompiledRules",
     "Disposition",
+    "FailedCase",
     "Limited",
     "LiveModes",
     "ModeChange",
@@ -51,16 +58,26 @@ __all__ = [
     "PackActivated",
     "ReviewAllSwitched",
     "RuleMissing",
+    "RuleResult",
     "Signal",
     "SnoozeSet",
     "Why",
     "Withheld",
+    "action_words",
     "acts",
     "change_mode",
+    "check_rules",
+    "compile_rules",
+    "describe_failure",
+    "duration_words",
     "forget_harm",
     "harms",
     "in_share",
     "mode_entry_type",
+    "mode_words",
+    "pack_reference",
+    "render_trace",
+    "run_cases",
     "save_harm",
     "select",
 ]

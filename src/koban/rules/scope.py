@@ -1,0 +1,130 @@
+"""What a rule's condition may name in each event type, and the checks that go beyond types."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from koban.features import compile_features
+from koban.language import Checked, FeatureInfo, LanguageErrors, ListInfo, Scope, Type, check, of_key, walk
+from koban.packs import EventType, Fault, FeatureDef, PackDef, RuleDef, Source, locate
+from koban.rules.logic import is_on_person
+
+_ACCOUNT: Final = "account"
+
+
+class CheckedRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule's condition, typed for one event type."""
+
+    rule: RuleDef
+    checked: Checked
+
+    @property
+    def feature_keys(self) -> frozenset[str]:
+        """The keys under which the condition reads features: `name`, or what `of_key(name, path)` gives."""
+        return self.checked.features | {of_key(name, path) for name, path in self.checked.features_of}
+
+
+def feature_types(pack: PackDef) -> dict[str, Type]:
+    """Return the type of every feature of a pack whose features are checked."""
+    return {name: Type(feature.type) for name, feature in compile_features(pack, {}).plan.features.items()}
+
+
+def scope_of(pack: PackDef, event: EventType, types: Mapping[str, Type]) -> Scope:
+    """Gather what a condition on an event type may name."""
+    return Scope(
+        names={path: Type(field.type) for path, field in event.fields.items()},
+        features={
+            name: FeatureInfo(
+                type=types[name],
+                kind=feature.kind,
+                bare=bare_path(feature, event) is not None,
+                bound=feature.bound,
+            )
+            for name, feature in pack.features.items()
+        },
+        subjects={path: role.kind for path, role in event.subjects.items()},
+        lists={name: ListInfo(kind=declared.kind) for name, declared in pack.lists.items()},
+        units={path: field.unit for path, field in event.fields.items() if field.unit is not None},
+    )
+
+
+def bare_path(feature: FeatureDef, event: EventType) -> str | None:
+    """Return the subject that a feature's bare name means in an event type; None where it is not clear which."""
+    if event.name in feature.by:
+        return feature.by[event.name]
+    paths = [path for path, role in event.subjects.items() if role.kind == feature.kind]
+    return paths[0] if len(paths) == 1 else None
+
+
+def check_rules(pack: PackDef) -> tuple[Fault, ...]:
+    """Check every rule's condition against each event type that it reads; all faults, in order of the files."""
+    return typed_rules(pack)[1]
+
+
+def typed_rules(pack: PackDef) -> tuple[dict[str, list[CheckedRule]], tuple[Fault, ...]]:
+    """Type every rule for each of its event types: per event type the rules without fault, and all faults."""
+    types = feature_types(pack)
+    scopes = {name: scope_of(pack, event, types) for name, event in pack.events.items()}
+    typed: dict[str, list[CheckedRule]] = {name: [] for name in pack.events}
+    faults: dict[tuple[Source, str], Fault] = {}
+    for rule in pack.rules.values():
+        for name in rule.on:
+            found = _type_rule(pack, rule, pack.events[name], scopes[name])
+            if isinstance(found, CheckedRule):
+                typed[name].append(found)
+            else:
+                # The same fault in several event types is told once.
+                faults.update({(fault.source, fault.detail): fault for fault in found})
+    ordered = sorted(faults.values(), key=lambda fault: (fault.source.file, fault.source.line, fault.source.column))
+    return typed, tuple(ordered)
+
+
+def _type_rule(pack: PackDef, rule: RuleDef, event: EventType, scope: Scope) -> CheckedRule | list[Fault]:
+    try:
+        checked = check(rule.when, scope, expect=Type.BOOL)
+    except LanguageErrors as refused:
+        return [
+            Fault(
+                source=_place(pack, rule, error.line, error.text_column),
+                detail=f"rule {rule.name} on {event.name}: {error.detail}",
+                hint=error.hint,
+            )
+            for error in refused.errors
+        ]
+    faults = list(_further(pack, rule, event, checked))
+    return faults or CheckedRule(rule=rule, checked=checked)
+
+
+def _further(pack: PackDef, rule: RuleDef, event: EventType, checked: Checked) -> Iterator[Fault]:
+    if any(is_on_person(action) for action in rule.then) and _only_text(event, checked):
+        detail = f"rule {rule.name} on {event.name}: a phrase alone never sanctions an account"
+        hint = "ask for something that the account did as well, or act on the content: hide, hold, warn, review"
+        yield Fault(source=rule.when_at or rule.source, detail=detail, hint=hint)
+    for node in walk(checked.root):
+        if node.op != "has_label":
+            continue
+        subject = node.args[0]
+        kind = event.subjects[str(subject.value)].kind if subject.value in event.subjects else ""
+        if subject.op != "name" or kind != _ACCOUNT:
+            line = rule.when.count("\n", 0, subject.start) + 1
+            column = subject.start - rule.when.rfind("\n", 0, subject.start)
+            detail = f"rule {rule.name} on {event.name}: has_label asks about an account, and this names none"
+            accounts = [path for path, role in event.subjects.items() if role.kind == _ACCOUNT]
+            yield Fault(source=_place(pack, rule, line, column), detail=detail, hint="accounts: " + ", ".join(accounts))
+
+
+def _only_text(event: EventType, checked: Checked) -> bool:
+    if checked.features or checked.features_of:
+        return False
+    return checked.reads <= checked.texts | set(event.texts)
+
+
+def _place(pack: PackDef, rule: RuleDef, line: int, column: int) -> Source:
+    lines = rule.when.split("\n")
+    offset = sum(len(each) + 1 for each in lines[: line - 1]) + column - 1
+    # An error at the end of the text stands behind its last character.
+    offset = min(offset, len(rule.when.rstrip()) - 1)
+    while offset > 0 and rule.when[offset].isspace():
+        offset -= 1
+    return locate(pack, rule.when_at, rule.when, offset, fallback=rule.source)
