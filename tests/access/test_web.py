@@ -280,6 +280,16 @@ def test_query_parameters_are_checked(client: Browser, query: str, status: int, 
         assert answer.json()["items"] == items
 
 
+@pytest.mark.parametrize(("size", "status"), [("7.0", 201), ("7e0", 201), ("7.5", 422), ("1e300", 422), ("-1.0", 422)])
+def test_a_whole_number_may_be_written_with_a_point(client: Browser, size: str, status: int) -> None:
+    body = f'{{"name":"x","size":{size}}}'.encode()
+    assert client.post("/v1/things", headers=LEAD, content=body).status_code == status
+
+
+def test_a_raw_body_must_be_there(client: Browser) -> None:
+    assert client.post("/v1/raw", headers=TOKEN).json()["code"] == "malformed_request"
+
+
 def test_a_refusal_of_a_handler_is_a_problem(client: Browser) -> None:
     answer = client.get("/v1/things/7", headers=TOKEN)
     assert answer.status_code == 404

@@ -153,6 +153,8 @@ def _responses(endpoint: Endpoint, schemas: Mapping[int, object]) -> Schema:
         schema = {} if endpoint.returns is bytes else _exact(schemas[id(endpoint.returns)])
         success["content"] = {media_type or "application/json": {"schema": schema}}
     responses: Schema = {str(endpoint.status): success}
+    if endpoint.accepts in ("form", "either"):
+        responses["303"] = {"description": "The answer to a browser's form: on to the next page, or back with `error`."}
     for status, refusals in sorted(_refusals(endpoint).items()):
         codes = ", ".join(f"`{each.code}`: {each.title}" for each in refusals)
         responses[str(status)] = _problem_response(codes)

@@ -81,6 +81,8 @@ class Reader:
         """Return the decoded body, and the fields of a posted form."""
         endpoint = self._endpoint
         if endpoint.accepts == "raw":
+            if not raw:
+                raise MalformedRequest("a body is expected and there is none")
             return raw, {}
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         is_form = media_type == "application/x-www-form-urlencoded"
@@ -167,7 +169,10 @@ def _decoded(decoder: msgspec.json.Decoder[object], raw: bytes) -> object:
     try:
         body = decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise _invalid(error, where="") from None
+        if "got `float`" not in str(error):
+            raise _invalid(error, where="") from None
+        # JSON has one kind of number, and some clients write 7 as 7.0.
+        body = _converted_body(_with_whole_numbers(msgspec.json.decode(raw)), decoder.type)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedRequest(f"the body is not JSON: {error}") from None
     except RecursionError:
@@ -177,6 +182,27 @@ def _decoded(decoder: msgspec.json.Decoder[object], raw: bytes) -> object:
     if b"\\u" in raw or _LONG_NUMBER.search(raw):
         _refuse_unstorable(body)
     return body
+
+
+def _with_whole_numbers(value: object) -> object:
+    match value:
+        case float():
+            return int(value) if value.is_integer() else value
+        case dict():
+            return {key: _with_whole_numbers(inner) for key, inner in value.items()}
+        case list():
+            return [_with_whole_numbers(inner) for inner in value]
+        case _:
+            return value
+
+
+def _converted_body(values: object, kind: type) -> object:
+    try:
+        converted: object = msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(error, where="") from None
+    _refuse_unstorable(converted)
+    return converted
 
 
 def _refuse_unstorable(body: object) -> None:

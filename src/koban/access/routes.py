@@ -28,7 +28,11 @@ CSP_REPORT_MAX_BYTES: Final = 16 * 1024
 
 Email = Annotated[str, msgspec.Meta(pattern=r"^[^@\s\x00]+@[^@\s\x00]+$", max_length=254)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=100)]
+# The document names what the actions accept; the actions refuse the rest by its place, with the known names as a hint.
+Role = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(ROLES)})]
+Scope = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(CATALOGUE)})]
+Roles = Annotated[tuple[Role, ...], msgspec.Meta(min_length=1, max_length=100)]
+Scopes = Annotated[tuple[Scope, ...], msgspec.Meta(min_length=1, max_length=100)]
 
 _log: Final = structlog.get_logger("koban.access")
 
@@ -44,6 +48,20 @@ class AccessKit:
     checkpoint_file: pathlib.Path
     audit_key: Ed25519PublicKey
     secure_cookies: bool = False
+
+
+class CspViolation(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """What browsers tell of a violation, as far as it is read."""
+
+    effective_directive: str = ""
+    violated_directive: str = ""
+    blocked_uri: str = ""
+
+
+class CspReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A report as browsers send it."""
+
+    report: CspViolation = msgspec.field(name="csp-report")
 
 
 class SignIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,20 +93,20 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     email: Email
     name: Name
-    roles: Names
+    roles: Roles
 
 
 class RoleNames(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The roles that somebody shall have."""
 
-    roles: Names
+    roles: Roles
 
 
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A token to be issued."""
 
     name: Name
-    scopes: Names
+    scopes: Scopes
     days: Annotated[int, msgspec.Meta(ge=1, le=actions.TOKEN_LIFE_MAX_DAYS)] = 90
 
 
@@ -331,7 +349,16 @@ def _back(call: Call, refusal: Refusal, page: str, then: str) -> Answer:
 
 
 def _post_csp(call: Call) -> object:
-    _log.warning("content security policy violated", report=call.raw.decode("utf-8", "replace")[:2_000])
+    """Log which directive was broken and by what; the page's address may hold a person's data and is left out."""
+    try:
+        report = msgspec.json.decode(call.raw, type=CspReport).report
+    except msgspec.DecodeError:
+        return Answer(status=204)
+    _log.warning(
+        "content security policy violated",
+        directive=(report.effective_directive or report.violated_directive)[:80],
+        blocked=report.blocked_uri.partition("?")[0][:200],
+    )
     return Answer(status=204)
 
 
