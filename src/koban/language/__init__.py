@@ -6,6 +6,7 @@ generated expressions); nothing that people write is executed, only what `check`
 
 from koban.language.catalogue import FUNCTIONS, OPERATORS
 from koban.language.check import check
+from koban.language.duckdb import decimal_column, register_functions, to_sql
 from koban.language.emit import Emitted, emit_truth, emit_value
 from koban.language.nodes import walk
 from koban.language.program import Program, compile_program, compile_value
@@ -46,9 +47,12 @@ __all__ = [
     "compile_trace",
     "compile_traces",
     "compile_value",
+    "decimal_column",
     "emit_truth",
     "emit_value",
     "of_key",
+    "register_functions",
     "show",
+    "to_sql",
     "walk",
 ]

@@ -368,7 +368,7 @@ class _Checker:
             if arg.op != "feature" or not isinstance(arg.value, tuple):
                 continue
             bound = self.scope.features[arg.value[0]].bound
-            for other in args[:place] + args[place + 1 :] if bound is not None else ():
+            for other in [*args[:place], *args[place + 1 :]] if bound is not None else []:
                 top = other.value if other.op == "const" and isinstance(other.value, int) else None
                 if top is None or bound is None:
                     continue
@@ -381,9 +381,9 @@ class _Checker:
     def _in(self, tree: Syntax) -> Node:
         if len(tree.args) > _IN_LIMIT:
             raise _Wrong(f"IN takes at most {_IN_LIMIT:,} constants", tree, "use a list: in_list(value, 'name')")
-        for arg in tree.args[1:]:
-            if arg.op == "null":
-                raise _Wrong("comparing with NULL is never true", arg, "write IS NULL or IS NOT NULL")
+        for given in tree.args[1:]:
+            if given.op == "null":
+                raise _Wrong("comparing with NULL is never true", given, "write IS NULL or IS NOT NULL")
         args = self._together(tree.args)
         values: list[object] = []
         for arg in args[1:]:

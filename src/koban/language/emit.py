@@ -507,6 +507,11 @@ def _both_bounds(node: Node) -> Node:
     )
 
 
+@functools.cache
+def _plain_constant(part: str) -> str:
+    return normalise(part).plain
+
+
 def _constants_of(node: Node) -> tuple[object, ...]:
     return node.value if isinstance(node.value, tuple) else ()
 
@@ -577,8 +582,3 @@ _CALLS = {
     "hour_of_day": "hour_of_day",
     "day_of_week": "day_of_week",
 }
-
-
-@functools.cache
-def _plain_constant(part: str) -> str:
-    return normalise(part).plain

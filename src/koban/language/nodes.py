@@ -11,9 +11,12 @@ class Place(Protocol):
     """Anything that stands somewhere in the text of an expression."""
 
     @property
-    def start(self) -> int: ...
+    def start(self) -> int:
+        """Return the first character's place."""
+
     @property
-    def end(self) -> int: ...
+    def end(self) -> int:
+        """Return the place after the last character."""
 
 
 def walk(node: Node) -> Iterable[Node]:
@@ -34,4 +37,5 @@ def make(op: str, kind: Type, args: Sequence[Node] = (), value: object = None, *
 
 
 def const(kind: Type, value: object, at: Place) -> Node:
+    """Build a constant."""
     return make("const", kind, (), value, at=at)

@@ -39,11 +39,16 @@ class Origin(Protocol):
     """Where an expression was written; `koban.packs.Source` is one."""
 
     @property
-    def file(self) -> str: ...
+    def file(self) -> str:
+        """Return the file's name."""
+
     @property
-    def line(self) -> int: ...
+    def line(self) -> int:
+        """Return the line, from 1."""
+
     @property
-    def column(self) -> int: ...
+    def column(self) -> int:
+        """Return the column, from 1."""
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):

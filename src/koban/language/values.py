@@ -117,12 +117,12 @@ def absolute(value: int | None) -> int | None:
 
 def least(*values: int | str | None) -> int | str | None:
     """Return the smallest value that is not NULL."""
-    return min((each for each in values if each is not None), default=None)  # type: ignore[type-var] # of one type
+    return min((each for each in values if each is not None), default=None)  # of one type, which the checker held
 
 
 def greatest(*values: int | str | None) -> int | str | None:
     """Return the largest value that is not NULL."""
-    return max((each for each in values if each is not None), default=None)  # type: ignore[type-var] # of one type
+    return max((each for each in values if each is not None), default=None)  # of one type, which the checker held
 
 
 def text_to_int(text: str | None) -> int | None:

@@ -55,7 +55,7 @@ class _Fold(dict[int, str | None]):
 def _invisible() -> Iterable[int]:
     for low, high in _INVISIBLE:
         yield from range(low, high + 1)
-    for code in (*range(0x00, 0x20), *range(0x7F, 0xA0)):
+    for code in (*range(0x20), *range(0x7F, 0xA0)):
         if chr(code) not in "\n\t\r":
             yield code
 
@@ -135,8 +135,8 @@ def fold_table() -> dict[int, str | None]:
     table.update(dict.fromkeys(_invisible()))
     for code in [code for code in table if 0x41 <= code <= 0x5A]:
         table[code] = chr(code).lower()
-    for code, folded in list(table.items()):
-        table[code] = _close(folded, table)
+    for code, shape in list(table.items()):
+        table[code] = _close(shape, table)
     return _Fold(table)
 
 
