@@ -135,7 +135,9 @@ DESCRIPTIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
         (
             "{item}です。",
             "{item}になります。購入は一昨年です。",
-            "{item}を出品します。型番は{model}です。",
+            "{item}を出品します。管理用の番号は{model}です。",
+            "{item}。ラインナップの中でいちばん人気の色でした。",
+            "{item}です。定価の半分ほどにしました。",
             "去年オンラインで購入した{item}です。",
             "百貨店で購入した{item}です。数回使いました。",
             "{item}。自宅保管です。",
@@ -147,8 +149,10 @@ DESCRIPTIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
             "動作確認済みです。",
             "新品未開封です。",
             "使用感はありますが、まだまだお使いいただけます。",
-            "ラインストーンが一つ取れています。",
             "素人採寸で縦{n}cmほどです。",
+            "購入時の箱に入れてお送りします。",
+            "電池やケーブルなどの付属品は写真の通りです。",
+            "保管していたため、多少のにおいはあるかもしれません。",
             "ペット、喫煙者はおりません。",
         ),
         (
@@ -160,11 +164,19 @@ DESCRIPTIONS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
             "直取引や専用出品はお断りしています。",
             "ほかの商品とまとめて購入で100円引きします。",
             "気になることはコメントで聞いてください。",
+            "オンラインで見つけた方もお気軽にどうぞ。",
             "",
         ),
     ),
     "en": (
-        ("Moving sale.", "From my own collection.", "Bought last year, rarely used.", "Decluttering.", ""),
+        (
+            "Moving sale.",
+            "My daughter has outgrown it.",
+            "From my own collection.",
+            "Bought last year, rarely used.",
+            "Decluttering.",
+            "",
+        ),
         ("{item}, model {model}.", "This is a {item}.", "Selling my {item}.", "{item}, bought online in Japan."),
         (
             "No visible damage.",

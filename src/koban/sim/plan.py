@@ -82,16 +82,19 @@ def plan(settings: Settings, note: Note | None = None) -> Iterator[SimEvent]:
         write(honest_truth(person))
     source = f"sim://{settings.name}/{settings.seed}"
     ends_at = settings.start_at + settings.duration
+    tricks: dict[str, str] = {}
     for number, beat in enumerate(_weave(world, ends_at)):
         for met in world.met:
             write(met)
+            if met.trick is not None:
+                tricks[met.account] = met.trick
         world.met.clear()
         event_id = f"e-{world.tag}-{number:07d}"
         write(
             EventTruth(
                 event_id=event_id,
                 account=beat.actor,
-                trick=beat.trick,
+                trick=beat.trick or tricks.get(beat.actor),  # scammers also answer questions about their goods
                 harm=beat.harm,
                 incident=beat.incident,
                 planted_minor=beat.planted_minor,

@@ -163,7 +163,7 @@ def read_notice(payload: object) -> Notice:
         kind, name = str(subject.get("kind", "")), str(subject.get("id", ""))
     elif isinstance(subject, str):
         kind, _, name = subject.replace("/", ":", 1).partition(":")
-    action = data.get("action_id")
+    action = data.get("action")
     version = data.get("state_version", 0)
     state: State | None = None
     with contextlib.suppress(msgspec.ValidationError):

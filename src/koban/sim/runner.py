@@ -174,8 +174,9 @@ def _verdicts(answer: httpx.Response) -> dict[str, str]:
     items = document.get("items", [document]) if isinstance(document, dict) else document
     found: dict[str, str] = {}
     for item in items:
-        if isinstance(item, dict) and isinstance(item.get("verdict"), str):
-            found[str(item.get("id", item.get("event_id")))] = item["verdict"]
+        decision = item.get("decision", item) if isinstance(item, dict) else None
+        if isinstance(decision, dict) and isinstance(decision.get("verdict"), str):
+            found[str(decision.get("id"))] = decision["verdict"]
     return found
 
 

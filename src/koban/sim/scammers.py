@@ -11,10 +11,13 @@ from koban.sim.disguise import disguise, habits_of
 from koban.sim.people import Person, newcomer
 from koban.sim.randomness import between, chance, pick
 from koban.sim.texts import yen
-from koban.sim.texts_adversary import ADVERSARY, HANDLE_WORDS, LINK_ENDS, LINK_WORDS, MAIL_HOSTS
+from koban.sim.texts_adversary import ADVERSARY, HANDLE_WORDS, LINK_ENDS, LINK_WORDS, MAIL_HOSTS, OPENERS
 from koban.sim.types import AccountTruth
 from koban.sim.world import Beat, Listing, World, comment_data, message_data, order_data, payment_data
 
+_SPOKEN: Final = frozenset(
+    {"off_platform_lure", "line_contact", "early_receipt_rating", "extra_charge", "prepayment", "account_rental"}
+)
 _LETTERS: Final = "abcdefghijkmnpqrstuvwxyz"
 
 
@@ -68,7 +71,10 @@ def scammer(
 
 def pitch(randomness: random.Random, crook: Scammer, price_minor: int, *, situation: str = "") -> str:
     """Say a line of the trick, with the scammer's own contacts and disguises."""
-    text = pick(randomness, ADVERSARY[situation or crook.trick])
+    said = situation or crook.trick
+    text = pick(randomness, ADVERSARY[said])
+    if said in _SPOKEN and chance(randomness, 30):
+        text = pick(randomness, OPENERS) + text
     slots: dict[str, Callable[[], str]] = {
         "{price}": lambda: yen(randomness, price_minor * between(randomness, 75, 92) // 100, "ja"),
         "{handle}": lambda: crook.handle,

@@ -78,7 +78,7 @@ def say(
         return _japanese_tone(randomness, text, register)
     opening = pick(randomness, OPENINGS[register]) if chance(randomness, 25) else ""
     closing = pick(randomness, CLOSINGS[register]) if chance(randomness, 30) else ""
-    if closing and closing[0] in "よお何宜寒あご" and text[-1:] not in "。!?!?〜":
+    if closing and closing[0] in "よお何宜寒あごど" and text[-1:] not in "。!?!?〜":
         text += "。"
     return _japanese_tone(randomness, opening + text, register) + closing
 

@@ -176,6 +176,19 @@ ADVERSARY: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 
+OPENERS: Final = (
+    "突然すみません。",
+    "ご返信ありがとうございます!",
+    "いつもありがとうございます。",
+    "ここだけの話ですが、",
+    "お急ぎでしたら、",
+    "ほかの方には言わないでくださいね。",
+    "はじめまして、プロフィール拝見しました。",
+    "何度もごめんなさい💦",
+    "Hello dear, ",
+)
+"""How a pitch may begin."""
+
 MAIL_HOSTS: Final = ("gmail.com", "icloud.com", "yahoo.co.jp", "outlook.jp")
 """Where scammers say they can be reached."""
 
