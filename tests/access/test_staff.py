@@ -25,7 +25,7 @@ from koban.access import (
 )
 from koban.access.logic import ANONYMOUS, Rate, RateLimiter
 from koban.access.permissions import grants_of, grants_of_scopes
-from koban.access.signing_in import change_password, sign_in
+from koban.access.signing_in import change_account, change_password, sign_in
 from koban.access.types import (
     BeyondOwnGrants,
     EmailTaken,
@@ -73,7 +73,7 @@ def admin(database: Database) -> Principal:
     session = first_session(database)
     with database.write() as tx:
         actions.set_password(
-            tx, AT, by=principal(session.staff), session_id=session.session_id, address="::1",
+            tx, AT, by=principal(session.staff), session_id=session.session_id,
             hashed=passwords.hash_password(GOOD, email="admin@localhost", name="Administrator"),
         )  # fmt: skip
     return principal(session.staff)
@@ -234,6 +234,30 @@ def test_changing_a_password_needs_the_present_one_and_ends_other_sessions(
     assert directory.look_up("session", mine.secret, AT) is not None
     assert directory.look_up("session", other.secret, AT) is None
     assert attempt(database, AT, right=True) == "refused"
+
+
+def test_a_first_account_is_completed_in_one_step(database: Database) -> None:
+    session = first_session(database)
+
+    def change(*, email: str, present: str = "", password: str = "") -> Staff:
+        return change_account(
+            database, AT, SECRETS, by=principal(session.staff), session_id=session.session_id, email=email,
+            name="Aoi", present=present, password=password, address="a",
+        )  # fmt: skip
+
+    before = everything(database)
+    with pytest.raises(PasswordWeak):
+        change(email="aoi@example.com")
+    assert everything(database) == before
+    assert change(email="Aoi@example.com", password=GOOD).email == "aoi@example.com"
+    with pytest.raises(SignInRefused):
+        change(email="ren@example.com", present="wrong")
+    assert change(email="ren@example.com", present=GOOD).email == "ren@example.com"
+    assert attempt(database, AT, email="ren@example.com", right=True) == "in"
+    guesses = [attempt(database, AT, email="ren@example.com", right=False) for _ in range(5)]
+    assert guesses == ["refused"] * 5
+    with pytest.raises(SignInSlowed):
+        change(email="ren@example.com", present=GOOD)
 
 
 def test_a_session_ends_after_twelve_hours_or_two_idle_ones(database: Database) -> None:

@@ -11,6 +11,7 @@ from koban.access.logic import SYSTEM, Rate, authorise
 from koban.access.openapi import openapi
 from koban.access.permissions import CATALOGUE, PUBLIC, ROLE_TITLES, ROLES, SIGNED_IN
 from koban.access.routes import AccessKit, endpoints
+from koban.access.signing_in import change_account, sign_in
 from koban.access.types import Answer, Call, Cookie, Endpoint, Page, PageQuery, Principal, endpoint, redirect
 from koban.access.web import Gate, Guarded, ProblemBody, build_routes, problem_handlers
 
@@ -36,6 +37,7 @@ __all__ = [
     "StaffDirectory",
     "authorise",
     "build_routes",
+    "change_account",
     "create_first_admin",
     "endpoint",
     "endpoints",
@@ -44,4 +46,5 @@ __all__ = [
     "problem_handlers",
     "redirect",
     "revoke_token",
+    "sign_in",
 ]

@@ -126,11 +126,24 @@ def end_attempt(
     tx: Tx, at: Instant, randomness: random.Random, secrets: Secrets, *, owner: Staff, address: str
 ) -> OpenedSession:
     """Open a session after the right password, and forget the failures of the account."""
-    _forget_failures(tx, at, owner, address)
+    forget_failures(tx, at, owner=owner, address=address)
     return open_session(tx, at, randomness, secrets, owner=owner, how="password")
 
 
-def set_password(tx: Tx, at: Instant, *, by: Principal, session_id: str, hashed: str, address: str) -> None:
+def forget_failures(tx: Tx, at: Instant, *, owner: Staff, address: str) -> None:
+    """Forget the failures of an account after the right password; of the address only this attempt.
+
+    Why not all of the address: somebody with one account could then guess at the others for ever.
+    """
+    forgotten_before = Instant(at - FAILURES_FORGOTTEN_US)
+    store.clear_failures(tx, logic.secret_digest(f"account {owner.email}"), forgotten_before=forgotten_before)
+    own = logic.secret_digest(f"address {address}")
+    so_far = store.read_failures(tx, own)
+    if so_far.count:
+        store.write_failures(tx, own, so_far.count - 1, so_far.failed_at)
+
+
+def set_password(tx: Tx, at: Instant, *, by: Principal, session_id: str, hashed: str) -> None:
     """Take a new password for oneself; every other session and every open link ends.
 
     Refuses: StaffMissing.
@@ -139,7 +152,6 @@ def set_password(tx: Tx, at: Instant, *, by: Principal, session_id: str, hashed:
     store.update_password(tx, owner.id, hashed)
     store.delete_sessions(tx, owner.id, but=session_id)
     store.delete_links(tx, owner.id)
-    _forget_failures(tx, at, owner, address)
     record(tx, at, owner.id, "staff.password_set", owner.id)
 
 
@@ -309,16 +321,6 @@ def revoke_token(tx: Tx, at: Instant, *, by: Principal, token_id: str) -> Token:
 def normal_email(email: str) -> str:
     """Return an e-mail as it is stored and compared."""
     return email.strip().lower()
-
-
-def _forget_failures(tx: Tx, at: Instant, owner: Staff, address: str) -> None:
-    """Forget the failures of the account; of the address only this attempt, or one account would excuse guessing."""
-    forgotten_before = Instant(at - FAILURES_FORGOTTEN_US)
-    store.clear_failures(tx, logic.secret_digest(f"account {owner.email}"), forgotten_before=forgotten_before)
-    own = logic.secret_digest(f"address {address}")
-    so_far = store.read_failures(tx, own)
-    if so_far.count:
-        store.write_failures(tx, own, so_far.count - 1, so_far.failed_at)
 
 
 def _secret(secrets: Secrets) -> str:

@@ -3,7 +3,7 @@
 import random
 
 from koban.access import actions, passwords, store
-from koban.access.types import OpenedSession, Principal, SignInRefused, StaffMissing
+from koban.access.types import OpenedSession, Principal, SignInRefused, Staff, StaffMissing
 from koban.audit import Secrets
 from koban.base import Instant
 from koban.db import Database
@@ -50,15 +50,53 @@ def change_password(
 
     Refuses: SignInRefused, SignInSlowed, PasswordWeak, StaffMissing.
     """
-    with database.read() as tx:
-        owner = store.staff_by_id(tx, by.id)
-    if owner is None:
-        raise StaffMissing("your account is gone")
-    if owner.has_password:
-        with database.write() as tx:
-            found = actions.begin_attempt(tx, at, email=owner.email, address=address)
-        if not passwords.is_password(found[1] if found is not None else None, present):
-            raise SignInRefused("the present password is another one")
+    owner = _proved(database, at, by=by, present=present, address=address)
     hashed = passwords.hash_password(password, email=owner.email, name=owner.name)
     with database.write() as tx:
-        actions.set_password(tx, at, by=by, session_id=session_id, hashed=hashed, address=address)
+        actions.set_password(tx, at, by=by, session_id=session_id, hashed=hashed)
+
+
+def change_account(
+    database: Database,
+    at: Instant,
+    secrets: Secrets,
+    *,
+    by: Principal,
+    session_id: str,
+    email: str,
+    name: str,
+    present: str,
+    password: str,
+    address: str,
+) -> Staff:
+    """Change one's own e-mail, name and password together; an empty `password` keeps the one that stands.
+
+    Refuses: SignInRefused, SignInSlowed, PasswordWeak, EmailTaken, StaffMissing.
+    """
+    owner = _proved(database, at, by=by, present=present, address=address)
+    hashed = None
+    if password or not owner.has_password:
+        hashed = passwords.hash_password(password, email=email, name=name)
+    with database.write() as tx:
+        changed = actions.change_profile(tx, at, secrets, by=by, email=email, name=name)
+        if hashed is not None:
+            actions.set_password(tx, at, by=by, session_id=session_id, hashed=hashed)
+    return changed
+
+
+def _proved(database: Database, at: Instant, *, by: Principal, present: str, address: str) -> Staff:
+    """Return who is changing their account, once the present password was given."""
+    with database.read() as tx:
+        owner = store.staff_by_id(tx, by.id)
+        hashed = store.password_hash(tx, by.id)
+    if owner is None:
+        raise StaffMissing("your account is gone")
+    if hashed is None:
+        return owner
+    with database.write() as tx:
+        actions.begin_attempt(tx, at, email=owner.email, address=address)
+    if not passwords.is_password(hashed, present):
+        raise SignInRefused("the present password is another one")
+    with database.write() as tx:
+        actions.forget_failures(tx, at, owner=owner, address=address)
+    return owner

@@ -116,6 +116,12 @@ def staff_by_email(tx: Tx, email: str) -> tuple[Staff, str | None] | None:
     return (_staff(row), row.password_hash) if row is not None else None
 
 
+def password_hash(tx: Tx, staff_id: str) -> str | None:
+    """Return the hash of somebody's password."""
+    found: str | None = tx.execute(sqlalchemy.select(staff.c.password_hash).where(staff.c.id == staff_id)).scalar()
+    return found
+
+
 def list_staff(tx: Tx, *, after_id: str, limit: int) -> list[Staff]:
     """Return staff by id."""
     rows = tx.execute(sqlalchemy.select(staff).where(staff.c.id > after_id).order_by(staff.c.id).limit(limit))
