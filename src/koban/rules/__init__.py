@@ -4,13 +4,14 @@ Owns: compiling and explaining rules, their test cases, the modes in force, the 
 Guarantees: the same log prefix gives the same signals; at most `cap_per_hour` people are harmed by a rule in an hour.
 """
 
+from koban.language import TraceNode
 from koban.rules.budgets import Budgets
 from koban.rules.cases import CasesReport, FailedCase, RuleResult, describe_failure, run_cases
 from koban.rules.compile import CompiledRules, compile_rules, render_trace
 from koban.rules.logic import acts, harms, in_share, select
 from koban.rules.modes import LiveModes, change_mode
 from koban.rules.reference import action_words, duration_words, mode_words, pack_reference
-from koban.rules.scope import check_rules
+from koban.rules.scope import check_pack, check_rules
 from koban.rules.store import forget_harm, save_harm
 from koban.rules.types import (
     BUDGET_TRIPPED,
@@ -61,11 +62,13 @@ __all__ = [
     "RuleResult",
     "Signal",
     "SnoozeSet",
+    "TraceNode",
     "Why",
     "Withheld",
     "action_words",
     "acts",
     "change_mode",
+    "check_pack",
     "check_rules",
     "compile_rules",
     "describe_failure",

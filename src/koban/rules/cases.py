@@ -12,7 +12,7 @@ from koban.language import TraceNode, Type, Value, of_key
 from koban.lists import EntriesAdded, LiveLists
 from koban.packs import EventType, Fault, PackDef, RuleCase
 from koban.rules.compile import CompiledRules, compile_rules, render_trace
-from koban.rules.scope import bare_path, feature_types
+from koban.rules.scope import bare_path, features_of
 
 DECIMAL_SCALE: Final = 1_000_000
 
@@ -50,7 +50,7 @@ def run_cases(pack: PackDef) -> CasesReport:
 
     Refuses: PackInvalid, when rules have faults.
     """
-    types = feature_types(pack)
+    types = {name: info.type for name, info in features_of(pack).items()}
     lists = LiveLists()
     lists.set_pack({name: declared.entries for name, declared in pack.lists.items()})
     compiled = compile_rules(pack, lists, LiveLabels())

@@ -114,7 +114,7 @@ class LivePhrases:
 def compile_rules(pack: PackDef, lists: LiveLists, labels: LiveLabels) -> dict[str, CompiledRules]:
     """Compile a pack's rules for each of its event types over live lists and labels.
 
-    Refuses: PackInvalid, when a condition has a fault.
+    Refuses: PackInvalid, when a condition has a fault. Features are refused by the room that compiles them.
     """
     typed, faults = typed_rules(pack)
     if faults:

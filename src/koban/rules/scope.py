@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from koban.features import compile_features
+from koban.features import check_features, features_in_scope
 from koban.language import Checked, FeatureInfo, LanguageErrors, ListInfo, Scope, Type, check, of_key, walk
 from koban.packs import EventType, Fault, FeatureDef, PackDef, RuleDef, Source, locate
 from koban.rules.logic import is_on_person
@@ -25,23 +25,21 @@ class CheckedRule(msgspec.Struct, frozen=True, kw_only=True):
         return self.checked.features | {of_key(name, path) for name, path in self.checked.features_of}
 
 
-def feature_types(pack: PackDef) -> dict[str, Type]:
-    """Return the type of every feature of a pack whose features are checked."""
-    return {name: Type(feature.type) for name, feature in compile_features(pack, {}).plan.features.items()}
+def features_of(pack: PackDef) -> Mapping[str, FeatureInfo]:
+    """Return type, kind and bound of every feature; whether its bare name is clear depends on the event type."""
+    return features_in_scope(pack, next(iter(pack.events)))
 
 
-def scope_of(pack: PackDef, event: EventType, types: Mapping[str, Type]) -> Scope:
-    """Gather what a condition on an event type may name."""
+def scope_of(pack: PackDef, event: EventType, features: Mapping[str, FeatureInfo]) -> Scope:
+    """Gather what a condition on an event type may name; `features` as `features_of` gives them.
+
+    Why not ask for the features of each event type: planning a pack's features takes as long as typing its rules.
+    """
     return Scope(
         names={path: Type(field.type) for path, field in event.fields.items()},
         features={
-            name: FeatureInfo(
-                type=types[name],
-                kind=feature.kind,
-                bare=bare_path(feature, event) is not None,
-                bound=feature.bound,
-            )
-            for name, feature in pack.features.items()
+            name: msgspec.structs.replace(info, bare=bare_path(pack.features[name], event) is not None)
+            for name, info in features.items()
         },
         subjects={path: role.kind for path, role in event.subjects.items()},
         lists={name: ListInfo(kind=declared.kind) for name, declared in pack.lists.items()},
@@ -57,15 +55,24 @@ def bare_path(feature: FeatureDef, event: EventType) -> str | None:
     return paths[0] if len(paths) == 1 else None
 
 
+def check_pack(pack: PackDef) -> tuple[Fault, ...]:
+    """Check every expression of a pack that was read without fault: features, then the rules that read them."""
+    return check_features(pack) or check_rules(pack)
+
+
 def check_rules(pack: PackDef) -> tuple[Fault, ...]:
-    """Check every rule's condition against each event type that it reads; all faults, in order of the files."""
+    """Check every rule's condition against each event type that it reads; all faults, in order of the files.
+
+    Invariant: the pack's features have no fault; `check_pack` checks them first.
+    """
     return typed_rules(pack)[1]
 
 
 def typed_rules(pack: PackDef) -> tuple[dict[str, list[CheckedRule]], tuple[Fault, ...]]:
     """Type every rule for each of its event types: per event type the rules without fault, and all faults."""
-    types = feature_types(pack)
-    scopes = {name: scope_of(pack, event, types) for name, event in pack.events.items()}
+    features = features_of(pack)
+    read = {name for rule in pack.rules.values() for name in rule.on}
+    scopes = {name: scope_of(pack, pack.events[name], features) for name in sorted(read)}
     typed: dict[str, list[CheckedRule]] = {name: [] for name in pack.events}
     faults: dict[tuple[Source, str], Fault] = {}
     for rule in pack.rules.values():
