@@ -1,0 +1,95 @@
+"""Which addresses webhooks reach: never one inside a private network, unless the endpoint may."""
+
+import pytest
+
+from koban.webhooks import HttpSender, Outgoing, Sent, check_url
+from koban.webhooks.sender import is_public
+from koban.webhooks.types import WebhookEndpointUnfit
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1:248:1893:25c8:1946", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),  # noqa: S104 — an address to refuse, not one to bind
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:93.184.216.34", True),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b::5db8:d822", True),
+        ("2002:7f00:1::", False),
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", False),
+        ("no address", False),
+    ],
+)
+def test_an_address_is_public_only_when_what_it_wraps_is(address: str, *, expected: bool) -> None:
+    assert is_public(address) is expected
+
+
+@pytest.mark.parametrize(
+    ("url", "allow_private"),
+    [
+        ("https://market.example/koban", False),
+        ("https://market.example:8443/koban?a=b", False),
+        ("http://127.0.0.1:9000/koban", True),
+        ("https://[::1]/koban", True),
+    ],
+)
+def test_an_address_that_fits_is_taken(url: str, *, allow_private: bool) -> None:
+    check_url(url, allow_private=allow_private)
+
+
+@pytest.mark.parametrize(
+    ("url", "allow_private"),
+    [
+        ("http://market.example/koban", False),
+        ("https://127.0.0.1/koban", False),
+        ("https://[::1]/koban", False),
+        ("https://169.254.169.254/latest/meta-data", False),
+        ("ftp://market.example/koban", True),
+        ("https:///koban", True),
+        ("https://user:word@market.example/", True),
+        ("https://market.example/#part", True),
+        ("https://market.example:99999/", True),
+        ("https://market.example:0/", True),
+        ("https://市場.example/", True),
+        ("https://market.example/a b", True),
+        ("https://market.example/\r\nx", True),
+        ("https://" + "a" * 2_000, True),
+        ("nonsense", True),
+    ],
+)
+def test_an_address_that_does_not_fit_is_refused(url: str, *, allow_private: bool) -> None:
+    with pytest.raises(WebhookEndpointUnfit):
+        check_url(url, allow_private=allow_private)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "127.1", "2130706433", "0x7f000001"])
+def test_a_name_that_leads_into_a_private_network_is_never_connected_to(host: str) -> None:
+    sender = HttpSender(timeout_s=5.0)
+    try:
+        sent = sender(Outgoing(url=f"https://{host}:9/koban", body=b"{}", headers={}, allow_private=False))
+    finally:
+        sender.close()
+    assert sent == Sent(error=f"{host.strip('[]')} leads into a private network")
+
+
+def test_a_name_that_nobody_knows_is_a_failure_not_a_crash() -> None:
+    sender = HttpSender(timeout_s=20.0)
+    try:
+        sent = sender(Outgoing(url="https://no-such-host.invalid/", body=b"{}", headers={}, allow_private=False))
+    finally:
+        sender.close()
+    assert sent.error.startswith(("the name cannot be looked up", "no answer within"))
