@@ -133,7 +133,7 @@ EVENTS = st.lists(
         st.booleans(),  # harm
         st.sampled_from([None, "i1", "i2", "i3"]),
         st.integers(0, 90_000),
-        st.sampled_from([*VERDICTS, "prevented", "undecided"]),
+        st.sampled_from([*VERDICTS, "suspended", "listing_hidden", "undecided"]),
         st.sampled_from([None, (True, "hide"), (True, "review:x"), (True, "strike"), (False, "hide")]),
     ),
     max_size=25,
@@ -167,25 +167,27 @@ def test_the_report_equals_a_slow_count(
         signals = (Signal(rule="r", applied=signal[0], actions=(signal[1],)),) if signal else ()
         if fate == "undecided":
             continue
-        if fate == "prevented":
-            kept.append(KeptBack(event_id=f"e{number}", reason="suspended"))
+        prevented = fate in ("suspended", "listing_hidden")
+        if prevented:
+            kept.append(KeptBack(event_id=f"e{number}", reason=fate))
         else:
             decisions.append(Decision(id=f"e{number}", verdict=fate, signals=signals))
-        applied = fate != "prevented" and signal is not None and signal[0]
-        found = fate != "prevented" and (fate != "allow" or applied)
-        halts = fate in ("prevented", "challenge", "hold", "block")
-        if halts and incident and not (fate == "prevented" and trick is None):
+        applied = not prevented and signal is not None and signal[0]
+        found = not prevented and (fate != "allow" or applied)
+        stops = fate in ("challenge", "hold", "block")
+        halts = prevented or stops
+        if halts and incident and not (prevented and trick is None):
             closed.add(incident)
         planted_all += planted
         if halts or incident in closed:
             stopped += planted
         elif found:
             reviewed += planted
-        if harm and trick and fate != "prevented":
+        if harm and trick and not prevented:
             harms += 1
             found_harms += found
         sanctioned = applied and signal is not None and signal[1] in ("hide", "strike")
-        if trick is None and incident is None and (halts or sanctioned):
+        if trick is None and incident is None and (stops or fate == "suspended" or sanctioned):
             hurt.add(account)
     result = report(truth, decisions, kept)
     assert result.planted_minor == planted_all

@@ -136,17 +136,15 @@ def _weave(world: World, ends_at: int) -> Iterator[Beat]:
         while pending is not None and (not waiting or pending[0] <= waiting[0][0]):
             begun = pending[1]
             first = next(begun, None)
-            if first is not None:
+            if first is not None and first.at < ends_at:
                 heapq.heappush(waiting, (first.at, next(order), first, begun))
             pending = next(beginnings, None)
         if not waiting:
             return
-        at, _, beat, story = heapq.heappop(waiting)
-        if at >= ends_at:
-            return
+        _, _, beat, story = heapq.heappop(waiting)
         yield beat
         following = next(story, None)
-        if following is not None:
+        if following is not None and following.at < ends_at:  # what lies beyond the end is forgotten at once
             heapq.heappush(waiting, (following.at, next(order), following, story))
 
 

@@ -14,6 +14,7 @@ from koban.sim.types import AccountTruth, EventTruth, KeptBack, TruthRow
 
 _PAGE: Final = 500
 _STOPPING: Final = frozenset({"block", "hold", "challenge"})
+_PERSONAL: Final = ("suspended", "restricted_", "payout_frozen")  # reasons that lie in the account itself
 _HURTING: Final = frozenset({"hide", "block", "hold", "challenge", "restrict", "freeze_payout", "suspend", "strike"})
 
 
@@ -103,17 +104,20 @@ def report(truth: Iterable[TruthRow], decisions: Iterable[Decision], kept_back: 
 
     A wrong is found when its event has another verdict than allow, or a signal that acted. Planted money is stopped
     when its event, or an earlier one of the same incident, was blocked, held or challenged, or when it never happened.
-    An honest person is hurt by a block, hold, challenge or sanction over an event that belongs to no incident.
+    An honest person is hurt by a block, hold, challenge or sanction over an event that belongs to no incident, or when
+    a sanction on the account kept such an event from happening.
     """
     people, events = _sorted_truth(truth)
     decided = {decision.id: decision for decision in decisions}
-    prevented = frozenset(row.event_id for row in kept_back)
+    kept = list(kept_back)
+    prevented = frozenset(row.event_id for row in kept)
+    personal = frozenset(row.event_id for row in kept if row.reason.startswith(_PERSONAL))
     judged = [event for event in events if event.event_id in decided or event.event_id in prevented]
     stopped, reviewed = _money(judged, decided, prevented)
     outcome = _Outcome(decided=decided, prevented=prevented, stopped=stopped, reviewed=reviewed)
     culprits = _culprits(people, judged, outcome)
     tricks = _tricks(judged, outcome, culprits)
-    hurt, warned = _hurt(people, judged, decided, prevented)
+    hurt, warned = _hurt(people, judged, decided, personal)
     verdicts = collections.Counter(decided[event.event_id].verdict for event in judged if event.event_id in decided)
     by_rule = collections.Counter(rule for line in hurt for rule in line.rules)
     honest = [event for event in judged if event.trick is None]
@@ -315,9 +319,13 @@ def _hurt(
     people: Mapping[str, AccountTruth],
     judged: list[EventTruth],
     decided: Mapping[str, Decision],
-    prevented: frozenset[str],
+    barred: frozenset[str],
 ) -> tuple[list[HurtLine], int]:
-    """Return the honest people whom something hindered, and how many were only warned."""
+    """Return the honest people whom something hindered, and how many were only warned.
+
+    `barred` are events that a sanction on the very person prevented; those over a hidden listing or a stopped order
+    are the consequence of a judgement that counts by itself.
+    """
     against: dict[str, list[EventTruth]] = {}
     warned: set[str] = set()
     for event in judged:
@@ -325,7 +333,7 @@ def _hurt(
         if event.trick is not None or event.incident is not None or (person is not None and person.trick is not None):
             continue
         decision = decided.get(event.event_id)
-        if event.event_id in prevented or (decision is not None and _hinders(decision)):
+        if event.event_id in barred or (decision is not None and _hinders(decision)):
             against.setdefault(event.account, []).append(event)
         elif decision is not None and decision.verdict == "warn":
             warned.add(event.account)
@@ -339,7 +347,7 @@ def _hurt(
                 name=known.name if known else account,
                 persona=known.persona if known else "",
                 events=sum(event.event_id in decided for event in events),
-                prevented=sum(event.event_id in prevented for event in events),
+                prevented=sum(event.event_id in barred for event in events),
                 verdicts=tuple(sorted(verdicts)),
                 rules=_rules_of(decided.get(event.event_id) for event in events),
             )
