@@ -2,7 +2,8 @@
 
 import hashlib
 import pathlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
 from koban.packs import links, reading
@@ -29,6 +30,8 @@ MAX_PACK_BYTES: Final = 32 * 1024 * 1024
 MAX_ITEMS: Final = 10_000
 
 _SECTIONS: Final = ("events", "features", "policies", "lists", "queues", "rules", "cases")
+
+_FILE_NAME: Final = re.compile(r"([a-z0-9_-]{1,80}/){0,4}[a-z0-9_-]{1,80}\.(yaml|txt)")
 
 T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, QueueDef, RuleDef)
 
@@ -89,7 +92,9 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
 
     Refuses: PackInvalid, with every fault found.
     """
-    faults: list[Fault] = []
+    faults = list(_wrong_files(files))
+    if faults:
+        raise PackInvalid(faults, files)
     nodes = _sections(files, faults)
     name, version, about = _read_head(files, faults)
     events = _named(nodes["events"], lambda node: read_event(node, faults), faults, "event type")
@@ -124,6 +129,27 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
         about=about,
         files=dict(files),
     )
+
+
+def _wrong_files(files: Mapping[str, str]) -> Iterator[Fault]:
+    """Check names, sizes and characters, also of files that came another way than from a folder."""
+    total = 0
+    for name, text in sorted(files.items()):
+        at = Source(file=name, line=1)
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError as error:
+            line = text.count("\n", 0, error.start) + 1
+            yield Fault(source=Source(file=name, line=line), detail="half a surrogate pair is no character")
+            continue
+        total += size
+        if _FILE_NAME.fullmatch(name) is None:
+            hint = "lower-case letters, digits, _ and -, folders with /, ending in .yaml or .txt"
+            yield Fault(source=at, detail="no file of a pack has such a name", hint=hint)
+        if size > MAX_FILE_BYTES or total > MAX_PACK_BYTES:
+            yield Fault(source=at, detail=f"more than {MAX_FILE_BYTES} bytes, or {MAX_PACK_BYTES} in all")
+    if len(files) > MAX_FILES:
+        yield Fault(source=Source(file="pack.yaml", line=1), detail=f"a pack has at most {MAX_FILES} files")
 
 
 def _sections(files: Mapping[str, str], faults: list[Fault]) -> dict[str, list[Node]]:

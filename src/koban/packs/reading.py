@@ -22,7 +22,8 @@ NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 DOTTED: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 SLASHED: Final = re.compile(r"[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)*")
 
-_INTEGER: Final = re.compile(r"[+-]?[0-9][0-9_]*")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
+INTEGER_MAX: Final = (1 << 63) - 1
 _DURATION: Final = re.compile(r"([0-9]{1,9}) (second|minute|hour|day|week)s?")
 _UNITS: Final = {"second": SECOND, "minute": MINUTE, "hour": HOUR, "day": DAY, "week": 7 * DAY}
 
@@ -151,9 +152,10 @@ def integer(record: Record, key: str, *, low: int, high: int, default: int) -> i
 
 
 def as_integer(node: Node) -> int | None:
-    """Read a plain whole number; None when the node is anything else."""
-    if isinstance(node, Scalar) and node.plain and len(node.text) <= 20 and _INTEGER.fullmatch(node.text):
-        return int(node.text)
+    """Read a plain whole number of 64 bits; None when the node is anything else."""
+    if isinstance(node, Scalar) and node.plain and _INTEGER.fullmatch(node.text):
+        read = int(node.text)
+        return read if -INTEGER_MAX - 1 <= read <= INTEGER_MAX else None
     return None
 
 
