@@ -23,7 +23,8 @@ LEASE_FOR: Final = 15 * SECOND
 LEASE_RENEW_EVERY: Final = 4 * SECOND
 CAUSE_CHAIN_MAX: Final = 3  # events made by Koban may cause events this deep
 FEATURE_SLICE_MAX: Final = 64  # feature records written back in one commit
-FEATURE_SLICE_IDLE_MAX: Final = 2_000  # and in one commit made for nothing else
+FEATURE_SLICE_IDLE_MAX: Final = 500  # and in one commit made for nothing else
+WRITE_BACK_AFTER: Final = 200_000  # microseconds without work after which feature records are written back
 TIMERS_PER_BATCH_MAX: Final = 64
 
 # Pages and queries.

@@ -100,7 +100,7 @@ def endpoints(database: Database, explain: Explain, explained: object) -> list[E
 
 def _wanted(call: Call) -> int:
     text = call.path["seq"]
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) >= 1 << 63:
         raise DecisionMissing(f"There is no decision {text[:40]!r}.")
     return int(text)
 
@@ -108,7 +108,7 @@ def _wanted(call: Call) -> int:
 def _seq(cursor: str | None) -> int | None:
     if cursor is None:
         return None
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 19 or int(cursor) >= 1 << 63:
         raise FilterInvalid(
             "The cursor is none of ours.", problems=(Problem(path="/query/cursor", detail="Not a cursor."),)
         )

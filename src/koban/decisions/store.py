@@ -78,6 +78,16 @@ def read_bodies(tx: Tx, seqs: Sequence[int]) -> dict[int, DecisionRecord]:
     }
 
 
+def read_raw_bodies(tx: Tx, seqs: Sequence[int]) -> dict[int, str]:
+    """Return the answers that were given to some entries, byte for byte."""
+    if not seqs:
+        return {}
+    marks = ", ".join("?" * len(seqs))
+    return {
+        int(row[0]): str(row[1]) for row in tx.rows(f"SELECT seq, body FROM decisions WHERE seq IN ({marks})", seqs)
+    }
+
+
 def read_inputs(tx: Tx, seq: int) -> Inputs | None:
     """Return what one decision read."""
     found = tx.rows("SELECT inputs FROM decisions WHERE seq = ?", (seq,))

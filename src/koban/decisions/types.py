@@ -88,10 +88,13 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     pack: str = ""
 
 
+FeatureValue = bool | int | str | tuple[str, ...] | None
+
+
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """What the decision read besides the event itself: feature values by key, and the pack's digest."""
 
-    features: Mapping[str, object]
+    features: Mapping[str, FeatureValue]
     pack: str
 
 

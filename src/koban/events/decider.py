@@ -27,18 +27,18 @@ R = TypeVar("R")
 class Steps(Generic[U, R]):
     """What the pipeline does; all of it runs on the decider's thread.
 
-    `begin(tx, units, at)` looks up what the batch needs; `handle(unit, at)` handles one unit and undoes itself when it
-    raises; `waiting(tx, limit)` gives units from the durable inbox; `flush(tx, at)` writes every buffered row;
-    `committed()` forgets undo lists; `rebuild()` makes memory anew from the database; `due(at)` says when time itself
-    wants handling, `tick(at)` handles it.
+    `begin(tx, units)` looks up what the batch needs; `handle(unit)` handles one unit, and gives a refusal as a result
+    after undoing the unit; `waiting(tx, limit)` gives units from the durable inbox; `flush(tx)` writes every buffered
+    row; `committed()` forgets undo lists; `rebuild()` makes memory anew from the database; `until_due()` says in how
+    many microseconds a timer wants handling, `tick()` handles those that do.
     """
 
-    begin: Callable[[Tx, Sequence[U], Instant], None]
-    handle: Callable[[U, Instant], R]
+    begin: Callable[[Tx, Sequence[U]], None]
+    handle: Callable[[U], R]
     waiting: Callable[[Tx, int], Sequence[U]]
-    tick: Callable[[Instant], None]
-    next_due: Callable[[], Instant | None]
-    flush: Callable[[Tx, Instant], None]
+    tick: Callable[[], None]
+    until_due: Callable[[], int | None]
+    flush: Callable[[Tx], None]
     committed: Callable[[], None]
     rebuild: Callable[[], None]
     idle: Callable[[], bool]  # whether there is memory to write back when nothing else is to do
@@ -50,24 +50,25 @@ class _Job(Generic[U, R]):
 
     units: Sequence[U]
     future: "concurrent.futures.Future[list[R]]"
+    alone: bool
 
 
 class Decider(Generic[U, R]):
     """The decider's thread with its queue. Start it once; close it before the database."""
 
-    def __init__(self, database: Database, clock: Clock, lease: Lease, steps: Steps[U, R], log_time: "LogTime") -> None:
+    def __init__(self, database: Database, clock: Clock, lease: Lease, steps: Steps[U, R]) -> None:
         """Take a lease that is already held, and the pipeline's steps."""
         self._database = database
         self._clock = clock
         self._lease = lease
         self._steps = steps
-        self._log_time = log_time
         self._queue: collections.deque[_Job[U, R]] = collections.deque()
         self._queued = 0
         self._wake = threading.Condition()
         self._stopping = False
         self._inbox_hint = True
         self._renewed_at = clock.monotonic()
+        self._busy_at = clock.monotonic()
         self.failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="koban-decider", daemon=True)
 
@@ -75,9 +76,10 @@ class Decider(Generic[U, R]):
         """Begin to decide."""
         self._thread.start()
 
-    def submit(self, units: Sequence[U]) -> "concurrent.futures.Future[list[R]]":
+    def submit(self, units: Sequence[U], *, alone: bool = False) -> "concurrent.futures.Future[list[R]]":
         """Queue units of work; the future holds their results in order, after their commit.
 
+        `alone` gives them a batch of their own: a pack is switched, a person erased, between batches.
         Raises Unavailable when the queue is full or the decider has stopped: come back, nothing was taken.
         """
         future: concurrent.futures.Future[list[R]] = concurrent.futures.Future()
@@ -86,7 +88,7 @@ class Decider(Generic[U, R]):
                 raise Unavailable("decider", 5, "The decider has stopped; another process may hold the log now.")
             if self._queued + len(units) > limits.DECIDER_QUEUE_MAX:
                 raise Unavailable("decider", 1, "More events wait than can be answered in time; come back in a second.")
-            self._queue.append(_Job(units=units, future=future))
+            self._queue.append(_Job(units=units, future=future, alone=alone))
             self._queued += len(units)
             self._wake.notify()
         return future
@@ -149,7 +151,14 @@ class Decider(Generic[U, R]):
                 return None
             jobs: list[_Job[U, R]] = []
             taken = 0
-            while self._queue and (not jobs or taken + len(self._queue[0].units) <= limits.DECIDER_BATCH_MAX):
+            while self._queue and (
+                not jobs
+                or (
+                    taken + len(self._queue[0].units) <= limits.DECIDER_BATCH_MAX
+                    and not self._queue[0].alone
+                    and not jobs[0].alone
+                )
+            ):
                 job = self._queue.popleft()
                 taken += len(job.units)
                 jobs.append(job)
@@ -167,11 +176,11 @@ class Decider(Generic[U, R]):
     def _patience(self) -> int:
         """Return for how many microseconds there is nothing to do."""
         until = self._renewed_at + limits.LEASE_RENEW_EVERY - self._clock.monotonic()
-        due = self._steps.next_due()
+        due = self._steps.until_due()
         if due is not None:
-            until = min(until, due - self._log_time.peek())
+            until = min(until, due)
         if self._steps.idle():
-            until = min(until, 0)
+            until = min(until, self._busy_at + limits.WRITE_BACK_AFTER - self._clock.monotonic())
         return until
 
     def _process(self, jobs: list[_Job[U, R]]) -> None:
@@ -184,13 +193,12 @@ class Decider(Generic[U, R]):
                     waiting = self._steps.waiting(tx, limits.INBOX_BATCH_MAX)
                     self._inbox_hint = len(waiting) == limits.INBOX_BATCH_MAX
                 units = [unit for job in jobs for unit in job.units] or list(waiting)
-                at = self._log_time.peek()
-                self._steps.begin(tx, units, at)
-                self._steps.tick(at)
-                results.extend([self._steps.handle(unit, self._log_time.next()) for unit in job.units] for job in jobs)
+                self._steps.begin(tx, units)
+                self._steps.tick()
+                results.extend([self._steps.handle(unit) for unit in job.units] for job in jobs)
                 for unit in waiting:
-                    self._steps.handle(unit, self._log_time.next())
-                self._steps.flush(tx, self._log_time.peek())
+                    self._steps.handle(unit)
+                self._steps.flush(tx)
                 self._keep_lease(tx)
                 self._renewed_at = self._clock.monotonic()
         except Fenced:
@@ -205,6 +213,8 @@ class Decider(Generic[U, R]):
                 job.future.set_exception(Unavailable("database", 2, f"The batch could not be stored: {error}"))
             return
         self._steps.committed()
+        if jobs or waiting:
+            self._busy_at = self._clock.monotonic()
         for job, answers in zip(jobs, results, strict=True):
             job.future.set_result(answers)
 

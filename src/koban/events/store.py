@@ -178,6 +178,16 @@ def read_entries(tx: Tx, *, after_seq: int, limit: int) -> list[Entry]:
     return [_entry(row) for row in found]
 
 
+def read_changes(tx: Tx, types: Sequence[str], *, before_seq: int) -> list[Entry]:
+    """Return the changes of some types before a place in the log, in log order."""
+    marks = ", ".join("?" * len(types))
+    found = tx.rows(
+        f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE type IN ({marks}) AND seq < ? ORDER BY seq",
+        (*types, before_seq),
+    )
+    return [_entry(row) for row in found]
+
+
 def walk_entries(tx: Tx, *, after_seq: int = -1, page: int = 2_000) -> Iterator[Entry]:
     """Walk the log in order, page by page."""
     while True:

@@ -1,0 +1,16 @@
+"""Wiring: the only place that chooses implementations. `open_koban` opens everything, `asgi` puts HTTP in front."""
+
+from koban.app.running import DataFolderUnusable, Koban, Periodic, open_data, open_koban, pack_at, switch_pack
+from koban.app.web import asgi, endpoints_of
+
+__all__ = [
+    "DataFolderUnusable",
+    "Koban",
+    "Periodic",
+    "asgi",
+    "endpoints_of",
+    "open_data",
+    "open_koban",
+    "pack_at",
+    "switch_pack",
+]

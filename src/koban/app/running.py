@@ -1,0 +1,256 @@
+"""Wiring: the only place that chooses implementations. `open_koban` opens everything, `asgi` puts HTTP in front."""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import structlog
+
+import koban.schema
+from koban.access import SYSTEM, StaffDirectory
+from koban.audit import Secrets, SigningKey, checkpoint, seal
+from koban.base import Clock, Refusal
+from koban.base.settings import Settings
+from koban.db import Database, Tx, upgrade
+from koban.events import take_log
+from koban.packs import PackDef, active_at, load_pack, load_version
+from koban.pipeline.commands import activate, features_to_fill
+from koban.pipeline.desk import Desk
+from koban.pipeline.memory import Memory
+from koban.vault import Vault
+from koban.webhooks import HttpSender, Post, SecretBox, WebhookWorker
+
+_log = structlog.get_logger("koban.app")
+
+VAULT_KEY: Final = "vault.key"
+AUDIT_KEY: Final = "audit.key"
+CHECKPOINTS: Final = "audit-checkpoints.jsonl"
+SERVER_FILE: Final = "server.json"
+HANDLERS: Final = 8  # threads for blocking handlers: they mostly wait for the decider or the disk
+
+assert koban.schema.METADATA.tables, "every table is known before the first migration"
+
+
+class DataFolderUnusable(Refusal):
+    """The data folder cannot be made, read or written."""
+
+    code = "data_folder_unusable"
+    status = 409
+    title = "The data folder cannot be used."
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Koban:
+    """Everything that runs in one server process."""
+
+    settings: Settings
+    clock: Clock
+    randomness: random.Random
+    secrets: Secrets
+    database: Database
+    vault: Vault
+    desk: Desk
+    directory: StaffDirectory
+    signing_key: SigningKey
+    box: SecretBox
+    pool: ThreadPoolExecutor
+
+    @property
+    def memory(self) -> Memory:
+        """The decider's state: read it only for figures; everything else belongs to the decider's thread."""
+        return self.desk.memory
+
+
+class Periodic:
+    """A thread that does one thing again and again until it is closed; an error is logged and tried again."""
+
+    def __init__(self, name: str, every_s: float, run: Callable[[], object]) -> None:
+        """Start at once."""
+        self._stop = threading.Event()
+        self._every_s = every_s
+        self._run = run
+        self._name = name
+        self._thread = threading.Thread(target=self._loop, name=f"koban-{name}", daemon=True)
+        self._thread.start()
+
+    def _loop(self) -> None:
+        while not self._stop.wait(self._every_s):
+            try:
+                self._run()
+            except Exception:  # noqa: BLE001 - an edge: a thread that died would stay dead
+                _log.exception("periodic_failed", name=self._name)
+
+    def close(self) -> None:
+        """Stop after the present run."""
+        self._stop.set()
+        self._thread.join(timeout=30)
+
+
+def open_data(settings: Settings, secrets: Secrets, *, durable: bool = True) -> tuple[Database, Vault]:
+    """Open the data folder: tables brought to this release, the vault with its key.
+
+    Refuses: DataFolderUnusable, DataTooNew, DataForeign, MasterKeyMissing, MasterKeyWrong. Raises Unavailable.
+    """
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise DataFolderUnusable(f"{settings.data} cannot be made: {error.strerror}. Set KOBAN_DATA.") from error
+    if not os.access(settings.data, os.W_OK | os.X_OK):
+        raise DataFolderUnusable(f"{settings.data} cannot be written to. Set KOBAN_DATA or change its owner.")
+    database = Database.open(settings.database_url, durable=durable)
+    try:
+        upgrade(database)
+        with database.write() as tx:
+            vault = Vault.open_file(tx, settings.data / VAULT_KEY, secrets)
+    except BaseException:
+        database.close()
+        raise
+    return database, vault
+
+
+def pack_at(fallback: Callable[[], PackDef]) -> Callable[[Tx, int], PackDef]:
+    """Return the function that tells which pack is in force after an entry; `fallback` before the first activation."""
+    cache: dict[str, PackDef] = {}
+
+    def find(tx: Tx, seq: int) -> PackDef:
+        activation = active_at(tx, seq + 1)
+        if activation is None:
+            return fallback()
+        if activation.digest not in cache:
+            cache[activation.digest] = load_version(tx, activation.digest)
+        return cache[activation.digest]
+
+    return find
+
+
+@contextlib.contextmanager
+def open_koban(
+    settings: Settings, clock: Clock, randomness: random.Random, secrets: Secrets, *, durable: bool = True
+) -> Iterator[Koban]:
+    """Open everything that a server needs, decide until the block ends, close everything in order.
+
+    Refuses: what `open_data` refuses, LogTaken, PackInvalid.
+    """
+    given = functools.cache(lambda: load_pack(settings.pack))
+    database, vault = open_data(settings, secrets, durable=durable)
+    with contextlib.ExitStack() as stack:
+        stack.callback(database.close)
+        lease = take_log(database, clock, holder=_holder(settings), is_dead=_is_dead)
+        memory = Memory(vault, clock, randomness, consequences=True)
+        find = pack_at(given)
+        with database.write() as tx:
+            memory.load(tx, find)
+        desk = Desk(database, memory, lease, find, strict=settings.strict)
+        desk.decider.start()
+        stack.callback(desk.decider.close)
+        _activate_given(desk, settings, given)
+        signing_key = SigningKey.open(settings.data / AUDIT_KEY, secrets)
+        checkpoints = settings.data / CHECKPOINTS
+        sealer = Periodic("sealer", 1.0, lambda: _seal(database, clock, signing_key, checkpoints))
+        stack.callback(sealer.close)
+        box = SecretBox(vault.webhook_key, secrets)
+        sender = HttpSender()
+        stack.callback(sender.close)
+        worker = WebhookWorker(Post(database=database, clock=clock, send=sender, box=box, randomness=randomness))
+        memory.on_told = worker.wake
+        stack.callback(worker.close)
+        pool = ThreadPoolExecutor(HANDLERS, thread_name_prefix="koban-handler")
+        stack.callback(pool.shutdown)
+        yield Koban(
+            settings=settings,
+            clock=clock,
+            randomness=randomness,
+            secrets=secrets,
+            database=database,
+            vault=vault,
+            desk=desk,
+            directory=StaffDirectory(database),
+            signing_key=signing_key,
+            box=box,
+            pool=pool,
+        )
+
+
+def _activate_given(desk: Desk, settings: Settings, given: Callable[[], PackDef]) -> None:
+    """Activate the pack that was given at start, if this content was never active before.
+
+    Why never before: somebody who rolled back in the console must not find it undone by a restart.
+    """
+    if not settings.pack.is_dir():
+        with desk.database.read() as tx:
+            if active_at(tx, desk.memory.last_seq + 1) is not None:
+                return
+    pack = given()
+    with desk.database.read() as tx:
+        try:
+            load_version(tx, pack.digest)
+        except Refusal:
+            pass
+        else:
+            return
+    switch_pack(desk, pack, by=SYSTEM.id, reason=f"given at start: {settings.pack.name}")
+
+
+def switch_pack(desk: Desk, pack: PackDef, *, by: str, reason: str) -> int:
+    """Compile a pack, fill its new features from the log, and switch to it at one place; return that place."""
+    from koban.pipeline.filling import fill_features
+
+    compiled = desk.memory.compile(pack)
+    wanted = features_to_fill(desk.memory, compiled)
+    filled = fill_features(desk, compiled, wanted) if wanted and desk.memory.last_seq else None
+    entered = desk.command(
+        lambda memory, tx: activate(
+            memory, tx, compiled, by=by, reason=reason, filled=filled.caught_up(tx) if filled is not None else None
+        ),
+        alone=True,
+    )
+    _log.info("pack_activated", digest=pack.digest[:12], seq=entered.seq, filled=sorted(wanted))
+    return entered.seq
+
+
+def _seal(database: Database, clock: Clock, key: SigningKey, path: pathlib.Path) -> None:
+    with database.write() as tx:
+        seal(tx, clock.now())
+        checkpoint(tx, clock.now(), key, path)
+
+
+def _holder(settings: Settings) -> str:
+    return json.dumps(
+        {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": _started(os.getpid()),
+            "address": settings.public_url,
+        }
+    )
+
+
+def _started(pid: int) -> str:
+    """Return what distinguishes this process from a later one of the same number; empty where that is not known."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _is_dead(holder: str) -> bool:
+    """Tell whether a lease's holder is a process of this machine that no longer runs."""
+    try:
+        said = json.loads(holder)
+        if said["host"] != socket.gethostname():
+            return False
+        os.kill(int(said["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except (ValueError, KeyError, TypeError, PermissionError):
+        return False
+    return bool(said.get("started")) and _started(int(said["pid"])) != said["started"]

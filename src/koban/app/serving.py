@@ -1,0 +1,127 @@
+"""A server process: bind the port first, open the data, say where to go, serve until told to stop."""
+
+import contextlib
+import errno
+import json
+import os
+import random
+import secrets as system_secrets
+import socket
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import structlog
+import uvicorn
+
+from koban.access import CATALOGUE, SYSTEM, create_first_admin, issue_token, revoke_token
+from koban.app.running import SERVER_FILE, Koban, open_koban
+from koban.app.web import asgi
+from koban.audit import Secrets, SystemSecrets
+from koban.base import Clock, Refusal, SystemClock
+from koban.base.settings import Settings
+
+LOCAL_TOKEN_DAYS: Final = 30
+
+
+class PortTaken(Refusal):
+    """Something else listens on the port."""
+
+    code = "port_taken"
+    status = 409
+    title = "The port is taken."
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Bind the address before anything is opened, so that a busy port changes nothing.
+
+    Refuses: PortTaken.
+    """
+    listening = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+            raise PortTaken(
+                f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}. Set KOBAN_PORT to another one."
+            ) from error
+        raise
+    listening.set_inheritable(True)
+    return listening
+
+
+@contextlib.contextmanager
+def server_file(koban: Koban, url: str) -> Iterator[str]:
+    """Leave a note for command-line verbs: where this server is, and a token that only the folder's owner can read.
+
+    Yields the token.
+    """
+    path = koban.settings.data / SERVER_FILE
+    with koban.database.write() as tx:
+        issued, secret = issue_token(
+            tx,
+            koban.clock.now(),
+            koban.randomness,
+            koban.secrets,
+            by=SYSTEM,
+            name="command line on this machine",
+            scopes=tuple(CATALOGUE),
+            days=LOCAL_TOKEN_DAYS,
+        )
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump({"url": url, "pid": os.getpid(), "token": secret}, file)
+    try:
+        yield secret
+    finally:
+        path.unlink(missing_ok=True)
+        with koban.database.write() as tx:
+            revoke_token(tx, koban.clock.now(), by=SYSTEM, token_id=issued.id)
+
+
+def serve(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    secrets: Secrets | None = None,
+    simulated: bool = False,
+    ready: Callable[[Koban, str, str, str | None], contextlib.AbstractContextManager[None]] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM. `ready(koban, url, token, first sign-in)` runs around the serving.
+
+    Refuses: PortTaken and what `open_koban` refuses; nothing was changed then.
+    """
+    log = structlog.get_logger("koban.app")
+    listening = bind(settings)
+    with contextlib.ExitStack() as stack:
+        stack.callback(listening.close)
+        koban = stack.enter_context(
+            open_koban(
+                settings,
+                clock or SystemClock(),
+                random.Random(system_secrets.randbits(128)),  # noqa: S311 - ids and spreading; secrets have their own seam
+                secrets or SystemSecrets(),
+            )
+        )
+        url = f"http://{settings.host}:{listening.getsockname()[1]}"
+        with koban.database.write() as tx:
+            link = create_first_admin(tx, koban.clock.now(), koban.randomness, koban.secrets)
+        token = stack.enter_context(server_file(koban, url))
+        config = uvicorn.Config(
+            asgi(koban, simulated=simulated),
+            loop="uvloop",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=10,
+            backlog=512,
+        )
+        listening.listen(512)
+        if ready is not None:
+            stack.enter_context(ready(koban, url, token, None if link is None else url + link.path))
+        log.info("serving", url=url)
+        uvicorn.Server(config).run(sockets=[listening])
+        log.info("stopping")

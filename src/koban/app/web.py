@@ -1,0 +1,225 @@
+"""HTTP in front: every route of every room, the documents about them, health and metrics."""
+
+import functools
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+import koban
+import koban.cases.routes as case_routes
+import koban.decisions.routes as decision_routes
+import koban.decisions.store as decision_store
+import koban.enforcement.routes as sanction_routes
+import koban.events.routes as event_routes
+import koban.events.store as event_store
+import koban.labels.routes as label_routes
+import koban.lists.routes as list_routes
+import koban.packs.routes as pack_routes
+import koban.rules.routes as rule_routes
+import koban.vault.routes as people_routes
+from koban import access, console, webhooks
+from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
+from koban.app.people import erase_person
+from koban.app.running import CHECKPOINTS, Koban, switch_pack
+from koban.base import DAY, Problem
+from koban.packs import PackDef, place
+from koban.pipeline import commands
+from koban.pipeline.explain import Explained, explain
+from koban.pipeline.figures import BUCKETS_US
+from koban.rules import ModeChanged, ReviewAllSwitched, check_pack
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether this process decides, and how far it is."""
+
+    status: str
+    version: str
+    decider: str
+    last_seq: int
+    pack: str
+    queued: int
+
+
+def asgi(koban_: Koban, *, simulated: bool = False) -> Starlette:
+    """Put HTTP in front of an open Koban."""
+    kit = _access_kit(koban_)
+    gate = access.Gate(
+        clock=koban_.clock,
+        randomness=koban_.randomness,
+        directory=koban_.directory,
+        pool=koban_.pool,
+        secure_cookies=kit.secure_cookies,
+        problem_page=console.problem_page,
+    )
+    endpoints = endpoints_of(koban_, kit)
+    pages = console.endpoints(_console_kit(koban_, kit, simulated=simulated))
+    document = access.openapi(endpoints, koban.__version__)
+    described = endpoint(
+        "GET",
+        "/openapi.json",
+        PUBLIC,
+        lambda _call: Answer(body=document),
+        summary="This interface, described",
+        returns=dict[str, object],
+    )
+    return Starlette(
+        routes=[*access.build_routes([*endpoints, *pages, described], gate), *console.static_routes()],
+        middleware=[Middleware(access.Guarded, gate=gate)],
+        exception_handlers=access.problem_handlers(gate),
+    )
+
+
+def endpoints_of(koban_: Koban, kit: access.AccessKit) -> list[Endpoint]:
+    """Describe every route under /v1, and those for machines around it."""
+    desk, database = koban_.desk, koban_.database
+    change_list = lambda change: desk.command(lambda memory, tx: commands.change_list(memory, tx, change))  # noqa: E731
+    submit = lambda command: desk.command(lambda memory, tx: commands.sanction(memory, tx, command))  # noqa: E731
+    set_mode = lambda change: desk.command(lambda memory, tx: commands.set_mode(memory, tx, change))  # noqa: E731
+    label = lambda change: desk.command(lambda memory, tx: commands.label(memory, tx, change))  # noqa: E731
+    return [
+        *event_routes.endpoints(database, desk.submit, desk.replay_quarantined),
+        *decision_routes.endpoints(database, lambda seq: explain(database, koban_.vault, seq), Explained),
+        *sanction_routes.endpoints(database, submit),
+        *case_routes.endpoints(database, desk),
+        *webhooks.build_endpoints(
+            webhooks.Desk(
+                database=database,
+                book=koban_.memory.book,
+                box=koban_.box,
+                randomness=koban_.randomness,
+                may_allow_private=koban_.settings.allow_private_webhooks,
+            )
+        ),
+        *list_routes.endpoints(database, change_list, lambda: _declared(koban_.memory.compiled.pack)),
+        *label_routes.endpoints(database, label),
+        *rule_routes.endpoints(
+            database, set_mode, lambda: koban_.memory.compiled.pack.rules, functools.partial(_hits, koban_)
+        ),
+        *pack_routes.endpoints(database, functools.partial(_switch, koban_), _check),
+        *people_routes.endpoints(database, koban_.vault, lambda person, by: erase_person(koban_, person, by=by)),
+        *access.endpoints(kit),
+        *_machine_endpoints(koban_),
+    ]
+
+
+def _access_kit(koban_: Koban) -> access.AccessKit:
+    return access.AccessKit(
+        database=koban_.database,
+        directory=koban_.directory,
+        randomness=koban_.randomness,
+        secrets=koban_.secrets,
+        checkpoint_file=koban_.settings.data / CHECKPOINTS,
+        audit_key=koban_.signing_key.public,
+        secure_cookies=koban_.settings.public_url.startswith("https://"),
+    )
+
+
+def _console_kit(koban_: Koban, kit: access.AccessKit, *, simulated: bool) -> console.ConsoleKit:
+    desk = koban_.desk
+    return console.ConsoleKit(
+        database=koban_.database,
+        clock=koban_.clock,
+        access=kit,
+        pack=lambda: koban_.memory.compiled.pack,
+        figures=lambda: koban_.memory.figures.snapshot(koban_.clock.now()),
+        explain=lambda seq: explain(koban_.database, koban_.vault, seq),
+        set_mode=lambda rule, mode, by, reason: desk.command(
+            lambda memory, tx: commands.set_mode(memory, tx, ModeChanged(rule=rule, mode=mode, by=by, reason=reason))
+        ),
+        review_all=lambda on, by, reason: desk.command(
+            lambda memory, tx: commands.set_mode(memory, tx, ReviewAllSwitched(on=on, by=by, reason=reason))
+        ),
+        sanction=lambda command: desk.command(lambda memory, tx: commands.sanction(memory, tx, command)),
+        change_list=lambda change: desk.command(lambda memory, tx: commands.change_list(memory, tx, change)),
+        replay=desk.replay_quarantined,
+        simulated=simulated,
+    )
+
+
+def _declared(pack: PackDef) -> dict[str, tuple[str, int]]:
+    return {name: (each.kind, len(each.entries)) for name, each in pack.lists.items()}
+
+
+def _switch(koban_: Koban, pack: PackDef, by: str, reason: str) -> int:
+    return switch_pack(koban_.desk, pack, by=by, reason=reason)
+
+
+def _check(pack: PackDef) -> tuple[Problem, ...]:
+    return tuple(Problem(path=place(fault.source), detail=fault.detail, hint=fault.hint) for fault in check_pack(pack))
+
+
+def _hits(koban_: Koban) -> dict[str, tuple[int, int, int]]:
+    since_at = koban_.clock.now() - DAY
+    with koban_.database.read() as tx:
+        return {
+            rule: (hits, acted, accounts)
+            for rule, hits, acted, accounts in decision_store.rule_hits(tx, since_at=since_at)
+        }
+
+
+def _machine_endpoints(koban_: Koban) -> Sequence[Endpoint]:
+    async def health(_call: Call) -> Answer:
+        failed = koban_.desk.decider.failed is not None
+        body = Health(
+            status="failed" if failed else "ok",
+            version=koban.__version__,
+            decider="stopped" if failed else "deciding",
+            last_seq=koban_.memory.last_seq,
+            pack=koban_.memory.compiled.pack.digest[:12],
+            queued=koban_.desk.decider.queued,
+        )
+        return Answer(body=body, status=503 if failed else 200)
+
+    registry = CollectorRegistry()
+    registry.register(_Figures(koban_))
+
+    def metrics(_call: Call) -> Answer:
+        text = generate_latest(registry) + generate_latest(REGISTRY)
+        return Answer(body=text, media_type=CONTENT_TYPE_LATEST)
+
+    return (
+        endpoint(
+            "GET", "/health", PUBLIC, health, summary="Whether this process decides", returns=Health, blocking=False
+        ),
+        endpoint("GET", "/metrics", "metrics.read", metrics, summary="Figures in Prometheus form", returns=bytes),
+    )
+
+
+class _Figures(Collector):
+    """The decider's figures in Prometheus form."""
+
+    def __init__(self, koban_: Koban) -> None:
+        self._koban = koban_
+
+    def collect(self) -> Iterator[Metric]:
+        """Make the metrics of this moment."""
+        figures = self._koban.memory.figures.snapshot(self._koban.clock.now())
+        verdicts = CounterMetricFamily("koban_decisions", "Decisions by verdict.", labels=["verdict"])
+        for verdict, count in figures.verdicts.items():
+            verdicts.add_metric([verdict], count)
+        yield verdicts
+        others = CounterMetricFamily("koban_events", "Events that were not simply decided.", labels=["what"])
+        for what in ("duplicates", "conflicts", "quarantined", "overdue"):
+            others.add_metric([what], getattr(figures, what))
+        yield others
+        buckets = [(str(bound / 1_000_000), figures.buckets[bound]) for bound in BUCKETS_US]
+        yield HistogramMetricFamily(
+            "koban_decision_seconds",
+            "From arrival to decision, in seconds.",
+            buckets=[*buckets, ("+Inf", figures.decided)],
+            sum_value=figures.took_us_sum / 1_000_000,
+        )
+        yield GaugeMetricFamily("koban_queued", "Events waiting in memory.", self._koban.desk.decider.queued)
+        yield GaugeMetricFamily("koban_log_seq", "The newest place in the log.", self._koban.memory.last_seq)
+        with self._koban.database.read() as tx:
+            actions = GaugeMetricFamily("koban_actions", "Actions by status.", labels=["status"])
+            for status, count in webhooks.count_actions(tx).items():
+                actions.add_metric([status], count)
+            quarantined = event_store.count_quarantined(tx)
+        yield actions
+        yield GaugeMetricFamily("koban_quarantine_waiting", "Events that could not be read and wait.", quarantined)

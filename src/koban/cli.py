@@ -1,0 +1,261 @@
+"""The command line. Heavy parts are imported by the command that needs them, so that `koban --help` is quick."""
+
+import contextlib
+import os
+import pathlib
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from koban.base.settings import Settings
+
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+app = typer.Typer(
+    name="koban",
+    help="Koban: an open Trust & Safety platform for consumer-to-consumer marketplaces.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+sim_app = typer.Typer(help="The simulated marketplace.", no_args_is_help=True)
+audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
+token_app = typer.Typer(help="API tokens.", no_args_is_help=True)
+app.add_typer(sim_app, name="sim")
+app.add_typer(audit_app, name="audit")
+app.add_typer(token_app, name="token")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result for machines.")]
+
+
+def main() -> None:
+    """Run the command line; refusals become one clear message and exit code 2."""
+    from koban.base import Refusal, Unavailable
+
+    try:
+        app()
+    except (Refusal, Unavailable) as refusal:
+        _refuse(refusal)
+
+
+def _refuse(refusal: Exception) -> NoReturn:
+    rendered = getattr(refusal, "rendered", "")
+    title = getattr(refusal, "title", "Something that this needs is not available.")
+    print(f"koban: {title} {refusal}", file=sys.stderr)
+    if rendered:
+        print(rendered, file=sys.stderr)
+    else:
+        for problem in getattr(refusal, "problems", ()):
+            hint = f" {problem.hint}" if problem.hint else ""
+            print(f"  {problem.path}: {problem.detail}{hint}", file=sys.stderr)
+    sys.exit(WRONG_USE)
+
+
+def _settings() -> "Settings":
+    from koban.base.settings import read_settings
+
+    return read_settings(os.environ)
+
+
+def _print_json(document: object) -> None:
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+@app.command()
+def serve() -> None:
+    """Start the server: HTTP API and console."""
+    from koban.app.serving import serve as run
+
+    _log_to_stderr()
+    run(_settings(), ready=_banner)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Seed of the simulated marketplace.")] = 1,
+    speed: Annotated[float, typer.Option(help="How many times faster than life it runs.")] = 1.0,
+) -> None:
+    """Start the server with a simulated marketplace that sends it events."""
+    import contextlib as _contextlib
+
+    from koban.app.demo import simulated_marketplace
+    from koban.app.serving import serve as run
+
+    _log_to_stderr()
+    settings = _settings()
+
+    @contextlib.contextmanager
+    def ready(koban: object, url: str, token: str, link: str | None) -> Iterator[None]:
+        from koban.app import Koban
+
+        assert isinstance(koban, Koban)
+        with _contextlib.ExitStack() as stack:
+            stack.enter_context(_banner(koban, url, token, link, simulated=True))
+            stack.enter_context(
+                simulated_marketplace(
+                    koban,
+                    url,
+                    token,
+                    seed=seed,
+                    speed=speed,
+                    truth=settings.data.parent / f"{settings.data.name}-truth",
+                    say=lambda _line: None,
+                )
+            )
+            yield
+
+    run(settings, simulated=True, ready=ready)
+
+
+@contextlib.contextmanager
+def _banner(_koban: object, url: str, _token: str, link: str | None, *, simulated: bool = False) -> Iterator[None]:
+    print(f"\n  Koban is at {url}" + ("   (模擬データ / simulated data)" if simulated else ""))
+    if link is not None:
+        print(f"  First sign-in (once, within 24 hours): {link}")
+    print(f"  API: {url}/openapi.json   Stop: Ctrl-C\n", flush=True)
+    yield
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    import structlog
+
+    level = {"debug": 10, "info": 20, "warning": 30, "error": 40}[_settings().log_level]
+    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=False)
+            if sys.stderr.isatty()
+            else structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+@app.command()
+def check(pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")]) -> None:
+    """Check a pack: every name, type and expression. Exit code 1 when something is wrong."""
+    from koban.packs import PackInvalid, load_pack, render_fault
+    from koban.rules import check_pack
+
+    try:
+        loaded = load_pack(pack)
+    except PackInvalid as invalid:
+        print(invalid.rendered, file=sys.stderr)
+        print(f"koban check: {invalid.detail}", file=sys.stderr)
+        sys.exit(FAILED)
+    faults = check_pack(loaded)
+    for fault in faults:
+        print(render_fault(fault, loaded.files), file=sys.stderr)
+    if faults:
+        print(f"koban check: {len(faults)} to mend", file=sys.stderr)
+        sys.exit(FAILED)
+    print(
+        f"{pack}: {len(loaded.events)} event types, {len(loaded.features)} features, {len(loaded.rules)} rules, "
+        f"{len(loaded.lists)} lists, {len(loaded.policies)} policies: nothing to mend"
+    )
+
+
+@app.command("test")
+def run_cases_of(
+    pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Run the cases of a pack's rules: what must match and what must not. Exit code 1 when one fails."""
+    from koban.packs import load_pack
+    from koban.rules import describe_failure, run_cases
+
+    loaded = load_pack(pack)
+    report = run_cases(loaded)
+    if json:
+        _print_json(report)
+    else:
+        for result in report.rules:
+            for failed in result.failed:
+                print(describe_failure(loaded, failed))
+        for fault in report.faults:
+            print(f"{fault.source.file}:{fault.source.line}: {fault.detail} {fault.hint}")
+        print(
+            f"{len(report.rules)} rules, {sum(each.must_match + each.must_not_match - len(each.failed) for each in report.rules)} cases passed, "
+            f"{sum(len(each.failed) for each in report.rules)} failed"
+        )
+    sys.exit(DONE if report.passed else FAILED)
+
+
+@app.command()
+def explain(
+    event_id: Annotated[str, typer.Argument(help="Id of the event.")],
+    source: Annotated[str | None, typer.Option(help="Its source, where several use the same id.")] = None,
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Explain the decision on an event: every condition with its value."""
+    import koban.events.store as event_store
+    from koban.app import open_data
+    from koban.audit import SystemSecrets
+    from koban.events import EventMissing
+    from koban.pipeline.explain import as_json
+    from koban.pipeline.explain import explain as run
+    from koban.rules import render_trace
+
+    database, vault = open_data(_settings(), SystemSecrets())
+    with contextlib.closing(database):
+        with database.read() as tx:
+            entry = event_store.find_event(tx, source, event_id)
+        if entry is None:
+            raise EventMissing(f"No event {event_id!r} is in the log.")
+        explained = run(database, vault, entry.seq)
+    if json:
+        print(as_json(explained))
+        return
+    decision = explained.decision
+    print(f"{decision.id}  {decision.type}  entry {decision.seq}  {decision.decided_at}")
+    print(f"verdict: {decision.verdict}   pack {explained.pack[:12]}")
+    for signal in decision.signals:
+        state = "applied" if signal.applied else "withheld"
+        why = f" ({signal.withheld})" if signal.withheld else ""
+        print(f"  {signal.rule}  {signal.policy}  {state}{why}  {', '.join(signal.actions)}")
+    print("features:")
+    for name, value in sorted(explained.features.items()):
+        print(f"  {name} = {value}")
+    print("rules:")
+    for rule in explained.rules:
+        print(f"  {'MATCH' if rule.matched else 'no   '} {rule.rule}")
+        print(textwrap.indent(render_trace(rule.trace), "        "))
+
+
+@audit_app.command("verify")
+def audit_verify(json: Json = False) -> None:  # noqa: FBT002 - a flag
+    """Prove that the audit trail is whole. Exit code 1 and the first broken row when it is not."""
+    from koban.app import open_data
+    from koban.app.running import AUDIT_KEY, CHECKPOINTS
+    from koban.audit import SigningKey, SystemSecrets, read_checkpoints, verify
+
+    settings = _settings()
+    database, _vault = open_data(settings, SystemSecrets())
+    with contextlib.closing(database):
+        key = SigningKey.open(settings.data / AUDIT_KEY, SystemSecrets())
+        with database.read() as tx:
+            report = verify(tx, read_checkpoints(settings.data / CHECKPOINTS), key.public)
+    if json:
+        _print_json(report)
+    elif report.broken is None:
+        print(f"The audit trail is whole: {report.sealed} entries sealed, {report.unsealed} waiting.")
+    else:
+        print(f"The audit trail is broken at position {report.broken.position}: {report.broken.detail}")
+    sys.exit(DONE if report.broken is None else FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,441 @@
+"""The desk in front of the decider: prepares events on the caller's side, handles units on the decider's."""
+
+import concurrent.futures
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+import koban.decisions.store as decision_store
+import koban.events.store as event_store
+from koban import enforcement
+from koban.base import Instant, Problem, Refusal, limits, random_id
+from koban.db import Database, Lease, Tx
+from koban.events import (
+    Decider,
+    Entry,
+    Envelope,
+    Fault,
+    Kind,
+    Prepared,
+    Row,
+    Steps,
+    decode,
+    decode_document,
+    encode,
+    prepare,
+    read_row,
+)
+from koban.events.routes import Conflicting, Decided, EventQuarantined, Kept, QuarantineMissing, Result, Taken
+from koban.pipeline.flow import HOLD_LAPSE, Arrival, decide
+from koban.pipeline.memory import Memory, PackAt
+from koban.pipeline.sealing import open_entry, seal
+from koban.pipeline.types import CommandUnit, Done, EventUnit, FaultUnit, Refused, Reply, Unit, WaitingUnit
+
+_log = structlog.get_logger("koban.pipeline")
+
+T = TypeVar("T")
+
+QUARANTINE = "quarantine"
+TIMER_FIRED = "timer.fired"
+
+
+class Desk:
+    """Where events and commands are handed in. One per log and process; the decider's thread does the rest."""
+
+    def __init__(
+        self, database: Database, memory: Memory, lease: Lease, pack_at: PackAt, *, strict: bool = False
+    ) -> None:
+        """Make the decider over a memory that is loaded; call `start`."""
+        self.database = database
+        self.memory = memory
+        self._pack_at = pack_at
+        self._strict = strict
+        self._known: dict[bytes, tuple[int, bytes | None]] = {}
+        self._answers: dict[int, bytes] = {}
+        self._waiting_keys: dict[bytes, bytes] = {}
+        self.decider: Decider[Unit, Reply] = Decider(
+            database,
+            memory.clock,
+            lease,
+            Steps(
+                begin=self._begin,
+                handle=self._handle,
+                waiting=self._waiting,
+                tick=self._tick,
+                until_due=self._until_due,
+                flush=self._flush,
+                committed=self._committed,
+                rebuild=self._rebuild,
+                idle=self._idle,
+            ),
+        )
+
+    # The caller's side.
+
+    def submit(
+        self,
+        items: Sequence[Envelope | Fault],
+        at: Instant,
+        asynchronous: bool,  # noqa: FBT001 - the routes' shape
+    ) -> "concurrent.futures.Future[list[Result]]":
+        """Prepare events and queue them; the future gives their results in order.
+
+        Raises Unavailable when the queue is full.
+        """
+        inner = self.decider.submit([self._unit(item, at, asynchronous=asynchronous) for item in items])
+        outer: concurrent.futures.Future[list[Result]] = concurrent.futures.Future()
+
+        def pass_on(done: "concurrent.futures.Future[list[Reply]]") -> None:
+            error = done.exception()
+            if error is not None:
+                outer.set_exception(error)
+                return
+            outer.set_result([reply for reply in done.result() if not isinstance(reply, Refused | Done)])
+
+        inner.add_done_callback(pass_on)
+        return outer
+
+    def command(self, run: Callable[[Memory, Tx], T], *, alone: bool = False) -> T:
+        """Have a change made by the decider, between events; return what it returned, or raise its refusal."""
+        reply = self.decider.submit([CommandUnit(run=run)], alone=alone).result()[0]
+        if isinstance(reply, Refused):
+            raise reply.error
+        assert isinstance(reply, Done)
+        return reply.value  # type: ignore[return-value]  # what `run` returned, through the decider's queue
+
+    def replay_quarantined(self, quarantine_id: str, actor: str) -> Result:
+        """Send a quarantined event again; it leaves quarantine only once it could be read.
+
+        Refuses: QuarantineMissing, EventQuarantined.
+        """
+        del actor
+        with self.database.read() as tx:
+            row = event_store.read_one_quarantined(tx, quarantine_id)
+            if row is None or row["status"] != "waiting":
+                raise QuarantineMissing(f"Nothing waits in quarantine as {quarantine_id!r}.")
+            sealed = row["sealed"]
+            assert isinstance(sealed, bytes)
+            raw = self.memory.vault.open_dated(tx, QUARANTINE, sealed)
+        if raw is None:
+            raise QuarantineMissing("What was sent has been forgotten; its retention is over.")
+        item = decode(raw, "application/json")[0]
+        unit = self._unit(item, self.memory.clock.now(), asynchronous=False)
+        if isinstance(unit, FaultUnit):
+            raise EventQuarantined("It still cannot be read.", problems=unit.fault.problems)
+        result = self.decider.submit([unit]).result()[0]
+        assert not isinstance(result, Refused | Done)
+        if not isinstance(result, Kept):
+            with self.database.write() as tx:
+                event_store.set_quarantine_status(tx, quarantine_id, "replayed")
+        return result
+
+    def _unit(self, item: Envelope | Fault, at: Instant, *, asynchronous: bool) -> Unit:
+        if isinstance(item, Fault):
+            return FaultUnit(fault=item, received_at=at)
+        compiled = self.memory.compiled
+        preparer = compiled.preparers.get(item.type)
+        if preparer is None:
+            return FaultUnit(fault=_undeclared(item, compiled.preparers), received_at=at)
+        prepared = prepare(
+            preparer, item, at, self.memory.vault.pseudonym, self.memory.vault.digest, strict=self._strict
+        )
+        if isinstance(prepared, Fault):
+            return FaultUnit(fault=msgspec.structs.replace(prepared, raw=as_cloudevent(item)), received_at=at)
+        return EventUnit(
+            envelope=item,
+            prepared=prepared,
+            key=event_store.event_key(item.source, item.id),
+            pack=compiled.pack.digest,
+            asynchronous=asynchronous,
+        )
+
+    # The decider's side.
+
+    def _begin(self, tx: Tx, units: Sequence[Unit]) -> None:
+        self.memory.tx = tx
+        self._known.clear()
+        self._answers.clear()
+        self._waiting_keys.clear()
+        events = [unit for unit in units if isinstance(unit, EventUnit)]
+        if not events:
+            return
+        keys = [unit.key for unit in events]
+        self._known = event_store.find_keys(tx, keys)
+        if self._known:
+            bodies = decision_store.read_raw_bodies(tx, [seq for seq, _ in self._known.values()])
+            self._answers = {seq: body.encode() for seq, body in bodies.items()}
+        self._waiting_keys = event_store.find_waiting(tx, keys)
+        people = {person for unit in events for person in unit.prepared.personal}
+        self.memory.vault.prepare(tx, self.memory.log_time.peek(), people)
+
+    def _handle(self, unit: Unit) -> Reply:
+        mark = self.memory.mark()
+        try:
+            match unit:
+                case EventUnit():
+                    return self._take(unit)
+                case FaultUnit():
+                    return self._keep(unit.fault, unit.received_at)
+                case WaitingUnit():
+                    return self._decide_waiting(unit)
+                case CommandUnit():
+                    return self._run(unit)
+        except Exception as error:  # noqa: BLE001 - an edge: one unit that fails must not take the batch with it
+            self.memory.back(mark)
+            if isinstance(unit, CommandUnit):
+                if not isinstance(error, Refusal):
+                    _log.exception("command_failed")
+                return Refused(error=error)
+            _log.exception("event_failed")
+            return self._set_aside(unit, error)
+
+    def _run(self, unit: CommandUnit) -> Reply:
+        tx = self.memory.tx
+        assert tx is not None, "a command runs in a batch"
+        with tx.savepoint():
+            return Done(value=unit.run(self.memory, tx))
+
+    def _take(self, unit: EventUnit) -> Reply:
+        prepared = unit.prepared
+        if unit.pack != self.memory.compiled.pack.digest:
+            again = self._unit(unit.envelope, prepared.received_at, asynchronous=unit.asynchronous)
+            if isinstance(again, FaultUnit):
+                return self._keep(again.fault, again.received_at)
+            assert isinstance(again, EventUnit)
+            unit, prepared = again, again.prepared
+        earlier = self._known.get(unit.key)
+        if earlier is not None:
+            return self._repeat(unit, earlier[0], earlier[1])
+        waiting = self._waiting_keys.get(unit.key)
+        if waiting is not None:
+            self.memory.figures.count("duplicate")
+            if waiting != prepared.digest:
+                return self._differs(prepared, "data")
+            return Taken(id=prepared.id, source=prepared.source)
+        entry = _entry(prepared, seal(self.memory.vault, unit.key, prepared.personal))
+        if unit.asynchronous:
+            position = self.memory.next_position()
+            self.memory.rows.waiting.append((position, entry))
+            self._waiting_keys[unit.key] = prepared.digest
+            self.decider.nudge()
+            return Taken(id=prepared.id, source=prepared.source)
+        body = decide(
+            self.memory,
+            Arrival(entry=entry, row=prepared.row, unread=prepared.unread, since_at=prepared.received_at),
+        )
+        self._known[unit.key] = (self.memory.rows.decisions[-1][0], prepared.digest)
+        self._answers[self.memory.rows.decisions[-1][0]] = body
+        return Decided(body=msgspec.Raw(body))
+
+    def _repeat(self, unit: EventUnit, seq: int, digest: bytes | None) -> Reply:
+        """Give the first answer again, or say which field differs from the first event."""
+        if digest is not None and digest != unit.prepared.digest:
+            return self._differs(unit.prepared, self._first_difference(unit, seq))
+        self.memory.figures.count("duplicate")
+        body = self._answers.get(seq)
+        assert body is not None, "an event in the log has a decision, written in the same transaction"
+        return Decided(body=msgspec.Raw(body))
+
+    def _differs(self, prepared: Prepared, field: str) -> Reply:
+        self.memory.figures.count("conflict")
+        return Conflicting(id=prepared.id, source=prepared.source, field=field)
+
+    def _first_difference(self, unit: EventUnit, seq: int) -> str:
+        assert self.memory.tx is not None
+        first = next((entry for entry in self.memory.rows.entries if entry.seq == seq), None)
+        if first is None:
+            first = event_store.read_entry(self.memory.tx, seq)
+        if first is None:
+            return "data"
+        if first.type != unit.prepared.type:
+            return "type"
+        if first.subject != unit.prepared.subject:
+            return "subject"
+        if unit.envelope.event_at is not None and first.event_at != unit.prepared.event_at:
+            return "time"
+        return "data"
+
+    def _keep(self, fault: Fault, received_at: Instant) -> Reply:
+        assert self.memory.tx is not None
+        quarantine_id = random_id("quarantine", received_at, self.memory.randomness)
+        sealed = self.memory.vault.seal_dated(self.memory.tx, received_at, QUARANTINE, fault.raw)
+        problems = msgspec.json.encode(fault.problems).decode()
+        self.memory.rows.quarantined.append(
+            (quarantine_id, received_at, fault.source, fault.id, fault.type, problems, sealed)
+        )
+        self.memory.figures.count("quarantined")
+        return Kept(quarantine_id=quarantine_id, problems=fault.problems, id=fault.id, source=fault.source)
+
+    def _set_aside(self, unit: Unit, error: Exception) -> Reply:
+        """Keep an event whose handling failed: a bug of ours must not lose it, nor stop those behind it."""
+        assert self.memory.tx is not None
+        problem = Problem(
+            path="",
+            detail=f"Deciding it failed ({type(error).__name__}).",
+            hint="It is kept; replay it after the mend.",
+        )
+        match unit:
+            case EventUnit(envelope=envelope, prepared=prepared):
+                raw, at = as_cloudevent(envelope), prepared.received_at
+                fault = Fault(raw=raw, problems=(problem,), id=envelope.id, source=envelope.source, type=envelope.type)
+            case WaitingUnit(entry=entry, position=position):
+                key = event_store.event_key(entry.source, entry.event_id)
+                personal = open_entry(self.memory.tx, self.memory.vault, key, entry)
+                fault = Fault(
+                    raw=stored_as_cloudevent(entry, personal),
+                    problems=(problem,),
+                    id=entry.event_id,
+                    source=entry.source,
+                    type=entry.type,
+                )
+                at = entry.received_at
+                self.memory.rows.decided_positions.append(position)
+            case _:
+                raise error
+        return self._keep(fault, at)
+
+    def _waiting(self, tx: Tx, limit: int) -> Sequence[Unit]:
+        return [WaitingUnit(position=position, entry=entry) for position, entry in event_store.read_waiting(tx, limit)]
+
+    def _decide_waiting(self, unit: WaitingUnit) -> Reply:
+        assert self.memory.tx is not None
+        entry = unit.entry
+        preparer = self.memory.compiled.preparers.get(entry.type)
+        key = event_store.event_key(entry.source, entry.event_id)
+        personal = open_entry(self.memory.tx, self.memory.vault, key, entry)
+        if preparer is None:
+            fault = Fault(
+                raw=stored_as_cloudevent(entry, personal),
+                problems=(Problem(path="/type", detail="The pack in force no longer declares this event type."),),
+                id=entry.event_id,
+                source=entry.source,
+                type=entry.type,
+            )
+            self.memory.rows.decided_positions.append(unit.position)
+            return self._keep(fault, entry.received_at)
+        row: Row = read_row(preparer, decode_document(entry.data), personal)
+        body = decide(self.memory, Arrival(entry=entry, row=row, unread=(), since_at=None))
+        self.memory.rows.decided_positions.append(unit.position)
+        return Decided(body=msgspec.Raw(body))
+
+    def _tick(self) -> None:
+        """Enter the timers that are due into the log, and do what they are for (law 6)."""
+        at = self.memory.log_time.peek()
+        for timer in self.memory.timers.due(at, limits.TIMERS_PER_BATCH_MAX):
+            data = encode({"timer": timer.id, "kind": timer.kind, "about": timer.about, "due_at": timer.due_at})
+            seq, fired_at = self.memory.enter(TIMER_FIRED, data, about=timer.about, cause_seq=None)
+            removed = self.memory.timers.remove(timer.id)
+            if removed is not None:
+                self.memory.undo.append(functools.partial(self.memory.timers.add, removed))
+            self.memory.rows.fired.append(timer.id)
+            if timer.kind == enforcement.TIMER_KIND:
+                ended = enforcement.expire(self.memory.sanctions.get(timer.about), fired_at)
+                if ended is not None:
+                    recorded = self.memory.enter_change(ended, seq)
+                    self.memory.tell_states((recorded,))
+            elif timer.kind == HOLD_LAPSE:
+                self.memory.tell_lapse(int(timer.about), seq, fired_at)
+
+    def _until_due(self) -> int | None:
+        due = self.memory.timers.next_due()
+        return None if due is None else due - self.memory.log_time.peek()
+
+    def _idle(self) -> bool:
+        return bool(self.memory.features.unsaved)
+
+    def _flush(self, tx: Tx) -> None:
+        memory = self.memory
+        busy = memory.rows.write(tx, memory.log_time.peek(), memory.randomness, memory.book.current)
+        if memory.rows.waiting:
+            event_store.write_state(tx, "inbox_position", memory.last_position)
+        memory.vault.save(tx)
+        limit = limits.FEATURE_SLICE_MAX if busy else limits.FEATURE_SLICE_IDLE_MAX
+        memory.features.write_slice(tx, memory.last_seq, limit)
+
+    def _committed(self) -> None:
+        told = bool(self.memory.rows.requests)
+        self.memory.vault.settle()
+        self.memory.features.forget()
+        self.memory.undo.clear()
+        self.memory.rows.clear()
+        self.memory.tx = None
+        if told:
+            self.memory.on_told()
+
+    def _rebuild(self) -> None:
+        self.memory.tx = None
+        with self.database.write() as tx:
+            self.memory.load(tx, self._pack_at)
+
+
+def _undeclared(item: Envelope, known: Mapping[str, object]) -> Fault:
+    import difflib
+
+    nearest = difflib.get_close_matches(item.type, list(known), n=1)
+    hint = f"Did you mean {nearest[0]!r}?" if nearest else "Declare it in the pack's events.yaml."
+    return Fault(
+        raw=as_cloudevent(item),
+        problems=(Problem(path="/type", detail=f"The pack declares no event type {item.type!r}.", hint=hint),),
+        id=item.id,
+        source=item.source,
+        type=item.type,
+    )
+
+
+def as_cloudevent(item: Envelope) -> bytes:
+    """Write an envelope as the CloudEvent that it was, so that it can be decoded again."""
+    from koban.base import to_rfc3339
+
+    document: dict[str, object] = {"specversion": "1.0", "id": item.id, "source": item.source, "type": item.type}
+    if item.event_at is not None:
+        document["time"] = to_rfc3339(item.event_at)
+    if item.subject is not None:
+        document["subject"] = item.subject
+    document["data"] = item.data
+    return encode(document)
+
+
+def stored_as_cloudevent(entry: Entry, personal: Mapping[str, object]) -> bytes:
+    """Write a stored event as a CloudEvent again; joined personal fields stay pseudonyms."""
+    data = decode_document(entry.data)
+    for path, value in personal.items():
+        node: dict[str, object] = data
+        parts = path.split(".")
+        for part in parts[:-1]:
+            below = node.setdefault(part, {})
+            assert isinstance(below, dict)
+            node = below
+        node[parts[-1]] = value
+    return as_cloudevent(
+        Envelope(
+            id=entry.event_id,
+            source=entry.source,
+            type=entry.type,
+            event_at=entry.event_at,
+            subject=entry.subject,
+            data=data,
+            damaged=False,
+        )
+    )
+
+
+def _entry(prepared: Prepared, sealed: bytes | None) -> Entry:
+    return Entry(
+        seq=-1,
+        log_at=prepared.received_at,
+        received_at=prepared.received_at,
+        kind=Kind.EVENT,
+        type=prepared.type,
+        source=prepared.source,
+        event_id=prepared.id,
+        event_at=prepared.event_at,
+        subject=prepared.subject,
+        data=prepared.data,
+        sealed=sealed,
+        digest=prepared.digest,
+        flags=prepared.flags,
+        cause_seq=None,
+    )

@@ -1,0 +1,102 @@
+"""Explain a decision: every condition with its value, recomputed from the stored inputs and the state as of then."""
+
+import json
+from collections.abc import Mapping
+
+import msgspec
+
+import koban.decisions.store as decision_store
+import koban.events.store as event_store
+from koban.base import to_rfc3339
+from koban.db import Database, Tx
+from koban.decisions import DecisionMissing, DecisionRecord, FeatureValue
+from koban.events import decode_document, make_preparer, read_row
+from koban.labels import LABEL_SET, LabelSet, LiveLabels
+from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, LiveLists
+from koban.packs import PackDef, load_version
+from koban.pipeline.sealing import open_entry
+from koban.rules import TraceNode, compile_rules
+from koban.vault import Vault
+
+
+class RuleExplained(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule over one event: what it says, whether it matched, and every condition with its value."""
+
+    rule: str
+    policy: str
+    when: str
+    matched: bool
+    trace: TraceNode
+    because: Mapping[str, str]
+
+
+class Explained(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision with everything behind it. Text of people is left out: conditions show what was found, not what was said."""
+
+    decision: DecisionRecord
+    pack: str
+    log_time: str
+    features: Mapping[str, FeatureValue]
+    rules: tuple[RuleExplained, ...]
+    personal_gone: bool
+
+
+def explain(database: Database, vault: Vault, seq: int, *, pack: PackDef | None = None) -> Explained:
+    """Explain the decision on entry `seq`, under the pack that made it or under another.
+
+    Refuses: DecisionMissing.
+    Invariant: under its own pack it names the rules that the decision names, unless a person was erased since.
+    """
+    with database.read() as tx:
+        entry = event_store.read_entry(tx, seq)
+        inputs = decision_store.read_inputs(tx, seq)
+        records = decision_store.read_bodies(tx, [seq])
+        if entry is None or inputs is None or seq not in records:
+            raise DecisionMissing(f"There is no decision {seq}.")
+        key = event_store.event_key(entry.source, entry.event_id)
+        personal = open_entry(tx, vault, key, entry)
+        pack = pack or load_version(tx, inputs.pack)
+        lists, labels = _as_of(tx, pack, seq)
+    row = read_row(make_preparer(pack.events[entry.type]), decode_document(entry.data), personal)
+    compiled = compile_rules(pack, lists, labels).get(entry.type)
+    explained = []
+    for rule in compiled.rules if compiled is not None else ():
+        assert compiled is not None
+        trace = compiled.explain(rule.name, row, inputs.features, entry.log_at)
+        explained.append(
+            RuleExplained(
+                rule=rule.name,
+                policy=rule.policy,
+                when=rule.when,
+                matched=trace.value is True,
+                trace=trace,
+                because=rule.because,
+            )
+        )
+    return Explained(
+        decision=records[seq],
+        pack=pack.digest,
+        log_time=to_rfc3339(entry.log_at),
+        features=inputs.features,
+        rules=tuple(sorted(explained, key=lambda one: not one.matched)),
+        personal_gone=entry.sealed is not None and not personal,
+    )
+
+
+def _as_of(tx: Tx, pack: PackDef, seq: int) -> tuple[LiveLists, LiveLabels]:
+    """Fold lists and labels over the entries before `seq` (design §6: a decision reads only what came before)."""
+    lists, labels = LiveLists(), LiveLabels()
+    lists.set_pack({name: each.entries for name, each in pack.lists.items()})
+    for entry in event_store.read_changes(tx, (ENTRIES_ADDED, ENTRY_REMOVED, LABEL_SET), before_seq=seq):
+        if entry.type == ENTRIES_ADDED:
+            lists.apply(msgspec.json.decode(entry.data, type=EntriesAdded))
+        elif entry.type == ENTRY_REMOVED:
+            lists.apply(msgspec.json.decode(entry.data, type=EntryRemoved))
+        else:
+            labels.apply(msgspec.json.decode(entry.data, type=LabelSet), entry.log_at)
+    return lists, labels
+
+
+def as_json(explained: Explained) -> str:
+    """Write an explanation for machines."""
+    return json.dumps(msgspec.to_builtins(explained), ensure_ascii=False, indent=2)

@@ -1,0 +1,247 @@
+"""The synchronous flow: one event in, one decision out, with everything it brings about.
+
+Read `decide` top down: it is the whole of it. Nothing here performs I/O; rows are gathered and written with the batch.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+import koban.decisions as decided
+from koban import enforcement
+from koban.base import Instant, sequence_id, to_rfc3339
+from koban.db import Timer
+from koban.decisions import DecisionRecord, FeatureValue, HoldRecord, Inputs, SignalRecord, Verdict
+from koban.events import Entry, Flag, Row
+from koban.packs import EventType, RuleDef
+from koban.pipeline.memory import Memory, subject_of
+from koban.rules import Circumstance, Limited, Signal, Withheld, acts, harms, select
+
+HOLD_LAPSE = "hold.lapse"
+
+_ENCODER = msgspec.json.Encoder()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """An event on its way into the log: what will be its entry, but for its place and time, and its row of values."""
+
+    entry: Entry
+    row: Row
+    unread: tuple[str, ...]
+    since_at: Instant | None  # when somebody began to wait for the answer; None: nobody waits
+
+
+def decide(memory: Memory, arrival: Arrival) -> bytes:
+    """Decide one event and return the answer as JSON, byte for byte what is stored.
+
+    Law 3: the decision names its signals, their rules' reasons, and the pack's version; its inputs are stored.
+    """
+    compiled = memory.compiled
+    event_type = compiled.pack.events[arrival.entry.type]
+    seq, at = memory.next_seq(), memory.log_time.next()
+    entry = msgspec.structs.replace(arrival.entry, seq=seq, log_at=at, flags=_flags(arrival, event_type, at))
+    memory.rows.entries.append(entry)
+
+    values = memory.features.apply(memory.tx, seq, entry.type, arrival.row, at)
+    rules = compiled.rules.get(entry.type)
+    matched = [rules.rules[index] for index in rules.run(arrival.row, values, at)] if rules is not None else []
+    acting = _text(arrival.row, event_type.acting)
+    signals: tuple[Signal, ...] = ()
+    if matched:
+        signals = select(
+            matched,
+            memory.modes,
+            account=acting,
+            at=at,
+            circumstance=_circumstance(entry.flags),
+            default_queue=compiled.default_queue,
+        )
+
+    overdue = Flag.OVERDUE in entry.flags
+    verdict: Verdict = (
+        decided.fallback_verdict(event_type.fallback, at)
+        if overdue
+        else decided.conclude((action for signal in signals for action in acts(signal.disposition)), at)
+    )
+    brought = _carry_out(memory, entry, arrival.row, matched=matched, signals=signals) if signals else _NOTHING
+    record = DecisionRecord(
+        id=entry.event_id,
+        source=entry.source,
+        type=entry.type,
+        seq=seq,
+        decided_at=to_rfc3339(at),
+        verdict=decided.verdict_name(verdict),
+        signals=_records(matched, signals),
+        hold=HoldRecord(lifts_at=to_rfc3339(verdict.lifts_at), becomes=verdict.becomes)
+        if isinstance(verdict, decided.Hold)
+        else None,
+        challenge=verdict.kinds if isinstance(verdict, decided.Challenge) else (),
+        warn=verdict.targets if isinstance(verdict, decided.Warn) else _warned(signals),
+        sanctions=brought.sanctions,
+        cases=brought.cases,
+        fallback=overdue,
+        late=Flag.LATE in entry.flags,
+        text_damaged=Flag.DAMAGED in entry.flags,
+        unread=arrival.unread,
+        pack=compiled.pack.digest[:12],
+    )
+    body = _ENCODER.encode(record)
+    _keep(memory, entry, record, body, values=values, signals=signals, acting=acting, since_at=arrival.since_at)
+    if isinstance(verdict, decided.Hold) and memory.consequences:
+        memory.set_timer(Timer(id=sequence_id("timer", seq), due_at=verdict.lifts_at, kind=HOLD_LAPSE, about=str(seq)))
+    if memory.consequences:
+        _tell(memory, entry, record, brought, waited=arrival.since_at is not None)
+    return body
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Brought:
+    """What followed from a decision."""
+
+    sanctions: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    recorded: tuple[enforcement.Recorded, ...] = ()
+    notices: tuple[enforcement.Notice, ...] = ()
+
+
+_NOTHING = _Brought()
+
+
+def _flags(arrival: Arrival, event_type: EventType, at: Instant) -> Flag:
+    flags = arrival.entry.flags
+    if arrival.since_at is not None and at - arrival.since_at > event_type.within_ms * 1_000:
+        flags |= Flag.OVERDUE
+    return flags
+
+
+def _circumstance(flags: Flag) -> Circumstance:
+    if Flag.IMPORTED in flags:
+        return Circumstance.IMPORTED
+    if Flag.OVERDUE in flags:
+        return Circumstance.OVERDUE
+    return Circumstance.LATE if Flag.LATE in flags else Circumstance.ORDINARY
+
+
+def _text(row: Row, path: str | None) -> str | None:
+    value = row.get(path) if path is not None else None
+    return value if isinstance(value, str) and value else None
+
+
+def _carry_out(
+    memory: Memory, entry: Entry, row: Row, *, matched: Sequence[RuleDef], signals: Sequence[Signal]
+) -> _Brought:
+    """Enter what the signals bring: sanctions, cases, and the budgets they use up. An imported log brings nothing."""
+    rules = {rule.name: rule for rule in matched}
+    applied = [
+        enforcement.Applied(
+            rule=signal.rule,
+            policy=signal.policy,
+            because=rules[signal.rule].because,
+            actions=acts(signal.disposition),
+        )
+        for signal in signals
+        if acts(signal.disposition)
+    ]
+    if not applied or not memory.consequences:
+        return _NOTHING
+    event_type = memory.compiled.pack.events[entry.type]
+    occasion = enforcement.occasion_of(event_type, row, event_id=entry.event_id)
+    plan = enforcement.plan_actions(
+        applied,
+        occasion,
+        memory.compiled.pack.policies,
+        memory.sanctions.of_subject,
+        at=entry.log_at,
+        seq=entry.seq,
+    )
+    recorded = tuple(memory.enter_change(change, entry.seq) for change in plan.changes)
+    cases = tuple(memory.open_case(review, entry) for review in plan.reviews)
+    _spend(memory, entry, rules, signals, occasion)
+    return _Brought(
+        sanctions=tuple(dict.fromkeys(each.step.after.id for each in recorded)),
+        cases=tuple(dict.fromkeys(cases)),
+        recorded=recorded,
+        notices=plan.notices,
+    )
+
+
+def _spend(
+    memory: Memory,
+    entry: Entry,
+    rules: Mapping[str, RuleDef],
+    signals: Sequence[Signal],
+    occasion: enforcement.Occasion,
+) -> None:
+    """Count whom each rule harmed (law 8); the one who uses a budget up trips it for those who come after."""
+    harmed = occasion.acting or occasion.content
+    if harmed is None:
+        return
+    for signal in signals:
+        if harms(signal):
+            memory.spend(signal.rule, f"{harmed.kind}:{harmed.id}", rules[signal.rule].cap_per_hour, entry)
+
+
+def _records(matched: Sequence[RuleDef], signals: Sequence[Signal]) -> tuple[SignalRecord, ...]:
+    rules = {rule.name: rule for rule in matched}
+    records = []
+    for signal in signals:
+        rule = rules[signal.rule]
+        disposition = signal.disposition
+        asked = disposition.then if not isinstance(disposition, Withheld) else rule.then
+        records.append(
+            SignalRecord(
+                rule=signal.rule,
+                policy=signal.policy,
+                applied=not isinstance(disposition, Withheld),
+                withheld=disposition.why.value if isinstance(disposition, Withheld | Limited) else "",
+                actions=decided.describe_actions(asked),
+                because=rule.because,
+            )
+        )
+    return tuple(records)
+
+
+def _warned(signals: Sequence[Signal]) -> tuple[str, ...]:
+    """Name who is to be warned beside a stricter verdict: a hidden lure still wants its recipient warned."""
+    concluded = decided.conclude(
+        (action for signal in signals for action in acts(signal.disposition) if type(action).__name__ == "Warn"),
+        Instant(0),
+    )
+    return concluded.targets if isinstance(concluded, decided.Warn) else ()
+
+
+def _keep(
+    memory: Memory,
+    entry: Entry,
+    record: DecisionRecord,
+    body: bytes,
+    *,
+    values: Mapping[str, FeatureValue],
+    signals: Sequence[Signal],
+    acting: str | None,
+    since_at: Instant | None,
+) -> None:
+    """Gather the rows of the decision and of its signals."""
+    took_us = max(0, memory.clock.now() - (since_at if since_at is not None else entry.received_at))
+    inputs = _ENCODER.encode(Inputs(features=values, pack=memory.compiled.pack.digest))
+    memory.rows.decisions.append(
+        (entry.seq, entry.log_at, entry.type, record.verdict, acting, took_us, body.decode(), inputs.decode())
+    )
+    for signal, kept in zip(signals, record.signals, strict=True):
+        memory.rows.signals.append(
+            (entry.seq, signal.rule, entry.log_at, signal.policy, int(kept.applied), kept.withheld, acting)
+        )
+    memory.figures.decided(entry.log_at, record.verdict, took_us)
+    if record.fallback:
+        memory.figures.count("overdue")
+
+
+def _tell(memory: Memory, entry: Entry, record: DecisionRecord, brought: _Brought, *, waited: bool) -> None:
+    """Queue what the marketplace must carry out: changed states, notices, and decisions that nobody waited for."""
+    for notice in brought.notices:
+        memory.tell_notice(notice)
+    memory.tell_states(brought.recorded)
+    if not waited and record.verdict != "allow":
+        memory.tell_decision(record, subject_of(memory.compiled, entry), entry.log_at)

@@ -1,0 +1,321 @@
+"""Everything that a decision reads, in memory, owned by the decider's thread; made from the database and made again."""
+
+import dataclasses
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+import koban.decisions.store as decision_store
+import koban.events.store as event_store
+from koban import enforcement, webhooks
+from koban.base import Clock, Instant, limits
+from koban.db import LiveTimers, Timer, Tx, load_timers
+from koban.decisions import DecisionRecord
+from koban.enforcement import Change, LiveSanctions, Recorded, Step
+from koban.events import Entry, Flag, Kind, LogTime, Preparer, make_preparer, read_row
+from koban.features import FeatureProgram, FeatureStore, compile_features
+from koban.labels import LiveLabels
+from koban.lists import LiveLists
+from koban.packs import PackDef
+from koban.pipeline.figures import Figures
+from koban.pipeline.rows import Rows
+from koban.pipeline.sealing import open_entries
+from koban.rules import BUDGET_TRIPPED, Budgets, BudgetTripped, CompiledRules, LiveModes, compile_rules
+from koban.vault import Vault
+
+_log = structlog.get_logger("koban.pipeline")
+
+CHANGE_SOURCE: Final = "koban:log"
+PackAt = Callable[[Tx, int], PackDef]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """A pack made ready to run. Compiling takes long and happens outside the decider's thread."""
+
+    pack: PackDef
+    rules: Mapping[str, CompiledRules]
+    features: FeatureProgram
+    preparers: Mapping[str, Preparer]
+    default_queue: str
+
+
+class Memory:
+    """The decider's state. Every change of it is undone exactly when the unit that made it fails.
+
+    Invariant: between batches it equals what `load` would make from the database.
+    """
+
+    def __init__(self, vault: Vault, clock: Clock, randomness: random.Random, *, consequences: bool) -> None:
+        """Make an empty memory; `consequences` False is an imported log or a replay: nothing leaves it."""
+        self.vault = vault
+        self.clock = clock
+        self.randomness = randomness
+        self.consequences = consequences
+        self.figures = Figures()
+        self.rows = Rows()
+        self.lists = LiveLists()
+        self.labels = LiveLabels()
+        self.modes = LiveModes()
+        self.budgets = Budgets()
+        self.sanctions = LiveSanctions()
+        self.timers = LiveTimers([])
+        self.book = webhooks.EndpointBook()
+        self.cases = LiveCases()
+        self.on_told: Callable[[], None] = lambda: None  # called after a commit that asks the marketplace for something
+        self.undo: list[Callable[[], object]] = []
+        self.tx: Tx | None = None
+        self.log_time = LogTime(clock, Instant(0), self._clock_stepped)
+        self._seq = 0
+        self._position = 0
+        self.compiled: Compiled
+        self.features: FeatureStore
+
+    def compile(self, pack: PackDef) -> Compiled:
+        """Make a pack ready to run over the live lists and labels."""
+        rules = compile_rules(pack, self.lists, self.labels)
+        return Compiled(
+            pack=pack,
+            rules=rules,
+            features=compile_features(pack, {name: frozenset(each.reads) for name, each in rules.items()}),
+            preparers={name: make_preparer(event_type) for name, event_type in pack.events.items()},
+            default_queue=next(iter(pack.queues)),
+        )
+
+    def load(self, tx: Tx, pack_at: PackAt) -> None:
+        """Make everything from the database; `pack_at` gives the pack in force at an entry."""
+        last = event_store.last_entry(tx)
+        epoch = event_store.read_state(tx, "epoch")
+        self._seq = max(
+            last[0] if last else 0, event_store.read_state(tx, "last_seq"), event_store.first_seq(epoch) - 1
+        )
+        last_at = Instant(max(last[1] if last else 0, event_store.read_state(tx, "last_log_at")))
+        self.log_time = LogTime(self.clock, last_at, self._clock_stepped)
+        self._position = event_store.inbox_bounds(tx)[1]
+        now = self.log_time.peek()
+        pack = pack_at(tx, self._seq)
+        self.lists = LiveLists()
+        self.lists.load(tx)
+        self.lists.set_pack({name: each.entries for name, each in pack.lists.items()})
+        self.labels = LiveLabels()
+        self.labels.load(tx)
+        self.modes = LiveModes()
+        self.modes.load(tx)
+        self.budgets = Budgets()
+        self.budgets.load(tx, now)
+        self.sanctions = LiveSanctions(enforcement.load(tx, now))
+        self.timers = LiveTimers(load_timers(tx))
+        self.book.reload(tx)
+        self.cases.load(tx)
+        self.rows.clear()
+        self.undo.clear()
+        self.vault.drop()
+        self.compiled = self.compile(pack)
+        self._recover_features(tx, pack_at)
+
+    def _recover_features(self, tx: Tx, pack_at: PackAt) -> None:
+        """Open feature state as of its watermark and replay the entries after it, switching packs where the log does."""
+        from koban.features import stored_watermark
+
+        watermark = stored_watermark(tx)
+        start = self.compile(pack_at(tx, watermark))
+        self.features = FeatureStore.open(tx, start.features)
+        current = start
+        page: list[Entry] = []
+        replayed = 0
+
+        def flush() -> None:
+            nonlocal replayed
+            keyed = [(event_store.event_key(entry.source, entry.event_id), entry) for entry in page]
+            for entry, personal in zip(page, open_entries(tx, self.vault, keyed), strict=True):
+                apply_features(self.features, tx, current, entry, personal)
+            replayed += len(page)
+            page.clear()
+
+        for entry in event_store.walk_entries(tx, after_seq=self.features.watermark):
+            if entry.kind is Kind.EVENT:
+                page.append(entry)
+                if len(page) >= limits.DECIDER_BATCH_MAX:
+                    flush()
+            elif entry.type == "pack.activated":
+                flush()
+                self.features.forget()
+                current = self.compile(pack_at(tx, entry.seq))
+                self.features.switch(tx, current.features, entry.seq)
+        flush()
+        self.features.forget()
+        if replayed:
+            _log.info("features_recovered", entries=replayed)
+
+    # What a unit does to memory, each with its undoing.
+
+    def next_seq(self) -> int:
+        """Return the next place in the log."""
+        self._seq += 1
+        return self._seq
+
+    @property
+    def last_seq(self) -> int:
+        """The newest place in the log."""
+        return self._seq
+
+    def next_position(self) -> int:
+        """Return the next place in the inbox."""
+        self._position += 1
+        return self._position
+
+    @property
+    def last_position(self) -> int:
+        """The newest place in the inbox."""
+        return self._position
+
+    def enter(self, kind: str, data: bytes, *, about: str | None, cause_seq: int | None) -> tuple[int, Instant]:
+        """Append a change to the log and return its place and time."""
+        seq, at = self.next_seq(), self.log_time.next()
+        self.rows.entries.append(
+            Entry(
+                seq=seq,
+                log_at=at,
+                received_at=at,
+                kind=Kind.CHANGE,
+                type=kind,
+                source=CHANGE_SOURCE,
+                event_id=f"change_{seq}",
+                event_at=at,
+                subject=about,
+                data=data,
+                sealed=None,
+                digest=None,
+                flags=Flag.NONE,
+                cause_seq=cause_seq,
+            )
+        )
+        return seq, at
+
+    def enter_change(self, change: Change, cause_seq: int | None) -> Recorded:
+        """Append a sanction's change to the log, follow it, and set the timer that its end needs."""
+        step: Step = self.sanctions.apply(change)
+        subject = step.after.subject
+        seq, at = self.enter(
+            enforcement.entry_type(change),
+            enforcement.encode_change(change),
+            about=f"{subject.kind}:{subject.id}",
+            cause_seq=cause_seq,
+        )
+        self.undo.append(lambda: self.sanctions.undo(step))
+        recorded = Recorded(step=step, seq=seq, at=at, state=self.sanctions.state(subject, at))
+        self.rows.sanctions.append(recorded)
+        for timer in enforcement.timers_of(step, seq):
+            self.set_timer(timer)
+        return recorded
+
+    def set_timer(self, timer: Timer) -> None:
+        """Set a timer, stored with the batch."""
+        self.timers.add(timer)
+        self.undo.append(lambda: self.timers.remove(timer.id))
+        self.rows.timers.append(timer)
+
+    def open_case(self, review: enforcement.ReviewRequest, entry: Entry) -> str:
+        """Open a case for a signal that wants a person's judgement, or join the one that is open; return its id."""
+        step, undo = self.cases.open(review, self.compiled.pack.queues[review.queue], at=entry.log_at, seq=entry.seq)
+        self.undo.append(undo)
+        self.rows.opened_cases.append(step)
+        return str(step.case_id)
+
+    def tell_states(self, recorded: Sequence[Recorded]) -> None:
+        """Ask the marketplace to carry out changed states."""
+        self.rows.requests.extend(request for each in recorded if (request := webhooks.request_for(each)) is not None)
+
+    def tell_notice(self, notice: enforcement.Notice) -> None:
+        """Ask the marketplace to show a warning."""
+        state = enforcement.state_body(self.sanctions.state(notice.to, notice.at))
+        self.rows.requests.append(webhooks.request_for_notice(notice, state, seq=notice.cause_seq))
+
+    def tell_decision(self, record: DecisionRecord, subject: enforcement.SubjectRef, at: Instant) -> None:
+        """Tell a decision that nobody waited for."""
+        self._request("decision.made", subject, record.seq, at, {"decision": record})
+
+    def tell_lapse(self, held_seq: int, seq: int, at: Instant) -> None:
+        """Tell that a held event was not decided by anybody in time and becomes what its hold said."""
+        assert self.tx is not None
+        record = decision_store.read_bodies(self.tx, [held_seq]).get(held_seq)
+        entry = event_store.read_entry(self.tx, held_seq)
+        if record is None or record.hold is None or entry is None:
+            return  # a hold is shorter than events stay in the database; one whose event is gone binds nobody
+        subject = subject_of(self.compiled, entry)
+        self._request("hold.lapsed", subject, seq, at, {"event_id": record.id, "becomes": record.hold.becomes})
+
+    def _request(
+        self, kind: str, subject: enforcement.SubjectRef, seq: int, at: Instant, detail: Mapping[str, object]
+    ) -> None:
+        state = enforcement.state_body(self.sanctions.state(subject, at))
+        self.rows.requests.append(
+            webhooks.ActionRequest(kind=kind, subject=subject, state=state, seq=seq, at=at, detail=detail)
+        )
+
+    def alert(self, kind: str, about: str, detail: str) -> None:
+        """Raise an alert with the batch."""
+        self.rows.alerts.append((kind, about, detail))
+
+    def spend(self, rule: str, harmed: str, cap_per_hour: int, entry: Entry) -> None:
+        """Count somebody whom a rule harmed; the one who uses the budget up trips it for those who come after."""
+        self.undo.append(self.budgets.spend(rule, harmed, entry.log_at))
+        self.rows.harm.append((entry.seq, rule, harmed, entry.log_at))
+        count = self.budgets.harmed(rule, entry.log_at)
+        if count < cap_per_hour or self.modes.tripped(rule):
+            return
+        tripped = BudgetTripped(rule=rule, harmed=count, cause_seq=entry.seq)
+        seq, at = self.enter(BUDGET_TRIPPED, msgspec.json.encode(tripped), about=f"rule:{rule}", cause_seq=entry.seq)
+        self.undo.append(self.modes.apply(seq, tripped))
+        self.rows.trips.append((seq, at, tripped))
+        self.alert(
+            "budget.tripped",
+            f"rule:{rule}",
+            f"The rule harmed {count} people within an hour, as many as it may. It only opens cases until a person decides.",
+        )
+
+    def mark(self) -> tuple[tuple[int, ...], int, int, int]:
+        """Return a point to which `back` can go, before a unit is handled."""
+        return self.rows.mark(), len(self.undo), self.features.mark(), self._seq
+
+    def back(self, mark: tuple[tuple[int, ...], int, int, int]) -> None:
+        """Take back everything since `mark`; log time that was used up stays used up."""
+        rows, undo, features, seq = mark
+        while len(self.undo) > undo:
+            self.undo.pop()()
+        self.features.undo(features)
+        self.rows.cut(rows)
+        self._seq = seq
+
+    def _clock_stepped(self, by: int) -> None:
+        self.alert("clock.stepped", "clock", f"The wall clock jumped by {by / 1_000_000:+.1f} s and is not followed.")
+
+
+def apply_features(
+    features: FeatureStore, tx: Tx | None, compiled: Compiled, entry: Entry, personal: Mapping[str, object]
+) -> dict[str, object]:
+    """Update feature state by a stored event; an event type that the pack no longer declares changes nothing."""
+    from koban.events import decode_document
+
+    preparer = compiled.preparers.get(entry.type)
+    if preparer is None:
+        return {}
+    row = read_row(preparer, decode_document(entry.data), personal)
+    return features.apply(tx, entry.seq, entry.type, row, entry.log_at)
+
+
+def subject_of(compiled: Compiled, entry: Entry) -> enforcement.SubjectRef:
+    """Return what a message about an event is ordered by: its content, else who acted, else the event itself."""
+    from koban.events import decode_document
+
+    preparer = compiled.preparers.get(entry.type)
+    if preparer is not None:
+        row = read_row(preparer, decode_document(entry.data), {})
+        occasion = enforcement.occasion_of(preparer.event_type, row, event_id=entry.event_id)
+        subject = occasion.content or occasion.acting
+        if subject is not None:
+            return subject
+    return enforcement.SubjectRef(kind="event", id=entry.event_id)

@@ -1,0 +1,18 @@
+"""Every table of the house: importing this module makes the metadata complete, for migrations and for tests."""
+
+import koban.access.store
+import koban.audit.store
+import koban.cases.store
+import koban.db
+import koban.decisions.store
+import koban.enforcement.store
+import koban.events.store
+import koban.features.store
+import koban.labels.store
+import koban.lists.store
+import koban.packs.store
+import koban.rules.store
+import koban.vault.store
+import koban.webhooks.store
+
+METADATA = koban.db.metadata
