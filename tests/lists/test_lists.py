@@ -108,6 +108,7 @@ def test_the_next_expiry_is_that_of_the_value_which_leaves_first() -> None:
     live.apply(added("acct_8", expires_at=AT + 2 * HOUR))
     live.apply(added("acct_9", expires_at=AT + HOUR))
     assert [live.next_expiry("trusted", AT + hours * HOUR) for hours in range(3)] == [AT + HOUR, AT + 2 * HOUR, NEVER]
+    assert [live.last_expiry("trusted", AT + hours * HOUR) for hours in range(3)] == [0, AT + HOUR, AT + 2 * HOUR]
 
 
 _values = st.sampled_from(["acct_1", "acct_2", "acct_3", "acct_4"])

@@ -75,6 +75,7 @@ def test_a_phrase_counts_from_its_entry_until_its_expiry_or_undo() -> None:
     assert matched(rules, row, {}, AT + 1) == ["off_platform"]
     assert matched(rules, row, {}, AT + HOUR - 1) == ["off_platform"]
     assert matched(rules, row, {}, AT + HOUR) == []
+    assert matched(rules, row, {}, AT + HOUR - 1) == ["off_platform"]
     lists.apply(added("trusted", "a7"))
     assert matched(rules, row, {}, AT + HOUR + 1) == []
     undo()

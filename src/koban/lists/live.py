@@ -90,6 +90,10 @@ class LiveLists:
         """Return the log time at which the list next loses a value by itself; NEVER when it does not."""
         return min((expiry for expiry in self.values.get(name, {}).values() if expiry > at), default=NEVER)
 
+    def last_expiry(self, name: str, at: int) -> int:
+        """Return the log time at which the list last lost a value by itself; 0 when it has not."""
+        return max((expiry for expiry in self.values.get(name, {}).values() if expiry <= at), default=0)
+
     def names(self) -> Collection[str]:
         """Return the lists that the active pack declares."""
         return self._pack.keys()

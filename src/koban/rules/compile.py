@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from koban.labels import LiveLabels
-from koban.language import Environment, Program, TraceNode, Value, compile_program, compile_trace, show
+from koban.language import NEVER, Environment, Program, TraceNode, Value, compile_program, compile_trace, show
 from koban.lists import LiveLists
 from koban.packs import ListDef, PackDef, PackInvalid, RuleDef
 from koban.rules.scope import CheckedRule, typed_rules
@@ -75,7 +75,7 @@ class LivePhrases:
     A changed value list costs nothing; a changed phrase list costs building the matcher anew before the next event.
     """
 
-    __slots__ = ("_environment", "_lists", "_phrases", "_renew_at", "_seen", "_version")
+    __slots__ = ("_environment", "_from", "_lists", "_phrases", "_seen", "_until", "_version")
 
     def __init__(self, phrases: Mapping[str, ListDef], lists: LiveLists, labels: LiveLabels) -> None:
         """Stand over live lists and labels, which it only reads."""
@@ -84,21 +84,23 @@ class LivePhrases:
         self._phrases = phrases
         self._version = -1
         self._seen: tuple[int, ...] = ()
-        self._renew_at = 0
+        self._from = 0  # the matcher holds for log times from here …
+        self._until = 0  # … until just before here
 
     def environment(self, at: int) -> Environment:
         """Return the environment as it stands at a log time."""
-        if self._lists.version != self._version or at >= self._renew_at:
+        if self._lists.version != self._version or not self._from <= at < self._until:
             self._renew(at)
         return self._environment
 
     def _renew(self, at: int) -> None:
         seen = tuple(self._lists.version_of(name) for name in self._phrases)
         self._version = self._lists.version
-        if seen == self._seen and at < self._renew_at:
+        if seen == self._seen and self._from <= at < self._until:
             return
         self._seen = seen
-        self._renew_at = min((self._lists.next_expiry(name, at) for name in self._phrases), default=1 << 63)
+        self._from = max((self._lists.last_expiry(name, at) for name in self._phrases), default=0)
+        self._until = min((self._lists.next_expiry(name, at) for name in self._phrases), default=NEVER)
         self._environment.phrases = PhraseMatcher(
             PhraseList(
                 name=name,
