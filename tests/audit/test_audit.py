@@ -21,7 +21,7 @@ from koban.audit import (
     seal,
     verify,
 )
-from koban.base import Instant, Unavailable
+from koban.base import SECOND, Instant, Unavailable
 from koban.db import Database
 
 AT = Instant(1_792_584_000_000_000)
@@ -107,7 +107,8 @@ def test_entries_are_listed_newest_first_and_by_filter(database: Database) -> No
     [
         ("staff 1", "token.issued", "x", {}),
         ("staff_1", "Issue a token", "x", {}),
-        ("staff_1", "token.issued", "aoi@example.com", {}),
+        ("aoi@example.com", "token.issued", "x", {}),
+        ("staff_1", "token.issued", "x", {"why": "x" * 201}),
         ("staff_1", "token.issued", "x", {"why": "because she said so"}),
         ("staff_1", "token.issued", "x", {str(number): 1 for number in range(41)}),
     ],
@@ -119,6 +120,17 @@ def test_free_text_never_enters_the_trail(
         with pytest.raises(ValueError, match=r"must be|short|details"):
             record(tx, AT, actor, action, object_id, details)
         assert verify(tx).unsealed == 0
+
+
+def test_an_id_of_the_marketplace_may_hold_anything(database: Database) -> None:
+    with database.write() as tx:
+        record(tx, AT, "staff_1", "label.set", "account:山田 太郎\ud800")
+        record(tx, AT, "staff_1", "label.set", "x" * 5_000)
+        seal(tx, AT)
+        long, odd = list_entries(tx, before_id=None, limit=2, actor=None, action=None, object_id=None)
+        assert odd.object_id == "account:%E5%B1%B1%E7%94%B0%20%E5%A4%AA%E9%83%8E%3F"
+        assert long.object_id == "x" * 1_000
+        assert verify(tx).is_whole
 
 
 def test_a_commitment_proves_a_value_until_its_salt_is_destroyed(database: Database) -> None:
@@ -222,7 +234,7 @@ def key(tmp_path: pathlib.Path) -> SigningKey:
 
 def make_checkpoint(database: Database, key: SigningKey, path: pathlib.Path) -> Checkpoint | None:
     with database.read() as tx:
-        return checkpoint(tx, AT, key, path)
+        return checkpoint(tx, AT, key, path, not_within_us=0)
 
 
 def test_a_cut_tail_with_a_forged_head_is_found_by_a_checkpoint(
@@ -282,7 +294,9 @@ def test_a_torn_last_line_is_cut_and_a_bad_one_refused(
     made = make_checkpoint(database, key, file)
     with file.open("ab") as torn:
         torn.write(b'{"position":9,"ha')
+    size = file.stat().st_size
     assert read_checkpoints(file) == (made,)
+    assert file.stat().st_size == size
     write_entries(database, 1, start=8)
     with database.write() as tx:
         seal(tx, AT)
@@ -291,6 +305,32 @@ def test_a_torn_last_line_is_cut_and_a_bad_one_refused(
     file.write_bytes(b"nonsense\n")
     with pytest.raises(Unavailable):
         read_checkpoints(file)
+
+
+def test_a_minute_has_one_checkpoint(database: Database, key: SigningKey, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "checkpoints.jsonl"
+    made = []
+    for second in (0, 59, 60, 61, 30):
+        write_entries(database, 1)
+        with database.write() as tx:
+            seal(tx, AT)
+        with database.read() as tx:
+            made.append(checkpoint(tx, Instant(AT + second * SECOND), key, file))
+    assert [one.position if one else None for one in made] == [1, None, 3, None, 5]
+    assert check(database, read_checkpoints(file), key).is_whole
+
+
+def test_the_last_checkpoint_is_found_in_a_long_file(
+    database: Database, key: SigningKey, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "checkpoints.jsonl"
+    for _ in range(20):
+        write_entries(database, 1)
+        with database.write() as tx:
+            seal(tx, AT)
+        make_checkpoint(database, key, file)
+    assert file.stat().st_size > 5_000
+    assert check(database, read_checkpoints(file), key).is_whole
 
 
 def test_the_key_is_made_once_for_its_owner_alone(tmp_path: pathlib.Path) -> None:

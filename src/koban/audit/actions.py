@@ -19,11 +19,13 @@ from cryptography.hazmat.primitives.serialization import (
 from koban.audit import logic, store
 from koban.audit.secrets import Secrets
 from koban.audit.types import AuditEntry, Broken, Checkpoint, Detail, Report, Sealed
-from koban.base import Instant, Unavailable
+from koban.base import MINUTE, Instant, Unavailable
 from koban.db import Tx, upsert
 
 SEAL_MAX_ENTRIES: Final = 1_000
 SALT_BYTES: Final = 16
+CHECKPOINT_EVERY_US: Final = 1 * MINUTE
+CHECKPOINT_MAX_BYTES: Final = 1_000  # of one line; they have about 350
 
 
 def record(  # noqa: PLR0917 — who, what, to whom, how: the one sentence that every caller writes in this order
@@ -49,6 +51,7 @@ def record(  # noqa: PLR0917 — who, what, to whom, how: the one sentence that 
             raise ValueError("commitments need secrets for their salts")
         fields = {name: secrets.draw(SALT_BYTES) for name in sorted(commitments)}
         every |= {name: logic.commitment(commitments[name], salt) for name, salt in fields.items()}
+    object_id = logic.written_id(object_id)
     logic.check_words(actor=actor, action=action, object_id=object_id, details=every)
     entry_id = store.insert_entry(tx, recorded_at=at, actor=actor, action=action, object_id=object_id, details=every)
     if fields:
@@ -139,22 +142,28 @@ class SigningKey:
         return SigningKey(key)
 
 
-def checkpoint(tx: Tx, at: Instant, key: SigningKey, path: pathlib.Path) -> Checkpoint | None:
-    """Append a signed checkpoint of the chain to the file at `path`; None when nothing was sealed since the last.
+def checkpoint(
+    tx: Tx, at: Instant, key: SigningKey, path: pathlib.Path, *, not_within_us: int = CHECKPOINT_EVERY_US
+) -> Checkpoint | None:
+    """Append a signed checkpoint of the chain to the file at `path`.
 
+    None when nothing was sealed since the last one, or the last one is younger than `not_within_us`.
+    `tx` must be one in which nothing is sealed: a checkpoint of a sealing that is rolled back would be a false alarm.
     The file is to be copied off the machine: a line that has left cannot be taken back. One process at a time
     writes it (the server that holds the folder).
     """
+    last = _last_checkpoint(path)
+    if last is not None and 0 <= at - last.at < not_within_us:
+        return None
     end = store.read_head(tx)
-    earlier = read_checkpoints(path)
-    if end is None or end[0] == (earlier[-1].position if earlier else 0):
+    if end is None or end[0] == (last.position if last is not None else 0):
         return None
     made = logic.sign(
         key.private,
         position=end[0],
         chain_hash=end[1],
         at=at,
-        previous=logic.checkpoint_digest(earlier[-1]) if earlier else logic.FIRST_HASH,
+        previous=logic.checkpoint_digest(last) if last is not None else logic.FIRST_HASH,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
@@ -165,22 +174,36 @@ def checkpoint(tx: Tx, at: Instant, key: SigningKey, path: pathlib.Path) -> Chec
 
 
 def read_checkpoints(path: pathlib.Path) -> tuple[Checkpoint, ...]:
-    """Read a checkpoint file; a line torn by a crash at the very end is left out, any other bad line is refused."""
+    """Read a checkpoint file. A last line without its end is being written, or was torn by a crash: it is left out.
+
+    Raises Unavailable for any other line that is no checkpoint.
+    """
     if not path.exists():
         return ()
-    lines = path.read_bytes().split(b"\n")
-    whole, torn = lines[:-1], lines[-1]
-    if torn:
-        _cut_torn_line(path, len(torn))
+    return tuple(_checkpoint_of(line, path) for line in path.read_bytes().split(b"\n")[:-1])
+
+
+def _last_checkpoint(path: pathlib.Path) -> Checkpoint | None:
+    """Return the last whole line for the one writer, who also cuts off what a crash left behind it."""
+    if not path.exists():
+        return None
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        start = max(0, size - 2 * CHECKPOINT_MAX_BYTES)
+        file.seek(start)
+        tail = file.read()
+        torn = len(tail) - (tail.rfind(b"\n") + 1)
+        if torn:
+            file.truncate(size - torn)
+    lines = tail[: len(tail) - torn].split(b"\n")[:-1]
+    return _checkpoint_of(lines[-1], path) if lines else None
+
+
+def _checkpoint_of(line: bytes, path: pathlib.Path) -> Checkpoint:
     try:
-        return tuple(msgspec.json.decode(line, type=Checkpoint) for line in whole)
+        return msgspec.json.decode(line, type=Checkpoint)
     except msgspec.DecodeError as error:
         raise Unavailable("audit checkpoints", 60, f"{path} holds a line that is no checkpoint: {error}") from error
-
-
-def _cut_torn_line(path: pathlib.Path, size: int) -> None:
-    with path.open("r+b") as file:
-        file.truncate(path.stat().st_size - size)
 
 
 def _locked_head(tx: Tx) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import urllib.parse
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,9 +16,15 @@ from koban.base import Instant
 FIRST_HASH: Final = "0" * 64
 DETAILS_MAX: Final = 40
 DETAIL_MAX_CHARS: Final = 200
+OBJECT_MAX_CHARS: Final = 1_000
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.]{0,80}")
-_ID: Final = re.compile(r"[\w.:/~%+=-]{0,200}")
+_ID: Final = re.compile(r"[\w.:,/~%+=-]*")
+
+
+def written_id(object_id: str) -> str:
+    """Return an id as the trail writes it: a marketplace may use any characters in its own."""
+    return urllib.parse.quote(object_id, safe=":/~+=,%", errors="replace")[:OBJECT_MAX_CHARS]
 
 
 def check_words(*, actor: str, action: str, object_id: str, details: Mapping[str, Detail]) -> None:
@@ -29,11 +36,11 @@ def check_words(*, actor: str, action: str, object_id: str, details: Mapping[str
         raise ValueError(f"an action is a short dotted name: {action!r}")
     if len(details) > DETAILS_MAX:
         raise ValueError(f"an audit entry has {DETAILS_MAX} details at most")
-    texts = {"actor": actor, "object": object_id} | {
-        name: value for name, value in details.items() if isinstance(value, str)
-    }
+    if len(object_id) > OBJECT_MAX_CHARS or not _ID.fullmatch(object_id):
+        raise ValueError(f"the object of {action} must be an id")
+    texts = {"actor": actor} | {name: value for name, value in details.items() if isinstance(value, str)}
     for name, value in texts.items():
-        if not _ID.fullmatch(value):
+        if len(value) > DETAIL_MAX_CHARS or not _ID.fullmatch(value):
             raise ValueError(f"{name} of {action} must be an id or a name; commit to personal or free text instead")
 
 

@@ -1,8 +1,9 @@
 """The tables of the vault and all SQL on them."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text
 
@@ -61,6 +62,15 @@ checks: Final = Table(
 INSERT_SALTS: Final = "INSERT INTO vault_people (pseudonym, salt, made_at) VALUES (?, ?, ?)"
 
 
+class ErasureRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure as it was written."""
+
+    id: int
+    pseudonym: str
+    erased_at: Instant
+    erased_by: str
+
+
 def read_check(tx: Tx) -> bytes | None:
     """Return the digest of the master key that this database was sealed under."""
     found = tx.execute(sqlalchemy.select(checks.c.digest).where(checks.c.name == "master")).scalar()
@@ -114,14 +124,31 @@ def erased_since(tx: Tx, since: Instant) -> list[tuple[str, Instant]]:
 def read_hold(tx: Tx, pseudonym: str) -> Hold | None:
     """Return the legal hold on a person."""
     row = tx.execute(sqlalchemy.select(holds).where(holds.c.pseudonym == pseudonym)).first()
-    if row is None:
-        return None
-    return Hold(
-        pseudonym=str(row.pseudonym),
-        placed_at=Instant(int(row.placed_at)),
-        placed_by=str(row.placed_by),
-        reference=str(row.reference),
+    return _hold(row) if row is not None else None
+
+
+def list_holds(tx: Tx, *, after: str, limit: int) -> list[Hold]:
+    """Return the legal holds that stand, by pseudonym."""
+    rows = tx.execute(
+        sqlalchemy.select(holds).where(holds.c.pseudonym > after).order_by(holds.c.pseudonym).limit(limit)
     )
+    return [_hold(row) for row in rows]
+
+
+def list_erasures(tx: Tx, *, before_id: int | None, limit: int) -> list[ErasureRow]:
+    """Return erasures, newest first."""
+    query = sqlalchemy.select(erasures).order_by(erasures.c.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(erasures.c.id < before_id)
+    return [
+        ErasureRow(
+            id=int(row.id),
+            pseudonym=str(row.pseudonym),
+            erased_at=Instant(int(row.erased_at)),
+            erased_by=str(row.erased_by),
+        )
+        for row in tx.execute(query)
+    ]
 
 
 def write_hold(tx: Tx, hold: Hold) -> None:
@@ -157,3 +184,12 @@ def make_dated(tx: Tx, purpose: str, day: int, salt: bytes) -> bytes:
 def delete_dated(tx: Tx, purpose: str, before_day: int) -> int:
     """Destroy the salts of all days before `before_day`; return how many."""
     return tx.execute(dated.delete().where(dated.c.purpose == purpose, dated.c.day < before_day)).rowcount
+
+
+def _hold(row: Any) -> Hold:  # Any: a row of SQLAlchemy, whose columns are only known at run time
+    return Hold(
+        pseudonym=str(row.pseudonym),
+        placed_at=Instant(int(row.placed_at)),
+        placed_by=str(row.placed_by),
+        reference=str(row.reference),
+    )
