@@ -11,7 +11,7 @@ from koban.sim.disguise import disguise, habits_of
 from koban.sim.people import Person, newcomer
 from koban.sim.randomness import between, chance, pick
 from koban.sim.texts import yen
-from koban.sim.texts_adversary import ADVERSARY, HANDLE_WORDS, LINK_ENDS, LINK_WORDS, MAIL_HOSTS, OPENERS
+from koban.sim.texts_adversary import ADVERSARY, COMPOSED, HANDLE_WORDS, LINK_ENDS, LINK_WORDS, MAIL_HOSTS, OPENERS
 from koban.sim.types import AccountTruth
 from koban.sim.world import Beat, Listing, World, comment_data, message_data, order_data, payment_data
 
@@ -72,7 +72,10 @@ def scammer(
 def pitch(randomness: random.Random, crook: Scammer, price_minor: int, *, situation: str = "") -> str:
     """Say a line of the trick, with the scammer's own contacts and disguises."""
     said = situation or crook.trick
-    text = pick(randomness, ADVERSARY[said])
+    if said in COMPOSED and chance(randomness, 55):
+        text = "".join(pick(randomness, part) for part in COMPOSED[said])
+    else:
+        text = pick(randomness, ADVERSARY[said])
     if said in _SPOKEN and chance(randomness, 30):
         text = pick(randomness, OPENERS) + text
     slots: dict[str, Callable[[], str]] = {

@@ -176,6 +176,73 @@ ADVERSARY: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 
+COMPOSED: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    "off_platform_lure": (
+        (
+            "正直に言うと手数料がきつくて、",
+            "運営の取り分が高すぎると思いませんか?",
+            "うちのお店の規定で、",
+            "急ぎで資金が必要なので、",
+            "前回アプリで揉めたことがあり、",
+            "同じ商品がまだ在庫にあるので、",
+            "ご家族への贈り物なら特別に、",
+        ),
+        (
+            "[銀行口座]に入れてもらう形でお願いしています。",
+            "[PayPay]の残高を送ってもらえませんか。",
+            "[直接のお取引]に切り替えたいです。",
+            "[アプリの外]で決済しましょう。",
+            "[アマゾンのギフト券]でも大丈夫です。",
+            "[着払い]の現金でやり取りできたら嬉しいです。",
+            "[QRコード]を送るので、そちらで支払ってください。",
+        ),
+        (
+            "{price}にします。",
+            "送料はいただきません。",
+            "おまけも付けます✨",
+            "評価は後でつけますので。",
+            "すぐ発送できます!",
+            "",
+        ),
+    ),
+    "line_contact": (
+        (
+            "もっと写真があるので",
+            "サイズ感を動画でお見せしたいので",
+            "こちらだと返信が遅れるので",
+            "ほかにも非公開の商品があるので",
+            "値段の相談をしたいので",
+            "気が合いそうなので",
+        ),
+        (
+            "[LINE] [{handle}] に連絡ください",
+            "[ライン]で「[{handle}]」を検索お願いします",
+            "[カカオトーク] [{handle}] まで",
+            "[インスタ]の [{handle}] をフォローしてください",
+            "[{phone}] にかけてもらえますか",
+            "[{handle}@{mail}] にメールください",
+            "[シグナル] か [テレグラム] で [{handle}] を探して",
+        ),
+        ("!", "。24時間いつでもOKです", "、待ってます😊", "(運営には内緒で)", ""),
+    ),
+    "early_receipt_rating": (
+        (
+            "倉庫の締めの関係で、",
+            "はじめての出品で操作が分からず、",
+            "集荷を予約するために、",
+            "本日中に処理しないと消えてしまうため、",
+        ),
+        (
+            "[受け取りの評価]を先に済ませていただけますか。",
+            "[受取ボタン]を今押していただきたいです。",
+            "[評価]をいただいてから送り状が出ます。",
+            "届く前ですが[取引完了]にしていただけると助かります。",
+        ),
+        ("必ずお送りします。", "追跡番号はそのあとお知らせします。", "よろしくお願いします🙇", ""),
+    ),
+}
+"""Pitches put together from a reason, a demand and an ending."""
+
 OPENERS: Final = (
     "突然すみません。",
     "ご返信ありがとうございます!",
@@ -189,8 +256,8 @@ OPENERS: Final = (
 )
 """How a pitch may begin."""
 
-MAIL_HOSTS: Final = ("gmail.com", "icloud.com", "yahoo.co.jp", "outlook.jp")
-"""Where scammers say they can be reached."""
+MAIL_HOSTS: Final = ("example.com", "mail.example.jp", "post.example.net")
+"""Where scammers say they can be reached: names that are reserved, so that nobody can."""
 
 LINK_WORDS: Final = ("pay", "safe", "deli", "anshin", "hai-so", "verify", "my-order", "jp-post", "check", "login")
 LINK_ENDS: Final = ("top", "xyz", "icu", "cfd", "shop", "com", "jp.net", "site")
