@@ -1,0 +1,405 @@
+"""Write the Python function that one event type's features run as: update the subjects' records, read the values.
+
+A record is a list `[layout version, first unsaved sequence number or 0, cell, cell, …]`. Before a generated function
+changes a place in a record it puts record, index and old value on the undo list; a cell that is changed itself puts
+cell, kind of change and amount there. Taking them back in reverse order undoes an entry exactly.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from koban.base import DAY
+from koban.features import cells, values
+from koban.features.expressions import check_argument, check_condition
+from koban.features.plan import SLOTS, CellPlan, FeaturePlan, Plan, resolve_key
+from koban.language import Environment, Value, compile_program, compile_value
+from koban.packs import EventType
+from koban.text import Normalised
+
+HEAD: Final = 2  # places of a record before its first cell
+VERSION: Final = 0
+UNSAVED: Final = 1
+
+# On the undo list, a negative index says how to take back a change that was made to the cell itself.
+SAME_SLOT: Final = -1
+NEW_SLOT: Final = -2
+AVERAGE_SAME_SLOT: Final = -3
+AVERAGE_NEW_SLOT: Final = -4
+NEW_VALUE: Final = -5
+
+Row = Mapping[str, Value]
+Texts = dict[str, Normalised]
+Apply = Callable[[Row, int, int, Texts | None], dict[str, Value]]
+Bind = Callable[[Mapping[str, Callable[[str], list[Any]]], list[Any], Callable[[Any], None]], Apply]
+
+_HELPERS: Final[dict[str, object]] = {
+    name: getattr(module, name)
+    for module, names in (
+        (
+            cells,
+            (
+                "expire_totals",
+                "expire_average",
+                "expire_head",
+                "push_min",
+                "push_max",
+                "see",
+                "count_in",
+                "sum_in",
+                "average_in",
+                "head_in",
+                "distinct_in",
+            ),
+        ),
+        (values, ("divide", "digest")),
+    )
+    for name in names
+}
+
+
+class _Writer:
+    """The function being written: its lines with their indentation, and what its names mean."""
+
+    def __init__(self, plan: Plan, event: EventType) -> None:
+        self.plan = plan
+        self.event = event
+        self.namespace: dict[str, Any] = dict(_HELPERS)  # Any: functions, and constants of all kinds
+        self.conditions: list[str] = []  # in the order in which the conditions' program answers
+        self.lines: list[str] = []
+        self.depth = 2
+
+    def put(self, *lines: str) -> None:
+        """Add lines at the current depth; leading spaces in them go deeper."""
+        self.lines += ["    " * self.depth + line for line in lines]
+
+
+def generate(plan: Plan, event: EventType, keys: Iterable[str]) -> tuple[Bind, str]:
+    """Return the function for one event type, to be bound to a store's records, and its source.
+
+    Names in the source: `k0` the id at a path, `r0` its record, `s60`, `f60` the current and the oldest slot of 60 µs,
+    `c` the cell at hand, `x0` an argument, `v0` the value of a key.
+    """
+    reads = [(key, *resolve_key(plan, event, key)) for key in sorted(set(keys))]
+    updates: dict[str, list[CellPlan]] = {}
+    for kind in sorted(plan.layouts):
+        for fingerprint in plan.layouts[kind]:
+            cell = plan.cells[fingerprint]
+            if event.name in cell.by:
+                updates.setdefault(cell.by[event.name], []).append(cell)
+    paths = sorted({*updates, *(path for _, _, path in reads)})
+    kinds = sorted({event.subjects[path].kind for path in paths})
+    writer = _Writer(plan, event)
+    _write_clock(writer, updates, reads)
+    for number, path in enumerate(paths):
+        touch = f"touch_{kinds.index(event.subjects[path].kind)}"
+        writer.put(f"k{number} = get({path!r})", f"r{number} = None if k{number} is None else {touch}(k{number})")
+    early = [read for read in reads if any(part.excluding_current for part in plan.parts(read[1].name))]
+    for key, feature, path in early:
+        _write_read(writer, feature, f"r{paths.index(path)}", f"v{_at(reads, key)}", before=True)
+    _write_conditions(writer, updates)
+    for path, planned in updates.items():
+        _write_updates(writer, paths.index(path), planned)
+    for key, feature, path in reads:
+        _write_read(writer, feature, f"r{paths.index(path)}", f"v{_at(reads, key)}", before=False)
+    answer = ", ".join(f"{key!r}: v{_at(reads, key)}" for key, _, _ in reads)
+    source = "\n".join(
+        [
+            "def bind(touches, log, unsaved):",
+            *(f"    touch_{kinds.index(kind)} = touches[{kind!r}]" for kind in kinds),
+            "    def apply(row, at, seq, texts):",
+            "        get = row.get",
+            "        undo = log",
+            *writer.lines,
+            f"        return {{{answer}}}",
+            "    return apply",
+        ]
+    )
+    exec(compile(source, f"<features of {event.name}>", "exec"), writer.namespace)  # noqa: S102  # our own generated text
+    bind: Bind = writer.namespace["bind"]
+    return bind, source
+
+
+def take_back(undo: list[Any], mark: int) -> int:  # Any: records and cells
+    """Undo all changes noted after `mark`; returns how many records became saved again by it."""
+    saved = 0
+    while len(undo) > mark:
+        old, index, target = undo.pop(), undo.pop(), undo.pop()
+        if index >= 0:
+            target[index] = old
+            saved += index == UNSAVED
+        elif index == NEW_VALUE:
+            del target[-2:]
+        else:
+            _take_back_totals(target, index, old)
+    return saved
+
+
+def _take_back_totals(cell: cells.Cell, change: int, part: int) -> None:
+    cell[0] -= part
+    if change == SAME_SLOT:
+        cell[-1] -= part
+    elif change == NEW_SLOT:
+        del cell[-2:]
+    else:
+        cell[1] -= 1
+        if change == AVERAGE_SAME_SLOT:
+            cell[-2] -= part
+            cell[-1] -= 1
+        else:
+            del cell[-3:]
+
+
+def _at(reads: Sequence[tuple[str, FeaturePlan, str]], key: str) -> int:
+    return next(index for index, read in enumerate(reads) if read[0] == key)
+
+
+def _index(plan: Plan, cell: CellPlan) -> int:
+    return HEAD + plan.layouts[cell.kind].index(cell.fingerprint)
+
+
+def _write_clock(
+    writer: _Writer, updates: Mapping[str, list[CellPlan]], reads: Iterable[tuple[str, FeaturePlan, str]]
+) -> None:
+    """Compute the current and the oldest slot of every width in use, once."""
+    used = [cell for planned in updates.values() for cell in planned]
+    plan = writer.plan
+    used += [plan.cells[str(part.cell)] for _, feature, _ in reads for part in plan.parts(feature.name)]
+    for slot_us in sorted({cell.slot_us for cell in used if cell.slot_us is not None}):
+        writer.put(f"s{slot_us} = at // {slot_us}", f"f{slot_us} = s{slot_us} - {SLOTS - 1}")
+
+
+def _write_conditions(writer: _Writer, updates: Mapping[str, list[CellPlan]]) -> None:
+    """Ask all conditions at once, as rules are asked, so that texts are read once."""
+    writer.conditions = sorted(
+        {cell.where for planned in updates.values() for cell in planned if cell.where is not None}
+    )
+    if writer.conditions:
+        checks = [check_condition(text, writer.event) for text in writer.conditions]
+        writer.namespace |= {"conditions": compile_program(checks).run, "nothing": {}, "no_lists": Environment()}
+        writer.put("true = conditions(row, nothing, at, no_lists, texts)")
+
+
+def _write_updates(writer: _Writer, number: int, planned: Sequence[CellPlan]) -> None:
+    """Update every cell of one subject; cells with the same condition share its answer and their arguments."""
+    writer.put(f"if r{number} is not None:")
+    writer.depth += 1
+    writer.put("before = len(undo)")
+    for where in sorted({cell.where for cell in planned}, key=lambda text: text or ""):
+        if where is not None:
+            writer.put(f"if {writer.conditions.index(where)} in true:")
+            writer.depth += 1
+        arguments: dict[str, str] = {}
+        for cell in (cell for cell in planned if cell.where == where):
+            if cell.argument is not None and cell.argument not in arguments:
+                arguments[cell.argument] = f"x{len(arguments)}"
+                writer.put(f"{arguments[cell.argument]} = {_argument(writer, cell.argument)}")
+            _write_update(writer, cell, f"r{number}", arguments.get(cell.argument or "", ""))
+        if where is not None:
+            writer.depth -= 1
+    kind = planned[0].kind
+    writer.put(
+        f"if len(undo) != before and not r{number}[{UNSAVED}]:",
+        f"    undo += r{number}, {UNSAVED}, 0",
+        f"    r{number}[{UNSAVED}] = seq",
+        f"    unsaved(({kind!r}, k{number}, seq))",
+    )
+    writer.depth -= 1
+
+
+def _argument(writer: _Writer, text: str) -> str:
+    """Write what an aggregate is applied to; a plain field is read in place."""
+    if text == "time":
+        return "at"
+    if text in writer.event.fields:
+        return f"get({text!r})"
+    name = f"value_{len(writer.namespace)}"
+    writer.namespace[name] = compile_value(check_argument(text, writer.event))
+    return f"{name}(row, at, texts=texts)"
+
+
+def _write_update(writer: _Writer, cell: CellPlan, record: str, x: str) -> None:
+    index = _index(writer.plan, cell)
+    place = f"{record}[{index}]"
+    lines = [f"c = {place}"]
+    if cell.slot_us is None:
+        lines += _update_ever(cell, place, record, index, x)
+    else:
+        slot, floor = f"s{cell.slot_us}", f"f{cell.slot_us}"
+        lines += _update_window(cell, place, f"undo += {record}, {index}, c", x, slot=slot, floor=floor)
+    if cell.argument is None:
+        writer.put(*lines)
+    else:
+        writer.put(f"if {x} is not None:", *("    " + line for line in lines))
+
+
+def _kept(cell: CellPlan, x: str) -> str:
+    """Write what a distinct count keeps of a value, or first() and last() of a text."""
+    if cell.argument_type != "text":
+        return x
+    if cell.function != "count_distinct":
+        return f"{x}[:{values.TEXT_CHARS_KEPT}]"
+    return f"digest({x})" if cell.sealed else f"({x} if len({x}) <= {values.DISTINCT_CHARS_KEPT} else digest({x}))"
+
+
+def _update_ever(cell: CellPlan, place: str, record: str, index: int, x: str) -> list[str]:
+    keep = f"undo += {record}, {index}, c"
+    match cell.function:
+        case "count" | "count_of":
+            return [keep, f"{place} = 1 if c is None else c + 1"]
+        case "sum":
+            return [keep, f"{place} = {x} if c is None else c + {x}"]
+        case "avg":
+            return [keep, f"{place} = [{x}, 1] if c is None else [c[0] + {x}, c[1] + 1]"]
+        case "min" | "max":
+            sign = "<" if cell.function == "min" else ">"
+            return [f"if c is None or {x} {sign} c:", f"    {keep}", f"    {place} = {x}"]
+        case "first":
+            return ["if c is None:", f"    {keep}", f"    {place} = {_kept(cell, x)}"]
+        case "last":
+            return [keep, f"{place} = {_kept(cell, x)}"]
+        case "age_days":
+            return ["if c is None:", f"    {keep}", f"    {place} = at"]
+        case "count_distinct":
+            return [
+                f"y = {_kept(cell, x)}",
+                f"if c is None or (y not in c and len(c) < {cell.bound}):",
+                f"    {keep}",
+                f"    {place} = {{y: 0}} if c is None else {{**c, y: 0}}",
+            ]
+        case "ratio":
+            raise AssertionError("a ratio has no cell")
+
+
+def _update_window(cell: CellPlan, place: str, keep: str, x: str, *, slot: str, floor: str) -> list[str]:
+    """Start afresh where the newest slot has left the window; change a copy where old slots have; else in place."""
+    copy = [keep, f"c = {place} = c.copy()"]
+    match cell.function:
+        case "count" | "count_of" | "sum":
+            part = "1" if cell.function != "sum" else x
+            oldest, newest, fresh = "c[1]", "c[-2]", f"[{part}, {slot}, {part}]"
+            expire = [*copy, f"expire_totals(c, {floor})"]
+            change = [
+                f"c[0] += {part}",
+                f"if c[-2] == {slot}:",
+                f"    c[-1] += {part}",
+                f"    undo += c, {SAME_SLOT}, {part}",
+                "else:",
+                f"    c += ({slot}, {part})",
+                f"    undo += c, {NEW_SLOT}, {part}",
+            ]
+        case "avg":
+            oldest, newest, fresh = "c[2]", "c[-3]", f"[{x}, 1, {slot}, {x}, 1]"
+            expire = [*copy, f"expire_average(c, {floor})"]
+            change = [
+                f"c[0] += {x}",
+                "c[1] += 1",
+                f"if c[-3] == {slot}:",
+                f"    c[-2] += {x}",
+                "    c[-1] += 1",
+                f"    undo += c, {AVERAGE_SAME_SLOT}, {x}",
+                "else:",
+                f"    c += ({slot}, {x}, 1)",
+                f"    undo += c, {AVERAGE_NEW_SLOT}, {x}",
+            ]
+        case "min" | "max":
+            sign = "<=" if cell.function == "min" else ">="
+            oldest, newest, fresh = "c[0]", "c[-2]", f"[{slot}, {x}]"
+            expire = [*copy, f"expire_head(c, {floor})"]
+            change = [
+                f"if {x} {sign} c[-1]:",
+                f"    if {x} != c[-1] or c[-2] != {slot}:",
+                *("        " + line for line in copy),
+                f"        push_{cell.function}(c, {slot}, {x})",
+                f"elif c[-2] != {slot}:",
+                f"    c += ({slot}, {x})",
+                f"    undo += c, {NEW_VALUE}, None",
+            ]
+        case "first":
+            oldest, newest, fresh = "c[0]", "c[-2]", f"[{slot}, {_kept(cell, x)}]"
+            expire = [*copy, f"expire_head(c, {floor})"]
+            change = [
+                f"if c[-2] != {slot}:",
+                f"    c += ({slot}, {_kept(cell, x)})",
+                f"    undo += c, {NEW_VALUE}, None",
+            ]
+        case "last":
+            return [keep, f"{place} = [{slot}, {_kept(cell, x)}]"]
+        case "count_distinct":
+            return [
+                f"y = {_kept(cell, x)}",
+                f"if c is None or c.get(y) != {slot}:",
+                f"    {keep}",
+                f"    {place} = {{y: {slot}}} if c is None else see(c, y, {slot}, {floor}, {cell.bound})",
+            ]
+        case "age_days" | "ratio":
+            raise AssertionError(f"{cell.function} has no window")
+    return [
+        f"if c is None or {newest} < {floor}:",
+        f"    {keep}",
+        f"    {place} = {fresh}",
+        "else:",
+        f"    if {oldest} < {floor}:",
+        *("        " + line for line in expire),
+        *("    " + line for line in change),
+    ]
+
+
+def _write_read(writer: _Writer, feature: FeaturePlan, record: str, into: str, *, before: bool) -> None:
+    """Read a feature into a variable; features that exclude the current event are read before the update."""
+    plan = writer.plan
+    parts = plan.parts(feature.name)
+    names = [f"{into}_{number}" for number in range(len(parts))] if feature.operands else [into]
+    for part, name in zip(parts, names, strict=True):
+        if part.excluding_current == before:
+            cell = plan.cells[str(part.cell)]
+            writer.put(
+                f"if {record} is None: {name} = None",
+                "else:",
+                f"    c = {record}[{_index(plan, cell)}]",
+                *("    " + line for line in _read_cell(cell, name)),
+            )
+    if feature.operands is not None and not before:
+        top, bottom = names
+        scales = ["" if part.type == "decimal" else f" * {values.SCALE}" for part in parts]
+        if scales[0] == scales[1]:
+            scales = ["", ""]
+        writer.put(
+            f"{into} = None if {top} is None or {bottom} is None else divide({top}{scales[0]}, {bottom}{scales[1]})"
+        )
+
+
+def _read_cell(cell: CellPlan, into: str) -> list[str]:
+    floor = f"f{cell.slot_us}"
+    ever = cell.slot_us is None
+    scale = f" * {values.SCALE}" if cell.argument_type == "decimal" else ""
+    match cell.function:
+        case "count" | "count_of":
+            if ever:
+                return [f"{into} = 0 if c is None else c"]
+            return [f"{into} = 0 if c is None else c[0] if c[1] >= {floor} else count_in(c, {floor})"]
+        case "sum":
+            most = values.DECIMAL_MAX if cell.argument_type == "decimal" else values.INT_MAX
+            least = -values.DECIMAL_MAX if cell.argument_type == "decimal" else values.INT_MIN
+            read = "c" if ever else f"None if c is None else c[0] if c[1] >= {floor} else sum_in(c, {floor})"
+            return [f"{into} = {read}", f"if {into} is not None and not {least} <= {into} <= {most}: {into} = None"]
+        case "avg" if ever:
+            return [f"{into} = None if c is None else divide(c[0], c[1]{scale})"]
+        case "avg":
+            return [
+                f"if c is None: {into} = None",
+                "else:",
+                f"    c = c if c[2] >= {floor} else average_in(c, {floor})",
+                f"    {into} = divide(c[0], c[1]{scale})",
+            ]
+        case "min" | "max" | "first" if not ever:
+            return [f"{into} = None if c is None else c[1] if c[0] >= {floor} else head_in(c, {floor})"]
+        case "last" if not ever:
+            return [f"{into} = c[1] if c is not None and c[0] >= {floor} else None"]
+        case "min" | "max" | "first" | "last":
+            return [f"{into} = c"]
+        case "age_days":
+            return [f"{into} = None if c is None else (at - c) // {DAY}"]
+        case "count_distinct":
+            return [f"{into} = 0 if c is None else {'len(c)' if ever else f'distinct_in(c, {floor})'}"]
+        case "ratio":
+            raise AssertionError("a ratio has no cell")

@@ -1,0 +1,175 @@
+"""The same feature values in DuckDB, as of each event, over the archive.
+
+The archive has one relation per event type, `event_<type with dots as underscores>`, with the columns `seq` and
+`log_at` (BIGINT, the latter in microseconds) and one column per declared field, named by its dotted path: text
+VARCHAR, int BIGINT, decimal BIGINT scaled by 10^6, timestamp BIGINT in microseconds, bool BOOLEAN, text[] VARCHAR[].
+
+Expressions that read texts call Python functions: give the connection `koban.language.register_functions` first.
+
+Log time rises with every entry, so a window is a RANGE frame over `log_at` that starts where its oldest slot starts.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+from koban.base import DAY
+from koban.features.expressions import check_argument, check_condition, duckdb, quoted
+from koban.features.plan import SLOTS, CellPlan, FeaturePlan, Plan, plan_features, resolve_key
+from koban.features.values import DECIMAL_MAX, INT_MAX, INT_MIN, SCALE, TEXT_CHARS_KEPT
+from koban.packs import EventType, PackDef
+
+Relation = Callable[[str], str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Window:
+    """One use of a cell in a query: the subject's path, and whether the current event counts."""
+
+    fingerprint: str
+    path: str
+    excluding_current: bool
+    cell: CellPlan = dataclasses.field(compare=False)
+
+
+def archive_relation(event_type: str) -> str:
+    """Name the archive's relation of an event type."""
+    return "event_" + event_type.replace(".", "_")
+
+
+def feature_sql(pack: PackDef, event_type: str, keys: Iterable[str], *, relation: Relation = archive_relation) -> str:
+    """Write the query that answers `seq` and one column per key, for every event of one type.
+
+    Keys are as in `compile_features`; columns are named by them. Units: decimals are scaled by 10^6.
+    """
+    plan = plan_features(pack)
+    event = pack.events[event_type]
+    wanted = [(key, *resolve_key(plan, event, key)) for key in sorted(set(keys))]
+    groups: dict[tuple[object, ...], list[_Window]] = {}
+    for _, feature, path in wanted:
+        for part in plan.parts(feature.name):
+            window = _window(plan, part, path)
+            group = groups.setdefault((path, part.kind, *sorted(window.cell.by.items())), [])
+            if window not in group:
+                group.append(window)
+    tables = [
+        f"g{number} AS (\n{_group_sql(pack, event, windows, relation)}\n)"
+        for number, windows in enumerate(groups.values())
+    ]
+    columns = {
+        window: f"g{number}.a{place}"
+        for number, windows in enumerate(groups.values())
+        for place, window in enumerate(windows)
+    }
+    values = [f"{_value(plan, feature, path, columns)} AS {quoted(key)}" for key, feature, path in wanted]
+    joins = "".join(f"\nLEFT JOIN g{number} ON g{number}.seq = e.seq" for number in range(len(groups)))
+    head = "WITH " + ",\n".join(tables) + "\n" if tables else ""
+    return f"{head}SELECT {', '.join(['e.seq', *values])}\nFROM {relation(event_type)} AS e{joins}"
+
+
+def _window(plan: Plan, part: FeaturePlan, path: str) -> _Window:
+    return _Window(str(part.cell), path, part.excluding_current, plan.cells[str(part.cell)])
+
+
+def _group_sql(pack: PackDef, event: EventType, windows: list[_Window], relation: Relation) -> str:
+    """Write the windows over the events that feed one group of cells, asked at one subject of each event."""
+    by, path = windows[0].cell.by, windows[0].path
+    sources = []
+    for name, subject in by.items():
+        inputs = [f"{_input(window.cell, pack.events[name])} AS u{place}" for place, window in enumerate(windows)]
+        asked = str(name == event.name and subject == path).upper()
+        sources.append(_source(inputs, subject, asked, relation(name)))
+    if by.get(event.name) != path:
+        inputs = [f"NULL AS u{place}" for place in range(len(windows))]
+        sources.append(_source(inputs, path, "TRUE", relation(event.name)))
+    answers = ", ".join(f"{_aggregate(window, place)} AS a{place}" for place, window in enumerate(windows))
+    rows = "\n    UNION ALL ".join(sources)
+    return f"  SELECT * FROM (\n    SELECT seq, asked, {answers}\n    FROM ({rows})\n  ) WHERE asked"
+
+
+def _source(inputs: list[str], subject: str, asked: str, relation: str) -> str:
+    return (
+        f"SELECT seq, log_at, {quoted(subject)} AS subject, {asked} AS asked, {', '.join(inputs)}"
+        f" FROM {relation} WHERE {quoted(subject)} IS NOT NULL"
+    )
+
+
+def _input(cell: CellPlan, event: EventType) -> str:
+    """Write what an event feeds into a cell; NULL where it does not count."""
+    match cell.function:
+        case "count":
+            fed = "1"
+        case "age_days":
+            fed = "log_at"
+        case _:
+            fed = duckdb(check_argument(str(cell.argument), event))
+    if cell.argument_type == "text" and cell.function in {"first", "last"}:
+        fed = f"substring({fed}, 1, {TEXT_CHARS_KEPT})"
+    if cell.where is None:
+        return f"({fed})"
+    return f"CASE WHEN {duckdb(check_condition(cell.where, event))} THEN {fed} END"
+
+
+def _aggregate(window: _Window, place: int) -> str:
+    cell, column = window.cell, f"u{place}"
+    over = f"OVER (PARTITION BY subject ORDER BY log_at RANGE BETWEEN {_frame(window)})"
+    match cell.function:
+        case "count" | "count_of":
+            return f"count({column}) {over}"
+        case "count_distinct":
+            return f"least(count(DISTINCT {column}) {over}, {cell.bound})"
+        case "sum":
+            return f"sum({column}) {over}"
+        case "avg":
+            return f"{{'total': sum({column}) {over}, 'count': count({column}) {over}}}"
+        case "min" | "max":
+            return f"{cell.function}({column}) {over}"
+        case "first" | "last":
+            return f"{cell.function}_value({column} IGNORE NULLS) {over}"
+        case "age_days":
+            return f"min({column}) {over}"
+        case "ratio":
+            raise AssertionError("a ratio has no cell")
+
+
+def _frame(window: _Window) -> str:
+    end = "1 PRECEDING" if window.excluding_current else "CURRENT ROW"
+    width = window.cell.slot_us
+    if width is None:
+        return f"UNBOUNDED PRECEDING AND {end}"
+    into_slot = f"((log_at % {width}) + {width}) % {width}"  # the remainder of a floor division, before 1970 too
+    return f"({(SLOTS - 1) * width} + {into_slot}) PRECEDING AND {end}"
+
+
+def _value(plan: Plan, feature: FeaturePlan, path: str, columns: dict[_Window, str]) -> str:
+    parts = plan.parts(feature.name)
+    values = [_read(window, columns[window]) for window in (_window(plan, part, path) for part in parts)]
+    if feature.operands is None:
+        return values[0]
+    scales = [1 if part.type == "decimal" else SCALE for part in parts]
+    if scales[0] == scales[1]:
+        scales = [1, 1]
+    return _divide(*(f"({value}::HUGEINT * {scale})" for value, scale in zip(values, scales, strict=True)))
+
+
+def _read(window: _Window, column: str) -> str:
+    cell = window.cell
+    match cell.function:
+        case "sum":
+            least, most = (-DECIMAL_MAX, DECIMAL_MAX) if cell.argument_type == "decimal" else (INT_MIN, INT_MAX)
+            return f"CASE WHEN {column} BETWEEN {least} AND {most} THEN {column}::BIGINT END"
+        case "avg":
+            scale = SCALE if cell.argument_type == "decimal" else 1
+            return _divide(f"{column}.total", f"({column}.count::HUGEINT * {scale})")
+        case "age_days":
+            return f"((e.log_at - {column}) // {DAY})"
+        case _:
+            return column
+
+
+def _divide(top: str, bottom: str) -> str:
+    """Write `values.divide` in DuckDB."""
+    quotient = f"(({top} * {SCALE}) // {bottom})"  # DuckDB cuts towards zero
+    return (
+        f"(CASE WHEN {bottom} = 0 THEN NULL"
+        f" WHEN {quotient} BETWEEN {-DECIMAL_MAX} AND {DECIMAL_MAX} THEN {quotient}::BIGINT END)"
+    )
