@@ -1,19 +1,16 @@
 """Find the phrases of all lists in one pass, with word context and negation.
 
 A hit counts when it is not inside one of its list's `unless` phrases, is not part of a longer Latin or katakana word (for
-lists of whole words), and is not denied in its own clause (for negatable lists). The automaton is imported here alone.
+lists of whole words), and is not denied in its own clause (for negatable lists).
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from koban.text import automaton
 from koban.text.negation import is_negated
 from koban.text.normalise import Normalised, normalise
-
-if TYPE_CHECKING:
-    import ahocorasick_rs
 
 
 class PhraseList(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,19 +48,19 @@ class PhraseMatcher:
                 if key := normalise(phrase).tight.strip():
                     entries.setdefault(key, []).append(_Entry(each.name, None, each.negatable, each.whole_word))
         self._entries = tuple(tuple(each) for each in entries.values())
-        self._automaton = _build(list(entries)) if entries else None
+        self._search = automaton.build(list(entries)) if entries else None
 
     def find(self, text: Normalised) -> dict[str, tuple[str, ...]]:
         """Return, per list with a hit, its different phrases that count, as written in the list."""
-        if self._automaton is None:
+        if self._search is None:
             return {}
         found: dict[str, dict[str, None]] = {}
-        raw = self._automaton.find_matches_as_indexes(text.tight, overlapping=True)
+        raw = self._search(text.tight)
         if raw:
             self._judge(raw, text.tight, text.shape, found)
         if text.other is not None:
             tight, shape = text.other
-            raw = self._automaton.find_matches_as_indexes(tight, overlapping=True)
+            raw = self._search(tight)
             if raw:
                 self._judge(raw, tight, shape, found)
         return {name: tuple(phrases) for name, phrases in found.items()}
@@ -94,12 +91,6 @@ class PhraseMatcher:
                 if negated[place]:
                     continue
             found.setdefault(entry.list_name, {})[phrase] = None
-
-
-def _build(keys: list[str]) -> "ahocorasick_rs.AhoCorasick":
-    import ahocorasick_rs
-
-    return ahocorasick_rs.AhoCorasick(keys, matchkind=ahocorasick_rs.MatchKind.Standard)
 
 
 def _script(character: str) -> str:

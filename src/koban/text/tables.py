@@ -111,9 +111,10 @@ _PUNCTUATION = {
     **dict.fromkeys("〜∼˜⁓〰", "~"),
     **dict.fromkeys("‘’‚‛′ʼ", "'"),
     **dict.fromkeys("“”„‟″〝〟", '"'),
-    **dict.fromkeys("•‧∙·‣●", "・"),
+    **dict.fromkeys("•‧∙·‣", "・"),
     **dict.fromkeys("。｡", "。"),
     **dict.fromkeys("✖╳✕❌", "×"),
+    "×": "×",  # a sign of refusal in Japanese, not the letter x
     "\r": "\n",
     "\u2028": "\n",
     "\u2029": "\n",
