@@ -1,6 +1,7 @@
 """Compiled rules: they match, follow live lists and labels, and explain what they did."""
 
 import pathlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -130,6 +131,39 @@ def test_an_explanation_gives_every_part_its_value_and_says_what_did_not_matter(
 def test_explaining_a_rule_that_does_not_read_the_event_is_refused() -> None:
     with pytest.raises(RuleMissing):
         compiled()[0].explain("nothing", {}, {}, AT)
+
+
+_phrases = st.sampled_from(["line交換", "アマギフ", "送金"])
+_steps = st.lists(
+    st.one_of(
+        st.builds(
+            lambda value, expiry: added("lures", value, expiry), _phrases, st.none() | st.integers(AT + 1, AT + 9)
+        ),
+        st.builds(lambda value: EntryRemoved(list="lures", value=value, note="", by="staff_1"), _phrases),
+        st.builds(lambda value: added("trusted", value), st.sampled_from(["a1", "a2"])),
+        st.just("undo"),
+        st.integers(AT, AT + 10),
+    ),
+    max_size=14,
+)
+_LURES = compiled("mentions(text, 'lures') AND recipient.id IS NULL")
+
+
+@given(_steps)
+def test_phrases_are_those_that_count_whatever_came_before(steps: list[object]) -> None:
+    rules, lists, _ = _LURES
+    undos: list[Callable[[], None]] = []
+    for step in steps:
+        if isinstance(step, int):
+            found = rules.phrases.environment(step).phrases.lists["lures"].phrases
+            assert found == tuple(lists.members("lures", step))
+        elif step == "undo":
+            if undos:
+                undos.pop()()
+        elif isinstance(step, EntriesAdded | EntryRemoved):
+            undos.append(lists.apply(step))
+    for undo in reversed(undos):
+        undo()
 
 
 _rows = st.fixed_dictionaries(

@@ -4,6 +4,7 @@ Owns: the frozen types of all that a pack says, reading and checking a pack's fo
 Guarantees: a `PackDef` has every name resolved; expressions are checked further up, by `features` and `rules`.
 """
 
+from koban.packs.compare import Difference, compare_packs
 from koban.packs.faults import Fault, PackInvalid, locate, nearest, place, render_fault
 from koban.packs.load import digest_of, files_of, load_pack, parse_files
 from koban.packs.reading import LANGUAGES, parse_duration
@@ -47,6 +48,7 @@ __all__ = [
     "Activation",
     "Block",
     "Challenge",
+    "Difference",
     "EventType",
     "Fault",
     "FeatureDef",
@@ -76,6 +78,7 @@ __all__ = [
     "Warn",
     "activations",
     "active_at",
+    "compare_packs",
     "digest_of",
     "files_of",
     "load_pack",

@@ -1,0 +1,46 @@
+"""What differs between two versions of a pack, by name: what a person reads before an activation."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal, TypeVar
+
+import msgspec
+
+from koban.packs.types import EventType, FeatureDef, ListDef, PackDef, PolicyDef, QueueDef, RuleDef
+
+T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, QueueDef, RuleDef)
+
+_PLACES: Final = {"source", "value_at", "where_at", "when_at"}
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that only one version has, or that both have and say differently in `fields`."""
+
+    section: str
+    name: str
+    kind: Literal["added", "removed", "changed"]
+    fields: tuple[str, ...] = ()
+
+
+def compare_packs(old: PackDef, new: PackDef) -> tuple[Difference, ...]:
+    """List what differs, section by section and by name. Moving a text within its file changes nothing."""
+    return (
+        *_compare("events", old.events, new.events),
+        *_compare("features", old.features, new.features),
+        *_compare("policies", old.policies, new.policies),
+        *_compare("lists", old.lists, new.lists),
+        *_compare("queues", old.queues, new.queues),
+        *_compare("rules", old.rules, new.rules),
+    )
+
+
+def _compare(section: str, old: Mapping[str, T], new: Mapping[str, T]) -> Iterator[Difference]:
+    for name in sorted({*old, *new}):
+        if name not in old:
+            yield Difference(section=section, name=name, kind="added")
+        elif name not in new:
+            yield Difference(section=section, name=name, kind="removed")
+        else:
+            before, after = msgspec.structs.asdict(old[name]), msgspec.structs.asdict(new[name])
+            fields = tuple(key for key in before if key not in _PLACES and before[key] != after[key])
+            if fields:
+                yield Difference(section=section, name=name, kind="changed", fields=fields)
