@@ -349,6 +349,26 @@ def test_an_unknown_caller_is_slowed_by_address(client: Browser, clock: ManualCl
     assert client.get("/v1/things").status_code == 401
 
 
+def test_many_requests_with_one_token_look_it_up_once(clock: ManualClock, browse: Callable[[ASGIApp], Browser]) -> None:
+    people = People()
+    with ThreadPoolExecutor(2) as pool:
+        gate = Gate(
+            clock=clock, randomness=random.Random(1), directory=people, pool=pool, unknown_rate=Rate(per_s=1, burst=2)
+        )
+        app = Guarded(Starlette(routes=build_routes(ENDPOINTS, gate)), gate)
+
+        async def call_at_once() -> list[int]:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://koban.test", headers=TOKEN) as client:
+                answers = await asyncio.gather(*(client.get("/v1/things") for _ in range(50)))
+                return [answer.status_code for answer in answers]
+
+        assert asyncio.run(call_at_once()) == [200] * 50
+        assert people.looked_up == 1
+        assert browse(app).get("/v1/things", headers=TOKEN).status_code == 200
+        assert browse(app).get("/v1/things", headers=TOKEN).status_code == 429
+
+
 def test_a_page_without_a_session_leads_to_signing_in(client: Browser) -> None:
     answer = client.get("/lists?state=open&x=1")
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=%2Flists%3Fstate%3Dopen%26x%3D1")

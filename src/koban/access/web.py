@@ -140,11 +140,9 @@ def build_routes(endpoints: Iterable[Endpoint], gate: Gate) -> list[Route]:
         if each.method in methods:
             raise ValueError(f"{each.method} {each.path} is described twice")
         methods[each.method] = each
-    known = logic.RateLimiter(gate.known_rate)
-    unknown = logic.RateLimiter(gate.unknown_rate)
-    waiting = _Waiting()
+    shared = _Shared(gate)
     return [
-        Route(path, _Edge(methods, gate, known, unknown, waiting), methods=None, name=path)
+        Route(path, _Edge(methods, gate, shared), methods=None, name=path)
         for path, methods in sorted(by_path.items(), key=lambda item: _specificity(item[0]))
     ]
 
@@ -200,11 +198,14 @@ class Guarded:
         await self._app(scope, receive, send_guarded)
 
 
-class _Waiting:
-    """How many requests wait for a thread; touched by the event loop only."""
+class _Shared:
+    """What all routes of one gate share; touched by the event loop only, so it needs no lock."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, gate: Gate) -> None:
+        self.known = logic.RateLimiter(gate.known_rate)
+        self.unknown = logic.RateLimiter(gate.unknown_rate)
+        self.waiting = 0  # requests that wait for a thread
+        self.look_ups: dict[tuple[str, str], asyncio.Task[Caller | None]] = {}
 
 
 class _Gone(Exception):  # not a refusal: nobody is left to read it
@@ -221,9 +222,7 @@ class _Edge:
         self,
         methods: Mapping[str, Endpoint],
         gate: Gate,
-        known: logic.RateLimiter,
-        unknown: logic.RateLimiter,
-        waiting: _Waiting,
+        shared: _Shared,
     ) -> None:
         self._methods = dict(methods)
         if "GET" in methods:
@@ -231,9 +230,7 @@ class _Edge:
         self._allow = ", ".join(sorted(self._methods))
         self._readers = {method: reading.Reader(each) for method, each in self._methods.items()}
         self._gate = gate
-        self._known = known
-        self._unknown = unknown
-        self._waiting = waiting
+        self._shared = shared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = scope.get(_REQUEST_ID) or _request_id(scope, self._gate)
@@ -297,18 +294,31 @@ class _Edge:
         """Return who calls, and the session's secret (empty for tokens), after taking from the right bucket."""
         kind, secret = _credential(context, self._gate.session_cookie)
         caller = self._gate.directory.recall(kind, secret, at) if secret else None
-        if caller is None:
-            # Whoever is not known yet pays from the bucket of its address: guessing tokens is slow on purpose.
-            self._unknown.take(_address(scope), at)
-            if secret:
-                caller = await self._run(self._gate.directory.look_up, kind, secret, at)
-            if caller is None and kind == "bearer" and secret:
-                raise NotSignedIn("the token is unknown, expired or revoked")
+        if caller is not None:
+            self._shared.known.take(caller.principal.id, at)
+        elif secret:
+            caller = await self._look_up(kind, secret, at, _address(scope))
         else:
-            self._known.take(caller.principal.id, at)
+            self._shared.unknown.take(_address(scope), at)
+        if caller is None and kind == "bearer":
+            raise NotSignedIn("the token is unknown, expired or revoked")
         if caller is None:
             return Caller(principal=logic.ANONYMOUS), ""
         return caller, secret if kind == "session" else ""
+
+    async def _look_up(self, kind: str, secret: str, at: Instant, address: str) -> Caller | None:
+        """Ask the database once for all requests that carry this credential at this moment.
+
+        Whoever asks pays from the bucket of its address, so guessing tokens is slow; those who only wait do not, or a
+        busy integrator would be refused each time its token has to be looked up again.
+        """
+        asked = self._shared.look_ups.get((kind, secret))
+        if asked is None:
+            self._shared.unknown.take(address, at)
+            asked = asyncio.create_task(self._run(self._gate.directory.look_up, kind, secret, at))
+            self._shared.look_ups[kind, secret] = asked
+            asked.add_done_callback(lambda _: self._shared.look_ups.pop((kind, secret), None))
+        return await asyncio.shield(asked)
 
     async def _handle(self, endpoint: Endpoint, call: Call) -> object:
         if endpoint.blocking:
@@ -318,14 +328,14 @@ class _Edge:
 
     async def _run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run in the pool; fails closed when too many wait, because a late answer helps nobody."""
-        if self._waiting.count >= WAITING_MAX:
+        if self._shared.waiting >= WAITING_MAX:
             raise Unavailable("server", RETRY_WHEN_BUSY_S, "too many requests are waiting")
-        self._waiting.count += 1
+        self._shared.waiting += 1
         try:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._gate.pool, lambda: function(*args, **kwargs))
         finally:
-            self._waiting.count -= 1
+            self._shared.waiting -= 1
 
     def _refused(self, error: Refusal | Unavailable, context: "_Context", scope: Scope, *, page: bool) -> Answer:
         sent = _problem(error, context.request_id)
