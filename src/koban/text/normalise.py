@@ -15,15 +15,17 @@ from koban.text.tables import KANA, TIGHT, fold_table
 
 _JA = "ぁ-ゖァ-ヺー々〆〇一-鿿㐀-䶿"
 # One character, something that is none, one character, …: 「直 取 引」, "L.I.N.E", 「直✨取✨引」.
+_SOFT = r"[^\w\n、。!?()\[\]「」『』【】:;→⇒×/,，．]"
+# Each pattern begins with a set of characters, which `re` skips to, and looks behind only from there.
+_LONELY = re.compile(r"[\W_][^\W_][\W_]")
+# One character, something that is none, one character, …: 「直 取 引」, "L.I.N.E", 「直✨取✨引」.
 _APART = re.compile(r"(?<![^\W_])[^\W_](?:[\W_]{1,3}[^\W_](?![^\W_])){2,}")
-_BETWEEN = re.compile(
-    f"(?<=[{_JA}])[^\\w\\n、。!?()\\[\\]「」『』【】:;→⇒×/,，．]+(?=[{_JA}])|(?<=[{_JA}])_+(?=[{_JA}])"
-)
+_BETWEEN = re.compile(f"{_SOFT}(?<=[{_JA}].){_SOFT}*(?=[{_JA}])|_(?<=[{_JA}]_)_*(?=[{_JA}])")
 _WAVE = re.compile("(?<=[ぁ-ゖァ-ヺー])~+(?=[ぁ-ゖァ-ヺ])")
 _SLASHED = re.compile(f"(?<![{_JA}])([{_JA}]{{1,2}})[/.,|]([{_JA}]{{1,2}})(?![{_JA}])")
 _NOT_WORD = re.compile(r"[\W_]+")
 _LEET = re.compile(
-    r"(?<=[a-z])(?:[013457$!|]|00|33)(?=[a-z])|(?<![a-z0-9])[10](?=[a-z]{3})|(?<![a-z0-9.])(?<=[a-z])@(?=[a-z])"
+    r"(?:00|33|[013457$!|])(?:(?<=[a-z].)|(?<=[a-z]00)|(?<=[a-z]33))(?=[a-z])|[10](?<![a-z0-9].)(?=[a-z]{3})"
 )
 _LEET_AT = re.compile(r"(?<![a-z0-9._-])([a-z]{1,2})@([a-z]{2,8})(?![a-z0-9.@_-])")
 _LETTERS = {"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "$": "s", "!": "i", "|": "i"}
@@ -48,9 +50,10 @@ def fold(text: str) -> str:
     if "\u309b" in text or "\u309c" in text:  # spacing dakuten would otherwise become a space and a mark
         text = text.replace("\u309b", "\u3099").replace("\u309c", "\u309a")
     for _ in range(8):
-        text = unicodedata.normalize("NFKC", text).translate(table)
+        text = text.translate(table)
         if unicodedata.is_normalized("NFKC", text):
             return text
+        text = unicodedata.normalize("NFKC", text)
     return text
 
 
@@ -76,7 +79,7 @@ def _join(base: str) -> str:
     """Close the gaps of words that were pulled apart."""
     if base.isalnum():
         return base
-    shape = _APART.sub(_close_up, base)
+    shape = _APART.sub(_close_up, base) if _LONELY.search(base) is not None else base
     if shape.isascii():
         return shape
     if "~" in shape:

@@ -47,6 +47,8 @@ class _Fold(dict[int, str | None]):
 
     def __missing__(self, code: int) -> str | None:
         folded: str | None = chr(code)
+        if not unicodedata.is_normalized("NFKC", chr(code)):  # ＡＢＣ, ①, ｶ, ㌔: compatibility forms
+            folded = _close(chr(code), self)
         if code <= _KEPT_UP_TO:
             self[code] = folded
         return folded
@@ -71,6 +73,8 @@ def _looks_like() -> dict[int, str]:
         source = source.strip("\u200e\u200f")
         if len(source) != 1 or source.isascii():
             continue
+        if not unicodedata.is_normalized("NFKC", source):
+            continue  # the compatibility form knows better: Ｉ is an I, not an l
         if any(name in unicodedata.name(source, "CJK") for name in _KEEP_SCRIPTS):
             continue
         plain = [target["c"] for target in targets if len(target["c"]) == 1 and target["c"].isascii()]
@@ -141,16 +145,26 @@ def fold_table() -> dict[int, str | None]:
     return _Fold(table)
 
 
-def _close(folded: str | None, table: dict[int, str | None]) -> str | None:
+def _close(text: str | None, table: dict[int, str | None]) -> str | None:
     """Follow a folding until it no longer changes, so that a second pass finds nothing to do."""
     for _ in range(8):
-        if folded is None:
+        if text is None:
             return None
-        further = unicodedata.normalize("NFKC", folded).translate(table)
-        if further == folded:
-            return folded
-        folded = further or None
-    return None
+        normal = unicodedata.normalize("NFKC", text)
+        further = "".join(table.get(ord(each), each) or "" for each in normal)
+        if further == text:
+            return text
+        text = further or None
+    return text
+
+
+class _Same(dict[int, int]):
+    """A translate map, one character for one, that remembers what it does not change."""
+
+    def __missing__(self, code: int) -> int:
+        if code <= _KEPT_UP_TO:
+            self[code] = code
+        return code
 
 
 def _kana_shift() -> dict[int, int]:
@@ -160,12 +174,12 @@ def _kana_shift() -> dict[int, int]:
 _SMALL = str.maketrans("ぁぃぅぇぉっゃゅょゎゕゖ", "あいうえおつやゆよわかけ")
 _SHAPES = str.maketrans("力口二八工夕卜", "カロニハエタト")  # kanji written for the katakana they look like: メル力リ
 
-KANA: dict[int, int] = _kana_shift()
+KANA: dict[int, int] = _Same(_kana_shift())
 """Katakana to hiragana, one character for one."""
 
 
 def _tight() -> dict[int, int]:
-    table: dict[int, int] = dict(KANA)
+    table: dict[int, int] = _Same(_kana_shift())
     for code, shape in _SHAPES.items():
         table[code] = KANA[shape]
     for code, large in _SMALL.items():
