@@ -8,7 +8,7 @@ import msgspec
 
 from koban.access import Call, Endpoint, Page, PageQuery, endpoint
 from koban.base import DAY, Instant, from_rfc3339, to_rfc3339
-from koban.db import Database
+from koban.db import Database, Tx
 from koban.enforcement import logic, store
 from koban.enforcement.types import (
     Closing,
@@ -34,6 +34,7 @@ from koban.enforcement.types import (
 FOR_US_MAX: Final = 100 * 365 * DAY  # longer than anybody's account: say "until a person decides" instead
 
 Submit = Callable[[Command], Outcome]  # sends a command through the decider and waits for what it did
+Position = Callable[[Tx], int]  # the newest place in the log that a snapshot shows
 
 
 class ClosingBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +79,11 @@ class SanctionDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubjectStateBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What a subject may do now, and the sanctions that say so; `state_version` is that of the last webhook."""
+    """What a subject may do now, and the sanctions that say so.
+
+    `state_version` is the place in the log up to which this holds: at least that of every webhook stored so far, and
+    less than that of every webhook to come.
+    """
 
     subject: SubjectRef
     state_version: int
@@ -136,7 +141,7 @@ class DoneBody(msgspec.Struct, frozen=True, kw_only=True):
     sanction_ids: list[str]
 
 
-def endpoints(database: Database, submit: Submit) -> tuple[Endpoint, ...]:
+def endpoints(database: Database, submit: Submit, position: Position) -> tuple[Endpoint, ...]:
     """Describe the routes; `submit` carries a command through the decider and returns what it did."""
     return (
         endpoint(
@@ -171,7 +176,7 @@ def endpoints(database: Database, submit: Submit) -> tuple[Endpoint, ...]:
             description="Sanctions that also stand on another rule or a person's decision stay for that reason.",
         ),
         endpoint(
-            "GET", "/v1/subjects/{kind}/{id:path}/state", "subjects.read", lambda call: _state(database, call),
+            "GET", "/v1/subjects/{kind}/{id:path}/state", "subjects.read", lambda call: _state(database, position, call),
             summary="What a subject may do now", returns=SubjectStateBody,
             description="The same state that webhooks carry, to reconcile with.",
         ),
@@ -280,16 +285,17 @@ def _undo(submit: Submit, call: Call) -> DoneBody:
     return DoneBody(sanction_ids=list(undo_rule(submit, command)))
 
 
-def _state(database: Database, call: Call) -> SubjectStateBody:
+def _state(database: Database, position: Position, call: Call) -> SubjectStateBody:
     subject = SubjectRef(kind=call.path["kind"], id=call.path["id"])
     at: Instant = call.at
     with database.read() as tx:
         sanctions = store.read_of_subject(tx, subject)
-        version = store.read_state(tx, subject)
+        changed = store.read_state(tx, subject)
+        version = position(tx)
     return SubjectStateBody(
         subject=subject,
-        state_version=0 if version is None else version[0],
-        changed_at=None if version is None else to_rfc3339(version[1]),
+        state_version=version,
+        changed_at=None if changed is None else to_rfc3339(changed[1]),
         state=store.state_body(logic.derive_state(sanctions, at)),
         in_force=[sanction_body(each) for each in sanctions if each.stands_at(at)],
     )
