@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koban.base import HOUR
+from koban.base import HOUR, Instant
 from koban.db import Database
-from koban.rules import Budgets, forget_harm, save_harm
+from koban.rules import Budgets, BudgetTripped, ModeChanged, change_mode, forget_harm, save_harm
 
 START = 1_768_446_000_000_000
 
@@ -66,6 +66,38 @@ def test_a_budget_is_loaded_as_it_was(database: Database, after: int) -> None:
     with database.read() as tx:
         loaded.load(tx, at)
     assert loaded.harmed("r1", at) == budgets.harmed("r1", at) == by_hand(harms, "r1", at)
+
+
+def test_a_budget_begins_anew_when_a_person_sets_the_mode_and_stays_so_after_a_restart(database: Database) -> None:
+    harms = harms_of([(HOUR // 20, "r1", account) for account in "abcd"])
+    budgets = Budgets()
+    with database.write() as tx:
+        for seq, (rule, account, at) in enumerate(harms):
+            if seq == 2:
+                tripped = BudgetTripped(rule="r1", harmed=2, cause_seq=1)
+                change_mode(tx, 10, Instant(at - 2), tripped, rules=["r1"])
+                live = ModeChanged(rule="r1", mode=None, by="staff_1", reason="seen")
+                change_mode(tx, 11, Instant(at - 1), live, rules=["r1"])
+                undo = budgets.restart("r1")
+                undo()
+                assert budgets.harmed("r1", at) == 2
+                budgets.restart("r1")
+            budgets.spend(rule, account, at)
+            save_harm(tx, [(seq, rule, account, at)])
+    loaded = Budgets()
+    with database.read() as tx:
+        loaded.load(tx, harms[3][2])
+    assert loaded.harmed("r1", harms[3][2]) == budgets.harmed("r1", harms[3][2]) == 2
+
+
+def test_a_trip_alone_forgets_nobody(database: Database) -> None:
+    with database.write() as tx:
+        save_harm(tx, [(1, "r1", "a", START)])
+        change_mode(tx, 2, Instant(START + 1), BudgetTripped(rule="r1", harmed=1, cause_seq=1), rules=["r1"])
+    loaded = Budgets()
+    with database.read() as tx:
+        loaded.load(tx, START + 2)
+    assert loaded.harmed("r1", START + 2) == 1
 
 
 def test_forgotten_rows_are_those_that_no_window_reaches(database: Database) -> None:

@@ -35,6 +35,20 @@ class Budgets:
         """Count one harmed account and return what takes it back; undo in reverse order."""
         return self._rules.setdefault(rule, _Window()).add(account, at)
 
+    def restart(self, rule: str) -> Undo:
+        """Count anew from here: a person has set the rule's mode, and so taken on what it did until now.
+
+        Without this a rule that was switched on again after a trip would trip at the next person.
+        """
+        before = self._rules.pop(rule, None)
+
+        def undo() -> None:
+            self._rules.pop(rule, None)
+            if before is not None:
+                self._rules[rule] = before
+
+        return undo
+
     def harmed(self, rule: str, at: int) -> int:
         """Return how many different accounts the rule harmed in the hour up to a log time."""
         window = self._rules.get(rule)

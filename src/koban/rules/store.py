@@ -128,8 +128,16 @@ def save_harm(tx: Tx, rows: Sequence[tuple[int, str, str, int]]) -> None:
 
 
 def harm_since(tx: Tx, after: int) -> Iterator[tuple[str, str, int]]:
-    """Read (rule, account, at) of everybody harmed later than a log time, in log order."""
-    statement = sqlalchemy.select(_harm.c.rule, _harm.c.account, _harm.c.at).where(_harm.c.at > after)
+    """Read (rule, account, at) of everybody harmed later than a log time, in log order.
+
+    What a rule did before a person last set its mode no longer counts: see `Budgets.restart`.
+    """
+    decided = sqlalchemy.and_(_modes.c.rule == _harm.c.rule, _modes.c.tripped_seq.is_(None))
+    statement = (
+        sqlalchemy.select(_harm.c.rule, _harm.c.account, _harm.c.at)
+        .select_from(_harm.outerjoin(_modes, decided))
+        .where(_harm.c.at > after, _harm.c.at > sqlalchemy.func.coalesce(_modes.c.changed_at, -1))
+    )
     return ((row.rule, row.account, row.at) for row in tx.execute(statement.order_by(_harm.c.seq, _harm.c.rule)))
 
 
