@@ -1,6 +1,7 @@
 import random
 from collections.abc import Callable
 
+import msgspec
 import pytest
 import sqlalchemy
 from argon2.exceptions import VerificationError
@@ -22,6 +23,7 @@ from koban.access import (
     issue_token,
     passwords,
     revoke_token,
+    store,
 )
 from koban.access.logic import ANONYMOUS, Rate, RateLimiter
 from koban.access.permissions import grants_of, grants_of_scopes
@@ -281,6 +283,29 @@ def test_what_is_remembered_is_forgotten_in_time(database: Database) -> None:
     assert directory.recall("bearer", session.secret, AT) is None
     directory.forget()
     assert directory.recall("session", session.secret, AT) is None
+
+
+def test_two_who_take_one_email_at_once_are_told_apart(database: Database, admin: Principal) -> None:
+    invited = invite(database, admin, "reviewer")
+    refused(database, EmailTaken, lambda tx: store.insert_staff(tx, msgspec.structs.replace(invited, id="staff_z")))
+    refused(
+        database, EmailTaken, lambda tx: store.update_profile(tx, admin.id, email="aoi@example.com", name="Aoi")
+    )  # fmt: skip
+
+
+def test_a_full_disk_keeps_nobody_out(database: Database, admin: Principal) -> None:
+    with database.write() as tx:
+        _, secret = issue_token(tx, AT, RANDOM, SECRETS, by=admin, name="shop", scopes=("events.write",), days=30)
+        if database.dialect == "sqlite":
+            tx.execute(
+                sqlalchemy.text(
+                    "CREATE TRIGGER full BEFORE UPDATE ON api_tokens BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+                )
+            )
+        else:
+            tx.execute(sqlalchemy.text("ALTER TABLE api_tokens ADD CONSTRAINT full_ CHECK (used_day IS NULL)"))
+    directory = StaffDirectory(database)
+    assert directory.look_up("bearer", secret, AT) is not None
 
 
 def test_a_token_works_until_it_expires_or_is_revoked(database: Database, admin: Principal) -> None:

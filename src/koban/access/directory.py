@@ -1,20 +1,25 @@
 """Who is behind a token or a session: a short memory in front of the database."""
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
+import sqlalchemy
+import structlog
 
 from koban.access import logic, store
 from koban.access.permissions import grants_of, grants_of_scopes
 from koban.access.types import Principal
 from koban.access.web import Caller
 from koban.base import DAY, HOUR, MINUTE, SECOND, Instant
-from koban.db import Database
+from koban.db import Database, Tx
 
 REMEMBERED_US: Final = 5 * SECOND  # how long another process may not see a revocation
 REMEMBERED_MAX: Final = 10_000
 SESSION_IDLE_US: Final = 2 * HOUR
 SEEN_EVERY_US: Final = 1 * MINUTE
+
+_log: Final = structlog.get_logger("koban.access")
 
 
 class _Memory(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +64,7 @@ class StaffDirectory:
         if token is None or token.revoked_at is not None or token.expires_at <= at:
             return None
         if token.used_day != at // DAY:
-            with self._database.write() as tx:
-                store.touch_token(tx, token.id, at // DAY)
+            self._note(lambda tx: store.touch_token(tx, token.id, at // DAY))
         principal = Principal(kind="token", id=token.id, name=token.name, grants=grants_of_scopes(token.scopes))
         return Caller(principal=principal), token.expires_at
 
@@ -72,10 +76,17 @@ class StaffDirectory:
         if session.expires_at <= at or at - session.seen_at >= SESSION_IDLE_US:
             return None
         if at - session.seen_at >= SEEN_EVERY_US:
-            with self._database.write() as tx:
-                store.touch_session(tx, session.id, at)
+            self._note(lambda tx: store.touch_session(tx, session.id, at))
         owner = session.owner
         principal = Principal(
             kind="staff", id=owner.id, name=owner.name, roles=owner.roles, grants=grants_of(owner.roles)
         )
         return Caller(principal=principal, session_id=session.id), session.expires_at
+
+    def _note(self, touch: Callable[[Tx], None]) -> None:
+        """Write when something was last used; fails open, because on a full disk people must still see what is wrong."""
+        try:
+            with self._database.write() as tx:
+                touch(tx)
+        except sqlalchemy.exc.DBAPIError as error:
+            _log.warning("last use could not be written", error=str(error.orig))

@@ -147,8 +147,14 @@ def update_disabled(tx: Tx, staff_id: str, disabled_at: Instant | None) -> None:
 
 
 def update_profile(tx: Tx, staff_id: str, *, email: str, name: str) -> None:
-    """Change how somebody signs in and is shown."""
-    tx.execute(staff.update().where(staff.c.id == staff_id).values(email=email, name=name))
+    """Change how somebody signs in and is shown.
+
+    Refuses: EmailTaken, when somebody else takes the e-mail at the same moment.
+    """
+    try:
+        tx.execute(staff.update().where(staff.c.id == staff_id).values(email=email, name=name))
+    except sqlalchemy.exc.IntegrityError as error:
+        raise EmailTaken("somebody took it at this moment") from error
 
 
 def update_password(tx: Tx, staff_id: str, hashed: str) -> None:

@@ -13,7 +13,7 @@ def erase(tx: Tx, at: Instant, vault: Vault, person: str, *, by: str) -> Erasure
 
     Refuses: PersonOnLegalHold.
     The caller must, after the commit: call `vault.forget(person)` in the deciding process, `database.forget_deleted()`
-    (empties SQLite's WAL, vacuums PostgreSQL), and rewrite the archive's personal files. Backups taken before still
+    (empties SQLite's WAL, vacuums PostgreSQL, whose own WAL keeps the row until it is recycled), and rewrite the archive's personal files. Backups taken before still
     hold the salt, though never the master key: they must age out, or the erasure be repeated after a restore
     (`erased_since`).
     """
