@@ -183,6 +183,7 @@ def test_the_digest_names_content_not_folders(tmp_path: pathlib.Path) -> None:
         ("lists.yaml", "entries: [acct_1]", "entries: [acct_1, acct_1]", ("lists.yaml:11:21", "'acct_1' is listed twice; first in lists.yaml on line 11")),
         ("lists.yaml", "entries: [acct_1]", "negatable: true", ("lists.yaml:11:3", "'negatable' is only for lists of phrases")),
         ("lists.yaml", "of: account", "of: accounts", ("lists.yaml:8:3", "list trusted: there is no kind of subject or value 'accounts'")),
+        ("lists.yaml", "of: account", "of: device", ("lists.yaml:8:3", "list trusted: values of kind device are personal and do not belong in a pack")),
         ("lists/lures.txt", "直取引", "line交換", ("lists/lures.txt:4:1", "'line交換' is listed twice; first in lists/lures.txt on line 3")),
         ("queues.yaml", "due: 4 hours", "due: soon", ("queues.yaml:3:8", "'due' is not a duration")),
         ("rules/scams.yaml", "policy: fraud/off_platform", "policy: fraud/off_platfrom", ("rules/scams.yaml:1:3", "rule off_platform: there is no policy 'fraud/off_platfrom'")),

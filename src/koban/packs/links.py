@@ -1,6 +1,7 @@
 """Names between the sections of a pack: each must lead somewhere, and to something of the right kind."""
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 import msgspec
 
@@ -22,6 +23,8 @@ from koban.packs.types import (
     Suspend,
     Warn,
 )
+
+_OTHER_VALUES: Final = {"domain", "brand", "word", "url", "country", "category", "image", "method"}
 
 
 def check_features(features: Mapping[str, FeatureDef], events: Mapping[str, EventType]) -> Iterator[Fault]:
@@ -126,10 +129,32 @@ def check_cases(cases: tuple[RuleCase, ...], rules: Mapping[str, RuleDef]) -> It
             yield Fault(source=case.source, detail=detail, hint="it reads " + ", ".join(rule.on))
 
 
-def check_lists(lists: Mapping[str, ListDef], kinds: set[str]) -> Iterator[Fault]:
-    """Check that a list of subjects names a kind that some event declares, or one of the well-known other things."""
-    others = {"domain", "brand", "word", "url", "country", "category", "email_domain"}
+def check_lists(lists: Mapping[str, ListDef], events: Mapping[str, EventType]) -> Iterator[Fault]:
+    """Check that a list of values says what they are, and that no pack holds personal values.
+
+    Events carry only keyed pseudonyms of joined personal fields: a plain value in a pack would never be found, and
+    would stand in the pack's files for ever.
+    """
+    kinds = {role.kind for event in events.values() for role in event.subjects.values()}
+    joined = set(_joined_kinds(events))
     for declared in lists.values():
-        if declared.of is not None and declared.of not in kinds | others:
+        if declared.of is None:
+            continue
+        if declared.of not in kinds | joined | _OTHER_VALUES:
             detail = f"list {declared.name}: there is no kind of subject or value '{declared.of}'"
-            yield Fault(source=declared.source, detail=detail, hint=nearest(declared.of, kinds | others))
+            yield Fault(
+                source=declared.source, detail=detail, hint=nearest(declared.of, kinds | joined | _OTHER_VALUES)
+            )
+        elif declared.of in joined and declared.entries:
+            detail = f"list {declared.name}: values of kind {declared.of} are personal and do not belong in a pack"
+            hint = "leave it empty and add them through the API or the console, which keep pseudonyms"
+            yield Fault(source=declared.source, detail=detail, hint=hint)
+
+
+def _joined_kinds(events: Mapping[str, EventType]) -> Iterator[str]:
+    for event in events.values():
+        for path, field in event.fields.items():
+            if field.joined and path in event.subjects:
+                yield event.subjects[path].kind
+            elif field.joined and not path.endswith(".id"):
+                yield path.rpartition(".")[2]

@@ -107,10 +107,9 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
     cases: list[RuleCase] = []
     for node in nodes["cases"]:
         cases.extend(read_cases(node, faults, events=events, features=features, lists=lists))
-    kinds = {role.kind for event in events.values() for role in event.subjects.values()}
     faults.extend(links.check_features(features, events))
     faults.extend(links.check_policies(policies))
-    faults.extend(links.check_lists(lists, kinds))
+    faults.extend(links.check_lists(lists, events))
     faults.extend(links.check_rules(rules, events=events, policies=policies, queues=queues))
     faults.extend(links.check_cases(tuple(cases), rules))
     if faults:
