@@ -85,7 +85,9 @@ def endpoints_of(koban_: Koban, kit: access.AccessKit) -> list[Endpoint]:
         *event_routes.endpoints(database, desk.submit, desk.replay_quarantined),
         *decision_routes.endpoints(database, lambda seq: explain(database, koban_.vault, seq), Explained),
         *sanction_routes.endpoints(database, submit),
-        *case_routes.endpoints(database, desk),
+        *case_routes.endpoints(
+            database, lambda command: desk.command(lambda memory, tx: commands.close(memory, tx, command))
+        ),
         *webhooks.build_endpoints(
             webhooks.Desk(
                 database=database,

@@ -12,6 +12,7 @@ import koban.decisions.store as decision_store
 import koban.events.store as event_store
 from koban import enforcement, webhooks
 from koban.base import Clock, Instant, limits
+from koban.cases import LiveCases
 from koban.db import LiveTimers, Timer, Tx, load_timers
 from koban.decisions import DecisionRecord
 from koban.enforcement import Change, LiveSanctions, Recorded, Step
@@ -40,7 +41,7 @@ class Compiled:
     rules: Mapping[str, CompiledRules]
     features: FeatureProgram
     preparers: Mapping[str, Preparer]
-    default_queue: str
+    default_queue: str  # the last one declared: it takes the cases of rules that name none
 
 
 class Memory:
@@ -82,7 +83,7 @@ class Memory:
             rules=rules,
             features=compile_features(pack, {name: frozenset(each.reads) for name, each in rules.items()}),
             preparers={name: make_preparer(event_type) for name, event_type in pack.events.items()},
-            default_queue=next(iter(pack.queues)),
+            default_queue=list(pack.queues)[-1],
         )
 
     def load(self, tx: Tx, pack_at: PackAt) -> None:
@@ -223,7 +224,7 @@ class Memory:
         step, undo = self.cases.open(review, self.compiled.pack.queues[review.queue], at=entry.log_at, seq=entry.seq)
         self.undo.append(undo)
         self.rows.opened_cases.append(step)
-        return str(step.case_id)
+        return step.case_id
 
     def tell_states(self, recorded: Sequence[Recorded]) -> None:
         """Ask the marketplace to carry out changed states."""
@@ -296,7 +297,7 @@ class Memory:
 
 def apply_features(
     features: FeatureStore, tx: Tx | None, compiled: Compiled, entry: Entry, personal: Mapping[str, object]
-) -> dict[str, object]:
+) -> Mapping[str, object]:
     """Update feature state by a stored event; an event type that the pack no longer declares changes nothing."""
     from koban.events import decode_document
 
