@@ -1,0 +1,18 @@
+"""The console: server-rendered pages for the people who work with Koban, in Japanese and English.
+
+Owns no table. Guarantees: every page passes the same permission check as the API and works without script; what is
+personal stays sealed; whatever harms or frees somebody shows its consequence first and asks for a reason.
+"""
+
+from koban.access import Endpoint
+from koban.console import cases, decision, entrance, keep, lists, rules, sanctions, watch
+from koban.console.kit import ConsoleKit, Explained, Figures
+from koban.console.pages import problem_page
+
+__all__ = ["ConsoleKit", "Explained", "Figures", "endpoints", "problem_page"]
+
+
+def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
+    """Return every page of the console."""
+    parts = (entrance, watch, decision, rules, sanctions, cases, lists, keep)
+    return tuple(each for part in parts for each in part.endpoints(kit))

@@ -1,0 +1,141 @@
+"""One entry of the log: what was decided, why, from which values, and what followed."""
+
+import msgspec
+
+from koban.access import Answer, Call, Endpoint, endpoint
+from koban.base import Instant, Refusal, Unavailable, from_rfc3339
+from koban.console import store
+from koban.console.fields import FieldLine, field_lines
+from koban.console.filters import seq_of
+from koban.console.formats import Formats
+from koban.console.kit import ConsoleKit
+from koban.console.pages import page
+from koban.console.traces import RuleTrace, traces_of
+from koban.console.words import language_of
+from koban.decisions import DecisionMissing, DecisionRecord, Inputs
+from koban.decisions import store as decision_store
+from koban.enforcement import Sanction
+from koban.enforcement import store as sanction_store
+from koban.events import Entry, Flag, Kind
+from koban.events import store as event_store
+from koban.webhooks.types import Action
+
+FOLLOWED_MAX = 50
+
+
+class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything stored about one entry."""
+
+    entry: Entry
+    record: DecisionRecord | None
+    inputs: Inputs | None
+    acting: str | None
+    took_us: int
+    sanctions: list[Sanction]
+    followed: list[store.EntryLine]
+    asked: list[Action]
+
+
+def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
+    """Return the page of this part."""
+
+    def show(call: Call) -> Answer:
+        story = _story(kit, call)
+        if story.record is None:
+            return _entry_page(kit, call, story)
+        return _decision_page(kit, call, story, story.record)
+
+    return (
+        endpoint(
+            "GET",
+            "/decisions/{seq}",
+            "decisions.read",
+            show,
+            summary="A decision",
+            page=True,
+            raises=(DecisionMissing,),
+        ),
+    )
+
+
+def _story(kit: ConsoleKit, call: Call) -> Story:
+    seq = seq_of(call.path["seq"])
+    if seq is None:
+        raise DecisionMissing(f"There is no decision {call.path['seq'][:40]!r}.")
+    with kit.database.read() as tx:
+        entry = event_store.read_entry(tx, seq)
+        if entry is None:
+            raise DecisionMissing(f"There is no decision {seq}.")
+        record = decision_store.read_bodies(tx, [seq]).get(seq)
+        acting, took_us = store.facts_of(tx, [seq]).get(seq, (None, 0))
+        followed = store.causes(tx, seq, FOLLOWED_MAX)
+        found = sanction_store.read(tx, record.sanctions) if record is not None else {}
+        return Story(
+            entry=entry,
+            record=record,
+            inputs=decision_store.read_inputs(tx, seq) if record is not None else None,
+            acting=acting,
+            took_us=took_us,
+            sanctions=list(found.values()),
+            followed=followed,
+            asked=store.actions_of(tx, [seq, *(line.seq for line in followed)]),
+        )
+
+
+def _fields(kit: ConsoleKit, call: Call, entry: Entry) -> list[FieldLine]:
+    formats = Formats(language_of(call.language), kit.zone, call.at)
+    declared = kit.pack().events.get(entry.type) if entry.kind is Kind.EVENT else None
+    return field_lines(entry.data, declared, formats, sealed=entry.sealed is not None)
+
+
+def _sealed_fields(kit: ConsoleKit, event_type: str) -> frozenset[str]:
+    declared = kit.pack().events.get(event_type)
+    fields = declared.fields if declared is not None else {}
+    return frozenset(path for path, field in fields.items() if field.personal is not None and not field.joined)
+
+
+def _flags(entry: Entry) -> list[str]:
+    return [flag.name.lower() for flag in Flag if flag and flag in entry.flags and flag.name]
+
+
+def _decision_page(kit: ConsoleKit, call: Call, story: Story, record: DecisionRecord) -> Answer:
+    traces: dict[str, RuleTrace] = {}
+    unexplained = ""
+    try:
+        traces = traces_of(kit.explain(record.seq), _sealed_fields(kit, record.type))
+    except (Refusal, Unavailable) as refusal:  # the stored reasons are shown all the same
+        unexplained = str(refusal)
+    pack = kit.pack()
+    applied = [signal for signal in record.signals if signal.applied]
+    return page(
+        kit,
+        call,
+        "decision.html",
+        story=story,
+        entry=story.entry,
+        record=record,
+        signals=[*applied, *(signal for signal in record.signals if not signal.applied)],
+        headline=applied[0] if applied else None,
+        traces=traces,
+        unmatched=[trace for trace in traces.values() if not trace.matched],
+        unexplained=unexplained,
+        fields=_fields(kit, call, story.entry),
+        flags=_flags(story.entry),
+        lifts_at=from_rfc3339(record.hold.lifts_at) if record.hold else None,
+        decided_at=Instant(story.entry.received_at + story.took_us),
+        features=sorted(story.inputs.features.items()) if story.inputs else [],
+        pack=pack,
+        same_pack=record.pack == pack.digest,
+    )
+
+
+def _entry_page(kit: ConsoleKit, call: Call, story: Story) -> Answer:
+    return page(
+        kit,
+        call,
+        "entry.html",
+        story=story,
+        entry=story.entry,
+        fields=_fields(kit, call, story.entry),
+        flags=_flags(story.entry),
+    )

@@ -1,0 +1,66 @@
+"""Filters of lists: read from the address as people and links write them, never refusing a page over a typing error."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from koban.base import Instant
+from koban.console.formats import Formats
+
+VALUE_CHARS_MAX: Final = 256
+SEQ_DIGITS_MAX: Final = 19
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list shows: `given` as it stood in the address, the rest read."""
+
+    given: Mapping[str, str]
+    since_at: Instant | None
+    until_at: Instant | None
+    cursor: str
+    unread: tuple[str, ...]  # filters that could not be read and are not applied
+
+    def get(self, name: str) -> str | None:
+        """Return a filter's value; None where it is not set."""
+        return self.given.get(name) or None
+
+    @property
+    def before_seq(self) -> int | None:
+        """Return the cursor of lists that are ordered by place in the log."""
+        return seq_of(self.cursor)
+
+
+def read_filters(query: Mapping[str, str], names: tuple[str, ...], formats: Formats) -> Filters:
+    """Read the filters `names` from an address, with the span of time and the cursor that every list takes."""
+    given: dict[str, str] = {}
+    unread: list[str] = []
+    for name in names:
+        value = query.get(name, "").strip()
+        if len(value) > VALUE_CHARS_MAX:
+            unread.append(name)
+        elif value:
+            given[name] = value
+    moments: dict[str, Instant | None] = {}
+    for name in ("since", "until"):
+        text = query.get(name, "").strip()
+        moments[name] = (formats.instant(text) or formats.read_field(text)) if 0 < len(text) <= 40 else None
+        if text and moments[name] is None:
+            unread.append(name)
+        elif text:
+            given[name] = text
+    cursor = query.get("cursor", "")
+    return Filters(
+        given=given,
+        since_at=moments["since"],
+        until_at=moments["until"],
+        cursor=cursor if len(cursor) <= VALUE_CHARS_MAX else "",
+        unread=tuple(unread),
+    )
+
+
+def seq_of(text: str) -> int | None:
+    """Read a place in the log; None where the text is none."""
+    if text.isascii() and text.isdigit() and len(text) <= SEQ_DIGITS_MAX and int(text) < 1 << 63:
+        return int(text)
+    return None

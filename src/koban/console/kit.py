@@ -1,0 +1,85 @@
+"""What the console is given by the application: one frozen kit, so that its views can be read without the wiring."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from koban.access import AccessKit
+from koban.base import Clock
+from koban.cases import CloseCase
+from koban.db import Database
+from koban.enforcement import Command, Outcome
+from koban.lists import ListChange
+from koban.packs import PackDef
+from koban.rules import ModeChange, TraceNode
+
+
+class Figures(Protocol):
+    """What the decider counts in memory; `koban.pipeline` makes it."""
+
+    @property
+    def per_second(self) -> tuple[int, ...]:
+        """Events decided in each of the last 60 full seconds, oldest first."""
+        ...
+
+    @property
+    def last_minute(self) -> Mapping[str, int]:
+        """Decisions of the last minute by verdict."""
+        ...
+
+    @property
+    def p50_us(self) -> int:
+        """Median of arrival to decision, in microseconds."""
+        ...
+
+    @property
+    def p99_us(self) -> int:
+        """99th percentile of the same."""
+        ...
+
+
+class RuleExplained(Protocol):
+    """One rule over one event."""
+
+    @property
+    def rule(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def matched(self) -> bool:
+        """Whether its condition held."""
+        ...
+
+    @property
+    def trace(self) -> TraceNode:
+        """Its condition with the value of every part."""
+        ...
+
+
+class Explained(Protocol):
+    """A decision computed again; `koban.pipeline` makes it."""
+
+    @property
+    def rules(self) -> Sequence[RuleExplained]:
+        """Every rule that reads such an event, those that matched first."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConsoleKit:
+    """The parts of the application that the console shows and moves. Commands raise the rooms' refusals."""
+
+    database: Database
+    clock: Clock
+    access: AccessKit
+    pack: Callable[[], PackDef]
+    figures: Callable[[], Figures]
+    explain: Callable[[int], Explained]
+    change_rules: Callable[[ModeChange], object]
+    sanction: Callable[[Command], Outcome]
+    change_list: Callable[[ListChange], object]
+    close_case: Callable[[CloseCase], object]
+    replay: Callable[[str, str], object]  # quarantine id, by
+    simulated: bool = False  # a banner says that what is shown is simulated traffic
+    zone: str = "Asia/Tokyo"

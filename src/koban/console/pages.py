@@ -1,0 +1,198 @@
+"""From a template to an answer: the frame around every page, in the reader's language, theme and time zone."""
+
+import hashlib
+import pathlib
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import jinja2
+import msgspec
+
+from koban.access import ROLE_TITLES, Answer, Call, Principal, ProblemBody, redirect
+from koban.base import Instant
+from koban.console import formats
+from koban.console.kit import ConsoleKit
+from koban.console.words import Language, Words, language_of
+
+FOLDER: Final = pathlib.Path(__file__).parent
+THEMES: Final = ("auto", "light", "dark")
+THEME_COOKIE: Final = "koban_theme"
+PAGE_ITEMS: Final = 50
+
+
+class NavItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the navigation: its address is its name."""
+
+    name: str
+    permission: str
+
+    @property
+    def path(self) -> str:
+        """Return its address."""
+        return f"/{self.name}"
+
+
+def _nav(*items: tuple[str, str]) -> tuple[NavItem, ...]:
+    return tuple(NavItem(name=name, permission=permission) for name, permission in items)
+
+
+NAVIGATION: Final[tuple[tuple[str, tuple[NavItem, ...]], ...]] = (
+    ("watch", _nav(("board", "board.read"), ("decisions", "decisions.read"), ("events", "events.read"))),
+    ("act", _nav(("cases", "cases.read"), ("sanctions", "sanctions.read"), ("actions", "webhooks.read"))),
+    ("rule", _nav(("rules", "rules.read"), ("lists", "lists.read"))),
+    (
+        "keep",
+        _nav(
+            ("alerts", "alerts.read"),
+            ("quarantine", "quarantine.read"),
+            ("audit", "audit.read"),
+            ("staff", "staff.read"),
+            ("tokens", "tokens.read"),
+        ),
+    ),
+)
+
+
+def _asset_versions() -> dict[str, str]:
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in sorted((FOLDER / "static").iterdir())
+    }
+
+
+_VERSIONS: Final = _asset_versions()
+
+
+def asset(name: str) -> str:
+    """Return the address of a static file; it changes with the content, so browsers may keep it for good."""
+    return f"/static/{name}?v={_VERSIONS[name]}"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["asset"] = asset
+    environment.globals["spark_line"] = formats.spark_line
+    environment.globals["spark_bars"] = formats.spark_bars
+    environment.globals["with_query"] = with_query
+    environment.filters["path"] = lambda value: urllib.parse.quote(str(value), safe="")
+    return environment
+
+
+def with_query(path: str, **values: object) -> str:
+    """Return an address with the parameters that are not empty."""
+    kept = {name: str(value) for name, value in values.items() if value not in (None, "")}
+    return f"{path}?{urllib.parse.urlencode(kept)}" if kept else path
+
+
+_TEMPLATES: Final = _environment()
+
+
+def page(
+    kit: ConsoleKit,
+    call: Call,
+    template: str,
+    shared: Mapping[str, object] | None = None,
+    *,
+    status: int = 200,
+    **values: object,
+) -> Answer:
+    """Answer with a page for whoever is signed in; `shared` and `values` are what its template reads."""
+    language = language_of(call.language)
+    return Answer(
+        body=_render(
+            template,
+            language=language,
+            zone=kit.zone,
+            now=call.at,
+            principal=call.principal,
+            theme=theme_of(call.headers),
+            csrf=call.csrf,
+            here=_here(call),
+            section=call.url_path.split("/")[1],
+            simulated=kit.simulated,
+            notice=_notice_of(call, language),
+            **(shared or {}),
+            **values,
+        ),
+        status=status,
+    )
+
+
+def problem_page(problem: ProblemBody, principal: Principal, language: str) -> str:
+    """Return the page of an error, for `Gate.problem_page`."""
+    return _render(
+        "problem.html",
+        language=language_of(language),
+        zone="UTC",
+        now=Instant(0),
+        principal=principal,
+        theme="auto",
+        csrf="",
+        here="/",
+        section="",
+        simulated=False,
+        notice="",
+        problem=problem,
+    )
+
+
+def done(call: Call, path: str, notice: str) -> Answer:
+    """Send the browser on after a form was handled, and let the page there say what was done."""
+    del call
+    separator = "&" if "?" in path else "?"
+    return redirect(f"{path}{separator}done={notice}")
+
+
+def theme_of(headers: Mapping[str, str]) -> str:
+    """Return the theme that the reader chose; `auto` follows the system."""
+    for part in headers.get("cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == THEME_COOKIE and value in THEMES:
+            return value
+    return "auto"
+
+
+def local_path(text: str) -> str:
+    """Return an address of ours as it was given, and the board for anything else: nobody is sent to other sites."""
+    good = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and "\\" not in text
+    return text if good and len(text) <= 2_000 else "/board"
+
+
+def _here(call: Call) -> str:
+    kept = {name: value for name, value in call.query.items() if name != "done"}
+    return with_query(call.url_path, **kept) if call.method == "GET" else "/board"
+
+
+def _notice_of(call: Call, language: Language) -> str:
+    """Return the notice that the last form left in the address, if it is one of ours."""
+    words = Words(language)
+    name = call.query.get("done", "")
+    text = words.named("done", name) if name else ""
+    return "" if text == name else f"done.{name}"
+
+
+def _render(
+    template: str, *, language: Language, zone: str, now: Instant, principal: Principal, **values: object
+) -> str:
+    sections: Sequence[tuple[str, tuple[NavItem, ...]]] = [
+        (name, shown)
+        for name, items in NAVIGATION
+        if (shown := tuple(item for item in items if item.permission in principal.grants))
+    ]
+    return _TEMPLATES.get_template(template).render(
+        t=Words(language),
+        f=formats.Formats(language, zone, now),
+        language=language,
+        now=now,
+        principal=principal,
+        navigation=sections,
+        may=principal.grants.__contains__,
+        role_titles=ROLE_TITLES,
+        **values,
+    )

@@ -1,0 +1,240 @@
+"""Rules: how each stands, what it does to whom, and switching it with the consequence shown first."""
+
+from typing import Final
+
+import msgspec
+
+from koban.access import Answer, Call, Endpoint, endpoint
+from koban.base import DAY, HOUR, Instant
+from koban.console import store
+from koban.console.formats import Formats
+from koban.console.kit import ConsoleKit
+from koban.console.pages import done, page
+from koban.console.words import language_of
+from koban.db import Tx
+from koban.decisions import describe_actions
+from koban.enforcement import UndoRule, undo_rule
+from koban.packs import Mode, ModeName, PackDef, RuleDef
+from koban.rules import ModeChanged, ReviewAllSwitched, RuleMissing
+from koban.rules import store as rule_store
+
+REASON_CHARS_MAX: Final = 1_000
+MODES: Final = ("off", "shadow", "review", "live", "10%", "25%", "50%")
+BUCKETS: Final = 48
+BUCKET_US: Final = HOUR // 2
+
+
+class RuleLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule as the list shows it. `limited` names what keeps it from acting as its mode says."""
+
+    rule: RuleDef
+    mode: Mode
+    changed: bool
+    limited: str
+    activity: store.Activity
+    harmed: int
+
+
+def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
+    """Return the pages of this part."""
+    return (
+        endpoint("GET", "/rules", "rules.read", lambda call: _list(kit, call), summary="Rules", page=True),
+        endpoint("GET", "/rules/all-to-review", "rules.emergency", lambda call: _all_form(kit, call),
+                 summary="Put all rules to review", page=True),
+        endpoint("POST", "/rules/all-to-review", "rules.emergency", lambda call: _all_switch(kit, call),
+                 summary="Put all rules to review, or back", accepts="form", page=True),
+        endpoint("GET", "/rules/{name}", "rules.read", lambda call: _one(kit, call), summary="A rule", page=True,
+                 raises=(RuleMissing,)),
+        endpoint("GET", "/rules/{name}/mode", "rules.mode", lambda call: _mode_form(kit, call),
+                 summary="Switch a rule's mode", page=True, raises=(RuleMissing,)),
+        endpoint("POST", "/rules/{name}/mode", "rules.mode", lambda call: _mode_set(kit, call),
+                 summary="Switch a rule's mode", accepts="form", page=True, raises=(RuleMissing,)),
+        endpoint("GET", "/rules/{name}/undo", "rules.undo", lambda call: _undo_form(kit, call),
+                 summary="Undo a rule", page=True, raises=(RuleMissing,)),
+        endpoint("POST", "/rules/{name}/undo", "rules.undo", lambda call: _undo(kit, call),
+                 summary="Undo a rule", accepts="form", page=True, raises=(RuleMissing,)),
+    )  # fmt: skip
+
+
+def _list(kit: ConsoleKit, call: Call) -> Answer:
+    pack = kit.pack()
+    with kit.database.read() as tx:
+        states = _states(tx)
+        activity = store.activity(tx, since_seq=store.seq_since(tx, Instant(call.at - DAY)))
+        harmed = store.harmed_lately(tx, after=Instant(call.at - HOUR))
+    lines = [_line(rule, states, activity.get(name, store.NO_ACTIVITY), harmed.get(name, 0))
+             for name, rule in pack.rules.items()]  # fmt: skip
+    lines.sort(key=lambda line: (-line.activity.hits, line.rule.name))
+    return page(
+        kit, call, "rules.html", lines=lines, pack=pack, review_all=_review_all(states), since=Instant(call.at - DAY)
+    )
+
+
+def _one(kit: ConsoleKit, call: Call) -> Answer:
+    pack = kit.pack()
+    rule = _rule(pack, call)
+    since = Instant(call.at - BUCKETS * BUCKET_US)
+    with kit.database.read() as tx:
+        states = _states(tx)
+        line = _line(
+            rule,
+            states,
+            store.rule_activity(tx, rule.name, since_seq=store.seq_since(tx, Instant(call.at - DAY))),
+            store.harmed_lately(tx, after=Instant(call.at - HOUR)).get(rule.name, 0),
+        )
+        buckets = store.rule_buckets(tx, rule.name, since_at=since, bucket_us=BUCKET_US, buckets=BUCKETS + 1)
+        standing = store.sanctions_of_rule(tx, rule.name, since_at=Instant(0))
+    return page(
+        kit,
+        call,
+        "rule.html",
+        line=line,
+        state=states.get(rule.name),
+        pack=pack,
+        policy=pack.policies.get(rule.policy),
+        actions=describe_actions(rule.then),
+        buckets=buckets,
+        bucket_us=BUCKET_US,
+        since=since,
+        day_ago=Instant(call.at - DAY),
+        standing=standing,
+        review_all=_review_all(states),
+        modes=MODES,
+    )
+
+
+def _mode_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
+    pack = kit.pack()
+    rule = _rule(pack, call)
+    wanted = call.form.get("to") or call.query.get("to", "")
+    with kit.database.read() as tx:
+        states = _states(tx)
+        activity = store.rule_activity(tx, rule.name, since_seq=store.seq_since(tx, Instant(call.at - DAY)))
+        hit = store.accounts_hit(tx, rule.name, since_seq=store.seq_since(tx, Instant(call.at - DAY)))
+    return page(
+        kit,
+        call,
+        "rule_mode.html",
+        status=422 if problem else 200,
+        rule=rule,
+        now_mode=_mode(rule, states),
+        to=_wanted_mode(wanted, rule),
+        wanted=wanted if _wanted_mode(wanted, rule) else "",
+        activity=activity,
+        accounts_hit=hit,
+        actions=describe_actions(rule.then),
+        modes=MODES,
+        problem=problem,
+    )
+
+
+def _mode_set(kit: ConsoleKit, call: Call) -> Answer:
+    rule = _rule(kit.pack(), call)
+    wanted, reason = call.form.get("to", ""), call.form.get("reason", "").strip()
+    mode = _wanted_mode(wanted, rule)
+    if mode is None or not 0 < len(reason) <= REASON_CHARS_MAX:
+        return _mode_form(kit, call, problem="form.reason_missing")
+    kit.change_rules(
+        ModeChanged(rule=rule.name, mode=None if wanted == "pack" else mode, by=call.principal.actor, reason=reason)
+    )
+    return done(call, f"/rules/{rule.name}", "mode_set")
+
+
+def _undo_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
+    rule = _rule(kit.pack(), call)
+    formats = Formats(language_of(call.language), kit.zone, call.at)
+    text = call.form.get("since") or call.query.get("since", "")
+    since = formats.instant(text) or formats.read_field(text) or Instant(call.at - HOUR)
+    with kit.database.read() as tx:
+        standing = store.sanctions_of_rule(tx, rule.name, since_at=since)
+    return page(
+        kit,
+        call,
+        "rule_undo.html",
+        status=422 if problem else 200,
+        rule=rule,
+        since=since,
+        standing=standing,
+        problem=problem,
+        spans=(HOUR, 6 * HOUR, DAY),
+    )
+
+
+def _undo(kit: ConsoleKit, call: Call) -> Answer:
+    rule = _rule(kit.pack(), call)
+    formats = Formats(language_of(call.language), kit.zone, call.at)
+    since, reason = formats.instant(call.form.get("since", "")), call.form.get("reason", "").strip()
+    if since is None or not 0 < len(reason) <= REASON_CHARS_MAX:
+        return _undo_form(kit, call, problem="form.reason_missing")
+    undo_rule(kit.sanction, UndoRule(rule=rule.name, since_at=since, by=call.principal.actor, reason=reason))
+    return done(call, f"/rules/{rule.name}", "rule_undone")
+
+
+def _all_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
+    with kit.database.read() as tx:
+        states = _states(tx)
+    pack = kit.pack()
+    acting = sum(_mode(rule, states).name is ModeName.LIVE for rule in pack.rules.values())
+    return page(
+        kit,
+        call,
+        "rules_all.html",
+        status=422 if problem else 200,
+        review_all=_review_all(states),
+        acting=acting,
+        state=states.get(rule_store.ALL),
+        problem=problem,
+    )
+
+
+def _all_switch(kit: ConsoleKit, call: Call) -> Answer:
+    reason, on = call.form.get("reason", "").strip(), call.form.get("on", "")
+    if on not in ("1", "0") or not 0 < len(reason) <= REASON_CHARS_MAX:
+        return _all_form(kit, call, problem="form.reason_missing")
+    kit.change_rules(ReviewAllSwitched(on=on == "1", by=call.principal.actor, reason=reason))
+    return done(call, "/rules", "review_all_on" if on == "1" else "review_all_off")
+
+
+def _states(tx: Tx) -> dict[str, rule_store.ModeRow]:
+    return {row.rule: row for row in rule_store.modes(tx)}
+
+
+def _review_all(states: dict[str, rule_store.ModeRow]) -> bool:
+    row = states.get(rule_store.ALL)
+    return row is not None and row.mode == ModeName.REVIEW
+
+
+def _mode(rule: RuleDef, states: dict[str, rule_store.ModeRow]) -> Mode:
+    row = states.get(rule.name)
+    if row is None or row.mode is None:
+        return rule.mode
+    return Mode(name=ModeName(row.mode), basis_points=row.basis_points)
+
+
+def _line(rule: RuleDef, states: dict[str, rule_store.ModeRow], activity: store.Activity, harmed: int) -> RuleLine:
+    mode = _mode(rule, states)
+    row = states.get(rule.name)
+    limited = ""
+    if mode.name is ModeName.LIVE:
+        if row is not None and row.tripped_seq is not None:
+            limited = "tripped"
+        elif _review_all(states):
+            limited = "review_all"
+    return RuleLine(rule=rule, mode=mode, changed=mode != rule.mode, limited=limited, activity=activity, harmed=harmed)
+
+
+def _rule(pack: PackDef, call: Call) -> RuleDef:
+    rule = pack.rules.get(call.path["name"])
+    if rule is None:
+        raise RuleMissing(f"The pack in force has no rule {call.path['name'][:80]!r}.")
+    return rule
+
+
+def _wanted_mode(wanted: str, rule: RuleDef) -> Mode | None:
+    if wanted == "pack":
+        return rule.mode
+    if wanted not in MODES:
+        return None
+    if wanted.endswith("%"):
+        return Mode(name=ModeName.LIVE, basis_points=int(wanted[:-1]) * 100)
+    return Mode(name=ModeName(wanted))

@@ -1,0 +1,49 @@
+"""The console's words: two JSON files with the same keys, one per language, read once."""
+
+import functools
+import pathlib
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+Language = Literal["ja", "en"]
+LANGUAGES: Final[tuple[Language, ...]] = ("ja", "en")
+
+_FOLDER: Final = pathlib.Path(__file__).parent / "texts"
+
+
+@functools.cache
+def catalogue(language: Language) -> Mapping[str, str]:
+    """Return every text of a language by its key."""
+    sections = msgspec.json.decode((_FOLDER / f"{language}.json").read_bytes(), type=dict[str, dict[str, str]])
+    return {f"{section}.{key}": text for section, texts in sections.items() for key, text in texts.items()}
+
+
+class Words:
+    """Texts of one language, called in templates as `t("board.title")`; values go in by name."""
+
+    __slots__ = ("_texts", "language")
+
+    def __init__(self, language: Language) -> None:
+        """Speak one language."""
+        self.language: Language = language
+        self._texts = catalogue(language)
+
+    def __call__(self, key: str, **values: object) -> str:
+        """Return a text; a key that is not there is a bug and fails at once."""
+        text = self._texts[key]
+        return text.format(**values) if values else text
+
+    def named(self, section: str, name: str) -> str:
+        """Return the word for a name from outside (a verdict, a mode, a state); an unknown one is shown as it is."""
+        return self._texts.get(f"{section}.{name}", name)
+
+    def of(self, texts: Mapping[str, str]) -> str:
+        """Choose from a pack's texts: the reader's language, else any."""
+        return texts.get(self.language) or next(iter(texts.values()), "")
+
+
+def language_of(name: str) -> Language:
+    """Return a language of ours for a name from outside."""
+    return "ja" if name == "ja" else "en"
