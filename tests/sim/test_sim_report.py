@@ -151,6 +151,7 @@ def test_the_report_equals_a_slow_count(
     stopped = reviewed = planted_all = harms = found_harms = 0
     hurt: set[str] = set()
     closed: set[str] = set()
+    noticed: set[str] = set()
     for number, (account, harm, incident, planted, fate, signal) in enumerate(drawn):
         trick = tricks.get(account)
         planted = planted if trick else 0
@@ -178,10 +179,12 @@ def test_the_report_equals_a_slow_count(
         halts = prevented or stops
         if halts and incident and not (prevented and trick is None):
             closed.add(incident)
+        if found and incident:
+            noticed.add(incident)
         planted_all += planted
         if halts or incident in closed:
             stopped += planted
-        elif found:
+        elif found or incident in noticed:
             reviewed += planted
         if harm and trick and not prevented:
             harms += 1

@@ -103,7 +103,8 @@ def report(truth: Iterable[TruthRow], decisions: Iterable[Decision], kept_back: 
     """Hold decisions against the truth. Events that were neither decided nor kept back are not counted.
 
     A wrong is found when its event has another verdict than allow, or a signal that acted. Planted money is stopped
-    when its event, or an earlier one of the same incident, was blocked, held or challenged, or when it never happened.
+    when its event, or an earlier one of the same incident, was blocked, held or challenged, or when it never happened. An
+    adversary is found when one of its events is, or a victim's in the same incident: a report that is believed.
     An honest person is hurt by a block, hold, challenge or sanction over an event that belongs to no incident, or when
     a sanction on the account kept such an event from happening.
     """
@@ -244,16 +245,19 @@ def _money(
     stopped: dict[str, int] = {}
     reviewed: dict[str, int] = {}
     closed: set[str] = set()  # incidents that were stopped
+    noticed: set[str] = set()  # incidents that a person was told of
     for event in judged:
         decision = decided.get(event.event_id)
         halted = event.event_id in prevented or (decision is not None and decision.verdict in _STOPPING)
         if halted and event.incident is not None and (event.trick is not None or event.event_id not in prevented):
             closed.add(event.incident)
+        if event.incident is not None and _found(decision):
+            noticed.add(event.incident)
         if not event.planted_minor:
             continue
         if halted or event.incident in closed:
             stopped[event.event_id] = event.planted_minor
-        elif _found(decision):
+        elif _found(decision) or event.incident in noticed:
             reviewed[event.event_id] = event.planted_minor
     return stopped, reviewed
 
@@ -267,6 +271,7 @@ def _rules_of(decisions: Iterable[Decision | None]) -> tuple[str, ...]:
 
 def _culprits(people: Mapping[str, AccountTruth], judged: list[EventTruth], outcome: _Outcome) -> list[CulpritLine]:
     deeds: dict[tuple[str, str], list[EventTruth]] = {}
+    noticed = {event.incident for event in judged if event.incident is not None and outcome.found(event)}
     for event in judged:
         person = people.get(event.account)
         # A rigged auction is closed in the name of a host who may know nothing of it.
@@ -277,7 +282,7 @@ def _culprits(people: Mapping[str, AccountTruth], judged: list[EventTruth], outc
             trick=trick,
             account=account,
             name=people[account].name,
-            found=any(outcome.found(event) for event in events),
+            found=any(outcome.found(event) or event.incident in noticed for event in events),
             harms=sum(event.harm and event.event_id not in outcome.prevented for event in events),
             harms_found=sum(event.harm and outcome.found(event) for event in events),
             harms_prevented=sum(event.harm and event.event_id in outcome.prevented for event in events),

@@ -47,7 +47,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 class Size(msgspec.Struct, frozen=True, kw_only=True):
     """How big the marketplace is. At the defaults it makes about 30 events a second."""
 
-    people: int = 3_000
+    people: int = 20_000
     events_per_minute: int = 1_800
     streams: int = 6
 
