@@ -31,7 +31,7 @@ from koban.packs import PackDef, place
 from koban.pipeline import commands
 from koban.pipeline.explain import Explained, explain
 from koban.pipeline.figures import BUCKETS_US
-from koban.rules import ModeChanged, ReviewAllSwitched, check_pack
+from koban.rules import check_pack
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ def asgi(koban_: Koban, *, simulated: bool = False) -> Starlette:
         returns=dict[str, object],
     )
     return Starlette(
-        routes=[*access.build_routes([*endpoints, *pages, described], gate), *console.static_routes()],
+        routes=access.build_routes([*endpoints, *pages, described], gate),
         middleware=[Middleware(access.Guarded, gate=gate)],
         exception_handlers=access.problem_handlers(gate),
     )
@@ -84,7 +84,7 @@ def endpoints_of(koban_: Koban, kit: access.AccessKit) -> list[Endpoint]:
     return [
         *event_routes.endpoints(database, desk.submit, desk.replay_quarantined),
         *decision_routes.endpoints(database, lambda seq: explain(database, koban_.vault, seq), Explained),
-        *sanction_routes.endpoints(database, submit),
+        *sanction_routes.endpoints(database, submit, event_store.last_seq),
         *case_routes.endpoints(
             database, lambda command: desk.command(lambda memory, tx: commands.close(memory, tx, command))
         ),
@@ -130,14 +130,10 @@ def _console_kit(koban_: Koban, kit: access.AccessKit, *, simulated: bool) -> co
         pack=lambda: koban_.memory.compiled.pack,
         figures=lambda: koban_.memory.figures.snapshot(koban_.clock.now()),
         explain=lambda seq: explain(koban_.database, koban_.vault, seq),
-        set_mode=lambda rule, mode, by, reason: desk.command(
-            lambda memory, tx: commands.set_mode(memory, tx, ModeChanged(rule=rule, mode=mode, by=by, reason=reason))
-        ),
-        review_all=lambda on, by, reason: desk.command(
-            lambda memory, tx: commands.set_mode(memory, tx, ReviewAllSwitched(on=on, by=by, reason=reason))
-        ),
+        change_rules=lambda change: desk.command(lambda memory, tx: commands.set_mode(memory, tx, change)),
         sanction=lambda command: desk.command(lambda memory, tx: commands.sanction(memory, tx, command)),
         change_list=lambda change: desk.command(lambda memory, tx: commands.change_list(memory, tx, change)),
+        close_case=lambda command: desk.command(lambda memory, tx: commands.close(memory, tx, command)),
         replay=desk.replay_quarantined,
         simulated=simulated,
     )

@@ -149,6 +149,12 @@ def last_entry(tx: Tx) -> tuple[int, int] | None:
     return (int(found[0][0]), int(found[0][1])) if found else None
 
 
+def last_seq(tx: Tx) -> int:
+    """Return the newest place in the log, 0 while it is empty."""
+    found = last_entry(tx)
+    return 0 if found is None else found[0]
+
+
 def count_entries(tx: Tx) -> int:
     """Return how many entries the database holds; the archived ones not counted."""
     return int(tx.rows("SELECT count(*) FROM log_entries")[0][0])

@@ -15,7 +15,7 @@ from koban.labels import LABEL_SET, LabelSet, set_label
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, ListMissing, add_entries, remove_entry
 from koban.packs import PackDef, save_activation
 from koban.pipeline.memory import Compiled, Memory
-from koban.rules import PACK_ACTIVATED, ModeChange, PackActivated, change_mode, mode_entry_type
+from koban.rules import PACK_ACTIVATED, ModeChange, ModeChanged, PackActivated, change_mode, mode_entry_type
 
 JOINED_LISTS = frozenset({"device", "ip", "bank", "card", "phone", "email", "address"})
 
@@ -90,6 +90,8 @@ def set_mode(memory: Memory, tx: Tx, change: ModeChange) -> Entered:
     by = change.by if hasattr(change, "by") else "koban"
     record(tx, at, by, kind, about, {"seq": seq})
     memory.undo.append(memory.modes.apply(seq, change))
+    if isinstance(change, ModeChanged):
+        memory.undo.append(memory.budgets.restart(change.rule))
     return Entered(seq=seq)
 
 
@@ -133,7 +135,7 @@ def activate(
     payload = PackActivated(name=pack.name, label=pack.version, digest=pack.digest, by=by, reason=reason)
     seq, at = memory.enter(PACK_ACTIVATED, msgspec.json.encode(payload), about=f"pack:{pack.name}", cause_seq=None)
     save_activation(tx, seq, at, pack, author=by, reason=reason)
-    record(tx, at, by, "pack.activated", pack.digest[:12], {"seq": seq, "reason": reason})
+    record(tx, at, by, "pack.activated", pack.digest[:12], {"seq": seq})
     memory.undo.append(memory.lists.set_pack({name: each.entries for name, each in pack.lists.items()}))
     memory.features.switch(tx, compiled.features, seq, filled=filled)
     memory.compiled = compiled
