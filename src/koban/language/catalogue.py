@@ -107,7 +107,7 @@ _FUNCTIONS = (
         name="contacts",
         params=(_TEXT,),
         result=_TS,
-        en="The kinds of contact in the text, sorted: phone, email, line, whatsapp, telegram, kakao, instagram, qr, …",
+        en="The kinds of contact in the text, sorted: phone, email, line, whatsapp, telegram, kakao, instagram, qr and others.",
         ja="本文に含まれる連絡先の種類（phone、email、line、whatsapp、telegram、kakao、instagram、qr など）を辞書順に返す。",
         cost=200,
     ),

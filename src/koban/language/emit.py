@@ -331,6 +331,8 @@ class Emitter:
             if first == "None":
                 return "None"
             return f"(None if {first} is None else {_TESTS[node.op](self, node, later)})"
+        if node.op == "mul" and node.type == Type.DECIMAL:
+            return f"multiply_decimals({', '.join(self.value(arg) for arg in node.args)})"
         if node.op in _CALLS:
             name = _CALLS[node.op]
             extra = [repr(each) for each in node.value] if isinstance(node.value, tuple) else []

@@ -70,6 +70,8 @@ def _look(node: Node, scope: Scope, found: list[Finding], *, denied: bool) -> No
         found.append(Finding(node, "this compares a value with itself"))
         return
     exact = _exact(node, scope, denied=False)
+    if node.op in {"is_null", "is_not_null"}:
+        return  # asking whether there is a value is about all values
     if exact is not None:
         _judge(node, exact, scope, found)
     elif any(_empty(domain) for _, domain in _needed(node, scope, denied=False).values()):
@@ -122,7 +124,7 @@ def _atom(node: Node, scope: Scope, *, denied: bool) -> tuple[Node, Domain] | No
         op = node.op
         if left.op == "const":
             left, right, op = right, left, _FLIP[op]
-        if right.op != "const" or left.op == "const":
+        if right.op != "const" or left.op == "const" or (left.type not in _NUMBERS and op not in {"eq", "ne"}):
             return None
         return left, Domain(_compared(left, _DENY[op] if denied else op, right.value, scope), null=False)
     if node.op == "in" and isinstance(node.value, tuple):

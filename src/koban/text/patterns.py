@@ -76,5 +76,5 @@ class PatternSet:
 
     def search(self, plain: str) -> list[int]:
         """Return the indexes of the patterns that occur in a `plain` form, in no particular order."""
-        found: list[int] = self._set.Match(plain)
-        return found
+        found: list[int] | None = self._set.Match(plain)
+        return [] if found is None else found
