@@ -59,6 +59,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 class Filter(PageQuery, frozen=True, kw_only=True):
     state: str | None = None
+    open: bool | None = None
     kinds: tuple[str, ...] = ()
 
 
@@ -262,6 +263,10 @@ def test_a_body_may_come_in_pieces_up_to_the_limit(client: Browser) -> None:
     [
         ("", 200, ["all", "50"]),
         ("?state=open&kinds=a&kinds=b&limit=3", 200, ["open", "a", "b", "3"]),
+        ("?state=null", 200, ["null", "50"]),
+        ("?open=true", 200, ["all", "50"]),
+        ("?open=null", 422, None),
+        ("?open=maybe", 422, None),
         ("?limit=0", 422, None),
         ("?limit=x", 422, None),
         ("?limit=201", 422, None),

@@ -149,9 +149,11 @@ def _request_body(endpoint: Endpoint, schemas: Mapping[int, object]) -> Schema |
 def _responses(endpoint: Endpoint, schemas: Mapping[int, object]) -> Schema:
     success: Schema = {"description": endpoint.summary}
     if endpoint.returns is not None:
-        media_type = endpoint.media_types[0] if endpoint.returns is bytes and endpoint.media_types else ""
-        schema = {} if endpoint.returns is bytes else _exact(schemas[id(endpoint.returns)])
-        success["content"] = {media_type or "application/json": {"schema": schema}}
+        if endpoint.returns is bytes:
+            kinds = endpoint.media_types if endpoint.body is None else ()
+            success["content"] = {kind: {"schema": {}} for kind in kinds or ("application/octet-stream",)}
+        else:
+            success["content"] = {"application/json": {"schema": _exact(schemas[id(endpoint.returns)])}}
     responses: Schema = {str(endpoint.status): success}
     if endpoint.accepts in ("form", "either"):
         responses["303"] = {"description": "The answer to a browser's form: on to the next page, or back with `error`."}

@@ -221,6 +221,11 @@ def _converted(values: dict[str, object], kind: type, *, where: str) -> object:
         raise _invalid(error, where=where) from None
     except ValueError as error:
         raise InvalidRequest(f"{where}: {error}") from None
+    # msgspec reads the text `null` as null; whoever means nothing leaves the parameter out.
+    for field in _fields(kind):
+        if field.encode_name in values and getattr(converted, field.name) is None:
+            problem = Problem(path=field.encode_name, detail="null is no value", hint="leave it out")
+            raise InvalidRequest(f"{where} {field.encode_name}: null is no value", problems=(problem,))
     if any(isinstance(value, str) and len(value) > 18 for value in values.values()):
         _refuse_unstorable(converted)
     return converted

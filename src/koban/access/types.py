@@ -141,7 +141,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     blocking: bool
     page: bool
     max_bytes: int
-    media_types: tuple[str, ...]  # what a raw body may be, for the OpenAPI document
+    media_types: tuple[str, ...]  # of a raw body, or of the bytes returned where there is no body: for the document
 
 
 _PATH: Final = re.compile(r"(/([a-z0-9_.-]+|\{[a-z_]+(:path)?\}))+/?|/")
