@@ -1,4 +1,80 @@
-"""The asynchronous flow as one table: what happens later, who does it, and how often it is looked at.
+"""The asynchronous flow as one table: what happens later, how often it is looked at, and why.
 
-Everything here works on what a committed batch left behind, may run twice, and may be killed at any moment.
+Each job works on what committed batches left behind, may run twice, and may be killed at any moment. Delivering
+webhooks is the one thing that is not here: it is woken by commits and has a thread of its own (`webhooks.WebhookWorker`).
 """
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+import koban.events.store as event_store
+from koban.audit import SigningKey, checkpoint, seal
+from koban.base import DAY, Clock, Instant, limits
+from koban.db import Database
+from koban.rules import forget_harm
+from koban.vault import forget_days
+from koban.webhooks import delete_finished
+
+ACTIONS_KEPT_FOR = 90 * DAY
+DELETED_AT_ONCE_MAX = 1_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """Something that is done again and again."""
+
+    name: str
+    every_s: float
+    run: Callable[[], object]
+    why: str
+
+
+def jobs(database: Database, clock: Clock, signing_key: SigningKey, checkpoints: pathlib.Path) -> Sequence[Job]:
+    """Return the table."""
+
+    def seal_audit() -> None:
+        with database.write() as tx:
+            seal(tx, clock.now())
+            checkpoint(tx, clock.now(), signing_key, checkpoints)
+
+    def forget_old_harm() -> None:
+        with database.write() as tx:
+            forget_harm(tx, clock.now() - limits.HARM_WINDOW)
+
+    def forget_quarantine() -> None:
+        at = clock.now()
+        with database.write() as tx:
+            event_store.delete_quarantined_before(tx, at - limits.QUARANTINE_FOR)
+            forget_days(tx, at, "quarantine", older_than_us=limits.QUARANTINE_FOR)
+
+    def forget_finished_actions() -> None:
+        with database.write() as tx:
+            delete_finished(tx, before=Instant(clock.now() - ACTIONS_KEPT_FOR), limit=DELETED_AT_ONCE_MAX)
+
+    return (
+        Job(
+            name="audit.seal",
+            every_s=1.0,
+            run=seal_audit,
+            why="An audit row is part of the chain within a second, and signed outside the database.",
+        ),
+        Job(
+            name="harm.forget",
+            every_s=600.0,
+            run=forget_old_harm,
+            why="No budget looks back further than an hour.",
+        ),
+        Job(
+            name="quarantine.forget",
+            every_s=3600.0,
+            run=forget_quarantine,
+            why="What could not be read is kept for 30 days and then forgotten with its key.",
+        ),
+        Job(
+            name="actions.forget",
+            every_s=3600.0,
+            run=forget_finished_actions,
+            why="A confirmed action is history after 90 days; the sanction itself stays.",
+        ),
+    )

@@ -17,7 +17,7 @@ import structlog
 
 import koban.schema
 from koban.access import SYSTEM, StaffDirectory
-from koban.audit import Secrets, SigningKey, checkpoint, seal
+from koban.audit import Secrets, SigningKey
 from koban.base import Clock, Refusal
 from koban.base.settings import Settings
 from koban.db import Database, Tx, upgrade
@@ -26,6 +26,7 @@ from koban.packs import PackDef, active_at, load_pack, load_version
 from koban.pipeline.commands import activate, features_to_fill
 from koban.pipeline.desk import Desk
 from koban.pipeline.memory import Memory
+from koban.subscriptions import jobs
 from koban.vault import Vault
 from koban.webhooks import HttpSender, Post, SecretBox, WebhookWorker
 
@@ -154,9 +155,8 @@ def open_koban(
         stack.callback(desk.decider.close)
         _activate_given(desk, settings, given)
         signing_key = SigningKey.open(settings.data / AUDIT_KEY, secrets)
-        checkpoints = settings.data / CHECKPOINTS
-        sealer = Periodic("sealer", 1.0, lambda: _seal(database, clock, signing_key, checkpoints))
-        stack.callback(sealer.close)
+        for job in jobs(database, clock, signing_key, settings.data / CHECKPOINTS):
+            stack.callback(Periodic(job.name, job.every_s, job.run).close)
         box = SecretBox(vault.webhook_key, secrets)
         sender = HttpSender()
         stack.callback(sender.close)
@@ -215,12 +215,6 @@ def switch_pack(desk: Desk, pack: PackDef, *, by: str, reason: str) -> int:
     )
     _log.info("pack_activated", digest=pack.digest[:12], seq=entered.seq, filled=sorted(wanted))
     return entered.seq
-
-
-def _seal(database: Database, clock: Clock, key: SigningKey, path: pathlib.Path) -> None:
-    with database.write() as tx:
-        seal(tx, clock.now())
-        checkpoint(tx, clock.now(), key, path)
 
 
 def _holder(settings: Settings) -> str:

@@ -215,9 +215,5 @@ class _Figures(Collector):
         yield GaugeMetricFamily("koban_queued", "Events waiting in memory.", self._koban.desk.decider.queued)
         yield GaugeMetricFamily("koban_log_seq", "The newest place in the log.", self._koban.memory.last_seq)
         with self._koban.database.read() as tx:
-            actions = GaugeMetricFamily("koban_actions", "Actions by status.", labels=["status"])
-            for status, count in webhooks.count_actions(tx).items():
-                actions.add_metric([status], count)
             quarantined = event_store.count_quarantined(tx)
-        yield actions
         yield GaugeMetricFamily("koban_quarantine_waiting", "Events that could not be read and wait.", quarantined)
