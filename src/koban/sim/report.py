@@ -12,7 +12,7 @@ from koban.base import Unavailable
 from koban.sim.runner import Target
 from koban.sim.types import AccountTruth, EventTruth, KeptBack, TruthRow
 
-_PAGE: Final = 500
+_PAGE: Final = 200  # the most that a page of the API holds
 _STOPPING: Final = frozenset({"block", "hold", "challenge"})
 _PERSONAL: Final = ("suspended", "restricted_", "payout_frozen")  # reasons that lie in the account itself
 _HURTING: Final = frozenset({"hide", "block", "hold", "challenge", "restrict", "freeze_payout", "suspend", "strike"})
