@@ -130,6 +130,9 @@ def test_an_id_of_the_marketplace_may_hold_anything(database: Database) -> None:
         long, odd = list_entries(tx, before_id=None, limit=2, actor=None, action=None, object_id=None)
         assert odd.object_id == "account:%E5%B1%B1%E7%94%B0%20%E5%A4%AA%E9%83%8E%3F"
         assert long.object_id == "x" * 1_000
+        for wanted in ("account:山田 太郎\ud800", odd.object_id):
+            found = list_entries(tx, before_id=None, limit=2, actor=None, action=None, object_id=wanted)
+            assert found == [odd]
         assert verify(tx).is_whole
 
 

@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text
 
+from koban.audit.logic import written_id
 from koban.audit.types import AuditEntry, Detail
 from koban.base import Instant
 from koban.db import Tx, metadata
@@ -168,7 +169,7 @@ def list_entries(
     if action is not None:
         query = query.where(entries.c.action == action)
     if object_id is not None:
-        query = query.where(entries.c.object_id == object_id)
+        query = query.where(entries.c.object_id == written_id(object_id))
     return [_entry(row) for row in tx.execute(query)]
 
 
