@@ -1,6 +1,7 @@
 """Time as data: an `Instant` is an integer count of microseconds since 1970-01-01T00:00:00Z."""
 
 import datetime
+import functools
 import threading
 import time
 from typing import Final, NewType, Protocol
@@ -88,5 +89,11 @@ def from_rfc3339(text: str) -> Instant | None:
 
 def to_rfc3339(at: Instant) -> str:
     """Write an instant as RFC 3339 in UTC with microseconds and a Z, the form that every API answer uses."""
-    moment = _EPOCH + datetime.timedelta(microseconds=at)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
+    second, microsecond = divmod(at, SECOND)
+    return f"{_second(second)}.{microsecond:06d}Z"
+
+
+@functools.lru_cache(maxsize=4_096)
+def _second(second: int) -> str:
+    """Write a whole second; an answer names a few of them, and neighbouring answers the same ones."""
+    return (_EPOCH + datetime.timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")

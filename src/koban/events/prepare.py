@@ -32,46 +32,55 @@ class _Reader:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class _Node:
+    """The declared fields below one member of the data, as a tree that is walked beside the data."""
+
+    leaves: tuple[tuple[str, _Reader], ...]
+    below: tuple[tuple[str, "_Node"], ...]
+    names: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Preparer:
     """Reads events of one type. Make it with `make_preparer` and keep it."""
 
     event_type: EventType
     readers: tuple[_Reader, ...]
-    known: Mapping[str, object]  # the declared paths as a tree, to find what was not declared
+    root: _Node
     acting: tuple[str, ...] | None
     late_after: int
 
 
 def make_preparer(event_type: EventType) -> Preparer:
     """Make what `prepare` needs for events of one type."""
-    known: dict[str, object] = {}
-    readers = []
-    for path, field in event_type.fields.items():
-        parts = tuple(path.split("."))
-        node = known
-        for part in parts[:-1]:
-            child = node.setdefault(part, {})
-            assert isinstance(child, dict), "packs refuses a path below a leaf"
-            node = child
-        node[parts[-1]] = None
-        role = event_type.subjects.get(path)
-        readers.append(
-            _Reader(
-                path=path,
-                parts=parts,
-                type=field.type,
-                personal=tuple(field.personal.split(".")) if field.personal else None,
-                joined_as=joined_kind(event_type, path),
-                subject=role is not None,
-            )
+    readers = tuple(
+        _Reader(
+            path=path,
+            parts=tuple(path.split(".")),
+            type=field.type,
+            personal=tuple(field.personal.split(".")) if field.personal else None,
+            joined_as=joined_kind(event_type, path),
+            subject=path in event_type.subjects,
         )
+        for path, field in event_type.fields.items()
+    )
     return Preparer(
         event_type=event_type,
-        readers=tuple(readers),
-        known=known,
+        readers=readers,
+        root=_node([(reader.parts, reader) for reader in readers]),
         acting=tuple(event_type.acting.split(".")) if event_type.acting else None,
         late_after=limits.LATE_AFTER,
     )
+
+
+def _node(readers: list[tuple[tuple[str, ...], _Reader]]) -> _Node:
+    leaves = tuple((parts[0], reader) for parts, reader in readers if len(parts) == 1)
+    names = dict.fromkeys(parts[0] for parts, _ in readers if len(parts) > 1)
+    below = tuple(
+        (name, _node([(parts[1:], reader) for parts, reader in readers if len(parts) > 1 and parts[0] == name]))
+        for name in names
+    )
+    return _Node(leaves=leaves, below=below, names=frozenset([*(name for name, _ in leaves), *names]))
 
 
 def joined_kind(event_type: EventType, path: str) -> str | None:
@@ -107,10 +116,8 @@ def prepare(
     personal: dict[str, dict[str, object]] = {}
     data = envelope.data
     taken: list[tuple[tuple[str, ...], object]] = []
-    for reader in preparer.readers:
-        value = _dig(data, reader.parts)
-        if value is None:
-            continue
+    unread: list[tuple[str, ...]] = []
+    for reader, value in _walk(data, preparer.root, (), unread):
         read = _typed(reader, value, problems)
         if reader.joined_as is not None and isinstance(read, str):
             read = pseudonym(reader.joined_as, read)
@@ -119,7 +126,6 @@ def prepare(
             personal.setdefault(_owner(data, reader.personal), {})[reader.path] = value
             taken.append((reader.parts, None))
         row[reader.path] = read
-    unread = _undeclared(data, preparer.known, "")
     if unread:
         if strict:
             problems.extend(
@@ -205,18 +211,23 @@ def _pointer(parts: tuple[str, ...]) -> str:
     return "/data/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def _undeclared(data: Mapping[str, object], known: Mapping[str, object], prefix: str) -> list[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = []
-    for name, value in data.items():
-        if name not in known:
-            found.append((name,))
-            continue
-        below = known[name]
-        if isinstance(below, dict):
-            if isinstance(value, dict):
-                found.extend((name, *rest) for rest in _undeclared(value, below, prefix))
-            elif value is not None:
-                found.append((name,))
+def _walk(
+    data: Mapping[str, object], node: _Node, prefix: tuple[str, ...], unread: list[tuple[str, ...]]
+) -> list[tuple[_Reader, object]]:
+    """Return the declared fields that were sent, with their values; add the paths of the undeclared to `unread`."""
+    found: list[tuple[_Reader, object]] = []
+    for name, reader in node.leaves:
+        value = data.get(name)
+        if value is not None:
+            found.append((reader, value))
+    for name, child in node.below:
+        value = data.get(name)
+        if isinstance(value, dict):
+            found.extend(_walk(value, child, (*prefix, name), unread))
+        elif value is not None:
+            unread.append((*prefix, name))
+    if not data.keys() <= node.names:
+        unread.extend((*prefix, name) for name in data if name not in node.names)
     return found
 
 

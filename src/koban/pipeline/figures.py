@@ -1,5 +1,6 @@
 """Live figures of the decider: rates, shares and times, for the board and for Prometheus."""
 
+import bisect
 import collections
 import dataclasses
 import threading
@@ -57,7 +58,8 @@ class Figures:
             self._verdicts[verdict] += 1
             self._times.append(took_us)
             self._sum += took_us
-            self._buckets[next((bound for bound in BUCKETS_US if took_us <= bound), -1)] += 1
+            place = bisect.bisect_left(BUCKETS_US, took_us)
+            self._buckets[BUCKETS_US[place] if place < len(BUCKETS_US) else -1] += 1
 
     def count(self, what: str) -> None:
         """Count something else: duplicate, conflict, quarantined, overdue."""

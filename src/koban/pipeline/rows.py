@@ -35,16 +35,17 @@ class Rows:
         default_factory=list
     )
 
-    def _lists(self) -> Sequence[list[object]]:
-        return [getattr(self, field.name) for field in dataclasses.fields(self)]
+    def __post_init__(self) -> None:
+        """Keep the lists at hand: they are emptied in place and never replaced."""
+        self._lists: tuple[list[object], ...] = tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
     def mark(self) -> tuple[int, ...]:
         """Return where every list ends now."""
-        return tuple(len(each) for each in self._lists())
+        return tuple(map(len, self._lists))
 
     def cut(self, mark: tuple[int, ...]) -> None:
         """Take back everything added since `mark`."""
-        for each, length in zip(self._lists(), mark, strict=True):
+        for each, length in zip(self._lists, mark, strict=True):
             del each[length:]
 
     def write(
@@ -74,9 +75,9 @@ class Rows:
             rule_store.save_trip(tx, seq, tripped_at, tripped)
         for kind, about, detail in self.alerts:
             webhooks.raise_alert(tx, at, randomness, kind=kind, about=about, detail=detail)
-        return any(self._lists())
+        return any(self._lists)
 
     def clear(self) -> None:
         """Forget everything: the batch is over."""
-        for each in self._lists():
+        for each in self._lists:
             each.clear()
