@@ -120,6 +120,14 @@ def test_a_report_reads_as_tables() -> None:
     assert "bad_words" in text
 
 
+def test_a_fallback_finds_nothing_and_still_hinders() -> None:
+    truth: list[TruthRow] = [*PEOPLE, plain(1, "h1"), deed(2, "c2", "self_dealing", "i1", planted=500)]
+    late = [Decision(id=f"e{number}", verdict="hold", fallback=True) for number in (1, 2)]
+    result = report(truth, late)
+    assert [(line.harms_found, line.stopped_minor) for line in result.tricks] == [(0, 500)]
+    assert result.hurt_by_rule == {"(answered too late)": 1}
+
+
 def test_an_empty_run_has_a_report() -> None:
     result = report([], [])
     assert (result.decided, result.planted_minor, result.tricks) == (0, 0, [])

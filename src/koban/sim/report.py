@@ -14,6 +14,7 @@ from koban.sim.types import AccountTruth, EventTruth, KeptBack, TruthRow
 
 _PAGE: Final = 200  # the most that a page of the API holds
 _STOPPING: Final = frozenset({"block", "hold", "challenge"})
+_LATE: Final = "(answered too late)"  # stands where a rule would, for verdicts that no rule gave
 _PERSONAL: Final = ("suspended", "restricted_", "payout_frozen")  # reasons that lie in the account itself
 _HURTING: Final = frozenset({"hide", "block", "hold", "challenge", "restrict", "freeze_payout", "suspend", "strike"})
 
@@ -35,6 +36,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     type: str = ""
     signals: tuple[Signal, ...] = ()
+    fallback: bool = False  # the answer came too late, so the event type's own fallback was given
 
 
 class TrickLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +104,7 @@ class SimReport(msgspec.Struct, frozen=True, kw_only=True):
 def report(truth: Iterable[TruthRow], decisions: Iterable[Decision], kept_back: Iterable[KeptBack] = ()) -> SimReport:
     """Hold decisions against the truth. Events that were neither decided nor kept back are not counted.
 
-    A wrong is found when its event has another verdict than allow, or a signal that acted. Planted money is stopped
+    A wrong is found when its event has another verdict than allow that is no fallback, or a signal that acted. Planted money is stopped
     when its event, or an earlier one of the same incident, was blocked, held or challenged, or when it never happened. An
     adversary is found when one of its events is, or a victim's in the same incident: a report that is believed.
     An honest person is hurt by a block, hold, challenge or sanction over an event that belongs to no incident, or when
@@ -231,7 +233,9 @@ def _sorted_truth(truth: Iterable[TruthRow]) -> tuple[dict[str, AccountTruth], l
 
 
 def _found(decision: Decision | None) -> bool:
-    return decision is not None and (decision.verdict != "allow" or any(signal.applied for signal in decision.signals))
+    if decision is None:
+        return False
+    return any(signal.applied for signal in decision.signals) or (decision.verdict != "allow" and not decision.fallback)
 
 
 def _shadowed(decision: Decision | None) -> bool:
@@ -263,9 +267,12 @@ def _money(
 
 
 def _rules_of(decisions: Iterable[Decision | None]) -> tuple[str, ...]:
-    names = {
-        signal.rule for decision in decisions if decision is not None for signal in decision.signals if signal.applied
-    }
+    names: set[str] = set()
+    for decision in decisions:
+        if decision is not None:
+            names.update(signal.rule for signal in decision.signals if signal.applied)
+            if decision.fallback and decision.verdict != "allow":
+                names.add(_LATE)
     return tuple(sorted(names))
 
 
