@@ -118,13 +118,13 @@ CONNECTION = connect()
 
 
 @pytest.mark.skipif(not HAS_NUMPY, reason="DuckDB needs numpy for functions written in Python")
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(EXPRESSIONS, min_size=4, max_size=10), st.lists(ROWS, min_size=4, max_size=6))
 def test_generated_expressions_give_the_same_everywhere(sources: list[str], rows: list[dict[str, Value]]) -> None:
     _same(sources, rows, callbacks=True)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(EXPRESSIONS, min_size=4, max_size=10), st.lists(ROWS, min_size=4, max_size=6))
 def test_generated_expressions_without_callbacks_give_the_same_everywhere(
     sources: list[str], rows: list[dict[str, Value]]

@@ -368,7 +368,7 @@ class Emitter:
             f"{first} is None" for (first, _), arg in zip(bound, node.args, strict=True) if arg.op != "const"
         )
         body = self._operation(node, names)
-        return f"(None if {tests} else {body})" if tests else body
+        return f"(None if {tests} else {body})" if tests else f"({body})"
 
     def _operation(self, node: Node, names: list[str]) -> str:
         match node.op:
