@@ -21,6 +21,7 @@ from koban.access import (
     Page,
     PageQuery,
     Principal,
+    ProblemBody,
     Rate,
     build_routes,
     endpoint,
@@ -142,6 +143,9 @@ ENDPOINTS = (
     endpoint("POST", "/v1/either", PUBLIC, write, summary="Either", body=Reading, accepts="either"),
     endpoint("GET", "/v1/out", PUBLIC, be_out, summary="Out"),
     endpoint("GET", "/v1/fail", PUBLIC, fail, summary="Fail"),
+    endpoint("GET", "/v1/broken-header", PUBLIC, lambda _: Answer(headers={"x": "a\r\nset-cookie: b=c"}), summary="X"),
+    endpoint("GET", "/v1/wide-header", PUBLIC, lambda _: Answer(headers={"x": "山"}), summary="X"),
+    endpoint("GET", "/v1/broken-body", PUBLIC, lambda _: Answer(body=object()), summary="X"),
     endpoint("GET", "/lists", "lists.read", show_page, summary="Page", page=True),
     endpoint("POST", "/lists", "lists.write", post_page, summary="Post", accepts="form", page=True),
 )
@@ -323,6 +327,43 @@ def test_a_token_has_no_session_of_its_own(client: Browser) -> None:
 def test_an_outage_says_when_to_come_back(client: Browser) -> None:
     answer = client.get("/v1/out")
     assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (503, "7", "unavailable")
+
+
+def test_a_header_is_never_broken_in_two() -> None:
+    assert redirect("/lists/ブランド?x=1\r\nset-cookie: a=b").headers["location"] == (
+        "/lists/%E3%83%96%E3%83%A9%E3%83%B3%E3%83%89?x=1%0D%0Aset-cookie:%20a=b"
+    )
+
+
+@pytest.mark.parametrize("path", ["/v1/broken-header", "/v1/broken-body", "/v1/wide-header"])
+def test_an_answer_that_cannot_be_sent_is_a_bug(client: Browser, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_refusal_whose_page_fails_is_still_told(clock: ManualClock, browse: Callable[[ASGIApp], Browser]) -> None:
+    def broken_page(_problem: ProblemBody, _who: Principal, _language: str) -> str:
+        raise ZeroDivisionError
+
+    with ThreadPoolExecutor(1) as pool:
+        gate = Gate(clock=clock, randomness=random.Random(1), directory=People(), pool=pool, problem_page=broken_page)
+        answer = browse(Starlette(routes=build_routes(ENDPOINTS, gate))).post("/lists", headers=SESSION, data={})
+    assert (answer.status_code, answer.json()["code"]) == (403, "csrf")
+
+
+def test_a_refusal_of_a_page_is_a_page(clock: ManualClock, browse: Callable[[ASGIApp], Browser]) -> None:
+    def page(problem: ProblemBody, who: Principal, language: str) -> str:
+        return f"<h1>{problem.code} {who.name} {language}"
+
+    with ThreadPoolExecutor(1) as pool:
+        gate = Gate(clock=clock, randomness=random.Random(1), directory=People(), pool=pool, problem_page=page)
+        app = Starlette(routes=build_routes(ENDPOINTS, gate), exception_handlers=problem_handlers(gate))
+        answer = browse(app).post("/lists", headers=SESSION | {"accept-language": "ja"}, data={})
+        assert (answer.status_code, answer.text) == (403, "<h1>csrf Aoi ja")
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        missing = browse(app).get("/nowhere", headers={"accept": "text/html"})
+        assert (missing.status_code, missing.text) == (404, "<h1>route_missing  en")
 
 
 def test_a_bug_answers_500_without_its_detail(client: Browser) -> None:

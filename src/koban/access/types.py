@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
@@ -102,8 +103,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def redirect(to: str, *, cookies: tuple[Cookie, ...] = ()) -> Answer:
-    """Send the browser to another page of ours after a form was handled (303)."""
-    return Answer(status=303, headers={"location": to}, cookies=cookies)
+    """Send the browser to another page of ours after a form was handled (303); characters of any script may be in it."""
+    location = urllib.parse.quote(to, safe="/?&=%+:;,@!$'()*~-._#[]")
+    return Answer(status=303, headers={"location": location}, cookies=cookies)
 
 
 class PageQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import random
 import urllib.parse
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, Protocol, TypeVar, cast
 
@@ -57,6 +57,7 @@ _GUARDS: Final = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
 _SAFE: Final = frozenset({"GET", "HEAD"})
+_HEADER_BREAKERS: Final = frozenset(b"\r\n\0")
 _REQUEST_ID_CHARS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")
 
 _log: Final = structlog.get_logger("koban.access")
@@ -238,15 +239,16 @@ class _Edge:
         context = _Context(request_id=request_id, headers=headers, cookies=_cookies(headers.get("cookie", "")))
         page = next(iter(self._methods.values())).page
         try:
-            answer = await self._answer(scope, receive, context)
+            sent = _rendered(await self._answer(scope, receive, context), self._gate, request_id)
         except _Gone:
             return
         except (Refusal, Unavailable) as error:
-            answer = self._refused(error, context, scope, page=page)
+            sent = self._rendered_refusal(error, context, scope, page=page)
         except Exception:  # noqa: BLE001 — the edge of the program: a bug must answer 500 and be logged, not hang
             _log.exception("a handler failed", request_id=request_id, path=scope["path"], method=scope["method"])
-            answer = self._refused(_Bug("something went wrong on our side"), context, scope, page=page)
-        await _send(send, answer, self._gate, request_id, head=scope["method"] == "HEAD")
+            sent = self._rendered_refusal(_Bug("something went wrong on our side"), context, scope, page=page)
+        await send({"type": "http.response.start", "status": sent.status, "headers": sent.headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else sent.body})
 
     async def _answer(self, scope: Scope, receive: Receive, context: "_Context") -> Answer:
         method: str = scope["method"]
@@ -336,6 +338,17 @@ class _Edge:
             return await loop.run_in_executor(self._gate.pool, lambda: function(*args, **kwargs))
         finally:
             self._shared.waiting -= 1
+
+    def _rendered_refusal(
+        self, error: Refusal | Unavailable, context: "_Context", scope: Scope, *, page: bool
+    ) -> "_Sent":
+        try:
+            answer = self._refused(error, context, scope, page=page)
+            return _rendered(answer, self._gate, context.request_id)
+        except Exception:  # noqa: BLE001 — the edge of the program: a bug in the page that shows an error must not hide it
+            _log.exception("the page for a refusal failed", request_id=context.request_id, path=scope["path"])
+            answer = self._refused(error, context, scope, page=False)
+            return _rendered(answer, self._gate, context.request_id)
 
     def _refused(self, error: Refusal | Unavailable, context: "_Context", scope: Scope, *, page: bool) -> Answer:
         sent = _problem(error, context.request_id)
@@ -505,7 +518,15 @@ def _cookie_line(cookie: Cookie, gate: Gate) -> bytes:
     return f"{cookie.name}={cookie.value}; Path=/; HttpOnly; SameSite=Lax{life}{secure}".encode("latin-1")
 
 
-async def _send(send: Send, answer: Answer, gate: Gate, request_id: str, *, head: bool) -> None:
+class _Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer as it goes out."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+def _rendered(answer: Answer, gate: Gate, request_id: str) -> _Sent:
     body, media_type = _encoded(answer)
     headers: list[tuple[bytes, bytes]] = [
         (b"x-request-id", request_id.encode()),
@@ -520,8 +541,10 @@ async def _send(send: Send, answer: Answer, gate: Gate, request_id: str, *, head
     headers = [pair for pair in headers if pair[0].decode() not in given]
     headers.extend((name.encode(), value.encode("latin-1")) for name, value in given.items())
     headers.extend((b"set-cookie", _cookie_line(cookie, gate)) for cookie in answer.cookies)
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
+    for name, value in headers:
+        if not _HEADER_BREAKERS.isdisjoint(value):
+            raise ValueError(f"the header {name.decode()} holds a line break")
+    return _Sent(status=answer.status, headers=headers, body=body)
 
 
 def _encoded(answer: Answer) -> tuple[bytes, str]:
@@ -534,11 +557,3 @@ def _encoded(answer: Answer) -> tuple[bytes, str]:
             return answer.body.encode(), answer.media_type or "text/html; charset=utf-8"
         case _:
             return msgspec.json.encode(answer.body), answer.media_type or "application/json"
-
-
-def problem_codes(refusals: Sequence[type[Refusal]]) -> dict[int, list[str]]:
-    """Return the codes per status, for the OpenAPI document."""
-    codes: dict[int, list[str]] = {}
-    for refusal in refusals:
-        codes.setdefault(refusal.status, []).append(refusal.code)
-    return {status: sorted(set(names)) for status, names in sorted(codes.items())}
