@@ -211,6 +211,16 @@ def test_one_call_undoes_everything_a_rule_did_and_nothing_else(desk: Desk) -> N
         assert store.count_in_force(tx) == {"suspend": 3}
 
 
+def test_an_undo_in_the_same_batch_reaches_what_is_not_stored_yet(desk: Desk) -> None:
+    occasion = Occasion(event_id="e1", event_type="message.sent", acting=account("a"), recipient=None, content=None)
+    one = Applied(rule="flood", policy="spam", because=TEXT, actions=(Suspend(for_us=None),))
+    for change in plan_actions([one], occasion, POLICIES, desk.live.of_subject, at=desk.at, seq=1).changes:
+        desk.live.apply(change)
+    done = undo_rule(desk.submit, UndoRule(rule="flood", since_at=desk.at, by="staff_1", reason="bad rule"))
+    assert done == ("sanction_000000000000000100",)
+    assert not desk.live.state(account("a"), desk.at).suspended
+
+
 def test_a_page_of_sanctions_meets_its_filters(desk: Desk) -> None:
     for name in ("a", "b", "c"):
         desk.fire(name, Strike(), Suspend(for_us=None))

@@ -433,12 +433,12 @@ def test_undoing_steps_in_reverse_restores_memory() -> None:
         seq=2,
     )
     steps = [live.apply(change) for change in plan.changes]
-    assert live.of_rule("new", START) != ()
+    assert live.newest_of_rule("new", START) != ()
     for step in reversed(steps):
         live.undo(step)
     assert live.of_subject(SELLER) == before
     assert live.of_subject(MESSAGE) == ()
-    assert live.of_rule("new", START) == ()
+    assert live.newest_of_rule("new", START) == ()
     assert len(live) == 2
 
 

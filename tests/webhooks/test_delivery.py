@@ -215,6 +215,18 @@ def test_a_subject_whose_action_fails_waits_and_holds_up_no_other(office: "Offic
     receiver.behaviour = lambda webhook_id, _times: 500 if webhook_id == slow.id else 200
     deliver_due(office.post, limit=10)
     assert [stored(office, each.id).status for each in (slow, quick, later)] == ["failed", "delivered", "requested"]
+    assert stored(office, later.id).next_attempt_at == stored(office, slow.id).next_attempt_at
+    office.pass_time(2_400_000)
+    receiver.behaviour = lambda _id, _times: 200
+    assert deliver_due(office.post, limit=10) == 2
+    assert [each[0] for each in receiver.arrivals if each[0] != quick.id] == [slow.id, slow.id, later.id]
+
+
+def test_a_full_endpoint_is_left_out_of_a_search(office: "Office", receiver: "Receiver") -> None:
+    office.add(receiver.url, (), "endpoint_2")
+    office.request()
+    claimed = verbs.claim(office.post, limit=5, skipping=("endpoint_1",))
+    assert [each.endpoint.id for each in claimed] == ["endpoint_2"]
 
 
 def test_a_dead_letter_is_skipped_alerted_and_can_be_sent_again(office: "Office", receiver: "Receiver") -> None:

@@ -14,6 +14,7 @@ from koban.enforcement.routes import SanctionBody, Submit, endpoints, sanction_b
 from koban.enforcement.store import (
     Recorded,
     StateBody,
+    count_in_force,
     decode_change,
     encode_change,
     entry_type,

@@ -25,7 +25,7 @@ from koban.enforcement.types import (
 )
 from koban.packs import PolicyDef
 
-UNDO_CHUNK: Final = 50  # sanctions in one command, so that none holds the decider for long
+UNDO_CHUNK: Final = 20  # sanctions in one command, so that none holds the decider for long
 TIMER_KIND: Final = "sanction.end"
 
 
@@ -82,21 +82,21 @@ def timers_of(step: Step, seq: int) -> list[Timer]:
 
 
 def _undo_rule(live: LiveSanctions, tx: Tx, command: UndoRule, *, at: Instant) -> Outcome:
-    stored = store.read_of_rule(tx, command.rule, command.since_at, after=command.after, limit=UNDO_CHUNK + 1)
-    held = (each for each in live.of_rule(command.rule, command.since_at) if each > command.after)
-    candidates = sorted({*stored, *held})
-    chunk = frozenset(candidates[:UNDO_CHUNK])
+    after_at = int(command.after) if command.after else command.since_at - 1
+    stored = store.read_of_rule(tx, command.rule, after_at=after_at, limit=UNDO_CHUNK + 1)
+    chunk = [sanction_id for _, sanction_id in stored[:UNDO_CHUNK]]
+    next_after = str(stored[UNDO_CHUNK - 1][0]) if len(stored) > UNDO_CHUNK else None
+    if next_after is None:
+        # What the batch that this command is part of did just now is not in the table yet.
+        chunk.extend(live.newest_of_rule(command.rule, command.since_at))
+    wanted = frozenset(chunk)
 
     def withdraws(sanction: Sanction, ground: Ground) -> bool:
-        return sanction.id in chunk and ground.rule == command.rule and ground.at >= command.since_at
+        return sanction.id in wanted and ground.rule == command.rule and ground.at >= command.since_at
 
-    found = _find(live, tx, tuple(sorted(chunk)))
+    found = _find(live, tx, tuple(sorted(wanted)))
     changes = _withdraw(live, tx, found.values(), withdraws, at=at, by=command.by, reason=command.reason)
-    return Outcome(
-        sanction_ids=_touched(changes),
-        plan=Plan(changes=changes),
-        next_after=max(chunk) if len(candidates) > UNDO_CHUNK else None,
-    )
+    return Outcome(sanction_ids=_touched(changes), plan=Plan(changes=changes), next_after=next_after)
 
 
 def _withdraw(

@@ -1,10 +1,15 @@
 """The sanctions that decisions read, in memory: those in force, and strikes that still count."""
 
+import itertools
 from collections.abc import Iterable
+from typing import Final
 
-from koban.base import Instant
+from koban.base import Instant, limits
 from koban.enforcement import logic
 from koban.enforcement.types import Change, Sanction, Step, SubjectRef, SubjectState
+
+# A batch of the decider imposes no more by one rule: each entry brings one sanction of a kind and policy.
+NEWEST_MAX: Final = 4 * limits.DECIDER_BATCH_MAX
 
 
 class LiveSanctions:
@@ -37,15 +42,17 @@ class LiveSanctions:
         """Return what a subject may do."""
         return logic.derive_state(self.of_subject(subject), at)
 
-    def of_rule(self, rule: str, since_at: Instant) -> tuple[str, ...]:
-        """Return the ids of sanctions that stand on this rule since a moment, sorted."""
+    def newest_of_rule(self, rule: str, since_at: Instant) -> tuple[str, ...]:
+        """Return which sanctions a rule imposed or joined last, since a moment: all of one batch, and no fixed number more.
+
+        Those withdrawn are left out.
+        """
+        newest = itertools.islice(reversed(self._by_rule.get(rule, {})), NEWEST_MAX)
         return tuple(
-            sorted(
-                each
-                for each in self._by_rule.get(rule, ())
-                if (sanction := self._by_id.get(each)) is not None
-                and any(ground.rule == rule and ground.at >= since_at for ground in sanction.grounds)
-            )
+            each
+            for each in newest
+            if (sanction := self._by_id.get(each)) is not None
+            and any(ground.rule == rule and ground.at >= since_at for ground in sanction.grounds)
         )
 
     def apply(self, change: Change) -> Step:
@@ -85,7 +92,9 @@ class LiveSanctions:
             self._by_subject.setdefault(sanction.subject, {})[sanction.id] = None
         for ground in (*sanction.grounds, *sanction.withdrawn):
             if ground.rule is not None:
-                self._by_rule.setdefault(ground.rule, {})[sanction.id] = None
+                of_rule = self._by_rule.setdefault(ground.rule, {})
+                of_rule.pop(sanction.id, None)  # the newest stands last
+                of_rule[sanction.id] = None
 
     def _drop(self, sanction: Sanction) -> None:
         del self._by_id[sanction.id]

@@ -189,15 +189,17 @@ def read_of_subject(tx: Tx, subject: SubjectRef) -> list[Sanction]:
     return [_SANCTION.decode(row[0]) for row in rows]
 
 
-def read_of_rule(tx: Tx, rule: str, since_at: Instant, *, after: str, limit: int) -> list[str]:
-    """Return ids of sanctions that a rule imposed or joined since a moment, not overturned, sorted, after an id."""
+def read_of_rule(tx: Tx, rule: str, *, after_at: int, limit: int) -> list[tuple[Instant, str]]:
+    """Return when a rule imposed or joined which sanction, oldest first, after a moment.
+
+    No two changes have the same moment, since log time rises with every entry: it is where a next page goes on.
+    """
     rows = tx.rows(
-        "SELECT DISTINCT c.sanction_id FROM sanction_changes c JOIN sanctions s ON s.id = c.sanction_id"
-        " WHERE c.rule = ? AND c.changed_at >= ? AND s.status <> 'overturned' AND c.sanction_id > ?"
-        " ORDER BY c.sanction_id LIMIT ?",
-        (rule, since_at, after, limit),
+        "SELECT changed_at, sanction_id FROM sanction_changes WHERE rule = ? AND changed_at > ?"
+        " ORDER BY changed_at LIMIT ?",
+        (rule, after_at, limit),
     )
-    return [row[0] for row in rows]
+    return [(Instant(int(row[0])), row[1]) for row in rows]
 
 
 def read_changes(tx: Tx, sanction_id: str) -> list[tuple[int, Instant, Change]]:

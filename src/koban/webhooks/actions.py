@@ -47,12 +47,12 @@ def claim(post: Post, *, limit: int, skipping: tuple[str, ...] = ()) -> list[Due
     """Claim due actions for one attempt each, those of the endpoints in `skipping` left out."""
     at = post.clock.now()
     with post.database.read() as tx:
-        # Looking first keeps an idle worker away from the one writer that the decider needs.
-        earliest = store.next_due_at(tx)
-    if earliest is None or earliest > at:
+        # Looking in a snapshot keeps the search away from the one writer that the decider needs.
+        found = store.find_due(tx, at, limit=limit, skipping=skipping)
+    if not found:
         return []
     with post.database.write() as tx:
-        return store.claim_due(tx, at, until=Instant(at + CLAIM_FOR), limit=limit, skipping=skipping)
+        return store.claim(tx, found, at, until=Instant(at + CLAIM_FOR))
 
 
 def deliver(post: Post, due: Due) -> None:

@@ -12,7 +12,6 @@ from koban.db import Tx, metadata
 from koban.enforcement import SubjectRef
 from koban.webhooks.types import Action, Alert, Due, WebhookEndpoint
 
-_WAITING: Final = "status IN ('requested', 'failed')"
 _UNCONFIRMED: Final = "status IN ('requested', 'failed', 'delivered')"
 
 webhook_endpoints: Final = Table(
@@ -44,6 +43,7 @@ actions: Final = Table(
     Column("body", LargeBinary, nullable=False, comment="The bytes that every attempt sends."),
     Column("requested_at", BigInteger, nullable=False, comment="Log time of the cause, in microseconds."),
     Column("status", Text, nullable=False, comment="requested, failed, delivered, confirmed or dead."),
+    Column("waiting", SmallInteger, nullable=False, comment="1 while an attempt is still to be made."),
     Column("attempts", BigInteger, nullable=False, comment="Attempts begun."),
     Column("next_attempt_at", BigInteger, nullable=False, comment="Not before; while one runs, when it is given up."),
     Column("last_error", Text, nullable=False, comment="Why the last attempt failed."),
@@ -51,10 +51,8 @@ actions: Final = Table(
     Column("confirmed_at", BigInteger, nullable=True, comment="When the marketplace said that it is done."),
     Column("confirmed_by", Text, nullable=True, comment="Who confirmed it."),
     Column("overdue_at", BigInteger, nullable=True, comment="When it was found unconfirmed for too long."),
-    Index("actions_waiting", "endpoint_id", "subject_kind", "subject_id", "state_version", "ordinal",
-          sqlite_where=sqlalchemy.text(_WAITING), postgresql_where=sqlalchemy.text(_WAITING)),
-    Index("actions_due", "next_attempt_at",
-          sqlite_where=sqlalchemy.text(_WAITING), postgresql_where=sqlalchemy.text(_WAITING)),
+    Index("actions_due", "waiting", "next_attempt_at", "state_version", "ordinal"),
+    Index("actions_of_subject", "endpoint_id", "subject_kind", "subject_id", "waiting", "state_version", "ordinal"),
     Index("actions_unconfirmed", "requested_at",
           sqlite_where=sqlalchemy.text(_UNCONFIRMED), postgresql_where=sqlalchemy.text(_UNCONFIRMED)),
     Index("actions_status", "status", "id"),
@@ -87,11 +85,11 @@ _ENDPOINT_COLUMNS: Final = (
 _ACTION_COLUMN_COUNT: Final = 17
 
 # Only the earliest unfinished action of a subject is due: a dead letter is finished, so it blocks nobody.
-_DUE: Final = (
-    f"SELECT {_ACTION_COLUMNS}, {_ENDPOINT_COLUMNS} FROM actions a JOIN webhook_endpoints e ON e.id = a.endpoint_id"
-    " WHERE a.status IN ('requested', 'failed') AND a.next_attempt_at <= ? AND e.enabled = 1 AND e.removed_at IS NULL"
+_IS_DUE: Final = (
+    " FROM actions a JOIN webhook_endpoints e ON e.id = a.endpoint_id"
+    " WHERE a.waiting = 1 AND a.next_attempt_at <= ? AND e.enabled = 1 AND e.removed_at IS NULL"
     " AND NOT EXISTS (SELECT 1 FROM actions b WHERE b.endpoint_id = a.endpoint_id"
-    " AND b.subject_kind = a.subject_kind AND b.subject_id = a.subject_id AND b.status IN ('requested', 'failed')"
+    " AND b.subject_kind = a.subject_kind AND b.subject_id = a.subject_id AND b.waiting = 1"
     " AND (b.state_version < a.state_version OR (b.state_version = a.state_version AND b.ordinal < a.ordinal)))"
 )
 
@@ -100,7 +98,8 @@ def insert_actions(tx: Tx, rows: Sequence[Action]) -> None:
     """Store new actions, in the transaction of what they tell."""
     tx.many(
         "INSERT INTO actions (id, endpoint_id, subject_kind, subject_id, state_version, ordinal, kind, body,"
-        " requested_at, status, attempts, next_attempt_at, last_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " requested_at, status, waiting, attempts, next_attempt_at, last_error)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
         [
             (
                 each.id,
@@ -122,39 +121,45 @@ def insert_actions(tx: Tx, rows: Sequence[Action]) -> None:
     )
 
 
-def claim_due(tx: Tx, at: Instant, *, until: Instant, limit: int, skipping: Sequence[str] = ()) -> list[Due]:
-    """Claim actions for one attempt each: nobody else takes them before `until`, and no later one of their subjects.
-
-    Why the second look in the update: on PostgreSQL two workers may have read the same row; one of them gets it.
-    """
+def find_due(tx: Tx, at: Instant, *, limit: int, skipping: Sequence[str] = ()) -> list[str]:
+    """Return ids of actions that are due, those of some endpoints left out; a snapshot is enough to look in."""
     marks = f" AND a.endpoint_id NOT IN ({', '.join('?' * len(skipping))})" if skipping else ""
     order = " ORDER BY a.next_attempt_at, a.state_version, a.ordinal LIMIT ?"
+    return [row[0] for row in tx.rows(f"SELECT a.id{_IS_DUE}{marks}{order}", (at, *skipping, limit))]
+
+
+def claim(tx: Tx, ids: Sequence[str], at: Instant, *, until: Instant) -> list[Due]:
+    """Claim those of these that are still due, for one attempt each: nobody else begins one before `until`.
+
+    Why the condition in the update: on PostgreSQL two workers may have read the same row; one of them gets it.
+    """
     claimed = []
-    for row in tx.rows(_DUE + marks + order, (at, *skipping, limit)):
-        due = Due(action=_action(row), endpoint=_endpoint(row[_ACTION_COLUMN_COUNT:]))
+    for action_id in ids:
+        # One by one: for a list of ids SQLite would rather walk through everything that waits.
+        rows = tx.rows(f"SELECT {_ACTION_COLUMNS}, {_ENDPOINT_COLUMNS}{_IS_DUE} AND a.id = ?", (at, action_id))
+        if not rows:
+            continue
+        row = rows[0]
+        action = _action(row)
         taken = tx.execute(
             sqlalchemy.update(actions)
             .where(
-                actions.c.id == due.action.id,
-                actions.c.attempts == due.action.attempts,
-                actions.c.next_attempt_at == due.action.next_attempt_at,
-                actions.c.status.in_(("requested", "failed")),
+                actions.c.id == action.id,
+                actions.c.attempts == action.attempts,
+                actions.c.next_attempt_at == action.next_attempt_at,
+                actions.c.waiting == 1,
             )
-            .values(attempts=due.action.attempts + 1, next_attempt_at=until)
+            .values(attempts=action.attempts + 1, next_attempt_at=until)
         )
         if taken.rowcount == 1:
-            claimed.append(
-                msgspec.structs.replace(
-                    due,
-                    action=msgspec.structs.replace(due.action, attempts=due.action.attempts + 1, next_attempt_at=until),
-                )
-            )
+            action = msgspec.structs.replace(action, attempts=action.attempts + 1, next_attempt_at=until)
+            claimed.append(Due(action=action, endpoint=_endpoint(row[_ACTION_COLUMN_COUNT:])))
     return claimed
 
 
 def next_due_at(tx: Tx) -> Instant | None:
     """Return when the next attempt is due, at the earliest."""
-    rows = tx.rows(f"SELECT min(next_attempt_at) FROM actions WHERE {_WAITING}")
+    rows = tx.rows("SELECT min(next_attempt_at) FROM actions WHERE waiting = 1")
     return None if rows[0][0] is None else Instant(int(rows[0][0]))
 
 
@@ -163,7 +168,7 @@ def mark_delivered(tx: Tx, action_id: str, at: Instant) -> None:
     tx.execute(
         sqlalchemy.update(actions)
         .where(actions.c.id == action_id, actions.c.status.in_(("requested", "failed", "dead")))
-        .values(status="delivered", last_error="")
+        .values(status="delivered", waiting=0, last_error="")
     )
     tx.execute(
         sqlalchemy.update(actions)
@@ -173,18 +178,29 @@ def mark_delivered(tx: Tx, action_id: str, at: Instant) -> None:
 
 
 def mark_failed(tx: Tx, action: Action, error: str, *, again_at: Instant | None) -> bool:
-    """Note a failed attempt, and when to try again (None: never). False where it was overtaken meanwhile."""
-    values = {"status": "dead", "last_error": error}
-    again = {} if again_at is None else {"status": "failed", "next_attempt_at": again_at}
+    """Note a failed attempt, and when to try again (None: never). False where it was overtaken meanwhile.
+
+    Later actions of the subject cannot go before it; they wait as long, so that nobody looks at them in between.
+    """
+    values: dict[str, object] = {"status": "dead", "waiting": 0, "last_error": error}
+    again: dict[str, object] = (
+        {} if again_at is None else {"status": "failed", "waiting": 1, "next_attempt_at": again_at}
+    )
     marked = tx.execute(
         sqlalchemy.update(actions)
         .where(
             actions.c.id == action.id,
             actions.c.attempts == action.attempts,
-            actions.c.status.in_(("requested", "failed")),
+            actions.c.waiting == 1,
         )
         .values(**values | again)
     )
+    if marked.rowcount == 1 and again_at is not None:
+        tx.many(
+            "UPDATE actions SET next_attempt_at = ? WHERE endpoint_id = ? AND subject_kind = ? AND subject_id = ?"
+            " AND waiting = 1 AND next_attempt_at < ?",
+            [(again_at, action.endpoint_id, action.subject.kind, action.subject.id, again_at)],
+        )
     return marked.rowcount == 1
 
 
@@ -193,7 +209,7 @@ def mark_confirmed(tx: Tx, action_id: str, at: Instant, by: str) -> None:
     tx.execute(
         sqlalchemy.update(actions)
         .where(actions.c.id == action_id, actions.c.status != "confirmed")
-        .values(status="confirmed", confirmed_at=at, confirmed_by=by)
+        .values(status="confirmed", waiting=0, confirmed_at=at, confirmed_by=by)
     )
 
 
@@ -202,7 +218,7 @@ def revive(tx: Tx, ids: Sequence[str], at: Instant) -> None:
     tx.execute(
         sqlalchemy.update(actions)
         .where(actions.c.id.in_(ids), actions.c.status == "dead")
-        .values(status="requested", attempts=0, next_attempt_at=at)
+        .values(status="requested", waiting=1, attempts=0, next_attempt_at=at)
     )
 
 
@@ -210,8 +226,8 @@ def bury(tx: Tx, endpoint_id: str, error: str) -> None:
     """Give up what waits for an endpoint that is gone."""
     tx.execute(
         sqlalchemy.update(actions)
-        .where(actions.c.endpoint_id == endpoint_id, actions.c.status.in_(("requested", "failed")))
-        .values(status="dead", last_error=error)
+        .where(actions.c.endpoint_id == endpoint_id, actions.c.waiting == 1)
+        .values(status="dead", waiting=0, last_error=error)
     )
 
 
