@@ -107,13 +107,25 @@ def pack() -> PackDef:
     return load_pack(PACK)
 
 
+def _with_cases(pack: PackDef, cases: Iterable[str]) -> PackDef:
+    """Return a pack with held-out files in place of its own cases."""
+    files = {name: text for name, text in pack.files.items() if not name.startswith("cases/")}
+    for name in cases:
+        text = (HELD_OUT / name).read_text(encoding="utf-8")
+        files[f"cases/{name}"] = text.replace("\n  heldout: true\n", "\n")
+    return parse_files(files)
+
+
 @pytest.fixture(scope="session")
 def held_out(pack: PackDef) -> PackDef:
-    """Return the same rules with the held-out lines in place of the pack's own cases."""
-    files = {name: text for name, text in pack.files.items() if not name.startswith("cases/")}
-    for path in sorted(HELD_OUT.glob("*.yaml")):
-        files[f"cases/{path.name}"] = path.read_text(encoding="utf-8").replace("\n  heldout: true\n", "\n")
-    return parse_files(files)
+    """Return the same rules with the lines that were written before the lists and rules."""
+    return _with_cases(pack, ("fraud.yaml", "goods.yaml", "people.yaml"))
+
+
+@pytest.fixture(scope="session")
+def held_out_last(pack: PackDef) -> PackDef:
+    """Return the same rules with the lines that were written after the lists and rules, and measured only."""
+    return _with_cases(pack, ("last.yaml",))
 
 
 @pytest.fixture(scope="session")
@@ -159,6 +171,12 @@ def measured(pack: PackDef) -> Measured:
 def measured_held_out(held_out: PackDef) -> Measured:
     """Return the figures of the lines that were held out."""
     return measure(held_out)
+
+
+@pytest.fixture(scope="session")
+def measured_last(held_out_last: PackDef) -> Measured:
+    """Return the figures of the lines that were written last."""
+    return measure(held_out_last)
 
 
 @pytest.fixture(scope="session")

@@ -28,25 +28,25 @@ def test_every_case_goes_as_it_must(pack: PackDef) -> None:
 
 
 def test_the_pack_is_as_large_as_promised(pack: PackDef) -> None:
-    assert len(pack.rules) >= 40
-    assert len(pack.features) >= 35
-    assert len(pack.policies) >= 40
-    assert sum(rule.mode.name is ModeName.LIVE for rule in pack.rules.values()) >= 40
+    assert len(pack.rules) >= 75
+    assert len(pack.features) >= 55
+    assert len(pack.policies) >= 50
+    assert sum(rule.mode.name is ModeName.LIVE for rule in pack.rules.values()) >= 70
 
 
-def test_there_are_enough_lines_and_hard_negatives(pack: PackDef, held_out: PackDef) -> None:
+def test_there_are_enough_lines_and_hard_negatives(pack: PackDef, held_out: PackDef, held_out_last: PackDef) -> None:
     texts: dict[tuple[str, bool], set[str]] = {}
-    for each in (pack, held_out):
+    for each in (pack, held_out, held_out_last):
         for case in each.cases:
             if case.family:
                 line = " ".join(str(case.data.get(path, "")) for path in each.events[case.event_type].texts)
                 texts.setdefault((_language(line), case.matches), set()).add(line)
-    assert len(texts["ja", True] | texts["ja", False]) >= 1_300
-    assert len(texts["ja", False]) >= 600
-    assert len(texts["en", True] | texts["en", False]) >= 300
+    assert len(texts["ja", True] | texts["ja", False]) >= 1_800
+    assert len(texts["ja", False]) >= 850
+    assert len(texts["en", True] | texts["en", False]) >= 350
 
 
-def test_no_held_out_line_is_also_a_line_of_the_pack(pack: PackDef, held_out: PackDef) -> None:
+def test_no_held_out_line_is_also_a_line_of_the_pack(pack: PackDef, held_out: PackDef, held_out_last: PackDef) -> None:
     def lines(of: PackDef) -> set[tuple[str, str]]:
         return {
             (case.rule, unicodedata.normalize("NFKC", str(case.data[path])).lower())
@@ -56,7 +56,7 @@ def test_no_held_out_line_is_also_a_line_of_the_pack(pack: PackDef, held_out: Pa
             if path in case.data
         }
 
-    assert lines(pack) & lines(held_out) == set()
+    assert lines(pack) & (lines(held_out) | lines(held_out_last)) == set()
 
 
 def test_people_are_addressed_in_both_languages(pack: PackDef) -> None:
@@ -92,19 +92,30 @@ def test_honest_lines_pass_every_live_rule(measured: "Measured") -> None:
     assert flagged == []
 
 
-def test_held_out_lines_are_found_and_honest_ones_spared(measured_strictly: "Measured") -> None:
+def test_held_out_lines_are_found_and_honest_ones_spared(
+    measured_strictly: "Measured", measured_last: "Measured"
+) -> None:
     """Floors a little under what was measured, so that a change of the language or the lists cannot lose it unseen."""
-    for language, recall, alarms in (("ja", 0.5, 0.06), ("en", 0.3, 0.08)):
-        figures = measured_strictly.languages[language]
+    for measured, language, recall, alarms in (
+        (measured_strictly, "ja", 0.7, 0.05),
+        (measured_strictly, "en", 0.55, 0.15),
+        (measured_last, "ja", 0.65, 0.03),
+        (measured_last, "en", 0.6, 0.0),
+    ):
+        figures = measured.languages[language]
         assert figures.found / figures.lures >= recall
         assert figures.flagged_by_any / figures.honest <= alarms
 
 
 def test_the_published_figures_are_those_measured(
-    pack: PackDef, measured: "Measured", measured_held_out: "Measured", measured_strictly: "Measured"
+    pack: PackDef,
+    measured: "Measured",
+    measured_held_out: "Measured",
+    measured_strictly: "Measured",
+    measured_last: "Measured",
 ) -> None:
     """Set KOBAN_REWRITE=1 to write the page anew."""
-    page = _page(pack, measured, measured_held_out, measured_strictly)
+    page = _page(pack, (measured, measured_held_out, measured_strictly, measured_last))
     if os.environ.get("KOBAN_REWRITE"):
         RESULTS.write_text(page, encoding="utf-8")
     if not RESULTS.exists():
@@ -116,7 +127,13 @@ def _language(text: str) -> str:
     return "ja" if any("ぁ" <= each <= "ヺ" or "一" <= each <= "鿿" or "ｦ" <= each <= "ﾟ" for each in text) else "en"
 
 
-def _page(pack: PackDef, own: "Measured", held: "Measured", strictly: "Measured") -> str:
+def _page(pack: PackDef, sets: tuple["Measured", "Measured", "Measured", "Measured"]) -> str:
+    names = (
+        "written with the rules",
+        "held out, written before",
+        "the same, lower bound",
+        "held out, written after",
+    )
     lines = [
         "# Starter pack: figures",
         "",
@@ -127,7 +144,7 @@ def _page(pack: PackDef, own: "Measured", held: "Measured", strictly: "Measured"
         "| lines | language | lures | found | honest | flagged by their rule | flagged by any live rule |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
-    for what, measured in (("written with the rules", own), ("held out", held), ("held out, lower bound", strictly)):
+    for what, measured in zip(names, sets, strict=True):
         for language, name in (("ja", "Japanese"), ("en", "English")):
             each = measured.languages[language]
             lines.append(
@@ -136,14 +153,14 @@ def _page(pack: PackDef, own: "Measured", held: "Measured", strictly: "Measured"
             )
     lines += [
         "",
-        "Held-out lines, rule by rule:",
+        "Lines held out before the rules were written, rule by rule (not the lower bound):",
         "",
         "| rule | lures | found | honest | flagged by it |",
         "|---|---:|---:|---:|---:|",
     ]
     lines += [
         f"| {rule} | {each.lures} | {each.found} | {each.honest} | {each.flagged_by_own} |"
-        for rule, each in held.rules.items()
+        for rule, each in sets[1].rules.items()
     ]
     return "\n".join(lines) + "\n"
 
