@@ -26,6 +26,7 @@ NEW_SLOT: Final = -2
 AVERAGE_SAME_SLOT: Final = -3
 AVERAGE_NEW_SLOT: Final = -4
 NEW_VALUE: Final = -5
+NEW_DISTINCT: Final = -6
 
 Row = Mapping[str, Value]
 Texts = dict[str, Normalised]
@@ -129,6 +130,8 @@ def take_back(undo: list[Any], mark: int) -> int:  # Any: records and cells
             saved += index == UNSAVED
         elif index == NEW_VALUE:
             del target[-2:]
+        elif index == NEW_DISTINCT:
+            del target[old]
         else:
             _take_back_totals(target, index, old)
     return saved
@@ -262,9 +265,12 @@ def _update_ever(cell: CellPlan, place: str, record: str, index: int, x: str) ->
         case "count_distinct":
             return [
                 f"y = {_kept(cell, x)}",
-                f"if c is None or (y not in c and len(c) < {cell.bound}):",
+                "if c is None:",
                 f"    {keep}",
-                f"    {place} = {{y: 0}} if c is None else {{**c, y: 0}}",
+                f"    {place} = {{y: 0}}",
+                f"elif y not in c and len(c) < {cell.bound}:",
+                "    c[y] = 0",
+                f"    undo += c, {NEW_DISTINCT}, y",
             ]
         case "ratio":
             raise AssertionError("a ratio has no cell")
@@ -327,9 +333,15 @@ def _update_window(cell: CellPlan, place: str, keep: str, x: str, *, slot: str, 
         case "count_distinct":
             return [
                 f"y = {_kept(cell, x)}",
-                f"if c is None or c.get(y) != {slot}:",
+                "if c is None:",
                 f"    {keep}",
-                f"    {place} = {{y: {slot}}} if c is None else see(c, y, {slot}, {floor}, {cell.bound})",
+                f"    {place} = {{y: {slot}}}",
+                f"elif y not in c and len(c) < {cell.bound} and c[next(iter(c))] >= {floor}:",
+                f"    c[y] = {slot}",
+                f"    undo += c, {NEW_DISTINCT}, y",
+                f"elif c.get(y) != {slot}:",
+                f"    {keep}",
+                f"    {place} = see(c, y, {slot}, {floor}, {cell.bound})",
             ]
         case "age_days" | "ratio":
             raise AssertionError(f"{cell.function} has no window")

@@ -30,6 +30,9 @@ class FeatureStore:
     """Feature state of one log. Not thread-safe: the decider is its only user.
 
     `FeatureStore(program)` lives in memory alone (backtests, imports, tests); `FeatureStore.open` is durable.
+
+    A batch: `mark` and `apply` for each entry (`undo` when it fails), `write_slice`, commit, `forget`; after a commit
+    that failed or is unknown, `reload` and replay.
     """
 
     def __init__(
@@ -154,6 +157,8 @@ class FeatureStore:
 
         Unchanged features carry over; others start empty, or from `filled` (see `backfill`), which must have seen
         every entry before `seq`. Records change their layout when they are next touched.
+        A recovery that replays the switch has to backfill again and pass `filled`: what was filled is written back in
+        slices like any change, and `watermark` stays below `seq` until all of it is.
         """
         assert not self._undo, "a pack is switched between batches"
         self._seq = seq
