@@ -82,10 +82,13 @@ def _story(kit: ConsoleKit, call: Call) -> Story:
         )
 
 
+def _formats(kit: ConsoleKit, call: Call) -> Formats:
+    return Formats(language_of(call.language), kit.zone, call.at)
+
+
 def _fields(kit: ConsoleKit, call: Call, entry: Entry) -> list[FieldLine]:
-    formats = Formats(language_of(call.language), kit.zone, call.at)
     declared = kit.pack().events.get(entry.type) if entry.kind is Kind.EVENT else None
-    return field_lines(entry.data, declared, formats, sealed=entry.sealed is not None)
+    return field_lines(entry.data, declared, _formats(kit, call), sealed=entry.sealed is not None)
 
 
 def _sealed_fields(kit: ConsoleKit, event_type: str) -> frozenset[str]:
@@ -102,7 +105,7 @@ def _decision_page(kit: ConsoleKit, call: Call, story: Story, record: DecisionRe
     traces: dict[str, RuleTrace] = {}
     unexplained = ""
     try:
-        traces = traces_of(kit.explain(record.seq), _sealed_fields(kit, record.type))
+        traces = traces_of(kit.explain(record.seq), _sealed_fields(kit, record.type), _formats(kit, call))
     except (Refusal, Unavailable) as refusal:  # the stored reasons are shown all the same
         unexplained = str(refusal)
     pack = kit.pack()
@@ -125,7 +128,7 @@ def _decision_page(kit: ConsoleKit, call: Call, story: Story, record: DecisionRe
         decided_at=Instant(story.entry.received_at + story.took_us),
         features=sorted(story.inputs.features.items()) if story.inputs else [],
         pack=pack,
-        same_pack=record.pack == pack.digest,
+        same_pack=bool(record.pack) and pack.digest.startswith(record.pack),
     )
 
 

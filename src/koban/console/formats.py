@@ -56,9 +56,16 @@ class Formats:
         return f"{self.day(at)} {local:%H:%M}"
 
     def full(self, at: int) -> str:
-        """Write everything: 2026年11月22日(日) 21:04:13.123 JST."""
+        """Write day and time whole: 2026年11月22日(日) 21:04:13."""
         local = self._local(at)
-        time = f"{local:%H:%M:%S}.{local.microsecond // 1000:03d} {local.tzname()}"
+        return self._whole(local, f"{local:%H:%M:%S}")
+
+    def precise(self, at: int) -> str:
+        """Write everything, to the millisecond and with the time zone."""
+        local = self._local(at)
+        return self._whole(local, f"{local:%H:%M:%S}.{local.microsecond // 1000:03d} {local.tzname()}")
+
+    def _whole(self, local: datetime.datetime, time: str) -> str:
         if self.language == "ja":
             return f"{local.year}年{local.month}月{local.day}日({_DAYS_JA[local.weekday()]}) {time}"
         return f"{_DAYS_EN[local.weekday()]} {local.day} {_MONTHS[local.month - 1]} {local.year}, {time}"

@@ -1,0 +1,162 @@
+"""The console's pages: who may see them, what they say, and that they keep saying it without script."""
+
+import html
+import re
+
+import pytest
+from tests.console.conftest import Visitor
+from tests.console.scene import Scene
+
+from koban.console.pages import NAVIGATION
+from koban.db import Database
+from koban.decisions import store as decision_store
+
+PLAIN_PAGES = [item.path for _, items in NAVIGATION for item in items]
+
+
+def seqs(database: Database, verdict: str) -> list[int]:
+    with database.read() as tx:
+        return [record.seq for record in decision_store.search(tx, before_seq=None, limit=50, verdict=verdict)]
+
+
+@pytest.mark.parametrize("path", [*PLAIN_PAGES, "/rules/all-to-review", "/account/password"])
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_every_page_of_the_navigation_is_there_in_both_languages(scene: Scene, path: str, language: str) -> None:
+    answer = Visitor(scene, language).sign_in().get(path)
+    assert answer.status_code == 200
+    assert f'<html lang="{language}">' in answer.text
+    assert "<h1>" in answer.text
+
+
+@pytest.mark.parametrize("path", PLAIN_PAGES)
+def test_without_a_session_a_page_leads_to_the_sign_in_and_back(visitor: Visitor, path: str) -> None:
+    answer = visitor.get(path)
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"/sign-in?next={path.replace('/', '%2F')}"
+
+
+def test_no_page_holds_inline_script_or_style(admin: Visitor) -> None:
+    for path in [*PLAIN_PAGES, "/sign-in"]:
+        text = admin.get(path).text
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?![^>]*src=)", text), path
+    policy = admin.get("/board").headers["content-security-policy"]
+    assert "'unsafe-inline'" not in policy
+    assert "script-src 'self'" in policy
+
+
+def test_the_board_counts_what_the_stores_hold(admin: Visitor, scene: Scene) -> None:
+    text = admin.get("/board").text
+    with scene.database.read() as tx:
+        in_force = int(tx.rows("SELECT count(*) FROM sanctions WHERE status = 'in_force'")[0][0])
+        confirmed = int(tx.rows("SELECT count(*) FROM actions WHERE status = 'confirmed'")[0][0])
+        waiting = int(tx.rows("SELECT count(*) FROM quarantine WHERE status = 'waiting'")[0][0])
+    assert in_force > 0
+    assert confirmed > 0
+    assert waiting == 2
+    for path, number in (
+        ("/sanctions?status=in_force", in_force),
+        ("/actions?status=confirmed", confirmed),
+        ("/quarantine", waiting),
+    ):
+        assert re.search(rf'href="{re.escape(path)}">(?:(?!</a>).)*>{number}<', text, re.DOTALL), path
+
+
+def test_the_live_part_is_the_same_part_that_the_board_holds(admin: Visitor) -> None:
+    whole, part = admin.get("/board").text, admin.get("/board/live").text
+    assert part.strip() in whole
+    assert 'hx-get="/board/live"' in part
+
+
+def test_a_decision_page_names_verdict_reasons_conditions_and_consequences(admin: Visitor, scene: Scene) -> None:
+    seq = seqs(scene.database, "block")[0]
+    with scene.database.read() as tx:
+        record = decision_store.read_bodies(tx, [seq])[seq]
+    text = html.unescape(admin.get(f"/decisions/{seq}").text)
+    assert '<span class="pill block large">' in text
+    for signal in record.signals:
+        assert signal.because["en"] in text
+        assert f'href="/rules/{signal.rule}"' in text
+    assert "Conditions and their values" in text
+    assert "all of these" in text
+    for sanction in record.sanctions:
+        assert f"/sanctions/{sanction}" in text
+    for case in record.cases:
+        assert f"/cases/{case}" in text
+    japanese = html.unescape(Visitor(scene, "ja").sign_in().get(f"/decisions/{seq}").text)
+    assert record.signals[0].because["ja"] in japanese
+
+
+def test_what_people_wrote_is_on_no_page(admin: Visitor, scene: Scene) -> None:
+    record = scene.message("secret-1", "直取引しませんか 合言葉はアマゾナイト http://amazonite.top/pay")
+    assert record.verdict == "block"
+    pages = [f"/decisions/{record.seq}", "/decisions?account=s-secret-1", "/events?event_id=secret-1", "/audit"]
+    pages += [f"/sanctions/{each}" for each in record.sanctions] + [f"/cases/{each}" for each in record.cases]
+    for path in pages:
+        answer = admin.get(path)
+        assert answer.status_code == 200
+        assert not re.search("アマゾナイト|amazonite|合言葉", answer.text), path
+    assert "Sealed: personal" in admin.get(pages[0]).text
+
+
+def test_decisions_are_filtered_by_the_address_and_paged_by_a_cursor(admin: Visitor, scene: Scene) -> None:
+    blocked = admin.get("/decisions?verdict=block").text
+    found = [int(seq) for seq in re.findall(r'href="/decisions/(\d+)" class="pill-link"', blocked)]
+    assert found == seqs(scene.database, "block")[:50]
+    first = admin.get("/decisions").text
+    older = re.search(r'href="(/decisions\?cursor=\d+)" rel="next"', first)
+    assert older is not None
+    shown = [int(seq) for seq in re.findall(r'href="/decisions/(\d+)" class="pill-link"', first)]
+    after = re.findall(r'href="/decisions/(\d+)" class="pill-link"', admin.get(older[1]).text)
+    assert len(shown) == len(after) == 50
+    assert int(after[0]) < shown[-1]
+
+
+def test_a_span_of_time_is_a_filter_and_an_unreadable_one_is_named_not_refused(admin: Visitor) -> None:
+    assert "Nothing matches" in admin.get("/decisions?until=2020-01-01T00:00:00Z").text
+    answer = admin.get("/decisions?since=yesterday")
+    assert answer.status_code == 200
+    assert "could not be read" in answer.text
+    assert "<code>since</code>" in answer.text
+    assert "Nothing matches" in admin.get("/events?since=2030-01-01T00:00").text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/decisions/999999999",
+        "/decisions/x",
+        "/rules/nothing",
+        "/sanctions/nothing",
+        "/cases/nothing",
+        "/lists/nothing",
+        "/no",
+    ],
+)
+def test_what_is_not_there_is_said_on_a_page(scene: Scene, path: str) -> None:
+    answer = Visitor(scene, "ja").sign_in().get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "稼働状況へ" in answer.text
+
+
+def test_a_role_sees_only_what_it_may_do(scene: Scene) -> None:
+    reviewer = Visitor(scene).sign_in("reviewer")
+    assert 'href="/staff"' not in reviewer.get("/board").text
+    assert reviewer.get("/staff").status_code == 403
+    assert "You may not see this" in reviewer.get("/staff").text
+    auditor = Visitor(scene).sign_in("auditor")
+    rule = re.search(r'href="(/rules/[a-z_]+)"', auditor.get("/rules").text)
+    assert rule is not None
+    assert "Switch mode" not in auditor.get(rule[1]).text
+    assert auditor.get(rule[1] + "/mode").status_code == 403
+
+
+def test_static_files_are_served_with_their_type_and_kept(visitor: Visitor) -> None:
+    links = re.findall(r'(?:href|src)="(/static/[^"]+)"', visitor.get("/sign-in").text)
+    assert len(links) >= 3
+    for link in links:
+        answer = visitor.get(html.unescape(link))
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    assert visitor.get("/static/LICENSES.md").status_code == 404
+    assert visitor.get("/static/..%2fkit.py").status_code == 404

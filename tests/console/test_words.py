@@ -1,0 +1,167 @@
+"""The catalogues of words, and how values are written for each reader."""
+
+import pathlib
+import re
+import string
+
+import pytest
+
+from koban import console
+from koban.access import CATALOGUE
+from koban.base import DAY, HOUR, MINUTE, SECOND, Instant
+from koban.console.formats import Formats, spark_bars, spark_line
+from koban.console.pages import NAVIGATION, local_path, theme_of, with_query
+from koban.console.words import Words, catalogue
+from koban.decisions import VERDICT_NAMES
+from koban.rules import Why
+
+FOLDER = pathlib.Path(console.__file__).parent
+AT = Instant(1_792_584_253_123_000)  # 2026-10-21T12:04:13.123Z, 21:04 in Tokyo
+
+
+def places(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_both_languages_have_the_same_keys_and_the_same_places() -> None:
+    english, japanese = catalogue("en"), catalogue("ja")
+    assert english.keys() == japanese.keys()
+    assert {key: places(text) for key, text in english.items()} == {key: places(text) for key, text in japanese.items()}
+    assert all(text.strip() for text in (*english.values(), *japanese.values()))
+
+
+def test_no_english_sentence_stands_in_the_japanese_catalogue_nor_the_reverse() -> None:
+    assert not [key for key, text in catalogue("en").items() if re.search(r"[ぁ-んァ-ヶ一-龠]", text)]
+    bare = {key: re.sub(r"\{[a-z_]+\}|Koban|API|eKYC|IP|ID", "", text) for key, text in catalogue("ja").items()}
+    assert not {key: text for key, text in bare.items() if re.search(r"[A-Za-z]{2}", text)}
+
+
+def test_every_key_that_templates_and_views_name_is_there() -> None:
+    keys = catalogue("en").keys()
+    used: set[str] = set()
+    for file in [*FOLDER.glob("templates/*.html"), *FOLDER.glob("*.py")]:
+        text = file.read_text(encoding="utf-8")
+        used |= set(re.findall(r'\bt\("([a-z_]+\.[a-z_0-9.]+)"[,)]', text))
+        used |= {f"done.{name}" for name in re.findall(r'done\(call, .*?"([a-z_]+)"\)', text)}
+    assert used <= keys
+
+
+@pytest.mark.parametrize(
+    ("section", "names"),
+    [
+        ("verdict", VERDICT_NAMES),
+        ("withheld", [why.value for why in Why]),
+        ("mode", ["off", "shadow", "review", "live"]),
+        ("nav", [item.name for _, items in NAVIGATION for item in items]),
+        ("severity", ["low", "medium", "high", "severe"]),
+        (
+            "asked",
+            ["hide", "block", "hold", "challenge", "warn", "restrict", "freeze_payout", "suspend", "strike", "review"],
+        ),
+        ("action_status", ["requested", "failed", "delivered", "confirmed", "dead"]),
+        ("sanction_status", ["in_force", "ended", "overturned"]),
+        ("closing", ["expired", "lifted", "overturned"]),
+        ("outcome", ["upheld", "honest", "unclear"]),
+        ("flag", ["late", "overdue", "damaged", "ahead", "imported"]),
+    ],
+)
+def test_every_name_of_a_closed_list_has_a_word(section: str, names: list[str]) -> None:
+    assert [name for name in names if f"{section}.{name}" not in catalogue("ja")] == []
+
+
+def test_an_unknown_key_fails_and_an_unknown_name_is_shown_as_it_is() -> None:
+    with pytest.raises(KeyError):
+        Words("en")("board.nothing")
+    assert Words("ja").named("verdict", "later") == "later"
+    assert Words("ja").of({"en": "Fraud", "ja": "詐欺"}) == "詐欺"
+    assert Words("ja").of({"en": "Fraud"}) == "Fraud"
+    assert Words("ja").of({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("at", "english", "japanese"),
+    [
+        (AT, "21:04:13", "21:04:13"),
+        (AT - DAY, "20 Oct 21:04", "10月20日 21:04"),
+        (AT - 365 * DAY, "21 Oct 2025 21:04", "2025年10月21日 21:04"),
+        (AT - 22 * HOUR, "20 Oct 23:04", "10月20日 23:04"),
+    ],
+)
+def test_a_moment_names_its_day_only_where_it_is_another(at: int, english: str, japanese: str) -> None:
+    assert Formats("en", "Asia/Tokyo", AT).moment(at) == english
+    assert Formats("ja", "Asia/Tokyo", AT).moment(at) == japanese
+
+
+def test_whole_times_are_written_in_the_reader_s_language_and_zone() -> None:
+    assert Formats("ja", "Asia/Tokyo", AT).precise(AT) == "2026年10月21日(水) 21:04:13.123 JST"
+    assert Formats("en", "UTC", AT).full(AT) == "Wed 21 Oct 2026, 12:04:13"
+    assert Formats("ja", "Asia/Tokyo", AT).read_field("2026-10-21T21:04") == AT - 13_123_000
+    assert Formats("ja", "Asia/Tokyo", AT).read_field("soon") is None
+    assert Formats("en", "Asia/Tokyo", AT).field(AT) == "2026-10-21T21:04"
+
+
+@pytest.mark.parametrize(
+    ("away", "english", "japanese"),
+    [
+        (5 * SECOND, "5 s ago", "5秒前"),
+        (90 * SECOND, "1 min ago", "1分前"),
+        (3 * HOUR, "3 h ago", "3時間前"),
+        (2 * DAY, "2 d ago", "2日前"),
+        (-12 * MINUTE, "in 12 min", "あと12分"),
+    ],
+)
+def test_spans_are_written_in_their_largest_unit(away: int, english: str, japanese: str) -> None:
+    assert Formats("en", "Asia/Tokyo", AT).ago(AT - away) == english
+    assert Formats("ja", "Asia/Tokyo", AT).ago(AT - away) == japanese
+
+
+def test_numbers_shares_and_money() -> None:
+    english, japanese = Formats("en", "UTC", AT), Formats("ja", "UTC", AT)
+    assert english.count(1234567) == "1,234,567"
+    assert [english.percent(*pair) for pair in ((97, 100), (1, 10_000), (0, 5), (1, 0))] == [
+        "97.0%",
+        "0.01%",
+        "0.0%",
+        "–",
+    ]
+    assert [english.ms(us) for us in (950, 12_340, 123_456)] == ["0.95", "12.3", "123"]
+    assert japanese.money(12_000, "JPY") == "12,000円"
+    assert english.money(12_345, "USD") == "123.45 USD"
+
+
+def test_sparklines_fit_their_box_and_hide_nothing() -> None:
+    line, area = spark_line([0, 5, 10], 100, 50)
+    assert line == "M0.0 48.0L50.0 25.0L100.0 2.0"
+    assert area == f"{line}L100 50L0 50Z"
+    assert spark_line([], 100, 50)[0] == "M0.0 48.0L100.0 48.0"
+    assert spark_bars([0, 1, 1000], 30, 50) == [("10.0", "48.5", "9.0", "1.5"), ("20.0", "0.0", "9.0", "50.0")]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("/rules/x?since=1", "/rules/x?since=1"),
+        ("//evil.example", "/board"),
+        ("https://evil.example", "/board"),
+        ("/\\evil.example", "/board"),
+        ("/a\r\nset-cookie: x", "/board"),
+        ("", "/board"),
+    ],
+)
+def test_nobody_is_sent_to_another_site(given: str, kept: str) -> None:
+    assert local_path(given) == kept
+
+
+def test_the_theme_is_one_of_ours() -> None:
+    assert theme_of({"cookie": "a=b; koban_theme=dark"}) == "dark"
+    assert theme_of({"cookie": "koban_theme=<script>"}) == "auto"
+    assert theme_of({}) == "auto"
+
+
+def test_empty_parameters_are_left_out_of_addresses() -> None:
+    assert with_query("/decisions", verdict="block", rule="", source=None) == "/decisions?verdict=block"
+    assert with_query("/decisions") == "/decisions"
+
+
+def test_every_page_needs_a_permission_of_the_catalogue() -> None:
+    assert {item.permission for _, items in NAVIGATION for item in items} <= CATALOGUE.keys()
