@@ -376,6 +376,15 @@ def test_a_removed_endpoint_gets_nothing_any_more(office: "Office", receiver: "R
     assert (stored(office, action.id).status, receiver.arrivals) == ("dead", [])
 
 
+def test_what_was_asked_in_the_moment_of_the_removal_is_given_up(office: "Office") -> None:
+    with office.database.write() as tx:
+        endpoints.remove_endpoint(tx, office.clock.now(), "endpoint_1", by="staff_1")
+    late = office.request()  # the decider's book is a moment behind
+    with office.database.write() as tx:
+        watch_unconfirmed(tx, office.pass_time(HOUR), office.randomness, after_us=MINUTE)
+    assert stored(office, late.id).status == "dead"
+
+
 def test_for_a_day_after_a_rotation_both_secrets_sign(office: "Office", receiver: "Receiver") -> None:
     old = office.secrets["endpoint_1"]
     with office.database.write() as tx:

@@ -107,6 +107,7 @@ def watch_unconfirmed(tx: Tx, at: Instant, randomness: random.Random, *, after_u
     Sent is not done: an action that was delivered and not confirmed may mean that a listing is still up.
     """
     new = 0
+    store.bury_orphans(tx, "the endpoint was removed")
     for endpoint_id, (fresh, overdue, oldest) in store.mark_overdue(tx, at, before=Instant(at - after_us)).items():
         new += fresh
         detail = f"{overdue} actions unconfirmed, the oldest requested at {to_rfc3339(oldest)}"

@@ -231,6 +231,16 @@ def bury(tx: Tx, endpoint_id: str, error: str) -> None:
     )
 
 
+def bury_orphans(tx: Tx, error: str) -> None:
+    """Give up what was asked of an endpoint in the moment in which it was removed."""
+    gone = sqlalchemy.select(webhook_endpoints.c.id).where(webhook_endpoints.c.removed_at.is_not(None))
+    tx.execute(
+        sqlalchemy.update(actions)
+        .where(actions.c.waiting == 1, actions.c.endpoint_id.in_(gone))
+        .values(status="dead", waiting=0, last_error=error)
+    )
+
+
 def dead_letters(tx: Tx, endpoint_id: str, *, limit: int) -> list[str]:
     """Return the oldest dead letters of an endpoint."""
     rows = tx.rows(
