@@ -27,10 +27,11 @@ from koban.enforcement import (
     timers_of,
     undo_rule,
     write,
+    write_notices,
 )
 from koban.enforcement.actions import UNDO_CHUNK
 from koban.enforcement.types import SanctionNotInForce
-from koban.packs import Hide, LadderStep, PolicyDef, Restrict, Source, Strike, Suspend
+from koban.packs import Hide, LadderStep, PolicyDef, Restrict, Source, Strike, Suspend, Warn
 
 START = Instant(1_792_584_000_000_000)
 TEXT = {"en": "text", "ja": "文"}
@@ -209,6 +210,37 @@ def test_one_call_undoes_everything_a_rule_did_and_nothing_else(desk: Desk) -> N
     assert undo_rule(desk.submit, UndoRule(rule="flood", since_at=desk.at, by="staff_1", reason="bad rule")) == ()
     with desk.database.read() as tx:
         assert store.count_in_force(tx) == {"suspend": 3}
+
+
+def test_an_undo_takes_notices_back_once_and_only_those_of_the_rule_since_then(desk: Desk) -> None:
+    def warn(count: int, rule: str = "flood") -> None:
+        one = Applied(rule=rule, policy="spam", because=TEXT, actions=(Warn(target="author"),))
+        for _ in range(count):
+            desk.seq += 1
+            occasion = Occasion(
+                event_id=f"e{desk.seq}", event_type="message.sent", acting=account("a"), recipient=None, content=None
+            )
+            plan = plan_actions([one], occasion, POLICIES, desk.live.of_subject, at=desk.at, seq=desk.seq)
+            with desk.database.write() as tx:
+                write_notices(tx, plan.notices)
+
+    warn(1)
+    desk.at = Instant(START + HOUR)
+    warn(2 * UNDO_CHUNK + 1)
+    warn(1, rule="careful")
+    desk.fire("b", Suspend(for_us=None))
+    withdrawn: list[str] = []
+
+    def submit(command: Command) -> Outcome:
+        outcome = desk.submit(command)
+        withdrawn.extend(notice.id for notice in outcome.plan.withdrawn)
+        return outcome
+
+    command = UndoRule(rule="flood", since_at=desk.at, by="staff_1", reason="bad rule")
+    assert len(undo_rule(submit, command)) == 1
+    assert len(withdrawn) == len(set(withdrawn)) == 2 * UNDO_CHUNK + 1
+    assert undo_rule(submit, command) == ()
+    assert len(withdrawn) == 2 * UNDO_CHUNK + 1
 
 
 def test_an_undo_in_the_same_batch_reaches_what_is_not_stored_yet(desk: Desk) -> None:

@@ -18,7 +18,7 @@ from koban.enforcement import (
     timers_of,
 )
 from koban.packs import Action, Hide, LadderStep, PolicyDef, Restrict, Source, Strike, Warn
-from koban.webhooks import WebhookEndpoint, actions_for, request_for, request_for_notice
+from koban.webhooks import WebhookEndpoint, actions_for, request_for, request_for_notice, request_for_withdrawal
 
 START = Instant(1_792_584_000_000_000)
 TEXT = {"en": "text", "ja": "文"}
@@ -132,6 +132,13 @@ def test_a_notice_is_addressed_and_carries_the_state_too() -> None:
         ("a1", "author", True),
         ("a2", "recipient", True),
     ]
+    (sorry,) = actions_for([request_for_withdrawal(made.notices[0], state, seq=9, at=Instant(START + HOUR))], [ALL])
+    told = json.loads(sorry.body)
+    assert (told["type"], told["data"]["notice"], told["data"]["state_version"]) == (
+        "notice.withdrawn",
+        bodies[0]["notice"],
+        9,
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Enforcement: sanctions, statements of reasons, the state of subjects, and how all of it is taken back.
 
-Owns `sanctions`, `sanction_changes` and `subject_states`.
+Owns `sanctions`, `sanction_changes`, `subject_states` and `notices`.
 Publishes the log entries `sanction.imposed`, `.extended`, `.ended`, `.overturned` and `.amended`.
 Guarantees: what a subject may do follows from its sanctions (law 4); every sanction names its policy, its rule or
 actor, and the entry behind it (law 3); overturning gives the state as if the sanction had never been, except that
@@ -22,6 +22,7 @@ from koban.enforcement.store import (
     search_sanctions,
     state_body,
     write,
+    write_notices,
 )
 from koban.enforcement.types import (
     Applied,
@@ -87,4 +88,5 @@ __all__ = [
     "timers_of",
     "undo_rule",
     "write",
+    "write_notices",
 ]

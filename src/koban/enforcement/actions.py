@@ -96,7 +96,13 @@ def _undo_rule(live: LiveSanctions, tx: Tx, command: UndoRule, *, at: Instant) -
 
     found = _find(live, tx, tuple(sorted(wanted)))
     changes = _withdraw(live, tx, found.values(), withdraws, at=at, by=command.by, reason=command.reason)
-    return Outcome(sanction_ids=_touched(changes), plan=Plan(changes=changes), next_after=next_after)
+    notices = store.read_notices(tx, command.rule, command.since_at, limit=UNDO_CHUNK + 1)
+    store.withdraw_notices(tx, [notice.id for notice in notices[:UNDO_CHUNK]], at)
+    if next_after is None and len(notices) > UNDO_CHUNK:
+        # Notices that were taken back are not found again, so they need no place to go on; sanctions keep theirs.
+        next_after = str(stored[-1][0] if stored else after_at)
+    plan = Plan(changes=changes, withdrawn=tuple(notices[:UNDO_CHUNK]))
+    return Outcome(sanction_ids=_touched(changes), plan=plan, next_after=next_after)
 
 
 def _withdraw(

@@ -1,4 +1,4 @@
-"""All SQL of enforcement: sanctions as they stand, every change they went through, and the states that follow."""
+"""All SQL of enforcement: sanctions as they stand, every change they went through, the states that follow, notices."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, Index, Table, Text
 
 from koban.base import Instant, to_rfc3339
 from koban.db import Tx, metadata
-from koban.enforcement.types import Change, Sanction, Step, SubjectRef, SubjectState
+from koban.enforcement.types import Change, Notice, Sanction, Step, SubjectRef, SubjectState
 
 sanctions: Final = Table(
     "sanctions",
@@ -62,6 +62,20 @@ subject_states: Final = Table(
     Column("state", Text, nullable=False, comment="The state after it as webhooks carry it, JSON."),
 )
 
+notices: Final = Table(
+    "notices",
+    metadata,
+    Column("id", Text, primary_key=True, comment="notice_… id, made from the entry that caused it."),
+    Column("rule", Text, nullable=True, comment="The rule that warned, if one did."),
+    Column("subject_kind", Text, nullable=False, comment="Kind of who was warned."),
+    Column("subject_id", Text, nullable=False, comment="Id of who was warned."),
+    Column("requested_at", BigInteger, nullable=False, comment="Log time of the cause, in microseconds."),
+    Column("withdrawn_at", BigInteger, nullable=True, comment="When it was taken back, because its rule was undone."),
+    Column("body", Text, nullable=False, comment="The whole notice, JSON."),
+    Index("notices_rule", "rule", "requested_at"),
+)
+
+_NOTICE: Final = msgspec.json.Decoder(Notice)
 _SANCTION: Final = msgspec.json.Decoder(Sanction)
 _CHANGE: Final[msgspec.json.Decoder[Change]] = msgspec.json.Decoder(Change)
 _ENCODER: Final = msgspec.json.Encoder()
@@ -158,6 +172,29 @@ def write(tx: Tx, recorded: Sequence[Recorded]) -> None:
             for each in recorded
         ],
     )
+
+
+def write_notices(tx: Tx, asked: Sequence[Notice]) -> None:
+    """Store notices in the transaction of their cause, so that they can be taken back with their rule."""
+    tx.many(
+        "INSERT INTO notices (id, rule, subject_kind, subject_id, requested_at, body) VALUES (?, ?, ?, ?, ?, ?)",
+        [(each.id, each.rule, each.to.kind, each.to.id, each.at, _ENCODER.encode(each).decode()) for each in asked],
+    )
+
+
+def read_notices(tx: Tx, rule: str, since_at: Instant, *, limit: int) -> list[Notice]:
+    """Return notices of a rule since a moment that were not taken back, oldest first."""
+    rows = tx.rows(
+        "SELECT body FROM notices WHERE rule = ? AND requested_at >= ? AND withdrawn_at IS NULL"
+        " ORDER BY requested_at, id LIMIT ?",
+        (rule, since_at, limit),
+    )
+    return [_NOTICE.decode(row[0]) for row in rows]
+
+
+def withdraw_notices(tx: Tx, ids: Sequence[str], at: Instant) -> None:
+    """Note that notices were taken back."""
+    tx.many("UPDATE notices SET withdrawn_at = ? WHERE id = ?", [(at, each) for each in ids])
 
 
 def load(tx: Tx, at: Instant) -> list[Sanction]:

@@ -254,6 +254,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     changes: tuple[Change, ...] = ()
     notices: tuple[Notice, ...] = ()
+    withdrawn: tuple[Notice, ...] = ()  # notices of an undone rule: whoever was warned is told that it was a mistake
     reviews: tuple[ReviewRequest, ...] = ()
     unmet: tuple[Unmet, ...] = ()
 

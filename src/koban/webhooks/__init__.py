@@ -8,7 +8,7 @@ the next action carries the subject's whole state; what stays unconfirmed raises
 
 from koban.webhooks.actions import Post, confirm, deliver_due, raise_alert, watch_unconfirmed
 from koban.webhooks.endpoints import EndpointBook, add_endpoint
-from koban.webhooks.logic import actions_for, request_for, request_for_notice, written_secret
+from koban.webhooks.logic import actions_for, request_for, request_for_notice, request_for_withdrawal, written_secret
 from koban.webhooks.routes import Desk, build_endpoints
 from koban.webhooks.secrets import SecretBox
 from koban.webhooks.sender import HttpSender, check_url
@@ -42,6 +42,7 @@ __all__ = [
     "raise_alert",
     "request_for",
     "request_for_notice",
+    "request_for_withdrawal",
     "search_actions",
     "search_alerts",
     "watch_unconfirmed",

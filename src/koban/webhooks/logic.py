@@ -72,22 +72,15 @@ def request_for_notice(notice: Notice, state: StateBody, *, seq: int) -> ActionR
 
     `seq` is the event's own entry: notices go before the sanctions of the same event, whose entries follow it.
     """
-    body = NoticeBody(
-        id=notice.id,
-        role=notice.role,
-        about=notice.about,
-        policy=notice.policy,
-        title=notice.title,
-        text=notice.text,
-        because=notice.because,
-        rule=notice.rule,
-        automated=notice.actor is None,
-        event_id=notice.event_id,
-        market=notice.market,
-    )
-    return ActionRequest(
-        kind="notice.requested", subject=notice.to, state=state, seq=seq, at=notice.at, detail={"notice": body}
-    )
+    return _about_notice("notice.requested", notice, state, seq=seq, at=notice.at)
+
+
+def request_for_withdrawal(notice: Notice, state: StateBody, *, seq: int, at: Instant) -> ActionRequest:
+    """Return the action that asks the marketplace to tell whoever was warned that it was a mistake.
+
+    `seq` and `at` are those of the command that undid the rule.
+    """
+    return _about_notice("notice.withdrawn", notice, state, seq=seq, at=at)
 
 
 def actions_for(requests: Sequence[ActionRequest], endpoints: Sequence[WebhookEndpoint]) -> list[Action]:
@@ -165,6 +158,23 @@ def next_attempt(attempts: int, at: Instant, retry_after_s: int, randomness: ran
 def written_secret(secret: bytes) -> str:
     """Write a secret as it is shown once: `whsec_…`."""
     return "whsec_" + base64.b64encode(secret).decode()
+
+
+def _about_notice(kind: str, notice: Notice, state: StateBody, *, seq: int, at: Instant) -> ActionRequest:
+    body = NoticeBody(
+        id=notice.id,
+        role=notice.role,
+        about=notice.about,
+        policy=notice.policy,
+        title=notice.title,
+        text=notice.text,
+        because=notice.because,
+        rule=notice.rule,
+        automated=notice.actor is None,
+        event_id=notice.event_id,
+        market=notice.market,
+    )
+    return ActionRequest(kind=kind, subject=notice.to, state=state, seq=seq, at=at, detail={"notice": body})
 
 
 def _body(action_id: str, request: ActionRequest) -> bytes:
