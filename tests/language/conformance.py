@@ -3,8 +3,9 @@
 Each row: what it is about, the expression, the fields it reads, the value.
 """
 
-from koban.language import Value
 from tests.language.ground import NOON
+
+from koban.language import Value
 
 MAX = 2**63 - 1
 MIN = -(2**63)
@@ -15,30 +16,23 @@ HOUR = 3_600_000_000
 
 Row = tuple[str, str, dict[str, Value], Value]
 
+_TRUTH: tuple[tuple[bool | None, bool | None, bool | None, bool | None], ...] = (  # p, q, p AND q, p OR q
+    (True, True, True, True),
+    (True, False, False, True),
+    (True, None, None, True),
+    (False, True, False, True),
+    (False, False, False, False),
+    (False, None, False, None),
+    (None, True, None, True),
+    (None, False, False, None),
+    (None, None, None, None),
+)
+_AND: tuple[Row, ...] = tuple(("and", "p AND q", {"p": p, "q": q}, both) for p, q, both, _ in _TRUTH)
+_OR: tuple[Row, ...] = tuple(("or", "p OR q", {"p": p, "q": q}, either) for p, q, _, either in _TRUTH)
+
 ROWS: tuple[Row, ...] = (
-    *(
-        ("and", "p AND q", {"p": p, "q": q}, value)
-        for p, q, value in (
-            (True, True, True),
-            (True, False, False),
-            (True, None, None),
-            (False, None, False),
-            (None, None, None),
-            (None, False, False),
-            (None, True, None),
-        )
-    ),
-    *(
-        ("or", "p OR q", {"p": p, "q": q}, value)
-        for p, q, value in (
-            (False, False, False),
-            (True, False, True),
-            (True, None, True),
-            (False, None, None),
-            (None, None, None),
-            (None, True, True),
-        )
-    ),
+    *_AND,
+    *_OR,
     ("not", "NOT p", {"p": True}, False),
     ("not", "NOT p", {"p": False}, True),
     ("not", "NOT p", {}, None),

@@ -68,8 +68,10 @@ ENV = Environment(
     labels={("s1", "vip"): NEVER, ("s2", "scammer"): NOON},
 )
 CALLS_BACK = frozenset(
-    ("mentions", "mention_count", "contacts", "has_contact", "urls", "matches", "contains", "lower", "ilike", "in_list")
-    + ("has_label", "hour_of_day", "day_of_week")
+    (
+        *("mentions", "mention_count", "contacts", "has_contact", "urls", "matches", "contains", "lower", "ilike"),
+        *("in_list", "has_label", "hour_of_day", "day_of_week"),
+    )
 )
 
 

@@ -1,8 +1,9 @@
 import pytest
-
-from koban.language import FUNCTIONS, OPERATORS, Value, walk
 from tests.language.conformance import ROWS, Row
 from tests.language.ground import CALLS_BACK, HAS_NUMPY, all_python, checked, connect, in_duckdb
+
+from koban.language import FUNCTIONS, OPERATORS, Value, walk
+from koban.language.catalogue import Function, Operator
 
 
 def _calls_back(text: str) -> bool:
@@ -46,7 +47,8 @@ def test_every_operator_and_function_has_rows_with_and_without_null(name: str) -
 
 
 def test_every_row_of_the_catalogue_is_described_in_both_languages() -> None:
-    for each in (*FUNCTIONS.values(), *OPERATORS.values()):
+    rows: list[Function | Operator] = [*FUNCTIONS.values(), *OPERATORS.values()]
+    for each in rows:
         assert each.en.endswith(".")
         assert each.ja.endswith("。")
         assert each.signature

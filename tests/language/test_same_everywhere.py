@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.language.ground import CALLS_BACK, HAS_NUMPY, NAMES, all_python, checked, connect, in_duckdb
 
 from koban.language import LanguageErrors, Value, walk
-from tests.language.ground import CALLS_BACK, HAS_NUMPY, NAMES, all_python, checked, connect, in_duckdb
 
 INTS = st.one_of(st.integers(-3, 5), st.sampled_from((2**63 - 1, -(2**63), 10**12, -(10**12))))
 DECIMALS = st.one_of(st.integers(-3_000_000, 3_000_000), st.sampled_from((10**18 - 1, -(10**18 - 1), 500_000, 1)))
@@ -39,7 +39,7 @@ def _fraction(value: int) -> str:
     return _text(value) if value < 0 else f"{value // 1_000_000}.{value % 1_000_000:06d}"
 
 
-ints = st.deferred(
+ints: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(
         st.sampled_from(("a", "b", "c", "sent_1h", "of(sent_1h, recipient.id)")),
         st.integers(-5, 9).map(_text),
@@ -60,7 +60,7 @@ ints = st.deferred(
         st.builds("hour_of_day({}, 'Asia/Tokyo')".format, moments),
     )
 )
-decimals = st.deferred(
+decimals: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(
         st.sampled_from(("x", "y")),
         st.sampled_from(("0.5", "1.25", "0.000001")),
@@ -71,7 +71,7 @@ decimals = st.deferred(
         st.builds("coalesce({}, {})".format, decimals, decimals),
     )
 )
-texts = st.deferred(
+texts: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(
         st.sampled_from(("s", "t", "recipient.id", "'abc'", "'直取引'")),
         st.builds("({} || {})".format, texts, texts),
@@ -80,7 +80,7 @@ texts = st.deferred(
         st.builds("CASE WHEN {} THEN {} END".format, bools, texts),
     )
 )
-moments = st.deferred(
+moments: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(
         st.sampled_from(("at1", "at2", "time", "TIMESTAMP '2026-01-21 00:00:00'")),
         st.builds("({} + INTERVAL '36 hours')".format, moments),
@@ -88,7 +88,7 @@ moments = st.deferred(
     )
 )
 _COMPARED = st.sampled_from(("=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"))
-bools = st.deferred(
+bools: st.SearchStrategy[str] = st.deferred(
     lambda: st.one_of(
         st.sampled_from(("p", "q", "r")),
         st.builds("({} {} {})".format, bools, st.sampled_from(("AND", "OR")), bools),

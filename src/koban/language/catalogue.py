@@ -81,7 +81,9 @@ CONTACT_KINDS = (
     "signal",
     "telegram",
     "twitter",
-) + ("wechat", "whatsapp")
+    "wechat",
+    "whatsapp",
+)
 
 _FUNCTIONS = (
     Function(

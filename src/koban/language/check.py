@@ -5,7 +5,6 @@ import re
 import zoneinfo
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import TypeVar
 
 from koban.language import reason
 from koban.language.catalogue import CONTACT_KINDS, FUNCTIONS, OPERATORS, Function, Param
@@ -28,7 +27,6 @@ from koban.language.types import (
 from koban.language.values import parse_interval, parse_timestamp
 from koban.text import BadPattern, check_pattern
 
-_T = TypeVar("_T")
 _NUMERIC = frozenset({Type.INT, Type.DECIMAL})
 _ORDERED = frozenset({Type.INT, Type.DECIMAL, Type.TEXT, Type.TIMESTAMP, Type.INTERVAL})
 _TYPE_NAMES = {
@@ -80,7 +78,7 @@ def check(text: str, scope: Scope, *, source: Origin | None = None, expect: Type
     try:
         tree = parse(text)
     except SyntaxRefused as error:
-        wrong = _error(text, origin, error.detail, error.start, error.end, error.hint)
+        wrong = _error(text, origin, error.detail, (error.start, error.end), error.hint)
         raise LanguageErrors((wrong,)) from error
     checker = _Checker(scope)
     root = checker.try_check(tree, expect)
@@ -92,7 +90,7 @@ def check(text: str, scope: Scope, *, source: Origin | None = None, expect: Type
     if checker.wrong or root is None:
         ordered = sorted(checker.wrong, key=lambda wrong: wrong.start)
         raise LanguageErrors(
-            tuple(_error(text, origin, each.detail, each.start, each.end, each.hint) for each in ordered)
+            tuple(_error(text, origin, each.detail, (each.start, each.end), each.hint) for each in ordered)
         )
     return _checked(text, root)
 
@@ -149,7 +147,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return ""
 
 
-def _error(text: str, origin: Origin, detail: str, start: int, end: int, hint: str) -> LanguageError:
+def _error(text: str, origin: Origin, detail: str, place: tuple[int, int], hint: str) -> LanguageError:
+    start, end = place
     start = min(start, len(text))
     first = text.rfind("\n", 0, start) + 1
     last = text.find("\n", start)
@@ -169,7 +168,11 @@ def _error(text: str, origin: Origin, detail: str, start: int, end: int, hint: s
 
 
 def _a(kind: Type) -> str:
-    return ("an " if kind[0] in "aio" else "a ") + kind.value
+    return _article(kind.value)
+
+
+def _article(word: str) -> str:
+    return ("an " if word[0] in "aeio" else "a ") + word
 
 
 class _Checker:
@@ -589,7 +592,7 @@ class _Checker:
             fitting = [each for each, of in self.scope.subjects.items() if of == feature.kind]
             hint = f"'{fitting[0]}' names one" if fitting else ""
             raise _Wrong(
-                f"'{feature_tree.value}' belongs to {feature.kind} subjects, but '{path}' names a {kind}",
+                f"'{feature_tree.value}' belongs to {feature.kind} subjects, but '{path}' names {_article(kind)}",
                 path_tree,
                 hint,
             )
@@ -628,6 +631,10 @@ def _spread(function: Function, count: int) -> list[Param]:
 
 
 def _cast_hint(node: Node, kind: Type) -> str:
+    if node.op == "const" and kind == Type.TEXT:
+        return "a text stands in single quotes"
+    if node.op == "const":
+        return f"convert the other side with CAST(… AS {node.type})" if (kind, node.type) in _CASTS else ""
     if (node.type, kind) in _CASTS:
         return f"convert it with CAST(… AS {kind})"
     return ""

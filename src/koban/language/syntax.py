@@ -6,14 +6,15 @@ operator stood, and every error and every line of a trace needs that. A test hol
 
 import functools
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from koban.language.types import DEPTH_LIMIT, NODE_LIMIT, TEXT_LIMIT
 
 if TYPE_CHECKING:
-    from sqlglot.tokens import Token, Tokenizer
+    from sqlglot.tokenizer_core import Token
+    from sqlglot.tokens import Tokenizer
 
 
 class Syntax(msgspec.Struct, frozen=True):
@@ -43,8 +44,10 @@ COMPARISONS = {"=": "eq", "==": "eq", "<>": "ne", "!=": "ne", "<": "lt", "<=": "
 _SUMS = {"+": "add", "-": "sub", "||": "concat"}
 _PRODUCTS = {"*": "mul", "/": "div", "//": "int_div", "%": "mod"}
 RESERVED = frozenset(
-    ("and", "or", "not", "in", "is", "null", "between", "like", "ilike", "case", "when", "then", "else", "end")
-    + ("true", "false", "cast", "try_cast", "as", "select", "exists")
+    (
+        *("and", "or", "not", "in", "is", "null", "between", "like", "ilike", "case", "when", "then", "else", "end"),
+        *("true", "false", "cast", "try_cast", "as", "select", "exists"),
+    )
 )
 _WORD = re.compile(r"[^\W\d]\w*\Z")
 _WHOLE = re.compile(r"[0-9]+\Z")
@@ -97,12 +100,14 @@ class _Reader:
             token = self.tokens[self.at]
             word = token.text.lower()
             if word in {"select", "where", "group", "order", "having", "limit", "union", "join"}:
-                self._refuse_here(f"{word.upper()} does not belong here: write one condition or value, not a query")
+                raise self._refused(f"{word.upper()} does not belong here: write one condition or value, not a query")
             if token.text == ";":
-                self._refuse_here("';' does not belong here: write one expression")
+                raise self._refused("';' does not belong here: write one expression")
             if self.at > 0 and self._word() not in RESERVED and self._word():
-                self._refuse_here(f"'{token.text}' was not expected here: an operator such as AND is missing before it")
-            self._refuse_here(f"'{token.text}' was not expected here")
+                raise self._refused(
+                    f"'{token.text}' was not expected here: an operator such as AND is missing before it"
+                )
+            raise self._refused(f"'{token.text}' was not expected here")
 
     def _chain(self, word: str, below: "_Level") -> Syntax:
         first = below()
@@ -146,7 +151,7 @@ class _Reader:
             self._need("from")
             right = self._comparison()
             return self._node("not_distinct" if denied else "distinct", (left, right), left.start, right.end)
-        self._refuse_here("after IS comes NULL, NOT NULL, TRUE, FALSE or [NOT] DISTINCT FROM")
+        raise self._refused("after IS comes NULL, NOT NULL, TRUE, FALSE or [NOT] DISTINCT FROM")
 
     def _comparison(self) -> Syntax:
         left = self._range()
@@ -157,7 +162,7 @@ class _Reader:
         right = self._range()
         node = self._node(op, (left, right), left.start, right.end)
         if self._symbol() in COMPARISONS:
-            self._refuse_here("comparisons do not chain: write a < b AND b < c")
+            raise self._refused("comparisons do not chain: write a < b AND b < c")
         return node
 
     def _range(self) -> Syntax:
@@ -176,7 +181,7 @@ class _Reader:
             self._need("(")
             args = self._arguments()
             if len(args) == 0:
-                self._refuse_here("IN needs at least one value")
+                raise self._refused("IN needs at least one value")
             return self._node("in", (left, *args), left.start, self._end())
         if self._take("between"):
             low = self._sum()
@@ -253,8 +258,8 @@ class _Reader:
         if kind == "IDENTIFIER" or (word and word not in RESERVED):
             return self._name_or_call()
         if word in {"select", "exists"}:
-            self._refuse_here(f"{word.upper()} does not belong here: write one condition or value, not a query")
-        self._refuse_here(f"a value was expected here, not '{token.text}'")
+            raise self._refused(f"{word.upper()} does not belong here: write one condition or value, not a query")
+        raise self._refused(f"a value was expected here, not '{token.text}'")
 
     def _number(self) -> Syntax:
         start = self._start()
@@ -295,7 +300,7 @@ class _Reader:
             self._need("then")
             args += [condition, self.expression()]
         if not args:
-            self._refuse_here("CASE needs at least one WHEN … THEN …")
+            raise self._refused("CASE needs at least one WHEN … THEN …")
         if self._take("else"):
             args.append(self.expression())
         self._need("end")
@@ -317,7 +322,7 @@ class _Reader:
     def _type_name(self) -> str:
         name = self._word()
         if not name:
-            self._refuse_here("a type was expected here: bool, int, decimal, text or timestamp")
+            raise self._refused("a type was expected here: bool, int, decimal, text or timestamp")
         self.at += 1
         if self._symbol() == "(":
             while self.at < len(self.tokens) and not self._take(")"):
@@ -338,7 +343,7 @@ class _Reader:
         while self._symbol() == ".":
             self.at += 1
             if self._kind() != "IDENTIFIER" and not self._word(raw=True):
-                self._refuse_here("a name was expected after '.'")
+                raise self._refused("a name was expected after '.'")
             parts.append(self.tokens[self.at].text)
             self.at += 1
         return self._node("name", (), start, self._end(), ".".join(parts))
@@ -348,7 +353,7 @@ class _Reader:
         if self._take(")"):
             return ()
         if self._symbol() == "*":
-            self._refuse_here("'*' does not belong here")
+            raise self._refused("'*' does not belong here")
         args = [self.expression()]
         while self._take(","):
             args.append(self.expression())
@@ -406,14 +411,14 @@ class _Reader:
         if self.at >= len(self.tokens):
             end = len(self.text)
             raise SyntaxRefused(f"the expression ends too early: {word.upper()} is missing", max(0, end - 1), end)
-        self._refuse_here(f"{word.upper()} was expected here, not '{self.tokens[self.at].text}'")
+        raise self._refused(f"{word.upper()} was expected here, not '{self.tokens[self.at].text}'")
 
-    def _refuse_here(self, detail: str) -> NoReturn:
+    def _refused(self, detail: str) -> SyntaxRefused:
         if self.at < len(self.tokens):
             token = self.tokens[self.at]
-            raise SyntaxRefused(detail, token.start, token.end + 1)
+            return SyntaxRefused(detail, token.start, token.end + 1)
         end = len(self.text)
-        raise SyntaxRefused(detail, max(0, end - 1), end)
+        return SyntaxRefused(detail, max(0, end - 1), end)
 
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ NEVER = INT_MAX  # the expiry of an entry or label that does not expire
 
 TEXT_LIMIT = 10_000  # characters of one expression
 DEPTH_LIMIT = 40  # how deep an expression may nest
+_SHOWN = 120  # characters of a line that an error shows
 NODE_LIMIT = 2_000  # parts of one expression
 
 
@@ -128,10 +129,12 @@ class LanguageError(msgspec.Struct, frozen=True, kw_only=True):
     def render(self) -> str:
         """Return the error as people read it: position, the line, a caret below, a hint."""
         place = f"{self.file}:{self.line}:{self.column}"
-        caret = " " * _width(self.text_line[: self.text_column - 1]) + "^" * max(
-            1, _width(self.text_line[self.text_column - 1 : self.text_column - 1 + self.length])
-        )
-        lines = [f"{place}: {self.detail}", f"    {self.text_line}", f"    {caret}"]
+        cut = max(0, self.text_column - 1 - _SHOWN // 2)
+        shown = self.text_line[cut : cut + _SHOWN]
+        start = self.text_column - 1 - cut
+        caret = " " * _width(shown[:start]) + "^" * max(1, _width(shown[start : start + self.length]))
+        more = "…" if cut else ""
+        lines = [f"{place}: {self.detail}", f"    {more}{shown}", f"    {' ' * len(more)}{caret}"]
         if self.hint:
             lines.append(f"    {self.hint}")
         return "\n".join(lines)

@@ -80,7 +80,8 @@ def _looks_like() -> dict[int, str]:
         plain = [target["c"] for target in targets if len(target["c"]) == 1 and target["c"].isascii()]
         letters = [letter for letter in plain if letter.isalnum()]
         if letters:
-            found[ord(source)] = letters[0].lower()
+            letter = letters[0].lower()
+            found[ord(source)] = "i" if letter == "l" and source.isupper() else letter  # a bar among capitals is an I
     return found
 
 

@@ -1,0 +1,128 @@
+"""Each refused expression renders as its golden file says; KOBAN_UPDATE_GOLDEN=1 rewrites them."""
+
+import os
+import pathlib
+
+import pytest
+from tests.language.ground import SCOPE
+
+from koban.language import LanguageErrors, Type, check
+from koban.language.types import Position
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+CASES: dict[str, str | tuple[str, ...]] = {
+    "unknown_name": ("prce_minor > 100 AND sendr.id = 'x'", "id = 'x'", "length > 3", "日本語 = 'x'"),
+    "unknown_function": ("mention(s, 'lures')", "now() > time", "count(a) > 3", "foo(a)"),
+    "unknown_list": ("mentions(s, 'lurs')", "in_list(s, 'lures')", "mentions(s, 'trusted')", "has_label(s, 'spammer')"),
+    "wrong_types": (
+        "s = 5",
+        "a > 'x'",
+        "x > a",
+        "p > q",
+        "s AND p",
+        "NOT a",
+        "a + s > 1",
+        "time - 5 > at1",
+        "tags = tags",
+        "mentions(a, 'lures')",
+        "coalesce(a, 'x') = 1",
+        "CASE WHEN p THEN 1 ELSE 'x' END = 1",
+        "a || 'x' = 'y'",
+        "CAST(tags AS int) = 1",
+        "CAST(a AS money) = 1",
+        "a LIKE 'x%'",
+    ),
+    "not_a_condition": ("a + 1", "s"),
+    "null_comparison": ("a = NULL", "a <> NULL", "a IN (1, NULL)", "NULL IS NULL", "a > (NULL)"),
+    "never_or_always": (
+        "a > 5 AND a < 3",
+        "s = 'a' AND s = 'b'",
+        "p AND NOT p",
+        "a > 5 OR a <= 5",
+        "q OR (a IN (1, 2) AND a = 3)",
+        "a IS NULL AND a > 3",
+        "length(s) < 0",
+        "hour_of_day(time, 'Asia/Tokyo') >= 24",
+        "a = a",
+        "NOT (a > 5 OR a <= 5)",
+        "s <> 'a' OR s <> 'b'",
+        "1 < 2",
+    ),
+    "units": ("weight_g > price_minor", "weight_g + price_minor > 5"),
+    "bounds": ("receivers_1h > 50", "receivers_1h = 51", "receivers_1h IN (1, 60)", "60 < receivers_1h"),
+    "features": (
+        "accounts_of_device > 1",
+        "of(sent_1h, a) > 1",
+        "of(sent, recipient.id) > 1",
+        "of(accounts_of_device, recipient.id) > 1",
+        "of(sent_1h) > 1",
+        "of('sent_1h', recipient.id) > 1",
+    ),
+    "constants": (
+        "matches(s, t)",
+        "matches(s, '(a')",
+        "matches(s, '(?=a)b')",
+        "matches(s, '(a)\\1')",
+        "s LIKE t",
+        "a IN (b, 1)",
+        "hour_of_day(time, 'Tokyo') > 1",
+        "has_contact(s, 'phon')",
+        "mentions(s, 'lures', 0)",
+        "contains(s, '')",
+        "time - INTERVAL '1 month' > at1",
+        "at1 > TIMESTAMP '2026-02-30'",
+        "a > 99999999999999999999",
+        "x > 0.1234567",
+        "a > 1e5",
+    ),
+    "syntax": (
+        "",
+        "a >",
+        "a > 1 AND",
+        "(a > 1",
+        "a > 1)",
+        "a > 1 b",
+        "a < b < c",
+        "a IS 5",
+        "SELECT a FROM b",
+        "a > 1; DROP TABLE x",
+        "a > (SELECT 1)",
+        "s = 'open",
+        "CASE a END = 1",
+        "a IN ()",
+        "length(*) > 1",
+        "a = 1 LIMIT 5",
+        "a @ b",
+        "a > ?",
+    ),
+    "several_at_once": ("sx = 1 AND\n  ty = 2\n  AND mentions(s, 'nolist')",),
+    "japanese_before": ("s = '直取引' AND tt = 'あ'",),
+    "too_much": (
+        "(" * 60 + "a" + ")" * 60 + " > 1",
+        "NOT " * 60 + "p",
+        "a" + " + 1" * 60 + " > 1",
+        "s = '" + "x" * 10_000 + "'",
+    ),
+}
+
+
+def _rendered(texts: str | tuple[str, ...]) -> str:
+    shown: list[str] = []
+    for text in (texts,) if isinstance(texts, str) else texts:
+        with pytest.raises(LanguageErrors) as refused:
+            check(text, SCOPE, source=Position(file="rules/scams.yaml", line=12, column=9), expect=Type.BOOL)
+        shown.append("\n".join(line[:160] for line in str(refused.value).split("\n")))
+    return "\n\n".join(shown) + "\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_error_says_where_and_what(name: str) -> None:
+    path = GOLDEN / f"{name}.txt"
+    found = _rendered(CASES[name])
+    if os.environ.get("KOBAN_UPDATE_GOLDEN") == "1":
+        path.write_text(found, encoding="utf-8")
+    assert found == path.read_text(encoding="utf-8")
+
+
+def test_there_is_no_golden_file_without_a_case() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(CASES)
