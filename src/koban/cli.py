@@ -5,7 +5,7 @@ import os
 import pathlib
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -233,6 +233,155 @@ def explain(
     for rule in explained.rules:
         print(f"  {'MATCH' if rule.matched else 'no   '} {rule.rule}")
         print(textwrap.indent(render_trace(rule.trace), "        "))
+
+
+@app.command("import")
+def import_log(
+    file: Annotated[pathlib.Path, typer.Argument(help="CSV, JSON lines or Parquet; gzip too.")],
+    mapping: Annotated[pathlib.Path, typer.Option("--map", help="How its rows become events, YAML.")],
+    log: Annotated[str, typer.Option(help="Name of the log.")],
+    pack: Annotated[pathlib.Path | None, typer.Option(help="Pack that declares the event type.")] = None,
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Turn a file into a named log, and what it says of its rows into labels. Nothing has consequences."""
+    from koban.audit import SystemSecrets
+    from koban.insight import load_map
+    from koban.packs import load_pack
+    from koban.pipeline.logs import import_file, open_log
+
+    settings = _settings()
+    read = load_map(mapping)
+    with (
+        open_log(settings.data, settings.database_url, log, SystemSecrets(), make=True) as opened,
+        _progress(f"importing {file.name}", quiet=json) as progress,
+    ):
+        report = import_file(opened, load_pack(pack or settings.pack), read, file, progress=progress)
+    if json:
+        _print_json(report)
+        return
+    print(
+        f"{report.rows:,} rows: {report.imported:,} imported, {report.already_there:,} were there, "
+        f"{report.unreadable:,} unreadable; {report.harmful:,} harmful, {report.honest:,} honest"
+    )
+    for row, problems in report.examples:
+        print(f"  row {row}: " + "; ".join(f"{problem.path} {problem.detail}" for problem in problems))
+
+
+@app.command()
+def replay(
+    log: Annotated[str, typer.Argument(help="Name of the log.")],
+    pack: Annotated[pathlib.Path | None, typer.Option(help="Pack to run.")] = None,
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Run a pack over a named log and keep the decisions. Nothing has consequences."""
+    from koban.audit import SystemSecrets
+    from koban.base import SystemClock
+    from koban.packs import load_pack
+    from koban.pipeline.logs import open_log
+    from koban.pipeline.logs import replay as run
+
+    settings = _settings()
+    with (
+        open_log(settings.data, settings.database_url, log, SystemSecrets(), make=False) as opened,
+        _progress(f"replaying {log}", quiet=json) as progress,
+    ):
+        report = run(opened, load_pack(pack or settings.pack), SystemClock(), progress=progress)
+    if json:
+        _print_json(report)
+        return
+    print(f"{report.events:,} events decided, {report.skipped:,} of types that the pack does not declare")
+    print("  " + "  ".join(f"{name} {count:,}" for name, count in report.verdicts.items()))
+    for rule, count in report.rules.items():
+        print(f"  {rule}: {count:,}")
+
+
+@app.command()
+def evaluate(
+    log: Annotated[str, typer.Argument(help="Name of the log.")],
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Compare the last run over a named log with its labels: precision, recall, false alarms, per rule and policy."""
+    from koban.audit import SystemSecrets
+    from koban.insight import evaluate as run
+    from koban.insight import render
+    from koban.pipeline.logs import open_log
+
+    settings = _settings()
+    with open_log(settings.data, settings.database_url, log, SystemSecrets(), make=False) as opened:
+        evaluation = run(opened.database, log=log, about="", pack="")
+    if json:
+        _print_json(evaluation)
+    else:
+        print(render(evaluation))
+
+
+@contextlib.contextmanager
+def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show how far a long work is, on a terminal."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    if quiet or not sys.stderr.isatty():
+        yield lambda _count: None
+        return
+    from rich.console import Console
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda count: bar.update(task, completed=count)
+
+
+@sim_app.command("run")
+def sim_run(
+    truth: Annotated[pathlib.Path, typer.Option(help="Folder for the truth, which Koban never reads.")],
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal evenings.")] = 1,
+    minutes: Annotated[int, typer.Option(help="How long the evening is.")] = 60,
+    speed: Annotated[float, typer.Option(help="How many times faster than life; 0: as fast as Koban answers.")] = 1.0,
+    url: Annotated[str | None, typer.Option(help="Address of Koban; default: the server on this data folder.")] = None,
+    token: Annotated[str | None, typer.Option(envvar="KOBAN_TOKEN", help="API token.")] = None,
+) -> None:
+    """Send a simulated evening to a running Koban."""
+    import threading
+
+    from koban.base import SystemClock
+    from koban.sim import RunOptions, main_run
+
+    where, secret = _server(url, token)
+    options = RunOptions(base_url=where, token=secret, folder=truth, seed=seed, minutes=minutes, speed=speed or None)
+    main_run(options, clock=SystemClock(), stop=threading.Event(), say=print)
+
+
+@sim_app.command("report")
+def sim_report(
+    truth: Annotated[pathlib.Path, typer.Option(help="Folder that `koban sim run` or `koban demo` wrote.")],
+    url: Annotated[str | None, typer.Option(help="Address of Koban; default: the server on this data folder.")] = None,
+    token: Annotated[str | None, typer.Option(envvar="KOBAN_TOKEN", help="API token.")] = None,
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Say what was found and missed, by trick and by name, and which honest people were hurt."""
+    from koban.sim import Target, main_report, render
+
+    where, secret = _server(url, token)
+    report = main_report(Target(base_url=where, token=secret), truth)
+    if json:
+        _print_json(report)
+    else:
+        print(render(report))
+
+
+def _server(url: str | None, token: str | None) -> tuple[str, str]:
+    """Return where Koban is and a token for it: as given, or of the server that runs on this data folder."""
+    import json
+
+    from koban.base import Unavailable
+
+    if url is not None and token is not None:
+        return url, token
+    note = _settings().data / "server.json"
+    if not note.is_file():
+        raise Unavailable("server", 0, f"No server runs on {note.parent}: start one, or give --url and --token.")
+    said = json.loads(note.read_text(encoding="utf-8"))
+    return url or said["url"], token or said["token"]
 
 
 @audit_app.command("verify")

@@ -8,6 +8,7 @@ import koban.decisions.store
 import koban.enforcement.store
 import koban.events.store
 import koban.features.store
+import koban.insight.store
 import koban.labels.store
 import koban.lists.store
 import koban.packs.store

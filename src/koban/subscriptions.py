@@ -18,6 +18,7 @@ from koban.webhooks import delete_finished
 
 ACTIONS_KEPT_FOR = 90 * DAY
 DELETED_AT_ONCE_MAX = 1_000
+SEALED_AT_ONCE_MAX = 1_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,8 +35,13 @@ def jobs(database: Database, clock: Clock, signing_key: SigningKey, checkpoints:
     """Return the table."""
 
     def seal_audit() -> None:
-        with database.write() as tx:
-            seal(tx, clock.now())
+        while True:
+            with database.write() as tx:
+                sealed = seal(tx, clock.now())
+            if sealed.added < SEALED_AT_ONCE_MAX:
+                break
+        # Why apart: a checkpoint outside the database must not name what a failed commit took back.
+        with database.read() as tx:
             checkpoint(tx, clock.now(), signing_key, checkpoints)
 
     def forget_old_harm() -> None:

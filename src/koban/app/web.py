@@ -184,7 +184,15 @@ def _machine_endpoints(koban_: Koban) -> Sequence[Endpoint]:
         endpoint(
             "GET", "/health", PUBLIC, health, summary="Whether this process decides", returns=Health, blocking=False
         ),
-        endpoint("GET", "/metrics", "metrics.read", metrics, summary="Figures in Prometheus form", returns=bytes),
+        endpoint(
+            "GET",
+            "/metrics",
+            "metrics.read",
+            metrics,
+            summary="Figures in Prometheus form",
+            returns=bytes,
+            media_types=("text/plain",),
+        ),
     )
 
 

@@ -127,6 +127,15 @@ class Database:
             return _open_sqlite(url, durable=durable)
         return _open_postgresql(url, durable=durable, schema=schema)
 
+    @staticmethod
+    def open_schema(url: str, schema: str) -> "Database":
+        """Open a schema of its own in a PostgreSQL database, made where it is missing."""
+        engine = sqlalchemy.create_engine(sqlalchemy.make_url(url).set(drivername="postgresql+psycopg"))
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.schema.CreateSchema(schema, if_not_exists=True))
+        engine.dispose()
+        return Database.open(url, schema=schema)
+
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
         """Open a snapshot that sees one state of the database and cannot change it."""

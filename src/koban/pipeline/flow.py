@@ -31,6 +31,7 @@ class Arrival:
     row: Row
     unread: tuple[str, ...]
     since_at: Instant | None  # when somebody began to wait for the answer; None: nobody waits
+    replayed: bool = False  # the entry stands in the log already, with its place, time and flags
 
 
 def decide(memory: Memory, arrival: Arrival) -> bytes:
@@ -40,9 +41,8 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
     """
     compiled = memory.compiled
     event_type = compiled.pack.events[arrival.entry.type]
-    seq, at = memory.next_seq(), memory.log_time.next()
-    entry = msgspec.structs.replace(arrival.entry, seq=seq, log_at=at, flags=_flags(arrival, event_type, at))
-    memory.rows.entries.append(entry)
+    entry = arrival.entry if arrival.replayed else _enter(memory, arrival, event_type)
+    seq, at = entry.seq, entry.log_at
 
     values = memory.features.apply(memory.tx, seq, entry.type, arrival.row, at)
     rules = compiled.rules.get(entry.type)
@@ -109,11 +109,15 @@ class _Brought:
 _NOTHING = _Brought()
 
 
-def _flags(arrival: Arrival, event_type: EventType, at: Instant) -> Flag:
+def _enter(memory: Memory, arrival: Arrival, event_type: EventType) -> Entry:
+    """Give the event its place and time in the log, and note whether its answer comes too late."""
+    seq, at = memory.next_seq(), memory.log_time.next()
     flags = arrival.entry.flags
     if arrival.since_at is not None and at - arrival.since_at > event_type.within_ms * 1_000:
         flags |= Flag.OVERDUE
-    return flags
+    entry = msgspec.structs.replace(arrival.entry, seq=seq, log_at=at, flags=flags)
+    memory.rows.entries.append(entry)
+    return entry
 
 
 def _circumstance(flags: Flag) -> Circumstance:
