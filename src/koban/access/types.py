@@ -9,13 +9,13 @@ from typing import Annotated, Final, Generic, Literal, TypeVar
 import msgspec
 
 from koban.access.permissions import CATALOGUE, PUBLIC, SIGNED_IN
-from koban.base import Instant, Refusal
+from koban.base import Instant, Refusal, limits
 
 T = TypeVar("T")
 
 BODY_MAX_BYTES: Final = 1024 * 1024
-PAGE_DEFAULT_ITEMS: Final = 50
-PAGE_MAX_ITEMS: Final = 200
+PAGE_DEFAULT_ITEMS: Final = limits.PAGE_DEFAULT
+PAGE_MAX_ITEMS: Final = limits.PAGE_MAX
 
 Language = Literal["ja", "en"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]

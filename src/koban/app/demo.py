@@ -15,6 +15,8 @@ from koban.sim import RunOptions, main_run
 from koban.webhooks import add_endpoint, written_secret
 from koban.webhooks.endpoints import remove_endpoint
 
+DEMO_MINUTES = 24 * 60
+
 _log = structlog.get_logger("koban.demo")
 
 
@@ -45,6 +47,7 @@ def simulated_marketplace(
         folder=truth,
         seed=seed,
         name=f"evening-{at // 1_000_000}",
+        minutes=DEMO_MINUTES,
         speed=speed,
         webhook_secret=written_secret(secret),
         webhook_port=port,

@@ -67,11 +67,13 @@ def asgi(koban_: Koban, *, simulated: bool = False) -> Starlette:
         summary="This interface, described",
         returns=dict[str, object],
     )
-    return Starlette(
+    served = Starlette(
         routes=access.build_routes([*endpoints, *pages, described], gate),
         middleware=[Middleware(access.Guarded, gate=gate)],
         exception_handlers=access.problem_handlers(gate),
     )
+    served.router.redirect_slashes = False  # an address is right or it is not
+    return served
 
 
 def endpoints_of(koban_: Koban, kit: access.AccessKit) -> list[Endpoint]:

@@ -16,12 +16,10 @@ TEXT_CHARS_MAX: Final = 20_000  # one text field; the rest is kept but not read 
 DECIDER_BATCH_MAX: Final = 256  # entries in one commit
 DECIDER_QUEUE_MAX: Final = 20_000  # events waiting in memory; past it callers are asked to come back
 INBOX_BATCH_MAX: Final = 128  # events taken from the durable inbox between two looks at the synchronous queue
-INBOX_MAX: Final = 5_000_000
 LATE_AFTER: Final = 10 * MINUTE  # an event older than this at arrival is late
 CLOCK_STEP_MAX: Final = 5 * SECOND  # a wall-clock step larger than this is not followed
 LEASE_FOR: Final = 15 * SECOND
 LEASE_RENEW_EVERY: Final = 4 * SECOND
-CAUSE_CHAIN_MAX: Final = 3  # events made by Koban may cause events this deep
 FEATURE_SLICE_MAX: Final = 64  # feature records written back in one commit
 FEATURE_SLICE_IDLE_MAX: Final = 500  # and in one commit made for nothing else
 WRITE_BACK_AFTER: Final = 200_000  # microseconds without work after which feature records are written back
@@ -29,15 +27,13 @@ TIMERS_PER_BATCH_MAX: Final = 64
 
 # Pages and queries.
 PAGE_DEFAULT: Final = 50
-PAGE_MAX: Final = 500
+PAGE_MAX: Final = 200
 
 # Retention.
 DATABASE_DAYS: Final = 30  # events leave the database for the archive after this
 QUARANTINE_FOR: Final = 30 * DAY
-IDEMPOTENCY_FOR: Final = 24 * HOUR
 
 # Law 8.
-CAP_PER_HOUR_DEFAULT: Final = 100
 HARM_WINDOW: Final = HOUR
 
 SEQ_EPOCH_SHIFT: Final = 40  # a sequence number is epoch << 40 | counter

@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -16,8 +16,8 @@ from koban.cases import LiveCases
 from koban.db import LiveTimers, Timer, Tx, load_timers
 from koban.decisions import DecisionRecord
 from koban.enforcement import Change, LiveSanctions, Recorded, Step
-from koban.events import Entry, Flag, Kind, LogTime, Preparer, make_preparer, read_row
-from koban.features import FeatureProgram, FeatureStore, compile_features
+from koban.events import Entry, Flag, Kind, LogTime, Preparer, Row, decode_document, make_preparer, read_row
+from koban.features import FeatureProgram, FeatureStore, backfill, compile_features, new_features, stored_watermark
 from koban.labels import LiveLabels
 from koban.lists import LiveLists
 from koban.packs import PackDef
@@ -119,8 +119,6 @@ class Memory:
 
     def _recover_features(self, tx: Tx, pack_at: PackAt) -> None:
         """Open feature state as of its watermark and replay the entries after it, switching packs where the log does."""
-        from koban.features import stored_watermark
-
         watermark = stored_watermark(tx)
         start = self.compile(pack_at(tx, watermark))
         self.features = FeatureStore.open(tx, start.features)
@@ -144,12 +142,28 @@ class Memory:
             elif entry.type == "pack.activated":
                 flush()
                 self.features.forget()
-                current = self.compile(pack_at(tx, entry.seq))
-                self.features.switch(tx, current.features, entry.seq)
+                before, current = current, self.compile(pack_at(tx, entry.seq))
+                names = new_features(before.features, current.features)
+                # The switch was made with the past of new features; a crash since then must not lose it.
+                filled = backfill(current.pack, names, self._past(tx, current, entry.seq)) if names else None
+                self.features.switch(tx, current.features, entry.seq, filled=filled)
         flush()
         self.features.forget()
         if replayed:
             _log.info("features_recovered", entries=replayed)
+
+    def _past(self, tx: Tx, compiled: Compiled, before_seq: int) -> Iterator[tuple[int, str, Row, int]]:
+        """Walk the events before an entry as rows, for features that are new."""
+        after_seq = -1
+        while page := event_store.read_entries(tx, after_seq=after_seq, limit=limits.DECIDER_BATCH_MAX):
+            after_seq = page[-1].seq
+            events = [each for each in page if each.kind is Kind.EVENT and each.type in compiled.preparers]
+            keyed = [(event_store.event_key(each.source, each.event_id), each) for each in events]
+            for each, personal in zip(events, open_entries(tx, self.vault, keyed), strict=True):
+                if each.seq >= before_seq:
+                    return
+                row = read_row(compiled.preparers[each.type], decode_document(each.data), personal)
+                yield each.seq, each.type, row, each.log_at
 
     # What a unit does to memory, each with its undoing.
 
@@ -299,8 +313,6 @@ def apply_features(
     features: FeatureStore, tx: Tx | None, compiled: Compiled, entry: Entry, personal: Mapping[str, object]
 ) -> Mapping[str, object]:
     """Update feature state by a stored event; an event type that the pack no longer declares changes nothing."""
-    from koban.events import decode_document
-
     preparer = compiled.preparers.get(entry.type)
     if preparer is None:
         return {}
@@ -310,8 +322,6 @@ def apply_features(
 
 def subject_of(compiled: Compiled, entry: Entry) -> enforcement.SubjectRef:
     """Return what a message about an event is ordered by: its content, else who acted, else the event itself."""
-    from koban.events import decode_document
-
     preparer = compiled.preparers.get(entry.type)
     if preparer is not None:
         row = read_row(preparer, decode_document(entry.data), {})
