@@ -42,6 +42,7 @@ class Receiver:
         self.order: dict[tuple[str, str], list[int]] = collections.defaultdict(list)
         self.state: dict[tuple[str, str], object] = {}
         self.overlapping = 0
+        self.flooded = 0
         self._inside: collections.Counter[str] = collections.Counter()
         receiver = self
 
@@ -53,14 +54,14 @@ class Receiver:
                 with receiver.inside(body):
                     answer = receiver.take(body, {name.lower(): value for name, value in self.headers.items()})
                 if answer == "hang":
-                    time.sleep(0.6)
+                    time.sleep(1.5)
                     self.close_connection = True
                 elif answer == "drop":
                     self.close_connection = True
                 elif answer == "drip":
                     self.wfile.write(b"HTTP/1.1 200 OK\r\nx-slow: ")
                     self.close_connection = True
-                    for _ in range(40):
+                    for _ in range(60):
                         try:
                             self.wfile.write(b"x")
                             self.wfile.flush()
@@ -73,8 +74,9 @@ class Receiver:
                     self.end_headers()
                     self.close_connection = True
                     try:
-                        for _ in range(64):
+                        for _ in range(256):
                             self.wfile.write(b"x" * 65_536)
+                            receiver.flooded += 65_536
                     except OSError:
                         return
                 elif answer == "redirect":
@@ -144,7 +146,7 @@ class Office:
         self.clock = clock
         self.randomness = random.Random(7)
         self.box = SecretBox(b"k" * 32, SeededSecrets(1))
-        self.sender = HttpSender(timeout_s=0.4)
+        self.sender = HttpSender(timeout_s=20.0)
         self.post = Post(database=database, clock=clock, send=self.sender, box=self.box, randomness=self.randomness)
         self.book = EndpointBook()
         self.seq = 1 << 40

@@ -1,6 +1,7 @@
 """Deliveries to a real receiver that fails, hangs, drops and doubles."""
 
 import base64
+import dataclasses
 import datetime
 import json
 import os
@@ -18,6 +19,7 @@ import standardwebhooks
 from koban.base import HOUR, MINUTE, SECOND, Instant, SystemClock
 from koban.enforcement import SubjectState, state_body
 from koban.webhooks import (
+    HttpSender,
     Outgoing,
     Post,
     Sent,
@@ -111,7 +113,12 @@ def test_every_kind_of_failure_is_tried_again_with_the_same_id_and_bytes(
 ) -> None:
     receiver.behaviour = lambda _id, times: behaviour if times == 0 else 200
     action = office.request(hidden=True)
-    deliver_due(office.post, limit=10)
+    # Only where time itself is what fails is there little of it: a busy machine must not look like a slow receiver.
+    hurried = HttpSender(timeout_s=0.4 if error.startswith("no answer") else 20.0)
+    try:
+        deliver_due(dataclasses.replace(office.post, send=hurried), limit=10)
+    finally:
+        hurried.close()
     failed = stored(office, action.id)
     assert (failed.status, failed.attempts, failed.last_error) == ("failed", 1, error)
     assert 1.6 * SECOND <= failed.next_attempt_at - office.clock.now() <= 2.4 * SECOND
@@ -126,10 +133,9 @@ def test_every_kind_of_failure_is_tried_again_with_the_same_id_and_bytes(
 def test_a_receiver_that_answers_without_end_is_not_read(office: "Office", receiver: "Receiver") -> None:
     receiver.behaviour = lambda _id, _times: "flood"
     action = office.request()
-    began = time.monotonic()
     deliver_due(office.post, limit=1)
     assert stored(office, action.id).status == "delivered"
-    assert time.monotonic() - began < 0.5
+    assert receiver.flooded < 256 * 65_536
 
 
 def test_a_receiver_that_says_when_is_left_alone_until_then(office: "Office", receiver: "Receiver") -> None:
