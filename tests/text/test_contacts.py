@@ -4,6 +4,10 @@ from koban.text import contacts, normalise, urls
 
 CONTACTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("090-1234-5678 まで", ("phone",)),
+    ("Please call me at 0494 92 82 32", ("phone",)),
+    ("Phone: 451 5986", ("phone",)),
+    ("電話で1234567円と聞きました", ()),
+    ("phone case 1234567890123456", ()),
     ("０９０−１２３４−５６７８", ("phone",)),
     ("〇九〇一二三四五六七八", ("phone",)),
     ("①⓪⓪", ()),

@@ -18,7 +18,9 @@ from koban.text.urls import find_hosts
 _NUMERALS = str.maketrans("〇零一二三四五六七八九oil", "00123456789011")
 _DIGIT = "0-9〇零一二三四五六七八九"
 _GAP = r"(?:[^\w\n]{0,3}|ー|の|ノ|_)"
-_NUMBER = re.compile(f"(?<![{_DIGIT}a-z])[+(]{{0,2}}[{_DIGIT}oil](?:{_GAP}[{_DIGIT}oil]){{8,15}}(?![{_DIGIT}a-z%])")
+_NUMBER = re.compile(
+    f"(?<![{_DIGIT}a-z])[+(]{{0,2}}[{_DIGIT}oil](?:{_GAP}[{_DIGIT}oil]){{6,15}}(?!{_GAP}[{_DIGIT}]|[a-z%円万個件枚人年月日回通])"
+)
 _REAL = re.compile(f"[{_DIGIT}]")
 _MOBILE = re.compile(r"0[5789]0[0-9]{8}\Z")
 _JAPAN = re.compile(r"0[1-9][0-9]{8}\Z")
@@ -31,6 +33,10 @@ _CALL = re.compile(
 )
 _OTHER_NUMBER = re.compile(
     r"(?:伝票|追跡|問い?合わ?せ番号|tracking|注文|管理番号|型番|品番|isbn|jan|シリアル|serial|口座|会員|整理番号|受付番号|お届け|荷物|ヤマト|佐川|ゆうパック|model|ref|#)[^\n]{0,14}$"
+)
+_CALLED = re.compile(
+    r"(?:電話|でんわ|デンワ|(?<![a-z])tel|phone|call me|text me|ring me|reach me|携帯|ケータイ|☎|📞|messages? to|answering at|sms)[^\n0-9a-z]{0,6}"
+    r"(?:[a-z]{2,6}[^\n0-9a-z]{0,3}){0,2}[^\n0-9a-z]{0,8}\n?$"
 )
 _MONEY = re.compile(r"[¥$€£]\s?$")
 _SPOKEN = re.compile(
@@ -233,6 +239,8 @@ def _is_phone(written: str, digits: str, before: str) -> bool:
     if _MOBILE.match(digits):
         return not other or groups in {(3, 4, 4), (3, 8), (7, 4)}
     called = _CALL.search(before) is not None
+    if 7 <= len(digits) <= 13 and len(groups) <= 5 and not other and "," not in written and _CALLED.search(before):
+        return True
     if digits.startswith(("0120", "0800", "0570")) and len(digits) in {10, 11}:
         return len(groups) == 3 or called
     if _JAPAN.match(digits):

@@ -41,8 +41,8 @@ _WEAK = (  # the negative of a verb
     "(?:ません|ない(?:です|で(?:ください|下さい|ね)?|よう(?:に)?)?|かねます|兼ねます|ぬ(?=[。、!\\s]|$)|まへん|ねえ(?=[。、!\\s]|$))"
 )
 _AFTER_JA = re.compile(
-    f"(?:{_FILLER}){{0,9}}?(?:{_STRONG}|{_WEAK})"
-    f"|{_LISTED}(?:(?!{_STOPS}|[。!?\\n]).){{0,22}}?(?:は|も|等|など|を|の)(?:{_FILLER}){{0,5}}?(?:{_STRONG}|{_WEAK})"
+    f"(?:{_FILLER}){{0,6}}?(?:{_STRONG}|{_WEAK})"
+    f"|{_LISTED}(?:(?!{_STOPS}|[。!?\\n]).){{0,22}}?(?:は|も|等|など|を|の)(?:{_FILLER}){{0,4}}?(?:{_STRONG}|{_WEAK})"
 )
 # What turns a denial round: a question, a second negation, "not a problem".
 _UNDONE = re.compile(

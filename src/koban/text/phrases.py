@@ -13,6 +13,9 @@ from koban.text.negation import is_negated
 from koban.text.normalise import Normalised, normalise
 
 
+_NEGATIONS = 20  # places of one text whose clause is read; a text with more mentions than this is no honest refusal
+
+
 class PhraseList(msgspec.Struct, frozen=True, kw_only=True):
     """One list of phrases and how its hits are judged."""
 
@@ -86,9 +89,9 @@ class PhraseMatcher:
                 continue
             if entry.negatable:
                 place = (start, end)
-                if place not in negated:
+                if place not in negated and len(negated) < _NEGATIONS:
                     negated[place] = is_negated(tight, start, end)
-                if negated[place]:
+                if negated.get(place, False):
                     continue
             found.setdefault(entry.list_name, {})[phrase] = None
 
