@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import re2
 
 PATTERN_LENGTH = 1_000
-_MEMORY = 64 << 20
+_PATTERN_MEMORY = 8 << 20  # what one pattern may take
+_SET_MEMORY = 256 << 20  # what all patterns of one field may take together
 _SPECIAL = frozenset("\\.+*?()|[]{}^$-&~#")
 
 
@@ -22,14 +23,14 @@ class BadPattern(Exception):
     """A pattern that RE2 does not take; `args[0]` says why."""
 
 
-def _options() -> "re2.Options":
+def _options(memory: int) -> "re2.Options":
     import re2
 
     options = re2.Options()
     options.log_errors = False
     options.case_sensitive = False
     options.never_capture = True
-    options.max_mem = _MEMORY
+    options.max_mem = memory
     return options
 
 
@@ -55,7 +56,7 @@ def check_pattern(pattern: str) -> None:
     if len(pattern) > PATTERN_LENGTH:
         raise BadPattern(f"the pattern is longer than {PATTERN_LENGTH} characters")
     try:
-        re2.compile(fold_pattern(pattern), _options())
+        re2.compile(fold_pattern(pattern), _options(_PATTERN_MEMORY))
     except re2.error as error:
         detail = error.args[0]
         raise BadPattern(detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)) from error
@@ -69,7 +70,7 @@ class PatternSet:
         import re2
 
         self.patterns = tuple(patterns)
-        self._set = re2.Set.SearchSet(_options())
+        self._set = re2.Set.SearchSet(_options(_SET_MEMORY))
         for pattern in self.patterns:
             self._set.Add(fold_pattern(pattern))
         self._set.Compile()

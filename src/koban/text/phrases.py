@@ -12,7 +12,6 @@ from koban.text import automaton
 from koban.text.negation import is_negated
 from koban.text.normalise import Normalised, normalise
 
-
 _NEGATIONS = 20  # places of one text whose clause is read; a text with more mentions than this is no honest refusal
 
 

@@ -8,7 +8,6 @@ archived normalised text normalises to itself. Japanese characters are never tou
 import functools
 import json
 import pathlib
-import sys
 import unicodedata
 from collections.abc import Iterable
 
@@ -197,8 +196,3 @@ DIGITS: dict[int, str] = {
     **{ord(letter): digit for letter, digit in zip("oil", "011", strict=True)},
 }
 """Kanji digits and the letters that stand for digits inside a number."""
-
-
-def memory_of_fold_table() -> int:
-    """Return how many bytes the fold table holds now, for the metrics page."""
-    return sys.getsizeof(fold_table())
