@@ -25,9 +25,13 @@ app = typer.Typer(
 sim_app = typer.Typer(help="The simulated marketplace.", no_args_is_help=True)
 audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
 token_app = typer.Typer(help="API tokens.", no_args_is_help=True)
+rule_app = typer.Typer(help="Rules on the running server.", no_args_is_help=True)
+pack_app = typer.Typer(help="Packs on the running server.", no_args_is_help=True)
 app.add_typer(sim_app, name="sim")
 app.add_typer(audit_app, name="audit")
 app.add_typer(token_app, name="token")
+app.add_typer(rule_app, name="rule")
+app.add_typer(pack_app, name="pack")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result for machines.")]
 
@@ -369,19 +373,113 @@ def sim_report(
         print(render(report))
 
 
-def _server(url: str | None, token: str | None) -> tuple[str, str]:
-    """Return where Koban is and a token for it: as given, or of the server that runs on this data folder."""
-    import json
+def _server(url: str | None = None, token: str | None = None) -> tuple[str, str]:
+    from koban.app.remote import find_server
 
-    from koban.base import Unavailable
+    return find_server(_settings().data, url, token)
 
-    if url is not None and token is not None:
-        return url, token
-    note = _settings().data / "server.json"
-    if not note.is_file():
-        raise Unavailable("server", 0, f"No server runs on {note.parent}: start one, or give --url and --token.")
-    said = json.loads(note.read_text(encoding="utf-8"))
-    return url or said["url"], token or said["token"]
+
+@token_app.command("issue")
+def token_issue(
+    name: Annotated[str, typer.Argument(help="What the token is for.")],
+    scope: Annotated[list[str], typer.Option(help="Permission; may be given several times.")],
+    days: Annotated[int, typer.Option(help="How long it is good.")] = 90,
+) -> None:
+    """Issue an API token; its secret is printed this one time."""
+    from koban.app.remote import call
+
+    issued = call(_server(), "POST", "/v1/tokens", {"name": name, "scopes": scope, "days": days})
+    print(issued["secret"])
+
+
+@rule_app.command("mode")
+def rule_mode(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    mode: Annotated[str, typer.Argument(help="off, shadow, review, live, or 'pack' to follow the pack again.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next.")],
+    percent: Annotated[float, typer.Option(help="Share of accounts for which it is live.")] = 100.0,
+) -> None:
+    """Switch a rule's mode on the running server."""
+    from koban.app.remote import call
+
+    body = {"mode": None if mode == "pack" else mode, "reason": reason, "basis_points": round(percent * 100)}
+    entered = call(_server(), "POST", f"/v1/rules/{rule}/mode", body)
+    print(f"{rule}: {mode} from log entry {entered['seq']} on")
+
+
+@rule_app.command("undo")
+def rule_undo(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+    minutes: Annotated[int, typer.Option(help="How far back.")] = 60,
+) -> None:
+    """Take back everything a rule did to people lately."""
+    from koban.app.remote import call
+    from koban.base import MINUTE, Instant, SystemClock, to_rfc3339
+
+    since = to_rfc3339(Instant(SystemClock().now() - minutes * MINUTE))
+    done = call(_server(), "POST", f"/v1/rules/{rule}/undo", {"since": since, "reason": reason})
+    print(f"{rule}: {len(done['sanction_ids'])} sanctions taken back")  # type: ignore[arg-type]  # JSON
+
+
+@rule_app.command("review-all")
+def rule_review_all(
+    switch: Annotated[str, typer.Argument(help="on or off")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Put every rule to review, or back."""
+    from koban.app.remote import call
+
+    entered = call(_server(), "POST", "/v1/review-all", {"on": switch == "on", "reason": reason})
+    print(f"all rules to review: {switch}, from log entry {entered['seq']} on")
+
+
+@pack_app.command("push")
+def pack_push(
+    pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Check a pack on the running server and switch to it."""
+    from koban.app.remote import call
+    from koban.packs import files_of
+
+    done = call(_server(), "POST", "/v1/packs", {"files": dict(files_of(pack)), "reason": reason})
+    print(f"{str(done['digest'])[:12]} decides from log entry {done['seq']} on")
+
+
+@pack_app.command("history")
+def pack_history() -> None:
+    """Say which versions decided."""
+    from koban.app.remote import call
+
+    for one in call(_server(), "GET", "/v1/packs/activations")["items"]:  # type: ignore[attr-defined]  # JSON
+        print(f"{one['seq']:>12}  {one['digest'][:12]}  {one['activated_at']}  {one['author']}  {one['reason']}")
+
+
+@pack_app.command("rollback")
+def pack_rollback(
+    digest: Annotated[str, typer.Argument(help="Digest of a version that was active before.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Switch back to a version that was active before."""
+    from koban.app.remote import call
+
+    where = _server()
+    items = call(where, "GET", "/v1/packs/activations")["items"]
+    whole = next((one["digest"] for one in items if one["digest"].startswith(digest)), digest)  # type: ignore[attr-defined]  # JSON
+    done = call(where, "POST", "/v1/packs/activate", {"digest": whole, "reason": reason})
+    print(f"{str(done['digest'])[:12]} decides from log entry {done['seq']} on")
+
+
+@pack_app.command("reference")
+def pack_reference_page(
+    pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
+) -> None:
+    """Print a reference page of a pack's events, features, rules, policies and lists."""
+    from koban.packs import load_pack
+    from koban.rules import pack_reference
+
+    print(pack_reference(load_pack(pack)))
 
 
 @audit_app.command("verify")

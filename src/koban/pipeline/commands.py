@@ -106,6 +106,8 @@ def sanction(memory: Memory, tx: Tx, command: enforcement.Command) -> enforcemen
     recorded = tuple(memory.enter_change(change, seq) for change in outcome.plan.changes)
     for notice in outcome.plan.notices:
         memory.tell_notice(notice)
+    for notice in outcome.plan.withdrawn:
+        memory.tell_withdrawal(notice, seq, at)
     memory.tell_states(recorded)
     record(tx, at, command.by, f"command.{kind}", ",".join(outcome.sanction_ids[:5]), {"seq": seq})
     return outcome

@@ -364,6 +364,7 @@ class Desk:
         self.memory.tx = None
         if told:
             self.memory.on_told()
+        self.memory.let_go()
 
     def _rebuild(self) -> None:
         self.memory.tx = None

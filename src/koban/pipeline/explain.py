@@ -57,12 +57,15 @@ def explain(database: Database, vault: Vault, seq: int, *, pack: PackDef | None 
         personal = open_entry(tx, vault, key, entry)
         pack = pack or load_version(tx, inputs.pack)
         lists, labels = _as_of(tx, pack, seq)
+    sealed_paths = frozenset(
+        path for path, field in pack.events[entry.type].fields.items() if field.personal and not field.joined
+    )
     row = read_row(make_preparer(pack.events[entry.type]), decode_document(entry.data), personal)
     compiled = compile_rules(pack, lists, labels).get(entry.type)
     explained = []
     for rule in compiled.rules if compiled is not None else ():
         assert compiled is not None
-        trace = compiled.explain(rule.name, row, inputs.features, entry.log_at)
+        trace = _masked(compiled.explain(rule.name, row, inputs.features, entry.log_at), sealed_paths)
         explained.append(
             RuleExplained(
                 rule=rule.name,
@@ -81,6 +84,21 @@ def explain(database: Database, vault: Vault, seq: int, *, pack: PackDef | None 
         rules=tuple(sorted(explained, key=lambda one: not one.matched)),
         personal_gone=entry.sealed is not None and not personal,
     )
+
+
+MASK = "(sealed)"
+
+
+def _masked(node: TraceNode, sealed: frozenset[str]) -> TraceNode:
+    """Hide what people wrote: the value of a sealed field, and every text that was made from one."""
+    hidden = _reads(node, sealed) and isinstance(node.value, str | tuple)
+    return msgspec.structs.replace(
+        node, value=MASK if hidden else node.value, parts=tuple(_masked(part, sealed) for part in node.parts)
+    )
+
+
+def _reads(node: TraceNode, sealed: frozenset[str]) -> bool:
+    return node.text in sealed or any(_reads(part, sealed) for part in node.parts)
 
 
 def _as_of(tx: Tx, pack: PackDef, seq: int) -> tuple[LiveLists, LiveLabels]:

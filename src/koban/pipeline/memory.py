@@ -11,7 +11,7 @@ import structlog
 import koban.decisions.store as decision_store
 import koban.events.store as event_store
 from koban import enforcement, webhooks
-from koban.base import Clock, Instant, limits
+from koban.base import MINUTE, Clock, Instant, limits
 from koban.cases import LiveCases
 from koban.db import LiveTimers, Timer, Tx, load_timers
 from koban.decisions import DecisionRecord
@@ -30,6 +30,7 @@ from koban.vault import Vault
 _log = structlog.get_logger("koban.pipeline")
 
 CHANGE_SOURCE: Final = "koban:log"
+LET_GO_EVERY: Final = 10 * MINUTE
 PackAt = Callable[[Tx, int], PackDef]
 
 
@@ -72,6 +73,7 @@ class Memory:
         self.log_time = LogTime(clock, Instant(0), self._clock_stepped)
         self._seq = 0
         self._position = 0
+        self._let_go_at = 0
         self.compiled: Compiled
         self.features: FeatureStore
 
@@ -247,7 +249,13 @@ class Memory:
     def tell_notice(self, notice: enforcement.Notice) -> None:
         """Ask the marketplace to show a warning."""
         state = enforcement.state_body(self.sanctions.state(notice.to, notice.at))
+        self.rows.notices.append(notice)
         self.rows.requests.append(webhooks.request_for_notice(notice, state, seq=notice.cause_seq))
+
+    def tell_withdrawal(self, notice: enforcement.Notice, seq: int, at: Instant) -> None:
+        """Tell that a warning should not have been given."""
+        state = enforcement.state_body(self.sanctions.state(notice.to, at))
+        self.rows.requests.append(webhooks.request_for_withdrawal(notice, state, seq=seq, at=at))
 
     def tell_decision(self, record: DecisionRecord, subject: enforcement.SubjectRef, at: Instant) -> None:
         """Tell a decision that nobody waited for."""
@@ -291,6 +299,13 @@ class Memory:
             f"rule:{rule}",
             f"The rule harmed {count} people within an hour, as many as it may. It only opens cases until a person decides.",
         )
+
+    def let_go(self) -> None:
+        """Forget ended sanctions that no decision reads any more, now and then, between batches."""
+        at = self.log_time.peek()
+        if at - self._let_go_at >= LET_GO_EVERY:
+            self._let_go_at = at
+            self.sanctions.forget(at)
 
     def mark(self) -> tuple[tuple[int, ...], int, int, int]:
         """Return a point to which `back` can go, before a unit is handled."""

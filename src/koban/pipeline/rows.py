@@ -22,6 +22,7 @@ class Rows:
     decisions: list[decision_store.Row] = dataclasses.field(default_factory=list)
     signals: list[decision_store.SignalRow] = dataclasses.field(default_factory=list)
     sanctions: list[enforcement.Recorded] = dataclasses.field(default_factory=list)
+    notices: list[enforcement.Notice] = dataclasses.field(default_factory=list)
     requests: list[webhooks.ActionRequest] = dataclasses.field(default_factory=list)
     opened_cases: list[cases.CaseStep] = dataclasses.field(default_factory=list)
     harm: list[tuple[int, str, str, int]] = dataclasses.field(default_factory=list)  # seq, rule, whom, when
@@ -64,6 +65,7 @@ class Rows:
         decision_store.insert_signals(tx, self.signals)
         if self.sanctions:
             enforcement.write(tx, self.sanctions)
+        enforcement.write_notices(tx, self.notices)
         # A timer set and fired in the same batch must not stay: set first, then take away.
         insert_timers(tx, self.timers)
         delete_timers(tx, self.fired)

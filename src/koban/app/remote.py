@@ -1,0 +1,60 @@
+"""Command-line verbs against a running server: over the same HTTP API as everybody, with the folder owner's token."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+import httpx
+
+from koban.base import Problem, Refusal, Unavailable
+
+
+class ServerRefused(Refusal):
+    """The server said no; what it said is passed on."""
+
+    code = "server_refused"
+    status = 422
+    title = "The server refused."
+
+
+def find_server(data: pathlib.Path, url: str | None, token: str | None) -> tuple[str, str]:
+    """Return where Koban is and a token for it: as given, or of the server that runs on this data folder.
+
+    Raises Unavailable where no server runs there.
+    """
+    if url is not None and token is not None:
+        return url, token
+    note = data / "server.json"
+    if not note.is_file():
+        raise Unavailable(
+            "server", 0, f"No server runs on {data}: start one with 'koban serve', or give --url and --token."
+        )
+    said = json.loads(note.read_text(encoding="utf-8"))
+    return url or said["url"], token or said["token"]
+
+
+def call(where: tuple[str, str], method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, object]:
+    """Send one request and return its JSON.
+
+    Refuses: ServerRefused. Raises Unavailable when nobody answers.
+    """
+    url, token = where
+    try:
+        answer = httpx.request(
+            method,
+            url + path,
+            json=body,
+            headers={"authorization": f"Bearer {token}"},
+            timeout=60.0,
+            trust_env=False,
+        )
+    except httpx.HTTPError as error:
+        raise Unavailable("server", 1, f"{url} does not answer: {error}") from error
+    found = answer.json() if answer.content else {}
+    if answer.is_success:
+        return found if isinstance(found, dict) else {"items": found}
+    problems = tuple(
+        Problem(path=one.get("path", ""), detail=one.get("detail", ""), hint=one.get("hint", ""))
+        for one in found.get("errors", ())
+    )
+    raise ServerRefused(f"{found.get('title', answer.reason_phrase)} {found.get('detail', '')}", problems=problems)
