@@ -1,7 +1,5 @@
 """What the tests of Koban SQL share: a scope, an environment, and the ways to evaluate an expression."""
 
-import importlib.util
-
 import duckdb
 
 from koban.language import (
@@ -23,7 +21,6 @@ from koban.language import (
 from koban.language.duckdb import SQL_TYPES
 from koban.text import PhraseList, PhraseMatcher
 
-HAS_NUMPY = importlib.util.find_spec("numpy") is not None  # DuckDB needs it for functions written in Python
 NOON = 1_768_964_400_000_000  # 2026-01-21 12:00 in Tokyo
 
 NAMES = {
@@ -97,10 +94,9 @@ def all_python(expression: Checked, row: dict[str, Value], at: int = NOON) -> Va
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """Return an empty database with the callbacks, where it can have them."""
+    """Return an empty database with the callbacks."""
     connection = duckdb.connect()
-    if HAS_NUMPY:
-        register_functions(connection, ENV)
+    register_functions(connection, ENV)
     return connection
 
 

@@ -1,6 +1,6 @@
 import pytest
 from tests.language.conformance import ROWS, Row
-from tests.language.ground import CALLS_BACK, HAS_NUMPY, all_python, checked, connect, in_duckdb
+from tests.language.ground import CALLS_BACK, all_python, checked, connect, in_duckdb
 
 from koban.language import FUNCTIONS, OPERATORS, Value, walk
 from koban.language.catalogue import Function, Operator
@@ -33,7 +33,6 @@ def test_duckdb_gives_what_the_table_says() -> None:
     assert _held_by_duckdb([row for row in ROWS if not _calls_back(row[1])]) == []
 
 
-@pytest.mark.skipif(not HAS_NUMPY, reason="DuckDB needs numpy for functions written in Python")
 def test_duckdb_gives_what_the_table_says_where_it_calls_back() -> None:
     assert _held_by_duckdb([row for row in ROWS if _calls_back(row[1])]) == []
 
