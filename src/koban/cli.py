@@ -241,25 +241,31 @@ def explain(
 
 @app.command("import")
 def import_log(
-    file: Annotated[pathlib.Path, typer.Argument(help="CSV, JSON lines or Parquet; gzip too.")],
-    mapping: Annotated[pathlib.Path, typer.Option("--map", help="How its rows become events, YAML.")],
-    log: Annotated[str, typer.Option(help="Name of the log.")],
+    files: Annotated[list[pathlib.Path], typer.Argument(help="CSV, JSON lines or Parquet; gzip too.")],
+    mapping: Annotated[pathlib.Path | None, typer.Option("--map", help="How its rows become events, YAML.")] = None,
+    log: Annotated[str | None, typer.Option(help="Name of the log.")] = None,
+    suggest: Annotated[bool, typer.Option("--suggest", help="Print a first map for the file and stop.")] = False,  # noqa: FBT002 - a flag
     pack: Annotated[pathlib.Path | None, typer.Option(help="Pack that declares the event type.")] = None,
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Turn a file into a named log, and what it says of its rows into labels. Nothing has consequences."""
+    """Turn files into a named log, and what they say of their rows into labels. Nothing has consequences."""
     from koban.audit import SystemSecrets
-    from koban.insight import load_map
+    from koban.insight import load_map, suggest_map
     from koban.packs import load_pack
-    from koban.pipeline.logs import import_file, open_log
+    from koban.pipeline.logs import import_files, open_log
 
     settings = _settings()
+    if suggest:
+        print(suggest_map(files[0], load_pack(pack or settings.pack)))
+        return
+    if mapping is None or log is None:
+        raise typer.BadParameter("--map and --log are needed; or --suggest, for a first map.")
     read = load_map(mapping)
     with (
         open_log(settings.data, settings.database_url, log, SystemSecrets(), make=True) as opened,
-        _progress(f"importing {file.name}", quiet=json) as progress,
+        _progress(f"importing {files[0].name}", quiet=json) as progress,
     ):
-        report = import_file(opened, load_pack(pack or settings.pack), read, file, progress=progress)
+        report = import_files(opened, load_pack(pack or settings.pack), read, files, progress=progress)
     if json:
         _print_json(report)
         return
@@ -267,8 +273,10 @@ def import_log(
         f"{report.rows:,} rows: {report.imported:,} imported, {report.already_there:,} were there, "
         f"{report.unreadable:,} unreadable; {report.harmful:,} harmful, {report.honest:,} honest"
     )
-    for row, problems in report.examples:
-        print(f"  row {row}: " + "; ".join(f"{problem.path} {problem.detail}" for problem in problems))
+    for each in report.examples:
+        print(f"  {each.place}: " + "; ".join(f"{problem.path} {problem.detail}".strip() for problem in each.problems))
+    if report.unreadable > len(report.examples):
+        print(f"  … and {report.unreadable - len(report.examples):,} more")
 
 
 @app.command()
@@ -279,7 +287,6 @@ def replay(
 ) -> None:
     """Run a pack over a named log and keep the decisions. Nothing has consequences."""
     from koban.audit import SystemSecrets
-    from koban.base import SystemClock
     from koban.packs import load_pack
     from koban.pipeline.logs import open_log
     from koban.pipeline.logs import replay as run
@@ -289,7 +296,7 @@ def replay(
         open_log(settings.data, settings.database_url, log, SystemSecrets(), make=False) as opened,
         _progress(f"replaying {log}", quiet=json) as progress,
     ):
-        report = run(opened, load_pack(pack or settings.pack), SystemClock(), progress=progress)
+        report = run(opened, load_pack(pack or settings.pack), progress=progress)
     if json:
         _print_json(report)
         return
@@ -312,7 +319,7 @@ def evaluate(
 
     settings = _settings()
     with open_log(settings.data, settings.database_url, log, SystemSecrets(), make=False) as opened:
-        evaluation = run(opened.database, log=log, about="", pack="")
+        evaluation = run(opened.database, log=log)
     if json:
         _print_json(evaluation)
     else:
@@ -320,19 +327,30 @@ def evaluate(
 
 
 @contextlib.contextmanager
-def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show how far a long work is, on a terminal."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how far a long work is: a bar on a terminal, elsewhere a line for every tenth."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    if quiet or not sys.stderr.isatty():
-        yield lambda _count: None
+    if quiet:
+        yield lambda _done, _of: None
+        return
+    if not sys.stderr.isatty():
+        told = 0
+
+        def tell(done: int, of: int) -> None:
+            nonlocal told
+            if done * 10 // max(1, of) > told:
+                told = done * 10 // max(1, of)
+                print(f"{what}: {done:,} of {of:,}", file=sys.stderr)
+
+        yield tell
         return
     from rich.console import Console
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:,}"), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda count: bar.update(task, completed=count)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 @sim_app.command("run")

@@ -4,25 +4,32 @@ Owns `log_truth`. Guarantees: what a file says about its rows is never seen by a
 train and test parts are told apart.
 """
 
-from koban.insight.evaluate import Evaluation, Part, evaluate, render, render_share
-from koban.insight.mapping import Map, MapInvalid, Truth, load_map, query_of, reader_of
+from koban.insight.evaluate import Evaluation, NotReplayed, Part, evaluate, render, render_share
+from koban.insight.mapping import Map, MapInvalid, Truth, load_map
 from koban.insight.metrics import Measured, Share, is_test, measure, wilson
+from koban.insight.reading import FileUnreadable, MappedFile, MappedRow, Unreadable, open_mapped
+from koban.insight.suggest import suggest_map
 
 __all__ = [
     "Evaluation",
+    "FileUnreadable",
     "Map",
     "MapInvalid",
+    "MappedFile",
+    "MappedRow",
     "Measured",
+    "NotReplayed",
     "Part",
     "Share",
     "Truth",
+    "Unreadable",
     "evaluate",
     "is_test",
     "load_map",
     "measure",
-    "query_of",
-    "reader_of",
+    "open_mapped",
     "render",
     "render_share",
+    "suggest_map",
     "wilson",
 ]

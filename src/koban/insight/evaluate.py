@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from koban.base import Refusal
 from koban.db import Database
 from koban.insight import store
 from koban.insight.metrics import Measured, Share, measure, wilson
@@ -17,7 +18,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     harmful: int
     honest: int
     unlabelled: int
-    flagged: Measured
+    flagged: Measured  # by any rule
     rules: tuple[Measured, ...]
     policies: tuple[Measured, ...]
     kinds: tuple[tuple[str, Share], ...]
@@ -27,15 +28,31 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """How a pack did on a named log."""
 
     log: str
-    about: str
     pack: str
+    events: int  # in the log
+    decided: int  # of them, by the run; the pack declares no type for the others
     train: Part
     test: Part
 
 
-def evaluate(database: Database, *, log: str, about: str, pack: str) -> Evaluation:
-    """Measure the last run over a log."""
+class NotReplayed(Refusal):
+    """A log that no pack has been run over."""
+
+    code = "log_not_replayed"
+    status = 409
+    title = "No pack has been run over this log."
+
+
+def evaluate(database: Database, *, log: str) -> Evaluation:
+    """Measure the last run over a log.
+
+    Refuses: NotReplayed.
+    """
     with database.read() as tx:
+        events = store.count_entries(tx)
+        decided, pack = store.read_run(tx)
+        if pack is None:
+            raise NotReplayed(f"Run one first: koban replay {log}")
         totals = store.count_truth(tx)
         flagged = store.count_flagged(tx)
         rules = store.count_hits(tx, "rule")
@@ -64,7 +81,7 @@ def evaluate(database: Database, *, log: str, about: str, pack: str) -> Evaluati
             kinds=tuple((kind, wilson(hits, count)) for kind, count, hits in kinds) if is_test else (),
         )
 
-    return Evaluation(log=log, about=about, pack=pack, train=part("train", 0), test=part("test", 1))
+    return Evaluation(log=log, pack=pack, events=events, decided=decided, train=part("train", 0), test=part("test", 1))
 
 
 def _sum(rows: Iterable[tuple[int, int | None, int]], is_test: int, harmful: int | None) -> int:
@@ -97,8 +114,9 @@ def render_share(share: Share) -> str:
 
 def render(evaluation: Evaluation) -> str:
     """Write an evaluation as Markdown tables."""
-    lines = [f"### {evaluation.log}", "", evaluation.about, ""]
-    lines += [
+    lines = [
+        f"{evaluation.decided:,} of {evaluation.events:,} events decided, pack {evaluation.pack[:12]}.",
+        "",
         "| part | rows | harmful | honest | flagged | precision | recall | false alarms |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -108,12 +126,17 @@ def render(evaluation: Evaluation) -> str:
             f"| {part.name} | {part.rows} | {part.harmful} | {part.honest} | {one.flagged} | "
             f"{render_share(one.precision)} | {render_share(one.recall)} | {render_share(one.false_alarms)} |"
         )
-    if evaluation.test.rules:
-        lines += ["", "| rule (test part) | flagged | precision | recall | false alarms |", "|---|---|---|---|---|"]
+    for heading, measured in (("policy", evaluation.test.policies), ("rule", evaluation.test.rules)):
+        if measured:
+            lines += [
+                "",
+                f"| {heading} (test part) | flagged | precision | recall | false alarms |",
+                "|---|---|---|---|---|",
+            ]
         lines += [
             f"| {one.name} | {one.flagged} | {render_share(one.precision)} | {render_share(one.recall)} | "
             f"{render_share(one.false_alarms)} |"
-            for one in evaluation.test.rules
+            for one in measured
         ]
     if evaluation.test.kinds:
         lines += ["", "| kind (test part) | flagged |", "|---|---|"]

@@ -4,7 +4,8 @@ DuckDB reads the file (CSV, JSON lines, Parquet; gzip too) and computes every ex
 """
 
 import pathlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -13,9 +14,23 @@ import yaml
 from koban.base import Problem, Refusal
 
 MAP_BYTES_MAX: Final = 256 * 1024
+SPLITS: Final = ("hash", "time", "own", "none")
 
 Path = str
 Sql = str
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_OWN_NAMES: Final = frozenset({"file", "rows"})
+_READERS: Final = {
+    ".csv": "read_csv(?, all_varchar=true, header=true, quote='\"', escape='\"')",
+    ".tsv": "read_csv(?, all_varchar=true, header=true, quote='\"', escape='\"', delim='\t')",
+    ".jsonl": "read_json(?, format='newline_delimited', sample_size=-1)",
+    ".ndjson": "read_json(?, format='newline_delimited', sample_size=-1)",
+    ".json": "read_json(?, sample_size=-1)",
+    ".parquet": "read_parquet(?)",
+}
+_READ_CSV: Final = re.compile(r"\bread_csv(?:_auto)?\(\s*\?", re.IGNORECASE)
+_READ_LINES: Final = re.compile(r"\b(?:read_json\(\s*\?(?=.*newline_delimited)|read_ndjson\(\s*\?)", re.IGNORECASE)
 
 
 class Truth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,19 +42,28 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Map(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to read one file."""
+    """How to read one file, or several files of one form."""
 
     about: str
-    source: str  # where the set comes from: repository, commit, licence
-    event: str
+    source: str  # where the set comes from: repository, commit, licence, citation
+    event: str | tuple[str, ...]
     data: Mapping[Path, Sql]
-    read: Sql | None = None  # a DuckDB table function with ? for the file; None: by its ending
-    id: Sql = "row"
-    time: Sql = "TIMESTAMP '2026-01-05 00:00:00' + to_seconds(row)"  # a TIMESTAMP in UTC
+    event_of: Sql | None = None  # with several event types: the type of a row
+    read: Sql | None = None  # a DuckDB table function or query with ? for the files; None: by their ending
+    beside: Mapping[str, Sql] = {}  # tables that expressions may read, from other files: $FOLDER is the file's
+    encoding: str = "utf-8"
+    id: Sql | None = None  # None: the file's name and the row's number
+    time: Sql = "TIMESTAMP '2026-01-05 00:00:00' + to_seconds(row)"  # a time in UTC
     where: Sql | None = None
     truth: Truth | None = None
     group: Sql | None = None  # rows that belong together must not be split between train and test
-    split: str = "hash"  # hash: by the group's; time: the last fifth is test; none: all test
+    split: str = "hash"  # hash: by the group's; time: the last fifth is test; own: as `test` says; none: all test
+    test: Sql | None = None  # with split: own: whether the row is in the set's own test part
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Return the event types that rows become."""
+        return (self.event,) if isinstance(self.event, str) else self.event
 
 
 class MapInvalid(Refusal):
@@ -71,45 +95,54 @@ def load_map(path: pathlib.Path) -> Map:
         found = msgspec.convert(document, Map)
     except msgspec.ValidationError as error:
         raise MapInvalid(f"{path}: {error}", problems=(Problem(path=str(path), detail=str(error)),)) from error
-    if found.split not in {"hash", "time", "none"}:
-        raise MapInvalid(f"{path}: split is {found.split!r}; it may be hash, time or none.")
+    problems = tuple(_check(found))
+    if problems:
+        raise MapInvalid(f"{path}: {len(problems)} to mend", problems=problems)
     return found
 
 
-def reader_of(mapping: Map, file: pathlib.Path) -> Sql:
-    """Return the DuckDB table function for a file, by the map or by the file's ending.
+def _check(mapping: Map) -> list[Problem]:
+    """Find what is wrong with a map before any file is opened."""
+    problems = []
+    if mapping.split not in SPLITS:
+        detail = f"{mapping.split!r} is no way to split; there are: {', '.join(SPLITS)}."
+        problems.append(Problem(path="split", detail=detail))
+    if (mapping.split == "own") != (mapping.test is not None):
+        problems.append(Problem(path="test", detail="'split: own' and 'test' belong together."))
+    if not mapping.events:
+        problems.append(Problem(path="event", detail="The map names no event type."))
+    if (len(mapping.events) > 1) != (mapping.event_of is not None):
+        problems.append(Problem(path="event_of", detail="Several event types and 'event_of' belong together."))
+    if not mapping.data:
+        problems.append(Problem(path="data", detail="The map fills no field."))
+    for name in mapping.beside:
+        if not _NAME.fullmatch(name) or name in _OWN_NAMES:
+            detail = "A table's name has lower-case letters, digits and _, and is not file or rows."
+            problems.append(Problem(path=f"beside.{name}", detail=detail))
+    return problems
 
+
+def reader_of(mapping: Map, files: Sequence[pathlib.Path]) -> Sql:
+    """Return the DuckDB table function that reads the files, by the map or by their ending.
+
+    A row that cannot be read must stop nothing: where the format has rows, the reader is asked to go on.
     Refuses: MapInvalid.
     """
-    if mapping.read is not None:
-        return mapping.read
-    name = file.name.lower().removesuffix(".gz")
-    if name.endswith((".csv", ".tsv")):
-        return "read_csv(?, all_varchar=true)"
-    if name.endswith((".jsonl", ".ndjson", ".json")):
-        return "read_json(?)"
-    if name.endswith(".parquet"):
-        return "read_parquet(?)"
-    raise MapInvalid(f"How to read {file.name} is not clear from its ending; say it in the map under 'read'.")
+    reader = mapping.read
+    if reader is None:
+        endings = {pathlib.PurePath(file.name.lower().removesuffix(".gz")).suffix for file in files}
+        reader = _READERS.get(endings.pop()) if len(endings) == 1 else None
+    if reader is None:
+        names = ", ".join(file.name for file in files)
+        raise MapInvalid(f"How to read {names} is not clear from the ending; say it in the map under 'read'.")
+    if "?" not in reader:
+        raise MapInvalid("'read' needs a ? where the file comes.")
+    if "store_rejects" not in reader and "ignore_errors" not in reader:
+        reader = _READ_CSV.sub(lambda found: f"{found.group()}, store_rejects=true", reader)
+        reader = _READ_LINES.sub(lambda found: f"{found.group()}, ignore_errors=true", reader)
+    return reader.replace("?", f"[{', '.join(literal(str(file)) for file in files)}]", 1)
 
 
-def query_of(mapping: Map, reader: Sql) -> Sql:
-    """Return the query whose rows are events: row, id, time in microseconds, truth, kind, group, then the data.
-
-    Rows are numbered in the order of the file, and given in the order of their time.
-    """
-    truth = mapping.truth
-    columns = [
-        "row AS _row",
-        f"CAST(({mapping.id}) AS VARCHAR) AS _id",
-        f"epoch_us(CAST(({mapping.time}) AS TIMESTAMP)) AS _at",
-        f"CAST(({truth.harmful if truth else 'NULL'}) AS BOOLEAN) AS _harmful",
-        f"CAST(({truth.kind if truth and truth.kind else 'NULL'}) AS VARCHAR) AS _kind",
-        f"CAST(({mapping.group if mapping.group is not None else 'row'}) AS VARCHAR) AS _group",
-        *(f'({expression}) AS "{path}"' for path, expression in mapping.data.items()),
-    ]
-    where = f" WHERE ({mapping.where})" if mapping.where else ""
-    return (
-        f"SELECT {', '.join(columns)} FROM (SELECT row_number() OVER () AS row, * FROM {reader}){where}"
-        " ORDER BY _at, _row"
-    )
+def literal(text: str) -> Sql:
+    """Write a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"

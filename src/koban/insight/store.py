@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 from sqlalchemy import Column, SmallInteger, Table, Text
 
 from koban.db import Tx, metadata
@@ -15,6 +16,11 @@ log_truth: Final = Table(
     Column("kind", Text, nullable=True, comment="A finer class, where the file has one."),
     Column("is_test", SmallInteger, nullable=False, comment="1 in the test part."),
 )
+
+
+class _Run(msgspec.Struct):
+    pack: str
+
 
 Row = tuple[str, int | None, str | None, int]
 Count = tuple[str, int, int | None, int, int]
@@ -61,6 +67,18 @@ def count_kinds(tx: Tx) -> list[tuple[str, int, int]]:
         " FROM log_truth t WHERE t.is_test = 1 AND t.kind IS NOT NULL GROUP BY t.kind ORDER BY t.kind"
     )
     return [(str(row[0]), int(row[1]), int(row[2])) for row in rows]
+
+
+def count_entries(tx: Tx) -> int:
+    """Return how many events stand in the log."""
+    return int(tx.rows("SELECT count(*) FROM log_entries WHERE kind = 'event'")[0][0])
+
+
+def read_run(tx: Tx) -> tuple[int, str | None]:
+    """Return how many events the last run decided, and the pack that it ran."""
+    decided = int(tx.rows("SELECT count(*) FROM decisions")[0][0])
+    last = tx.rows("SELECT inputs FROM decisions ORDER BY seq DESC LIMIT 1")
+    return decided, msgspec.json.decode(last[0][0], type=_Run).pack if last else None
 
 
 def clear_run(tx: Tx) -> None:

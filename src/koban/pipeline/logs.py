@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
-import datetime
 import decimal
+import difflib
+import math
 import pathlib
 import random
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -16,7 +18,7 @@ import koban.decisions.store as decision_store
 import koban.events.store as event_store
 import koban.insight.store as insight_store
 from koban.audit import Secrets
-from koban.base import Clock, Instant, Problem, Refusal
+from koban.base import Instant, ManualClock, Problem, Refusal, to_rfc3339
 from koban.db import Database, upgrade
 from koban.events import (
     Entry,
@@ -31,7 +33,7 @@ from koban.events import (
     read_row,
 )
 from koban.features import FeatureStore
-from koban.insight import Map, is_test, query_of, reader_of
+from koban.insight import Map, MapInvalid, MappedRow, Unreadable, open_mapped
 from koban.packs import PackDef
 from koban.pipeline.flow import Arrival, decide
 from koban.pipeline.memory import Memory
@@ -42,7 +44,7 @@ CHUNK: Final = 1_000
 UNREADABLE_SHOWN_MAX: Final = 20
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
-Progress = Callable[[int], None]
+Progress = Callable[[int, int], None]  # how many are done, of how many
 
 
 class LogNameInvalid(Refusal):
@@ -61,14 +63,6 @@ class LogMissing(Refusal):
     title = "There is no such named log."
 
 
-class FileUnreadable(Refusal):
-    """A file that cannot be read as its map says."""
-
-    code = "file_unreadable"
-    status = 422
-    title = "The file cannot be read as the map says."
-
-
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a file."""
 
@@ -76,7 +70,7 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     imported: int
     already_there: int
     unreadable: int
-    examples: tuple[tuple[int, tuple[Problem, ...]], ...]  # row, what was wrong; the first few
+    examples: tuple[Unreadable, ...]  # the first few
     harmful: int
     honest: int
 
@@ -96,6 +90,7 @@ class NamedLog:
     """A named log that is open."""
 
     name: str
+    folder: pathlib.Path
     database: Database
     vault: Vault
 
@@ -127,62 +122,102 @@ def open_log(data: pathlib.Path, url: str, name: str, secrets: Secrets, *, make:
         upgrade(database)
         with database.write() as tx:
             vault = Vault.open_file(tx, data / "vault.key", secrets)
-        yield NamedLog(name=name, database=database, vault=vault)
+        yield NamedLog(name=name, folder=folder, database=database, vault=vault)
     finally:
         database.close()
 
 
-def import_file(
-    log: NamedLog, pack: PackDef, mapping: Map, file: pathlib.Path, *, progress: Progress = lambda _rows: None
+def import_files(
+    log: NamedLog,
+    pack: PackDef,
+    mapping: Map,
+    files: Sequence[pathlib.Path],
+    *,
+    progress: Progress = lambda _done, _of: None,
 ) -> ImportReport:
-    """Turn a file into entries of a named log. Run again after an interruption it goes on; run twice it changes nothing.
+    """Turn files into entries of a named log. Run again after a kill it goes on; run twice it changes nothing.
 
     Refuses: FileUnreadable, MapInvalid. A row that cannot be read is counted and shown, and stops nothing.
     """
-    event_type = pack.events.get(mapping.event)
-    if event_type is None:
-        raise FileUnreadable(f"The pack declares no event type {mapping.event!r}.")
-    preparer = make_preparer(event_type)
-    unknown = [path for path in mapping.data if path not in event_type.fields]
-    if unknown:
-        raise FileUnreadable(f"{mapping.event} declares no field {', '.join(unknown)}; the map names it.")
-    rows = imported = known = unreadable = harmful = honest = 0
-    examples: list[tuple[int, tuple[Problem, ...]]] = []
-    total = _count_rows(mapping, file)
-    for chunk in _read_file(mapping, file):
-        prepared: list[tuple[int, Prepared]] = []
-        truths: list[insight_store.Row] = []
-        for each in chunk:
-            rows += 1
-            found = _prepared(log, preparer, mapping, each)
-            if isinstance(found, Fault):
-                unreadable += 1
-                if len(examples) < UNREADABLE_SHOWN_MAX:
-                    examples.append((each.row, found.problems))
-                continue
-            prepared.append((each.row, found))
-            if mapping.truth is not None:
-                harmful += each.harmful is True
-                honest += each.harmful is False
-                truths.append((found.id, _bit(each.harmful), each.kind, int(_in_test(mapping, each, rows, total))))
-        new = _append(log, prepared, truths)
-        imported += new
-        known += len(prepared) - new
-        progress(rows)
-    return ImportReport(
-        rows=rows,
-        imported=imported,
-        already_there=known,
-        unreadable=unreadable,
-        examples=tuple(examples),
-        harmful=harmful,
-        honest=honest,
-    )
+    preparers, types = _fields(pack, mapping)
+    _sweep(log.folder)
+    imported = known = harmful = honest = 0
+    with open_mapped(mapping, files, types, log.folder) as mapped:
+        unreadable = mapped.rejected
+        examples = list(mapped.rejects)
+        done = 0
+        for chunk in mapped.chunks():
+            prepared: list[Prepared] = []
+            truths: list[insight_store.Row] = []
+            for row in chunk:
+                found = _prepared(log, preparers, row)
+                if isinstance(found, Fault):
+                    unreadable += 1
+                    if len(examples) < UNREADABLE_SHOWN_MAX:
+                        examples.append(Unreadable(place=f"row {row.row}", problems=found.problems))
+                    continue
+                prepared.append(found)
+                if mapping.truth is not None:
+                    harmful += row.harmful is True
+                    honest += row.harmful is False
+                    truths.append((found.id, _bit(row.harmful), row.kind, int(row.is_test)))
+            new = _append(log, prepared, truths)
+            imported += new
+            known += len(prepared) - new
+            done += len(chunk)
+            progress(done, mapped.total)
+        return ImportReport(
+            rows=mapped.total + mapped.rejected,
+            imported=imported,
+            already_there=known,
+            unreadable=unreadable,
+            examples=tuple(examples),
+            harmful=harmful,
+            honest=honest,
+        )
 
 
-def replay(log: NamedLog, pack: PackDef, clock: Clock, *, progress: Progress = lambda _events: None) -> ReplayReport:
-    """Run a pack over a named log, from its first entry, and keep the decisions in place of the last run's."""
-    memory = Memory(log.vault, clock, random.Random(0), consequences=False)  # noqa: S311 - nothing is drawn from it
+def _fields(pack: PackDef, mapping: Map) -> tuple[dict[str, Preparer], dict[str, str]]:
+    """Return how events of a map's types are read, and the type of every field that it fills.
+
+    Refuses: MapInvalid, when the pack declares no such type or field.
+    """
+    problems = []
+    preparers = {}
+    for name in mapping.events:
+        if name in pack.events:
+            preparers[name] = make_preparer(pack.events[name])
+        else:
+            near = ", ".join(difflib.get_close_matches(name, pack.events, n=3)) or ", ".join(pack.events)
+            detail = f"The pack declares no event type {name!r}."
+            problems.append(Problem(path="event", detail=detail, hint=f"Near to it: {near}."))
+    types: dict[str, str] = {}
+    for path in mapping.data:
+        kinds = [each.event_type.fields[path].type for each in preparers.values() if path in each.event_type.fields]
+        if kinds:
+            types[path] = kinds[0]
+        elif preparers:
+            declared = [field for each in preparers.values() for field in each.event_type.fields]
+            detail = f"{', '.join(preparers)} declares no such field."
+            problems.append(Problem(path=f"data.{path}", detail=detail, hint=f"Fields: {', '.join(declared)}."))
+    if problems:
+        raise MapInvalid("It does not fit the pack.", problems=tuple(problems))
+    return preparers, types
+
+
+def _sweep(folder: pathlib.Path) -> None:
+    """Remove what an import that was killed left behind."""
+    for left in folder.glob("import-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def replay(log: NamedLog, pack: PackDef, *, progress: Progress = lambda _done, _of: None) -> ReplayReport:
+    """Run a pack over a named log, from its first entry, and keep the decisions in place of the last run's.
+
+    The clock stands still and nothing is drawn: two runs of one pack give the same decisions, byte for byte.
+    """
+    still = ManualClock(Instant(0))
+    memory = Memory(log.vault, still, random.Random(0), consequences=False)  # noqa: S311 - nothing is drawn from it
     memory.lists.set_pack({name: each.entries for name, each in pack.lists.items()})
     memory.compiled = memory.compile(pack)
     memory.features = FeatureStore(memory.compiled.features)
@@ -190,6 +225,7 @@ def replay(log: NamedLog, pack: PackDef, clock: Clock, *, progress: Progress = l
     rules: dict[str, int] = {}
     with log.database.write() as tx:
         insight_store.clear_run(tx)
+        of = insight_store.count_entries(tx)
     after_seq = -1
     while True:
         with log.database.write() as tx:
@@ -212,132 +248,73 @@ def replay(log: NamedLog, pack: PackDef, clock: Clock, *, progress: Progress = l
             decision_store.insert_signals(tx, memory.rows.signals)
             memory.rows.clear()
             memory.features.forget()
-        progress(events)
+        progress(events + skipped, of)
     return ReplayReport(
         events=events,
         skipped=skipped,
-        verdicts=memory.figures.snapshot(clock.now()).verdicts,
+        verdicts=memory.figures.snapshot(still.now()).verdicts,
         rules=dict(sorted(rules.items(), key=lambda item: -item[1])),
         pack=pack.digest,
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Row:
-    row: int
-    id: str | None
-    at: int | None
-    harmful: bool | None
-    kind: str | None
-    group: str
-    data: Mapping[str, object]
-
-
-def _count_rows(mapping: Map, file: pathlib.Path) -> int:
-    if mapping.split != "time":
-        return 0
-    import duckdb
-
-    with duckdb.connect() as connection:
-        query = query_of(mapping, reader_of(mapping, file))
-        found = connection.execute(f"SELECT count(*) FROM ({query})", [str(file)]).fetchone()
-    return int(found[0]) if found else 0
-
-
-def _read_file(mapping: Map, file: pathlib.Path) -> Iterator[list[_Row]]:
-    import duckdb
-
-    if not file.is_file():
-        raise FileUnreadable(f"{file} is no file.")
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        try:
-            result = connection.execute(query_of(mapping, reader_of(mapping, file)), [str(file)])
-            while chunk := result.fetchmany(CHUNK):
-                yield [_row(mapping, values) for values in chunk]
-        except duckdb.Error as error:
-            raise FileUnreadable(f"{file.name}: {error}") from error
-
-
-def _row(mapping: Map, values: Sequence[object]) -> _Row:
-    row, event_id, at, harmful, kind, group = values[:6]
-    return _Row(
-        row=int(str(row)),
-        id=None if event_id is None else str(event_id),
-        at=None if at is None else int(str(at)),
-        harmful=None if harmful is None else bool(harmful),
-        kind=None if kind is None else str(kind),
-        group=str(group),
-        data=dict(zip(mapping.data, values[6:], strict=True)),
-    )
-
-
-def _prepared(log: NamedLog, preparer: Preparer, mapping: Map, row: _Row) -> Prepared | Fault:
-    if row.id is None or row.at is None:
+def _prepared(log: NamedLog, preparers: Mapping[str, Preparer], row: MappedRow) -> Prepared | Fault:
+    problems = list(row.problems)
+    preparer = preparers.get(row.event)
+    if not problems and (row.id is None or row.at is None):
         missing = "id" if row.id is None else "time"
-        problem = Problem(path=f"row {row.row}", detail=f"The map's {missing!r} gives nothing for this row.")
-        return Fault(raw=b"", problems=(problem,))
+        problems.append(Problem(path=missing, detail="The map gives nothing for this row."))
+    if not problems and preparer is None:
+        problems.append(Problem(path="event_of", detail=f"{row.event!r} is none of the map's event types."))
+    if problems or preparer is None or row.id is None or row.at is None:
+        return Fault(raw=b"", problems=tuple(problems))
     data: dict[str, object] = {}
     for path, value in row.data.items():
-        if value is None:
+        field = preparer.event_type.fields.get(path)
+        if value is None or field is None:
             continue
         node = data
-        parts = path.split(".")
-        for part in parts[:-1]:
+        *above, last = path.split(".")
+        for part in above:
             below = node.setdefault(part, {})
             assert isinstance(below, dict), "packs refuses a path below a leaf"
             node = below
-        node[parts[-1]] = _plain(value, preparer.event_type.fields[path].type)
+        node[last] = _plain(value, field.type)
     envelope = Envelope(
         id=row.id,
         source=f"koban:import/{log.name}",
-        type=mapping.event,
-        event_at=Instant(row.at),
+        type=row.event,
+        event_at=row.at,
         subject=None,
         data=data,
         damaged=False,
     )
-    return prepare(preparer, envelope, Instant(row.at), log.vault.pseudonym, log.vault.digest)
+    return prepare(preparer, envelope, row.at, log.vault.pseudonym, log.vault.digest)
 
 
 def _plain(value: object, kind: str) -> object:
-    """Turn what DuckDB gives into what JSON would have given for the declared type."""
-    if isinstance(value, datetime.datetime):
-        moment = value if value.tzinfo is not None else value.replace(tzinfo=datetime.UTC)
-        return moment.isoformat()
+    """Turn what DuckDB gives for a field into what JSON would have given for its declared type."""
+    if kind == "timestamp" and isinstance(value, int):
+        return to_rfc3339(Instant(value))
     if isinstance(value, float):
-        return decimal.Decimal(repr(value))
-    if kind == "text" and not isinstance(value, str):
-        return str(value)
-    if isinstance(value, str):
-        return value.replace("\x00", "�")
-    return list(value) if isinstance(value, tuple) else value
+        return decimal.Decimal(repr(value)) if math.isfinite(value) else None
+    return value.replace("\x00", "�") if isinstance(value, str) else value
 
 
 def _bit(value: bool | None) -> int | None:  # noqa: FBT001 - a truth value is what this is about
     return None if value is None else int(value)
 
 
-def _in_test(mapping: Map, row: _Row, place: int, total: int) -> bool:
-    match mapping.split:
-        case "none":
-            return True
-        case "time":
-            return place > total * 4 // 5
-        case _:
-            return is_test(row.group)
-
-
-def _append(log: NamedLog, prepared: Sequence[tuple[int, Prepared]], truths: Sequence[insight_store.Row]) -> int:
+def _append(log: NamedLog, prepared: Sequence[Prepared], truths: Sequence[insight_store.Row]) -> int:
     """Append what is new of a chunk, in one transaction; return how many that was."""
     with log.database.write() as tx:
-        keys = [event_store.event_key(one.source, one.id) for _, one in prepared]
+        keys = [event_store.event_key(one.source, one.id) for one in prepared]
         known = event_store.find_keys(tx, keys)
         last_seq, last_at = event_store.last_entry(tx) or (0, 0)
-        log.vault.prepare(tx, Instant(last_at), {person for _, one in prepared for person in one.personal})
+        log.vault.prepare(tx, Instant(last_at), {person for one in prepared for person in one.personal})
         entries: list[Entry] = []
         seen: set[bytes] = set()
-        for key, (_, one) in zip(keys, prepared, strict=True):
+        for key, one in zip(keys, prepared, strict=True):
             if key in known or key in seen:
                 continue
             seen.add(key)
