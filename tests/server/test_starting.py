@@ -1,0 +1,80 @@
+"""Starting: what stands in the way is said plainly, with exit code 2, and nothing is changed by it."""
+
+import pathlib
+import shutil
+import socket
+
+import pytest
+from tests.server.conftest import SMALL_PACK, free_port, run_koban, start_server
+
+
+def test_a_busy_port_is_named(tmp_path: pathlib.Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        ended = run_koban("serve", data=tmp_path / "data", port=port)
+    assert ended.returncode == 2
+    assert f"127.0.0.1:{port}" in ended.stderr
+    assert "KOBAN_PORT" in ended.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_second_server_on_the_folder_is_refused_and_the_first_goes_on(tmp_path: pathlib.Path) -> None:
+    with start_server(tmp_path / "data") as first:
+        ended = run_koban("serve", data=tmp_path / "data", port=free_port())
+        assert ended.returncode == 2
+        assert str(first.process.pid) in ended.stderr
+        assert first.alive()
+
+
+def test_after_a_kill_the_next_server_starts_at_once(tmp_path: pathlib.Path) -> None:
+    with start_server(tmp_path / "data") as first:
+        first.process.kill()
+        first.process.wait()
+    with start_server(tmp_path / "data") as second:
+        assert second.alive()
+
+
+def test_a_broken_pack_is_shown_with_its_place_and_a_caret(tmp_path: pathlib.Path) -> None:
+    pack = tmp_path / "pack"
+    shutil.copytree(SMALL_PACK, pack)
+    rules = pack / "rules" / "rules.yaml"
+    rules.write_text(rules.read_text().replace("messages_1h >= 3", "mesages_1h >= 3"))
+    ended = run_koban("check", str(pack), data=tmp_path / "data", port=free_port())
+    assert ended.returncode == 1
+    assert "rules/rules.yaml:12:37" in ended.stderr
+    assert "messages_1h" in ended.stderr
+    assert "^" in ended.stderr
+    served = run_koban("serve", data=tmp_path / "data", port=free_port(), KOBAN_PACK=str(pack))
+    assert served.returncode == 2
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    ended = run_koban("serve", data=file / "data", port=free_port())
+    assert ended.returncode == 2
+    assert "KOBAN_DATA" in ended.stderr
+
+
+def test_a_folder_of_another_version_is_refused(tmp_path: pathlib.Path) -> None:
+    import sqlite3
+
+    with start_server(tmp_path / "data"):
+        pass
+    with sqlite3.connect(tmp_path / "data" / "koban.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    ended = run_koban("serve", data=tmp_path / "data", port=free_port())
+    assert ended.returncode == 2
+    assert "later release" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("KOBAN_PORT", "http"), ("KOBAN_DATABASE_URL", "mysql://x"), ("KOBAN_STRICT", "maybe")]
+)
+def test_a_setting_that_cannot_be_used_is_named(tmp_path: pathlib.Path, name: str, value: str) -> None:
+    ended = run_koban("serve", data=tmp_path / "data", port=free_port(), **{name: value})
+    assert ended.returncode == 2
+    assert name in ended.stderr
