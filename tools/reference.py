@@ -1,0 +1,998 @@
+"""Write docs/reference from the code: `python tools/reference.py`.
+
+With `--check` it says which pages are stale; with names of pages it writes only those.
+
+What the code cannot say about itself (what a key of a pack file is for, when a log entry is written) stands here in
+tables of words. A key, entry, webhook or table that has no words stops the generator, so nothing stays undocumented.
+"""
+
+import ast
+import contextlib
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import random
+import re
+import sys
+import tempfile
+import tokenize
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from typer._click.core import Command, Parameter
+
+    from koban.access import Endpoint
+
+ROOT: Final = pathlib.Path(__file__).resolve().parent.parent
+SOURCES: Final = ROOT / "src" / "koban"
+OUT: Final = ROOT / "docs" / "reference"
+MARK: Final = "<!-- Written by tools/reference.py from the code; change the code, then run it again. -->"
+
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # the examples of Koban SQL come from the conformance table in tests/
+
+
+class Undocumented(Exception):
+    """Something exists that has no words."""
+
+
+def words(table: Mapping[str, str], name: str, what: str) -> str:
+    """Return what the table says about a name.
+
+    Refuses: Undocumented.
+    """
+    if name not in table:
+        raise Undocumented(f"{what} {name!r} has no words in tools/reference.py")
+    return table[name]
+
+
+def table_of(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a Markdown table; bars and line breaks in cells are made harmless."""
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def code(text: str) -> str:
+    """Write code in a line; a backtick inside needs two around it."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def first_paragraph(documented: object) -> str:
+    """Return the first paragraph of a docstring as one line."""
+    return " ".join((inspect.getdoc(documented) or "").split("\n\n")[0].split())
+
+
+# Reading the sources.
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Yield every module of Koban by its path under src/koban, parsed."""
+    for path in sorted(SOURCES.rglob("*.py")):
+        name = path.relative_to(SOURCES).as_posix()
+        if not name.startswith("db/migrations/"):
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def import_everything() -> None:
+    """Import every module of Koban, so that all subclasses and tables are known."""
+    import koban
+
+    for module in pkgutil.walk_packages(koban.__path__, "koban."):
+        if ".migrations" not in module.name:
+            importlib.import_module(module.name)
+
+
+def calls(name: str) -> Iterator[tuple[str, ast.Call]]:
+    """Yield every call of a function or method of this name, with the module's path."""
+    for path, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if called == name:
+                    yield path, node
+
+
+def argument(call: ast.Call, position: int, keyword: str) -> ast.expr | None:
+    """Return an argument of a call by its place or its name."""
+    named = next((each.value for each in call.keywords if each.arg == keyword), None)
+    if named is not None:
+        return named
+    return call.args[position] if len(call.args) > position else None
+
+
+def _target(node: ast.stmt) -> ast.expr | None:
+    """Return what a module-level assignment gives a value to."""
+    if isinstance(node, ast.AnnAssign):
+        return node.target
+    return node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
+
+
+def constants() -> dict[str, str]:
+    """Return the module-level text constants of the whole house: LABEL_SET -> label.set."""
+    found: dict[str, str] = {}
+    for _, tree in modules():
+        for node in tree.body:
+            target = _target(node)
+            value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+            if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str):
+                found[target.id] = value.value
+    return found
+
+
+# Koban SQL.
+
+_INTRODUCTION: Final = """\
+Conditions of rules, and `value` and `where` of features, are written in *Koban SQL*: one expression, no statements.
+It is a small subset of SQL in DuckDB's flavour with its own, exact meaning, compiled to Python for the live path and to
+SQL for DuckDB. Every example on this page is a row of the conformance table and gives the same on both compilers.
+How to think about it: [Packs and rules](../concepts/packs-and-rules.md).
+
+## Values
+
+| type | written | what it is |
+|---|---|---|
+| `bool` | `TRUE`, `FALSE` | |
+| `int` | `42`, `-1` | 64 bits |
+| `decimal` | `0.5` | exact, 18 digits, 6 of them behind the point; an integer constant is taken as a decimal where one is needed |
+| `text` | `'it''s'` | compared by code point as it was sent; the text functions read a normalised form |
+| `timestamp` | `TIMESTAMP '2026-01-15 12:00:00+09:00'` | microseconds, always with an offset |
+| `interval` | `INTERVAL '3 days'` | days, hours, minutes, seconds; no months |
+| `text[]` | | several texts |
+| `NULL` | `NULL` | not known, not sent, or erased |
+
+- A name is a field of the event (`sender.id`), a feature (`sender_lures_30d`), or `time`, the log time. There is no `now()`.
+- There are no implicit casts: `'5' > 4` is an error before anything runs. `CAST` is explicit.
+- Nothing fails while it runs: overflow, division by zero, a cast that does not fit all give `NULL`.
+- A rule matches when its condition is true; false and `NULL` do not match.
+- Lists, labels, patterns, time zones and kinds of contact are constants, so that they are checked beforehand.
+- A condition that can never be true, or always is, is an error with the place and the reason."""
+
+
+def sql_page() -> str:
+    """Write the reference of Koban SQL, with examples from the conformance table."""
+    from koban.language import FUNCTIONS, OPERATORS
+    from koban.language.types import DEPTH_LIMIT, NODE_LIMIT, TEXT_LIMIT
+
+    parts = ["# Koban SQL", MARK, _INTRODUCTION, "## Functions"]
+    for name, function in sorted(FUNCTIONS.items()):
+        parts += [f"### {name}", f"```text\n{function.signature}\n```", function.en, function.ja, _examples(name)]
+    parts.append("## Operators")
+    for name, operator in OPERATORS.items():
+        parts += [f"### {name.replace('_', ' ')}", f"`{operator.symbol}`", operator.en, operator.ja, _examples(name)]
+    limits = f"An expression has at most {TEXT_LIMIT:,} characters, {NODE_LIMIT:,} parts and {DEPTH_LIMIT} levels."
+    return "\n\n".join([*parts, "## Limits", limits]) + "\n"
+
+
+def _examples(name: str) -> str:
+    """Show at most four rows of the conformance table, as different as they come."""
+    from tests.language.conformance import ROWS
+
+    chosen: dict[str, tuple[str, str, str]] = {}
+    for about, text, given, value in ROWS:
+        if about == name and "\x00" not in repr((text, given)) and len(repr(given)) < 200:
+            shown = _shown(value, text)
+            chosen.setdefault(f"{shown}" if len(chosen) < 3 else "last", (text, _given(given), shown))
+        if len(chosen) == 4:
+            break
+    rows = [(code(text), code(given) if given else "", code(shown)) for text, given, shown in chosen.values()]
+    return table_of(("expression", "where", "gives"), rows)
+
+
+def _given(given: Mapping[str, object]) -> str:
+    from tests.language.ground import NAMES
+
+    from koban.language import Type
+
+    return ", ".join(f"{name} = {_written(value, NAMES.get(name, Type.INT))}" for name, value in given.items())
+
+
+def _shown(value: object, text: str) -> str:
+    from tests.language.ground import checked
+
+    return _written(value, checked(text).type)
+
+
+def _written(value: object, kind: object) -> str:
+    """Write a run-time value as people write it."""
+    from koban.base import Instant, to_rfc3339
+    from koban.language import Type
+
+    if value is None or isinstance(value, bool):
+        return "NULL" if value is None else str(value).upper()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(f"'{each}'" for each in value) + "]"
+    if isinstance(value, str):
+        return (
+            "'" + value.replace("'", "''").encode("unicode_escape").decode() + "'" if _hidden(value) else f"'{value}'"
+        )
+    assert isinstance(value, int)
+    if kind == Type.DECIMAL:
+        return f"{value / 1_000_000:f}".rstrip("0").rstrip(".") if abs(value) < 10**15 else f"{value}e-6"
+    if kind == Type.TIMESTAMP and 0 <= value < 4_000_000_000_000_000:
+        return to_rfc3339(Instant(value))
+    if kind == Type.INTERVAL:
+        return f"{value // 1_000_000} seconds" if value % 1_000_000 == 0 else f"{value} microseconds"
+    return str(value)
+
+
+def _hidden(text: str) -> bool:
+    return not text.isprintable()
+
+
+# Packs.
+
+KEY_WORDS: Final[Mapping[str, str]] = {
+    "pack.yaml.pack": "name of the pack",
+    "pack.yaml.version": "the author's own label; Koban itself names a version by the digest of its files",
+    "pack.yaml.about": "what it is for, in `en` and `ja`",
+    "an event type.event": "name, as in the CloudEvent's `type`: `message.sent`",
+    "an event type.about": "what happened, in `en` and `ja`",
+    "an event type.within_ms": "how long the marketplace waits for the answer, 1 to 60000",
+    "an event type.fallback": "the verdict when the answer would come later: `allow`, `hold`, `challenge` or `block`",
+    "an event type.retention": "how long it is kept, in whole days",
+    "an event type.fields": "path under `data` -> its type, or a mapping (see *a field*)",
+    "an event type.acting": "path of the account that did it: sanctions fall on it",
+    "an event type.recipient": "path of the account that it is addressed to: `warn: recipient` warns it",
+    "an event type.content": "path of the subject that `hide` hides",
+    "an event type.texts": "fields that text functions read; they are normalised once",
+    "an event type.subjects": "path -> kind: which fields name a subject (`sender.id: account`)",
+    "a field.type": "`text`, `int`, `decimal`, `bool`, `timestamp` or `text[]`",
+    "a field.personal": "path of the account whose data this is; it is sealed under that person's key",
+    "a field.joined": "`true`: kept as a keyed pseudonym, so that it can be counted and compared, and never be read",
+    "a field.unit": "`minor`, `days`, `grams`, …; comparing different units is an error",
+    "a field.about": "what it means, in `en` and `ja`",
+    "a feature.feature": "name under which conditions read it",
+    "a feature.value": "one aggregate, see *Feature values*",
+    "a feature.about": "what it is, in `en` and `ja`",
+    "a feature.on": "event types that feed it, when `by` is one path for all of them",
+    "a feature.by": "path of the subject it belongs to, or a mapping of event type -> path (then without `on`)",
+    "a feature.where": "Koban SQL over the event's fields: only events for which it is true are counted",
+    "a feature.within": "a duration, or `ever`",
+    "a feature.excluding": "`current`: the event that asks is not counted; default `nothing`",
+    "a feature.bound": "only and always for `count(distinct x)`: exact up to it, and it means that many or more",
+    "a policy.policy": "place in the tree: `fraud/outside_contact`; its parent is declared too",
+    "a policy.title": "what people read, in `en` and `ja`",
+    "a policy.text": "the policy itself, as the person judged reads it, in `en` and `ja`",
+    "a policy.severity": "`low`, `medium`, `high` or `severe`",
+    "a policy.ladder": "what the first, second, … strike brings; the last step repeats",
+    "a policy.strikes_within": "how long a strike counts: a duration, or `ever`",
+    "a list.list": "name under which conditions read it",
+    "a list.kind": "`values`, compared whole, or `phrases`, looked for in text",
+    "a list.about": "what belongs on it, in `en` and `ja`",
+    "a list.of": "values only: what they are (`account`, `device`, `domain`, …); joined kinds are kept as pseudonyms",
+    "a list.entries": "its entries, in place",
+    "a list.file": "or a text file of the pack, one entry a line; `#` begins a comment line",
+    "a list.unless": "phrases only: a hit inside one of these is none (ラインストーン for ライン)",
+    "a list.unless_file": "the same from a text file",
+    "a list.negatable": "phrases only: `true` when a denied mention is none (「直取引はお断り」)",
+    "a list.whole_word": "phrases only: `true` when a Latin or katakana phrase must not be part of a longer word",
+    "a queue.queue": "name, as `review` says it",
+    "a queue.title": "what reviewers read, in `en` and `ja`",
+    "a queue.due": "time within which its cases are due",
+    "a rule.rule": "name",
+    "a rule.policy": "the policy under which it acts",
+    "a rule.on": "event types that it looks at",
+    "a rule.when": "the condition, in [Koban SQL](koban-sql.md)",
+    "a rule.then": "actions, see *Actions*",
+    "a rule.because": "the reason that the person judged reads, in `en` and `ja`",
+    "a rule.mode": "see *Modes*; default `shadow`",
+    "a rule.cap": "`50 per hour`: people that it may harm in an hour before it only opens cases; default 100",
+    "a case.rule": "the rule that it tests",
+    "a case.matches": "`true` or `false`",
+    "a case.event": "event type",
+    "a case.data": "fields with their values, dotted or nested; times also as `3 days ago`",
+    "a case.features": "features with their values; those not given are NULL",
+    "a case.lists": "further list entries for this case",
+    "a case.family": "the trick or near miss that it belongs to",
+    "a case.at": "log time; default 2026-01-15 12:00 in Tokyo",
+    "a case.why": "a note for readers",
+    "a table of cases.rule": "the rule that it tests",
+    "a table of cases.event": "event type",
+    "a table of cases.field": "the text field that the lines fill",
+    "a table of cases.data": "the other fields, the same for all lines",
+    "a table of cases.must_match": "lines for which the rule must match",
+    "a table of cases.must_not_match": "lines for which it must not",
+    "a table of cases.features": "as in a case",
+    "a table of cases.lists": "as in a case",
+    "a table of cases.family": "as in a case",
+    "a table of cases.at": "as in a case",
+    "a table of cases.why": "as in a case",
+}
+
+_FILES: Final = (
+    ("pack.yaml", "pack.yaml", "pack: corner_shop\nversion: '1'\nabout: {en: Our rules, ja: 私たちのルール}"),
+    (
+        "an event type",
+        "events.yaml",
+        (
+            "- event: message.sent\n  about: {en: A private message, ja: 取引メッセージ}\n  acting: sender.id\n"
+            "  recipient: recipient.id\n  content: message.id\n  within_ms: 200\n  fallback: allow\n  retention: 365 days\n"
+            "  texts: [text]\n  subjects: {sender.id: account, recipient.id: account, message.id: message}\n  fields:\n"
+            "    sender.id: text\n    recipient.id: text\n    message.id: text\n    text: {type: text, personal: sender.id}"
+        ),
+    ),
+    ("a field", "events.yaml, under fields", "device.id: {type: text, personal: sender.id, joined: true}"),
+    (
+        "a feature",
+        "features.yaml",
+        (
+            "- feature: messages_1h\n  about: {en: Messages sent in an hour, ja: 1時間の送信数}\n  on: message.sent\n"
+            "  by: sender.id\n  value: count(*)\n  within: 1 hour"
+        ),
+    ),
+    (
+        "a policy",
+        "policies.yaml",
+        (
+            "- policy: spam\n  title: {en: Spam, ja: 迷惑行為}\n  text: {en: Do not send the same to everyone.,"
+            " ja: 同じ内容を一斉に送らないでください。}\n  severity: low\n  strikes_within: 90 days\n"
+            "  ladder: [{warn: author}, {restrict: messaging, for: 24 hours}, suspend]"
+        ),
+    ),
+    (
+        "a list",
+        "lists.yaml",
+        (
+            "- list: payment_words\n  kind: phrases\n  about: {en: Ways to pay outside, ja: 外部の支払い手段}\n"
+            "  file: lists/payment_words.txt\n  negatable: true"
+        ),
+    ),
+    ("a queue", "queues.yaml", "- queue: general\n  title: {en: Everything else, ja: その他}\n  due: 24 hours"),
+    (
+        "a rule",
+        "rules.yaml or rules/*.yaml",
+        (
+            "- rule: message_burst\n  policy: spam\n  on: [message.sent]\n  when: messages_1h >= 50\n"
+            "  then: [{review: general}]\n  mode: shadow\n  cap: 20 per hour\n"
+            "  because: {en: You wrote to very many people., ja: 短時間に多くの方へ送信しています。}"
+        ),
+    ),
+    (
+        "a case",
+        "cases.yaml or cases/*.yaml",
+        (
+            "- rule: message_burst\n  matches: true\n  event: message.sent\n  data: {sender: {id: a1}}\n"
+            "  features: {messages_1h: 50}"
+        ),
+    ),
+    (
+        "a table of cases",
+        "cases.yaml or cases/*.yaml",
+        (
+            "- rule: outside_payment\n  event: message.sent\n  field: text\n  must_match: [PayPayで直接払います]\n"
+            "  must_not_match: [PayPayドームのチケットです]"
+        ),
+    ),
+)
+
+
+def pack_keys() -> dict[str, tuple[list[str], list[str]]]:
+    """Return the keys of each document of a pack, required and optional, as the readers in koban.packs ask for them."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for path, call in calls("open_record"):
+        what = argument(call, 2, "what")
+        if not path.startswith("packs/") or what is None:
+            continue
+        branches = (what.body, what.orelse) if isinstance(what, ast.IfExp) else (what,)
+        for number, named in enumerate(branches):
+            if isinstance(named, ast.Constant) and "'" not in str(named.value):
+                required = _keys(argument(call, 3, "required"), number)
+                optional = _keys(_followed(argument(call, 4, "optional"), path, call), number)
+                found[str(named.value)] = (required, optional)
+    return found
+
+
+def _followed(node: ast.expr | None, path: str, call: ast.Call) -> ast.expr | None:
+    """Follow a local name to the nearest assignment above the call."""
+    if not isinstance(node, ast.Name):
+        return node
+    tree = ast.parse((SOURCES / path).read_text(encoding="utf-8"))
+    above = [
+        each
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == node.id and each.lineno < call.lineno
+    ]
+    return max(above, key=lambda each: each.lineno).value
+
+
+def _keys(node: ast.expr | None, branch: int) -> list[str]:
+    if node is None:
+        return []
+    if isinstance(node, ast.IfExp):
+        node = (node.body, node.orelse)[branch]
+    return [str(each) for each in ast.literal_eval(node)]
+
+
+ACTION_WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "Hide": ("`hide`", "block", "the content is hidden from everyone but its author, until somebody lifts it"),
+    "Block": ("`block`", "block", "the event is refused; nothing else happens to anybody"),
+    "Hold": ("`{hold: 72 hours, becomes: block}`", "hold", "the event waits; undecided, it becomes `allow` or `block`"),
+    "Challenge": ("`{challenge: passkey}`", "challenge", "let through only after the person proves something"),
+    "Warn": ("`{warn: recipient}`", "warn", "let through, and `author`, `recipient` or `both` are warned"),
+    "Restrict": ("`{restrict: messaging, for: 24 hours}`", "", "the acting account loses one ability for a while"),
+    "FreezePayout": ("`{freeze_payout: 72 hours}`", "", "payouts of the acting account stop for a while"),
+    "Suspend": (
+        "`{suspend: 7 days}`, `suspend`",
+        "",
+        "the acting account is suspended; without a time, until a person decides",
+    ),
+    "Strike": ("`strike`", "", "the next step of the policy's ladder against the acting account"),
+    "Review": ("`{review: scams}`", "", "a case in a queue; a further signal joins the open case"),
+}
+
+_VALUES: Final = (
+    ("count(*)", "int", "events counted"),
+    ("count(x)", "int", "events whose x is not NULL"),
+    ("count(distinct x)", "int", "different x, exactly up to `bound`"),
+    ("sum(x)", "as x", "exact; NULL beyond the type while the window holds too much"),
+    ("avg(x)", "decimal", "total / count, cut at six digits"),
+    ("min(x), max(x)", "as x", "numbers and times"),
+    ("first(x), last(x)", "as x", "in log order, within the window; the first 256 characters of a text"),
+    ("age_days()", "int", "whole days since the subject's first counted event"),
+    ("ratio(a, b)", "decimal", "one feature over another of the same kind of subject; NULL where b is 0"),
+)
+
+_MODES: Final = (
+    ("off", "is not run"),
+    ("shadow", "is run; its matches stand in the decision and do nothing (the default)"),
+    ("review", "acts only by opening cases; here a tripped cap and the emergency switch put a rule too"),
+    ("live", "acts"),
+    (
+        "{live: 10%}",
+        "acts for a tenth of the accounts, the same ones each time, and for those again when the share grows",
+    ),
+)
+
+
+def pack_page() -> str:
+    """Write the reference of the files of a pack."""
+    from koban.features.values import FUNCTIONS as VALUE_FORMS
+    from koban.packs import actions, types
+    from koban.rules.types import Why
+
+    keys = pack_keys()
+    parts = [
+        "# Files of a pack",
+        MARK,
+        (
+            "A pack is a folder of YAML and text files. `koban check FOLDER` checks every name, type and expression, "
+            "`koban test FOLDER` runs its cases, `koban pack push FOLDER` switches a running server to it."
+        ),
+        (
+            "Durations are a number and a unit: `90 seconds`, `10 minutes`, `72 hours`, `7 days`, `2 weeks`. "
+            "Texts for people are written in both languages: `{en: …, ja: …}`. An unknown key is an error, with the nearest name."
+        ),
+    ]
+    missing = set(keys) - {what for what, *_ in _FILES} - {"an event"}
+    if missing:
+        raise Undocumented(f"documents of a pack without words: {sorted(missing)}")
+    for what, file, example in _FILES:
+        required, optional = keys[what]
+        rows = [
+            (code(key), must, words(KEY_WORDS, f"{what}.{key}", "the key"))
+            for must, group in (("yes", required), ("", optional))
+            for key in group
+        ]
+        title = what if what == file else f"{what[0].upper()}{what[1:]} ({file})"
+        parts += [f"## {title}", f"```yaml\n{example}\n```", table_of(("key", "required", "meaning"), rows)]
+    told = ", ".join(form for form, *_ in _VALUES)
+    if told.replace("count(*), count(x), ", "count(*), count(x), ") != VALUE_FORMS:
+        raise Undocumented(f"the forms of a feature's value are {VALUE_FORMS}, and the words are about {told}")
+    parts += [
+        "## Feature values",
+        (
+            "`x` is any Koban SQL expression over the event's fields. A subject without anything counted has the counts 0 "
+            "and NULL for everything else; a subject that the event does not name has NULL."
+        ),
+        table_of(("value", "type", "meaning"), [(code(form), kind, text) for form, kind, text in _VALUES]),
+        "## Actions",
+        table_of(("written", "verdict", "meaning"), [_action(each.__name__) for each in types.Action.__args__]),
+        (
+            f"Abilities that `restrict` takes: {', '.join(map(code, actions.SCOPES))}. "
+            f"What `challenge` asks for: {', '.join(map(code, actions.CHALLENGES))}. "
+            "Of several signals the strictest verdict wins: block, hold, challenge, warn, allow."
+        ),
+        "## Modes",
+        table_of(("mode", "meaning"), [(code(mode), text) for mode, text in _MODES]),
+        "## Why a signal is withheld or limited",
+        table_of(("in the decision", "why"), _whys(Why)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _action(name: str) -> tuple[str, str, str]:
+    if name not in ACTION_WORDS:
+        raise Undocumented(f"the action {name} has no words")
+    return ACTION_WORDS[name]
+
+
+def _whys(kind: type) -> list[tuple[str, str]]:
+    """Read the comments beside the members of an enumeration."""
+    found = re.findall(r'^    [A-Z_]+ = "([a-z_]+)"  # (.+)$', inspect.getsource(kind), re.MULTILINE)
+    if len(found) != len(list(kind)):  # type: ignore[call-overload]  # an enumeration is iterable
+        raise Undocumented(f"a member of {kind.__name__} has no comment")
+    return [(code(value), text) for value, text in found]
+
+
+def starter_page() -> str:
+    """Write the reference of the starter pack."""
+    from koban.packs import load_pack
+    from koban.rules import pack_reference
+
+    title, rest = pack_reference(load_pack(ROOT / "packs" / "starter")).split("\n", 1)
+    return f"{title}\n\n{MARK}\n\nWhat it is for and how to change it: [The starter pack](../starter-pack.md).\n{rest}"
+
+
+# The border.
+
+
+def http_page() -> str:
+    """Write the table of routes with their permissions and refusals."""
+    api, pages = endpoints()
+    parts = [
+        "# HTTP",
+        MARK,
+        (
+            "The running server describes itself in OpenAPI at `/openapi.json`, with every body and parameter. Programs send "
+            "`Authorization: Bearer TOKEN`; people have a session. Errors are `application/problem+json` with a `code` from "
+            "[Refusals](refusals.md). Lists come in pages: `?limit=`, and the `next_cursor` of the page before as `?cursor=`."
+        ),
+        "## Interface",
+    ]
+    groups: dict[str, list[tuple[str, str, str, str]]] = {}
+    for each in sorted(api, key=lambda one: (one.path, one.method)):
+        tag = next((word for word in each.path.split("/") if word not in ("", "v1")), "koban")
+        refusals = ", ".join(code(refusal.code) for refusal in each.raises)
+        groups.setdefault(tag, []).append((code(f"{each.method} {each.path}"), each.permission, each.summary, refusals))
+    for tag, rows in groups.items():
+        shown = [(path, _permission(permission), *rest) for path, permission, *rest in rows]
+        parts += [f"### {tag}", table_of(("route", "permission", "what it does", "may refuse"), shown)]
+    rows_of_pages = [
+        (code(f"{each.method} {each.path}"), _permission(each.permission), each.summary)
+        for each in sorted(pages, key=lambda one: (one.path, one.method))
+    ]
+    parts += ["## Pages of the console", table_of(("page", "permission", "what it shows or does"), rows_of_pages)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _permission(name: str) -> str:
+    return {"public": "anyone", "signed_in": "whoever is signed in"}.get(name, code(name))
+
+
+def endpoints() -> tuple[list["Endpoint"], list["Endpoint"]]:
+    """Open a Koban on an empty folder and return its routes and its console's pages."""
+    from koban.app import endpoints_of, open_koban
+    from koban.app.web import _access_kit, _console_kit
+    from koban.audit import SeededSecrets
+    from koban.base import Instant, ManualClock
+    from koban.base.settings import read_settings
+    from koban.console import endpoints as pages_of
+
+    with tempfile.TemporaryDirectory(prefix="koban-reference-") as folder, contextlib.ExitStack() as stack:
+        settings = read_settings({"KOBAN_DATA": folder, "KOBAN_PACK": str(ROOT / "tests" / "small_pack")})
+        clock = ManualClock(Instant(1_792_584_000_000_000))
+        randomness = random.Random(1)  # noqa: S311 - ids of rows that nobody keeps
+        opened = stack.enter_context(open_koban(settings, clock, randomness, SeededSecrets(1), durable=False))
+        kit = _access_kit(opened)
+        return list(endpoints_of(opened, kit)), list(pages_of(_console_kit(opened, kit, simulated=False)))
+
+
+def permissions_page() -> str:
+    """Write every permission in both languages, and which role has it."""
+    from koban.access.permissions import CATALOGUE, ROLE_TITLES, ROLES
+
+    rows = [
+        (code(name), texts["en"], texts["ja"], *("●" if name in ROLES[role] else "" for role in ROLES))
+        for name, texts in CATALOGUE.items()
+    ]
+    roles = [(code(role), ROLE_TITLES[role]["en"], ROLE_TITLES[role]["ja"], str(len(ROLES[role]))) for role in ROLES]
+    return "\n\n".join(
+        [
+            "# Permissions and roles",
+            MARK,
+            ("Every route and page passes one check that names the grant that allowed it. Staff have roles; a token has "
+            "scopes, and a scope is the name of one permission."),
+            "## Roles",
+            table_of(("role", "title", "", "permissions"), roles),
+            "## Permissions",
+            table_of(("permission", "what it allows", "", *ROLES), rows),
+        ]
+    ) + "\n"  # fmt: skip
+
+
+def settings_page() -> str:
+    """Write every setting."""
+    from koban.base.settings import SETTING_NOTES
+
+    rows = [(code(name), note) for name, note in SETTING_NOTES.items()]
+    return "\n\n".join(
+        [
+            "# Settings",
+            MARK,
+            ("Koban reads its settings once, from the environment. A setting that cannot be used stops the start with a "
+            "sentence that names it."),
+            table_of(("variable", "meaning"), rows),
+        ]
+    ) + "\n"  # fmt: skip
+
+
+def refusals() -> list[type]:
+    """Return every refusal of the house, by code."""
+    from koban.base import Refusal
+
+    import_everything()
+    found: list[type] = []
+    waiting: list[type[Refusal]] = list(Refusal.__subclasses__())
+    while waiting:
+        each = waiting.pop()
+        waiting.extend(each.__subclasses__())
+        if each.__module__.startswith("koban."):
+            found.append(each)
+    return sorted(found, key=lambda each: (each.code, each.__name__))  # type: ignore[attr-defined]  # a Refusal has one
+
+
+def refusals_page() -> str:
+    """Write every refusal with its code, status and title."""
+    rows = []
+    for each in refusals():
+        room = each.__module__.split(".")[1]
+        if each.code == "refused":  # type: ignore[attr-defined]  # a Refusal has one
+            raise Undocumented(f"{each.__name__} has no code of its own")
+        rows.append((code(each.code), str(each.status), each.title, first_paragraph(each), room))  # type: ignore[attr-defined]  # and these
+    return "\n\n".join(
+        [
+            "# Refusals",
+            MARK,
+            ("A refusal is an expected no: over HTTP a problem with this `code` and status, on the command line one "
+            "sentence and exit code 2. What is out of order behind Koban answers 503 `unavailable` with `Retry-After`."),
+            table_of(("code", "status", "title", "when", "room"), rows),
+        ]
+    ) + "\n"  # fmt: skip
+
+
+# The log, the tables and the limits.
+
+ENTRY_CALLS: Final[Mapping[str, tuple[str, ...]]] = {  # first argument of `enter` -> the types it stands for
+    "kind": ("mode.changed", "review_all.switched", "snooze.set"),
+    "enforcement.entry_type(change)": (
+        "sanction.imposed",
+        "sanction.extended",
+        "sanction.ended",
+        "sanction.overturned",
+        "sanction.amended",
+    ),
+    "f'command.{kind}'": (
+        "command.impose.sanction",
+        "command.overturn.sanctions",
+        "command.lift.sanction",
+        "command.undo.rule",
+    ),
+}
+ENTRY_WORDS: Final[Mapping[str, str]] = {
+    "list.entry_added": "values were put on a list, until a moment or for good",
+    "list.entry_removed": "a value was taken off a list",
+    "label.set": "a person, an import or a rule said what a subject is, or took it back",
+    "mode.changed": "a person set a rule's mode, or let it follow the pack again; this also ends a tripped cap",
+    "review_all.switched": "every rule was put to review at once, or back",
+    "snooze.set": "a rule was muted for one account until a moment",
+    "pack.activated": "from here on another version of the pack decides",
+    "budget.tripped": "a rule harmed as many people in an hour as it may; it only opens cases until a person sets its mode",
+    "timer.fired": "a stored deadline came: a sanction's end, a hold's lapse",
+    "sanction.imposed": "a new sanction, with its policy, measure, grounds and end",
+    "sanction.extended": "another signal joined a sanction in force",
+    "sanction.ended": "a sanction expired or was lifted; it still counts as a strike",
+    "sanction.overturned": "a sanction is treated as if it had never been",
+    "sanction.amended": "a sanction became milder, because one that it counted, or a ground it stood on, was overturned",
+    "command.impose.sanction": "a person sanctioned somebody by hand; the sanction's own entry follows",
+    "command.overturn.sanctions": "a person overturned sanctions; their entries follow",
+    "command.lift.sanction": "a person ended a sanction early; its entry follows",
+    "command.undo.rule": "a person took back what a rule did since a moment; the entries follow",
+    "case.closed": "a person judged a case; the label that follows is the next entry",
+    "person.erased": "a person's key was destroyed; what was sealed under it reads NULL from here on",
+}
+WEBHOOK_CALLS: Final[Mapping[str, tuple[str, ...]]] = {"kind": ()}
+WEBHOOK_WORDS: Final[Mapping[str, str]] = {
+    "sanction.imposed": "carry out a new sanction; `data.state` is the subject's whole derived state",
+    "sanction.extended": "a sanction's end moved",
+    "sanction.ended": "a sanction expired or was lifted",
+    "sanction.overturned": "a sanction is as if it had never been",
+    "sanction.amended": "a sanction became milder",
+    "notice.requested": "show a warning to one person: title, policy text and reason in both languages",
+    "notice.withdrawn": "tell the person that the warning was a mistake",
+    "decision.made": "the decision on an event that was sent with `?mode=async` and is not `allow`",
+    "hold.lapsed": "nobody decided a held event in time; `becomes` says what it is now",
+}
+ALERT_WORDS: Final[Mapping[str, str]] = {
+    "actions.unconfirmed": "an endpoint has actions that were delivered and not confirmed within ten minutes",
+    "actions.dead": "an action was given up after all attempts; replay it when the receiver is well",
+    "budget.tripped": "a rule reached its cap of people harmed in an hour and only opens cases",
+    "clock.stepped": "the wall clock jumped by more than five seconds and is not followed",
+}
+
+
+def resolve(node: ast.expr | None, groups: Mapping[str, tuple[str, ...]], what: str) -> tuple[str, ...]:
+    """Return the kinds that an argument stands for.
+
+    Refuses: Undocumented, where a call gives a kind that nothing here explains.
+    """
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return (node.value,)
+    text = "" if node is None else ast.unparse(node)
+    known = constants()
+    if text in known:
+        return (known[text],)
+    if text in groups:
+        return groups[text]
+    raise Undocumented(f"{what} is called with {text!r}, and tools/reference.py does not say what that stands for")
+
+
+def kinds_of_entries() -> list[str]:
+    """Return the types of all changes that are entered into the log."""
+    found = {kind for _, call in calls("enter") for kind in resolve(argument(call, 0, "kind"), ENTRY_CALLS, "enter")}
+    return sorted(found)
+
+
+def kinds_of_webhooks() -> list[str]:
+    """Return the kinds of all webhooks."""
+    found = set(ENTRY_CALLS["enforcement.entry_type(change)"])
+    for name in ("_request", "_about_notice"):
+        for _, call in calls(name):
+            found.update(resolve(argument(call, 0, "kind"), WEBHOOK_CALLS, name))
+    return sorted(found)
+
+
+def kinds_of_alerts() -> list[str]:
+    """Return the kinds of all alerts."""
+    found = {kind for _, call in calls("alert") for kind in resolve(argument(call, 0, "kind"), {"kind": ()}, "alert")}
+    for _, call in calls("raise_alert"):
+        found.update(resolve(argument(call, 9, "kind"), {"kind": ()}, "raise_alert"))
+    return sorted(found)
+
+
+def kinds_of_audit() -> list[str]:
+    """Return what the audit trail records, where it can be told from the code."""
+    found: set[str] = set()
+    for _, call in calls("record"):
+        node = argument(call, 3, "action")
+        if node is not None and len(call.args) >= 4:
+            found.update(resolve(node, ENTRY_CALLS, "record"))
+    return sorted(found)
+
+
+def log_page() -> str:
+    """Write the types of log entries, webhooks, alerts and audit entries."""
+    entries = [(code(kind), words(ENTRY_WORDS, kind, "the log entry")) for kind in kinds_of_entries()]
+    webhooks = [(code(kind), words(WEBHOOK_WORDS, kind, "the webhook")) for kind in kinds_of_webhooks()]
+    alerts = [(code(kind), words(ALERT_WORDS, kind, "the alert")) for kind in kinds_of_alerts()]
+    return "\n\n".join(
+        [
+            "# Log entries, webhooks, alerts and the audit trail",
+            MARK,
+            "## Log entries",
+            ("The log holds events, with the types that the pack declares, and the changes that a later decision may read. "
+            "More in [The log and decisions](../concepts/log-and-decisions.md)."),
+            table_of(("type", "what happened"), entries),
+            "## Webhooks",
+            ("Signed after the Standard Webhooks specification; the body is `type`, `timestamp` and `data`, and `data` names "
+            "the subject, its whole derived state and a growing `state_version`. Confirm each with "
+            "`POST /v1/actions/{id}/confirm`; the id is the `webhook-id`."),
+            table_of(("kind", "what the marketplace is asked or told"), webhooks),
+            "## Alerts",
+            table_of(("kind", "when"), alerts),
+            "## Audit entries",
+            ", ".join(code(kind) for kind in kinds_of_audit()) + ".",
+        ]
+    ) + "\n"  # fmt: skip
+
+
+TABLE_WORDS: Final[Mapping[str, str]] = {
+    "actions": "What the marketplace was asked to do, and how far each of it got.",
+    "alerts": "What a person should look at.",
+    "case_signals": "The signals that opened or joined a case.",
+    "cases": "Work for people: one open case per queue and subject.",
+    "decisions": "The decision on each event, with its inputs; never changed.",
+    "inbox": "Asynchronous events, durable and not yet decided.",
+    "leases": "Who may decide the log, with the fencing token that each commit checks.",
+    "log_entries": "The log: events and the changes that decisions read, in one order.",
+    "log_state": "Counters of the log.",
+    "log_truth": "What an imported file says about its rows; rules never see it.",
+    "notices": "Warnings that were asked for.",
+    "quarantine": "Events that could not be read, sealed, for 30 days.",
+    "sanction_changes": "Every change of a sanction.",
+    "sanctions": "Sanctions as they stand now.",
+    "signals": "Which rule matched which event, and whether it acted.",
+    "subject_states": "What each subject may do, derived from its sanctions.",
+    "timers": "Deadlines that will become log entries.",
+    "webhook_endpoints": "Where webhooks go.",
+}
+
+
+def tables_page() -> str:
+    """Write every table with its columns."""
+    from koban.schema import METADATA
+
+    parts = ["# Database tables", MARK, "Times end in `_at` and are microseconds since 1970 in UTC."]
+    for table in METADATA.sorted_tables:
+        about = table.comment or words(TABLE_WORDS, table.name, "the table")
+        rows = []
+        for column in table.columns:
+            if not column.comment:
+                raise Undocumented(f"the column {table.name}.{column.name} has no comment")
+            marks = "key" if column.primary_key else "" if column.nullable else "not null"
+            rows.append((code(column.name), str(column.type).lower(), marks, column.comment))
+        parts += [f"## {table.name}", about, table_of(("column", "type", "", "meaning"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+LIMIT_WORDS: Final[Mapping[str, str]] = {
+    "LEASE_FOR": "how long a decider may decide without renewing its lease",
+    "LEASE_RENEW_EVERY": "how often it renews it",
+    "TIMERS_PER_BATCH_MAX": "timers that fire in one commit",
+    "WRITE_BACK_AFTER": "without work, after which feature records are written back",
+    "PAGE_DEFAULT": "items on a page of a list",
+    "PAGE_MAX": "the most that `?limit=` may ask for",
+    "QUARANTINE_FOR": "how long an unreadable event is kept",
+    "HARM_WINDOW": "the window in which the people that a rule harmed are counted",
+}
+_NO_BOUNDS: Final = ("INT_MAX", "INTEGER_MAX", "DECIMAL_MAX")  # of types, not of Koban
+
+
+def limits_page() -> str:
+    """Write every bound: those of base/limits.py with their comments, and those of single rooms."""
+    from koban.base import limits
+
+    path = SOURCES / "base" / "limits.py"
+    comments: dict[int, str] = {}
+    with tokenize.open(path) as file:
+        for token in tokenize.generate_tokens(file.readline):
+            if token.type == tokenize.COMMENT:
+                comments[token.start[0]] = token.string.removeprefix("# ")
+    rows = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            name = node.target.id
+            about = LIMIT_WORDS.get(name) or comments.get(node.lineno) or words({}, name, "the limit")
+            rows.append((code(name), _bound(name, getattr(limits, name)), about))
+    others = [(room, code(name), f"{value:,}") for room, name, value in sorted(_bounds_of_rooms())]
+    return "\n\n".join(
+        [
+            "# Limits",
+            MARK,
+            "Every queue, page, body and window has a bound with a name. Times are microseconds in the code.",
+            "## Of the whole house (base/limits.py)",
+            table_of(("limit", "value", "of what"), rows),
+            "## Of single rooms",
+            table_of(("module", "limit", "value"), others),
+        ]
+    ) + "\n"  # fmt: skip
+
+
+def _bound(name: str, value: int) -> str:
+    from koban.rules.reference import duration_words
+
+    if name == "WRITE_BACK_AFTER":
+        return f"{value // 1_000} ms"
+    timed = name.endswith(("_AFTER", "_FOR", "_EVERY", "_STEP_MAX", "_WINDOW"))
+    return duration_words(value) if timed else f"{value:,}"
+
+
+def _bounds_of_rooms() -> Iterator[tuple[str, str, int]]:
+    for path, tree in modules():
+        if path == "base/limits.py":
+            continue
+        module = importlib.import_module(
+            "koban." + path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        )
+        for node in tree.body:
+            target = _target(node)
+            if not isinstance(target, ast.Name) or target.id in _NO_BOUNDS:
+                continue
+            if re.fullmatch(r"[A-Z][A-Z_]*_(MAX|LIMIT)|MAX_[A-Z_]+", target.id):
+                value = getattr(module, target.id)
+                if isinstance(value, int):
+                    yield path, target.id, value
+
+
+# The command line.
+
+
+def verbs() -> Iterator[tuple[str, "Command"]]:
+    """Yield every verb of the command line with its full name."""
+    import typer
+
+    from koban.cli import app
+
+    waiting = [("koban", typer.main.get_command(app))]
+    while waiting:
+        name, command = waiting.pop(0)
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield name, command
+        else:
+            waiting[:0] = [(f"{name} {each}", inner[each]) for each in inner]
+
+
+def cli_page() -> str:
+    """Write every verb with its arguments and options."""
+    parts = [
+        "# Command line",
+        MARK,
+        (
+            "`koban` is in `.venv/bin` after `make install`. Exit codes: 0 done, 1 the thing checked failed, 2 wrong use or a "
+            "refusal. Verbs that need a running server find it through the data folder (`KOBAN_DATA`), or take `--url` and "
+            "`--token` where they have them."
+        ),
+    ]
+    for name, command in verbs():
+        if not command.help:
+            raise Undocumented(f"{name} has no help")
+        parts += [f"## {name}", " ".join(command.help.split())]
+        rows = []
+        for each in command.params:
+            note = getattr(each, "help", None)
+            if not note:
+                raise Undocumented(f"{name} has the parameter {each.name} without help")
+            written = each.name.upper() if each.param_type_name == "argument" else ", ".join(each.opts)
+            default = "required" if each.required else _default(each)
+            rows.append((code(written), note, default))
+        if rows:
+            parts.append(table_of(("parameter", "meaning", "default"), rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _default(parameter: "Parameter") -> str:
+    variable = f"environment: `{parameter.envvar}`" if isinstance(parameter.envvar, str) else ""
+    if parameter.default in (None, False) or callable(parameter.default):
+        return variable
+    return code(str(parameter.default))
+
+
+PAGES: Final = {
+    "koban-sql.md": (sql_page, "Koban SQL: every function and operator, with examples"),
+    "packs.md": (pack_page, "Files of a pack: every key, feature values, actions, modes"),
+    "starter-pack.md": (starter_page, "The starter pack: event types, features, policies, rules, lists"),
+    "http.md": (http_page, "HTTP: every route and page with its permission"),
+    "permissions.md": (permissions_page, "Permissions and roles"),
+    "settings.md": (settings_page, "Settings"),
+    "refusals.md": (refusals_page, "Refusals: every code with its status"),
+    "log.md": (log_page, "Log entries, webhooks, alerts, audit entries"),
+    "tables.md": (tables_page, "Database tables"),
+    "cli.md": (cli_page, "Command line"),
+    "limits.md": (limits_page, "Limits"),
+}
+
+
+def index_page() -> str:
+    """Write the index of the reference."""
+    lines = [f"- [{title}]({name})" for name, (_, title) in PAGES.items()]
+    return (
+        "\n\n".join(["# Reference", MARK, "Written from the code, and tested to be up to date.", "\n".join(lines)])
+        + "\n"
+    )
+
+
+def write_pages(names: Iterable[str] = ()) -> dict[str, str]:
+    """Return the text of every page, or of those named, by its file name."""
+    writers = {"README.md": index_page, **{name: write for name, (write, _) in PAGES.items()}}
+    return {name: writers[name]() for name in names or writers}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the pages, or with --check say which are stale; return how the process ends."""
+    stale = []
+    OUT.mkdir(parents=True, exist_ok=True)
+    for name, text in write_pages([each for each in arguments if each.endswith(".md")]).items():
+        path = OUT / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if "--check" not in arguments:
+                path.write_text(text, encoding="utf-8")
+    print(f"reference: {len(stale)} pages {'stale' if '--check' in arguments else 'written'}: {', '.join(stale)}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
