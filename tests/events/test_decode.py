@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from koban.base import limits
+from koban.base import Instant, limits
 from koban.events import BodyUnreadable, Envelope, Fault, TooManyEvents, decode
 
 EVENT = {"specversion": "1.0", "id": "e1", "source": "shop", "type": "message.sent", "data": {"text": "こんにちは"}}
@@ -27,7 +27,7 @@ def test_a_whole_event_is_read() -> None:
         id="e1",
         source="shop",
         type="message.sent",
-        event_at=1_795_260_600_000_000,
+        event_at=Instant(1_795_260_600_000_000),
         subject="m1",
         data={"text": "こんにちは"},
         damaged=False,

@@ -116,6 +116,12 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     personal_sealed: bool
 
 
+class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which event is meant, where several sources use the same id."""
+
+    source: Annotated[str, msgspec.Meta(max_length=256, description="Without it, the newest of that id")] | None = None
+
+
 class QuarantineQuery(PageQuery, frozen=True, kw_only=True):
     """Which quarantined events to list."""
 
@@ -179,7 +185,7 @@ def endpoints(database: Database, submit: Submit, replay: Replay) -> list[Endpoi
 
     def look_up(call: Call) -> EventView:
         with database.read() as tx:
-            entry = store.find_event(tx, call.query.get("source"), call.path["event_id"])
+            entry = store.find_event(tx, call.params_as(EventQuery).source, call.path["event_id"])
         if entry is None:
             raise EventMissing(f"No event {call.path['event_id']!r} is in the log.")
         return event_view(entry)
@@ -196,49 +202,26 @@ def endpoints(database: Database, submit: Submit, replay: Replay) -> list[Endpoi
 
     return [
         endpoint(
-            "POST",
-            "/v1/events",
-            "events.write",
-            take,
-            summary="Send one event, a batch, or NDJSON",
+            "POST", "/v1/events", "events.write", take, summary="Send one event, a batch, or NDJSON",
             description="Each event is a CloudEvent 1.0. A single event is answered with its decision; a batch answers "
             "per item, each with a status of its own. The same source and id again gets the first answer.",
-            body=bytes,
-            query=EventsQuery,
-            returns=BatchAnswer,
-            raises=(BodyUnreadable, TooManyEvents, EventConflict, EventQuarantined),
-            blocking=False,
-            max_bytes=limits.BODY_BYTES_MAX,
-            media_types=_MEDIA,
+            body=bytes, query=EventsQuery, returns=BatchAnswer, blocking=False, max_bytes=limits.BODY_BYTES_MAX,
+            raises=(BodyUnreadable, TooManyEvents, EventConflict, EventQuarantined), media_types=_MEDIA,
         ),
         endpoint(
-            "GET",
-            "/v1/events/{event_id}",
-            "events.read",
-            look_up,
-            summary="Look an event up",
-            returns=EventView,
-            raises=(EventMissing,),
+            "GET", "/v1/events/{event_id}", "events.read", look_up, summary="Look an event up", query=EventQuery,
+            returns=EventView, raises=(EventMissing,),
         ),
         endpoint(
-            "GET",
-            "/v1/quarantine",
-            "quarantine.read",
-            quarantined,
-            summary="List events that could not be read",
-            query=QuarantineQuery,
-            returns=Page[QuarantineView],
+            "GET", "/v1/quarantine", "quarantine.read", quarantined, summary="List events that could not be read",
+            query=QuarantineQuery, returns=Page[QuarantineView],
         ),
         endpoint(
-            "POST",
-            "/v1/quarantine/{quarantine_id}/replay",
-            "quarantine.replay",
-            send_again,
-            summary="Send a quarantined event again",
-            returns=msgspec.Raw,
+            "POST", "/v1/quarantine/{quarantine_id}/replay", "quarantine.replay", send_again,
+            summary="Send a quarantined event again", returns=msgspec.Raw,
             raises=(QuarantineMissing, EventQuarantined, EventConflict),
         ),
-    ]
+    ]  # fmt: skip
 
 
 def _is_batch(call: Call) -> bool:

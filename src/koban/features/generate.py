@@ -5,6 +5,7 @@ changes a place in a record it puts record, index and old value on the undo list
 cell, kind of change and amount there. Taking them back in reverse order undoes an entry exactly.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -276,58 +277,20 @@ def _update_ever(cell: CellPlan, place: str, record: str, index: int, x: str) ->
             raise AssertionError("a ratio has no cell")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Window:
+    """How a windowed cell is changed: where its oldest and newest slots stand, and the lines for each case."""
+
+    oldest: str
+    newest: str
+    fresh: str
+    expire: list[str]
+    change: list[str]
+
+
 def _update_window(cell: CellPlan, place: str, keep: str, x: str, *, slot: str, floor: str) -> list[str]:
     """Start afresh where the newest slot has left the window; change a copy where old slots have; else in place."""
-    copy = [keep, f"c = {place} = c.copy()"]
     match cell.function:
-        case "count" | "count_of" | "sum":
-            part = "1" if cell.function != "sum" else x
-            oldest, newest, fresh = "c[1]", "c[-2]", f"[{part}, {slot}, {part}]"
-            expire = [*copy, f"expire_totals(c, {floor})"]
-            change = [
-                f"c[0] += {part}",
-                f"if c[-2] == {slot}:",
-                f"    c[-1] += {part}",
-                f"    undo += c, {SAME_SLOT}, {part}",
-                "else:",
-                f"    c += ({slot}, {part})",
-                f"    undo += c, {NEW_SLOT}, {part}",
-            ]
-        case "avg":
-            oldest, newest, fresh = "c[2]", "c[-3]", f"[{x}, 1, {slot}, {x}, 1]"
-            expire = [*copy, f"expire_average(c, {floor})"]
-            change = [
-                f"c[0] += {x}",
-                "c[1] += 1",
-                f"if c[-3] == {slot}:",
-                f"    c[-2] += {x}",
-                "    c[-1] += 1",
-                f"    undo += c, {AVERAGE_SAME_SLOT}, {x}",
-                "else:",
-                f"    c += ({slot}, {x}, 1)",
-                f"    undo += c, {AVERAGE_NEW_SLOT}, {x}",
-            ]
-        case "min" | "max":
-            sign = "<=" if cell.function == "min" else ">="
-            oldest, newest, fresh = "c[0]", "c[-2]", f"[{slot}, {x}]"
-            expire = [*copy, f"expire_head(c, {floor})"]
-            change = [
-                f"if {x} {sign} c[-1]:",
-                f"    if {x} != c[-1] or c[-2] != {slot}:",
-                *("        " + line for line in copy),
-                f"        push_{cell.function}(c, {slot}, {x})",
-                f"elif c[-2] != {slot}:",
-                f"    c += ({slot}, {x})",
-                f"    undo += c, {NEW_VALUE}, None",
-            ]
-        case "first":
-            oldest, newest, fresh = "c[0]", "c[-2]", f"[{slot}, {_kept(cell, x)}]"
-            expire = [*copy, f"expire_head(c, {floor})"]
-            change = [
-                f"if c[-2] != {slot}:",
-                f"    c += ({slot}, {_kept(cell, x)})",
-                f"    undo += c, {NEW_VALUE}, None",
-            ]
         case "last":
             return [keep, f"{place} = [{slot}, {_kept(cell, x)}]"]
         case "count_distinct":
@@ -345,15 +308,82 @@ def _update_window(cell: CellPlan, place: str, keep: str, x: str, *, slot: str, 
             ]
         case "age_days" | "ratio":
             raise AssertionError(f"{cell.function} has no window")
+    copy = [keep, f"c = {place} = c.copy()"]
+    totals = cell.function in {"count", "count_of", "sum", "avg"}
+    window = (_window_of_totals if totals else _window_of_order)(cell, copy, x, slot=slot, floor=floor)
     return [
-        f"if c is None or {newest} < {floor}:",
+        f"if c is None or {window.newest} < {floor}:",
         f"    {keep}",
-        f"    {place} = {fresh}",
+        f"    {place} = {window.fresh}",
         "else:",
-        f"    if {oldest} < {floor}:",
-        *("        " + line for line in expire),
-        *("    " + line for line in change),
+        f"    if {window.oldest} < {floor}:",
+        *("        " + line for line in window.expire),
+        *("    " + line for line in window.change),
     ]
+
+
+def _window_of_totals(cell: CellPlan, copy: list[str], x: str, *, slot: str, floor: str) -> _Window:
+    """Keep counts, sums and averages: a running total in front, then what each slot added."""
+    if cell.function == "avg":
+        return _Window(
+            oldest="c[2]",
+            newest="c[-3]",
+            fresh=f"[{x}, 1, {slot}, {x}, 1]",
+            expire=[*copy, f"expire_average(c, {floor})"],
+            change=[
+                f"c[0] += {x}",
+                "c[1] += 1",
+                f"if c[-3] == {slot}:",
+                f"    c[-2] += {x}",
+                "    c[-1] += 1",
+                f"    undo += c, {AVERAGE_SAME_SLOT}, {x}",
+                "else:",
+                f"    c += ({slot}, {x}, 1)",
+                f"    undo += c, {AVERAGE_NEW_SLOT}, {x}",
+            ],
+        )
+    part = "1" if cell.function != "sum" else x
+    return _Window(
+        oldest="c[1]",
+        newest="c[-2]",
+        fresh=f"[{part}, {slot}, {part}]",
+        expire=[*copy, f"expire_totals(c, {floor})"],
+        change=[
+            f"c[0] += {part}",
+            f"if c[-2] == {slot}:",
+            f"    c[-1] += {part}",
+            f"    undo += c, {SAME_SLOT}, {part}",
+            "else:",
+            f"    c += ({slot}, {part})",
+            f"    undo += c, {NEW_SLOT}, {part}",
+        ],
+    )
+
+
+def _window_of_order(cell: CellPlan, copy: list[str], x: str, *, slot: str, floor: str) -> _Window:
+    """Keep smallest, largest and first values: candidates in the order of their slots."""
+    expire = [*copy, f"expire_head(c, {floor})"]
+    if cell.function == "first":
+        kept = _kept(cell, x)
+        change = [f"if c[-2] != {slot}:", f"    c += ({slot}, {kept})", f"    undo += c, {NEW_VALUE}, None"]
+        return _Window(oldest="c[0]", newest="c[-2]", fresh=f"[{slot}, {kept}]", expire=expire, change=change)
+    assert cell.function in {"min", "max"}, "every other function has lines of its own"
+    sign = "<=" if cell.function == "min" else ">="
+    return _Window(
+        oldest="c[0]",
+        newest="c[-2]",
+        fresh=f"[{slot}, {x}]",
+        expire=expire,
+        change=[
+            f"if {x} {sign} c[-1]:",
+            f"    if {x} != c[-1] or c[-2] != {slot}:",
+            *("        " + line for line in copy),
+            f"        push_{cell.function}(c, {slot}, {x})",
+            f"elif c[-2] != {slot}:",
+            f"    c += ({slot}, {x})",
+            f"    undo += c, {NEW_VALUE}, None",
+        ],
+    )
 
 
 def _write_read(writer: _Writer, feature: FeaturePlan, record: str, into: str, *, before: bool) -> None:
