@@ -58,7 +58,7 @@ format: $(VENV)/installed-dev  ## Put the sources into form
 	$(BIN)/ruff check --fix src tests tools bench
 
 bench: $(VENV)/installed-dev  ## Measure, beside peers, and print a table
-	$(BIN)/python bench/run.py
+	$(BIN)/python -m bench.run
 
 lock:  ## Pin every dependency with its hash (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
