@@ -16,6 +16,7 @@ TEXT_CHARS_MAX: Final = 20_000  # one text field; the rest is kept but not read 
 DECIDER_BATCH_MAX: Final = 256  # entries in one commit
 DECIDER_QUEUE_MAX: Final = 20_000  # events waiting in memory; past it callers are asked to come back
 INBOX_BATCH_MAX: Final = 128  # events taken from the durable inbox between two looks at the synchronous queue
+INBOX_BESIDE_MAX: Final = 16  # and taken in every batch of events that somebody waits for
 LATE_AFTER: Final = 10 * MINUTE  # an event older than this at arrival is late
 CLOCK_STEP_MAX: Final = 5 * SECOND  # a wall-clock step larger than this is not followed
 LEASE_FOR: Final = 15 * SECOND
@@ -41,5 +42,6 @@ SEQ_EPOCH_SHIFT: Final = 40  # a sequence number is epoch << 40 | counter
 assert EVENT_BYTES_MAX < BODY_BYTES_MAX
 assert LEASE_RENEW_EVERY * 3 < LEASE_FOR, "a lease survives two missed renewals"
 assert PAGE_DEFAULT <= PAGE_MAX
+assert INBOX_BESIDE_MAX < INBOX_BATCH_MAX
 assert INBOX_BATCH_MAX <= DECIDER_BATCH_MAX <= DECIDER_QUEUE_MAX
 assert BATCH_EVENTS_MAX <= DECIDER_QUEUE_MAX

@@ -189,10 +189,12 @@ class Decider(Generic[U, R]):
         waiting: Sequence[U] = ()
         try:
             with self._database.write() as tx:
-                if not jobs and self._inbox_hint:
-                    waiting = self._steps.waiting(tx, limits.INBOX_BATCH_MAX)
-                    self._inbox_hint = len(waiting) == limits.INBOX_BATCH_MAX
-                units = [unit for job in jobs for unit in job.units] or list(waiting)
+                if self._inbox_hint and not (jobs and jobs[0].alone):
+                    # Whoever waits goes first, but the inbox always gets a little: it must not starve under load.
+                    room = limits.INBOX_BESIDE_MAX if jobs else limits.INBOX_BATCH_MAX
+                    waiting = self._steps.waiting(tx, room)
+                    self._inbox_hint = len(waiting) == room
+                units = [*(unit for job in jobs for unit in job.units), *waiting]
                 self._steps.begin(tx, units)
                 self._steps.tick()
                 results.extend([self._steps.handle(unit) for unit in job.units] for job in jobs)

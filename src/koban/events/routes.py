@@ -174,10 +174,10 @@ def endpoints(database: Database, submit: Submit, replay: Replay) -> list[Endpoi
         items = decode(call.raw, call.headers.get("content-type", _JSON))
         asynchronous = call.params_as(EventsQuery).mode == "async"
         single = len(items) == 1 and not _is_batch(call)
-        chunks = [
-            submit(items[start : start + limits.DECIDER_BATCH_MAX], call.at, asynchronous)
-            for start in range(0, len(items), limits.DECIDER_BATCH_MAX)
-        ]
+        chunks = []
+        for start in range(0, len(items), limits.DECIDER_BATCH_MAX):
+            chunks.append(submit(items[start : start + limits.DECIDER_BATCH_MAX], call.at, asynchronous))
+            await asyncio.sleep(0)  # a large batch must not keep single events from being read
         results = [result for chunk in chunks for result in await asyncio.wrap_future(chunk)]
         if single:
             return _single(results[0])
