@@ -65,7 +65,7 @@ class Scene:
 
     def message(self, event_id: str, text: str, **changes: object) -> DecisionRecord:
         """Send a message between two accounts that are new here, and return what was decided."""
-        at = to_rfc3339(self.clock.now())
+        at = to_rfc3339(self.clock.advance(2 * SECOND))
         data = {
             "sender": {"id": f"s-{event_id}", "created_at": at, "verified": False, "trades": 0},
             "recipient": {"id": f"r-{event_id}"},

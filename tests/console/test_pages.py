@@ -7,6 +7,7 @@ import pytest
 from tests.console.conftest import Visitor
 from tests.console.scene import Scene
 
+from koban.base import SECOND
 from koban.console.pages import NAVIGATION
 from koban.db import Database
 from koban.decisions import store as decision_store
@@ -62,6 +63,7 @@ def test_the_board_counts_what_the_stores_hold(admin: Visitor, scene: Scene) -> 
 
 
 def test_the_live_part_is_the_same_part_that_the_board_holds(admin: Visitor) -> None:
+    admin.scene.clock.advance(2 * SECOND)
     whole, part = admin.get("/board").text, admin.get("/board/live").text
     assert part.strip() in whole
     assert 'hx-get="/board/live"' in part

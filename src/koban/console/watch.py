@@ -1,11 +1,12 @@
 """What happens: the board with its live part, decisions and the log."""
 
+import threading
 from typing import Final
 
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
-from koban.base import HOUR, MINUTE, Instant
+from koban.base import HOUR, MINUTE, SECOND, Instant
 from koban.cases import store as case_store
 from koban.console import store
 from koban.console.filters import Filters, read_filters
@@ -21,6 +22,7 @@ from koban.packs import PackDef, RuleDef
 from koban.rules import store as rule_store
 from koban.webhooks import store as webhook_store
 
+BOARD_EVERY: Final = SECOND
 RULES_FIRING: Final = 12
 LATEST: Final = 8
 
@@ -45,12 +47,13 @@ class FiringLine(msgspec.Struct, frozen=True, kw_only=True):
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return the pages of this part."""
+    recent = _Recent(kit)
 
     def board(call: Call) -> Answer:
-        return page(kit, call, "board.html", _board_values(kit, call))
+        return page(kit, call, "board.html", _board_values(kit, call.at))
 
     def board_live(call: Call) -> Answer:
-        return page(kit, call, "board_live.html", _board_values(kit, call))
+        return page(kit, call, "board_live.html", recent.values(call.at))
 
     def decisions(call: Call) -> Answer:
         filters = read_filters(call.query, ("verdict", "type", "rule", "account", "source"), _formats(kit, call))
@@ -103,6 +106,23 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     )
 
 
+class _Recent:
+    """The board's values, worked out at most once a second however many people look; only the words are theirs."""
+
+    def __init__(self, kit: ConsoleKit) -> None:
+        self._kit = kit
+        self._lock = threading.Lock()
+        self._values: dict[str, object] = {}
+        self._at = Instant(0)
+
+    def values(self, at: Instant) -> dict[str, object]:
+        """Return values that are at most a second old."""
+        with self._lock:
+            if not self._values or not 0 <= at - self._at < BOARD_EVERY:
+                self._values, self._at = _board_values(self._kit, at), at
+            return self._values
+
+
 def _formats(kit: ConsoleKit, call: Call) -> Formats:
     return Formats(language_of(call.language), kit.zone, call.at)
 
@@ -134,16 +154,16 @@ def _with_facts(tx: Tx, records: list[DecisionRecord]) -> list[DecisionLine]:
     return lines
 
 
-def _board_values(kit: ConsoleKit, call: Call) -> dict[str, object]:
+def _board_values(kit: ConsoleKit, at: Instant) -> dict[str, object]:
     figures = kit.figures()
     pack = kit.pack()
     with kit.database.read() as tx:
-        since_seq = store.seq_since(tx, Instant(call.at - HOUR))
-        firing = _firing(tx, pack, since_seq=since_seq, after=Instant(call.at - HOUR))
+        since_seq = store.seq_since(tx, Instant(at - HOUR))
+        firing = _firing(tx, pack, since_seq=since_seq, after=Instant(at - HOUR))
         latest = _latest(tx)
         values = {
             "quarantined": event_store.count_quarantined(tx),
-            "cases": _case_figures(tx, call.at),
+            "cases": _case_figures(tx, at),
             "alerts": store.open_alerts(tx),
             "actions": webhook_store.count_actions(tx),
             "waiting": event_store.inbox_bounds(tx)[0],
@@ -155,8 +175,8 @@ def _board_values(kit: ConsoleKit, call: Call) -> dict[str, object]:
         "figures": figures,
         "rate": sum(figures.per_second[-10:]) / 10 if figures.per_second else 0,
         "minute": sum(figures.last_minute.values()),
-        "since_minute": Instant(call.at - MINUTE),
-        "since_hour": Instant(call.at - HOUR),
+        "since_minute": Instant(at - MINUTE),
+        "since_hour": Instant(at - HOUR),
         "firing": firing,
         "latest": latest,
         "verdicts": VERDICT_NAMES,
