@@ -20,6 +20,7 @@ FOLLOWED = {  # name -> page it is reached from, and the first link there to fol
     "sanction": ("/sanctions", "main tbody td:nth-child(2) a"),
     "case": ("/cases", "main tbody td:nth-child(2) a[href^='/cases/']"),
     "list": ("/lists", "main tbody a.id"),
+    "subject": ("/sanctions?kind=freeze_payout", "main tbody a[href^='/subjects/account/']"),
 }
 PAGES = {
     "board": "/board",

@@ -100,6 +100,17 @@ def test_what_people_wrote_is_on_no_page(admin: Visitor, scene: Scene) -> None:
     assert "Sealed: personal" in admin.get(pages[0]).text
 
 
+def test_a_subject_s_page_says_what_it_may_do_and_why(admin: Visitor, scene: Scene) -> None:
+    record = scene.message("subject-1", "直取引しませんか")
+    text = admin.get("/subjects/message/m-subject-1").text
+    assert '<span class="pill block">Hidden</span>' in text
+    assert f'href="/sanctions/{record.sanctions[0]}"' in text
+    account = admin.get("/subjects/account/s-subject-1").text
+    assert f'href="/decisions/{record.seq}"' in account
+    assert '<span class="pill good">No limits</span>' in account
+    assert "Never sanctioned" in admin.get("/subjects/listing/a%2Fb").text
+
+
 def test_decisions_are_filtered_by_the_address_and_paged_by_a_cursor(admin: Visitor, scene: Scene) -> None:
     blocked = admin.get("/decisions?verdict=block").text
     found = [int(seq) for seq in re.findall(r'href="/decisions/(\d+)" class="pill-link"', blocked)]

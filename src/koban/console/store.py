@@ -9,6 +9,7 @@ import sqlalchemy
 from koban.base import Instant
 from koban.db import Tx
 from koban.decisions import store as decision_store
+from koban.enforcement import SubjectRef
 from koban.events import store as event_store
 from koban.webhooks import store as webhook_store
 from koban.webhooks.types import Action
@@ -192,3 +193,9 @@ def accounts_hit(tx: Tx, rule: str, *, since_seq: int) -> int:
     """Return how many accounts a rule matched, whether it acted or not: whom it would fall on if it were live."""
     sql = "SELECT count(DISTINCT acting) FROM signals WHERE rule = ? AND seq >= ?"
     return int(tx.rows(sql, (rule, since_seq))[0][0])
+
+
+def actions_about(tx: Tx, subject: SubjectRef, *, limit: int) -> list[Action]:
+    """Return what the marketplace was asked for about a subject, newest first."""
+    wanted = {"subject_kind": subject.kind, "subject_id": subject.id}
+    return webhook_store.search_actions(tx, before=None, limit=limit, filters=wanted)

@@ -141,10 +141,11 @@ def _decision_lines(tx: Tx, filters: Filters) -> list[DecisionLine]:
         since_at=filters.since_at,
         until_at=filters.until_at,
     )
-    return _with_facts(tx, records)
+    return with_facts(tx, records)
 
 
-def _with_facts(tx: Tx, records: list[DecisionRecord]) -> list[DecisionLine]:
+def with_facts(tx: Tx, records: list[DecisionRecord]) -> list[DecisionLine]:
+    """Add to decisions what lists show beside them."""
     facts = store.facts_of(tx, [record.seq for record in records])
     lines = []
     for record in records:
@@ -218,4 +219,4 @@ def _latest(tx: Tx) -> list[DecisionLine]:
     for verdict in VERDICT_NAMES:
         if verdict != "allow":
             found.extend(decision_store.search(tx, before_seq=None, limit=LATEST, verdict=verdict))
-    return _with_facts(tx, sorted(found, key=lambda record: -record.seq)[:LATEST])
+    return with_facts(tx, sorted(found, key=lambda record: -record.seq)[:LATEST])
