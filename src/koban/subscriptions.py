@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 import koban.events.store as event_store
+from koban.access import forget_keys
 from koban.audit import SigningKey, checkpoint, seal
 from koban.base import DAY, Clock, Instant, limits
 from koban.db import Database
@@ -31,18 +32,15 @@ class Job:
     why: str
 
 
-def jobs(database: Database, clock: Clock, signing_key: SigningKey, checkpoints: pathlib.Path) -> Sequence[Job]:
-    """Return the table."""
-
-    def seal_audit() -> None:
-        while True:
-            with database.write() as tx:
-                sealed = seal(tx, clock.now())
-            if sealed.added < SEALED_AT_ONCE_MAX:
-                break
-        # Why apart: a checkpoint outside the database must not name what a failed commit took back.
-        with database.read() as tx:
-            checkpoint(tx, clock.now(), signing_key, checkpoints)
+def jobs(
+    database: Database,
+    clock: Clock,
+    signing_key: SigningKey,
+    checkpoints: pathlib.Path,
+    *,
+    archive: Callable[[], object] = lambda: None,
+) -> Sequence[Job]:
+    """Return the table; `archive` starts the process that moves old entries."""
 
     def forget_old_harm() -> None:
         with database.write() as tx:
@@ -54,6 +52,10 @@ def jobs(database: Database, clock: Clock, signing_key: SigningKey, checkpoints:
             event_store.delete_quarantined_before(tx, at - limits.QUARANTINE_FOR)
             forget_days(tx, at, "quarantine", older_than_us=limits.QUARANTINE_FOR)
 
+    def forget_commands() -> None:
+        with database.write() as tx:
+            forget_keys(tx, clock.now())
+
     def forget_finished_actions() -> None:
         with database.write() as tx:
             delete_finished(tx, before=Instant(clock.now() - ACTIONS_KEPT_FOR), limit=DELETED_AT_ONCE_MAX)
@@ -62,7 +64,7 @@ def jobs(database: Database, clock: Clock, signing_key: SigningKey, checkpoints:
         Job(
             name="audit.seal",
             every_s=1.0,
-            run=seal_audit,
+            run=lambda: _seal_audit(database, clock, signing_key, checkpoints),
             why="An audit row is part of the chain within a second, and signed outside the database.",
         ),
         Job(
@@ -78,9 +80,32 @@ def jobs(database: Database, clock: Clock, signing_key: SigningKey, checkpoints:
             why="What could not be read is kept for 30 days and then forgotten with its key.",
         ),
         Job(
+            name="archive.run",
+            every_s=900.0,
+            run=archive,
+            why="Entries leave the database after 30 days, and the archive when their retention is over.",
+        ),
+        Job(
+            name="commands.forget",
+            every_s=3600.0,
+            run=forget_commands,
+            why="An Idempotency-Key is remembered for a day.",
+        ),
+        Job(
             name="actions.forget",
             every_s=3600.0,
             run=forget_finished_actions,
             why="A confirmed action is history after 90 days; the sanction itself stays.",
         ),
     )
+
+
+def _seal_audit(database: Database, clock: Clock, signing_key: SigningKey, checkpoints: pathlib.Path) -> None:
+    while True:
+        with database.write() as tx:
+            sealed = seal(tx, clock.now())
+        if sealed.added < SEALED_AT_ONCE_MAX:
+            break
+    # Why apart: a checkpoint outside the database must not name what a failed commit took back.
+    with database.read() as tx:
+        checkpoint(tx, clock.now(), signing_key, checkpoints)

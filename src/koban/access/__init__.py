@@ -8,6 +8,7 @@ CSRF token; every error is problem+json. Its routes are in `koban.access.routes`
 from koban.access.actions import create_first_admin, issue_token, revoke_token
 from koban.access.directory import StaffDirectory
 from koban.access.logic import SYSTEM, Rate, authorise
+from koban.access.once import Once, forget_keys
 from koban.access.openapi import openapi
 from koban.access.permissions import CATALOGUE, PUBLIC, ROLE_TITLES, ROLES, SIGNED_IN
 from koban.access.routes import AccessKit, endpoints
@@ -29,6 +30,7 @@ __all__ = [
     "Endpoint",
     "Gate",
     "Guarded",
+    "Once",
     "Page",
     "PageQuery",
     "Principal",
@@ -41,6 +43,7 @@ __all__ = [
     "create_first_admin",
     "endpoint",
     "endpoints",
+    "forget_keys",
     "issue_token",
     "openapi",
     "problem_handlers",

@@ -118,6 +118,16 @@ def _parameters(endpoint: Endpoint) -> list[Schema]:
         }
         for name in _PARAMETER.findall(endpoint.path)
     ]
+    if endpoint.blocking and endpoint.method != "GET" and not endpoint.page:
+        parameters.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": "The same key and body gets the first answer again; nothing is done twice.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+            }
+        )
     if endpoint.query is not None:
         _, components = msgspec.json.schema_components([endpoint.query], ref_template=_TEMPLATE)
         described = components[endpoint.query.__name__]

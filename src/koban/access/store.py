@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import BigInteger, Column, Table, Text
+from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
 
 from koban.access.types import EmailTaken, Staff, Token
 from koban.base import Instant
@@ -66,6 +66,18 @@ failures: Final = Table(
     Column("failures", BigInteger, nullable=False, comment="How often in a row; an attempt under way counts."),
     Column("failed_at", BigInteger, nullable=False, comment="When last."),
     comment="How often signing in failed, to slow guessing down.",
+)
+
+
+commands: Final = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", LargeBinary, primary_key=True, comment="Hash of caller, method, path and the key that was sent."),
+    Column("body", LargeBinary, nullable=False, comment="Hash of the body it was sent with."),
+    Column("began_at", BigInteger, nullable=False, comment="When the command began, in microseconds."),
+    Column("status", BigInteger, nullable=True, comment="HTTP status of the answer; null while it is under way."),
+    Column("answer", LargeBinary, nullable=True, comment="The answer, JSON."),
+    comment="Commands that must not be done twice; kept for a day.",
 )
 
 
@@ -324,3 +336,32 @@ def _token(row: Any) -> Token:  # Any: as above
 
 def _json(names: tuple[str, ...]) -> str:
     return msgspec.json.encode(names).decode()
+
+
+def begin_command(tx: Tx, key: bytes, body: bytes, at: Instant) -> bool:
+    """Note that a command begins; False where one with this key was noted before."""
+    made = tx.rows(
+        "INSERT INTO idempotency_keys (key, body, began_at) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING RETURNING began_at",
+        (key, body, at),
+    )
+    return bool(made)
+
+
+def read_command(tx: Tx, key: bytes) -> Any:  # Any: SQLAlchemy's row mapping
+    """Return what is known of a command; None where nothing is."""
+    return tx.execute(sqlalchemy.select(commands).where(commands.c.key == key)).mappings().first()
+
+
+def end_command(tx: Tx, key: bytes, *, status: int, answer: bytes) -> None:
+    """Keep a command's answer."""
+    tx.execute(sqlalchemy.update(commands).where(commands.c.key == key).values(status=status, answer=answer))
+
+
+def forget_command(tx: Tx, key: bytes) -> None:
+    """Forget a command that changed nothing."""
+    tx.execute(sqlalchemy.delete(commands).where(commands.c.key == key))
+
+
+def forget_commands(tx: Tx, before: int) -> None:
+    """Forget commands that began before a moment."""
+    tx.execute(sqlalchemy.delete(commands).where(commands.c.began_at < before))

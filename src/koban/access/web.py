@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from koban.access import logic, reading
+from koban.access.once import Once
 from koban.access.types import (
     Answer,
     BodyTooLarge,
@@ -121,6 +122,7 @@ class Gate:
     unknown_rate: logic.Rate = UNKNOWN_RATE  # per address, for whoever is not signed in
     secure_cookies: bool = False  # on behind TLS: cookies get the Secure mark and the __Host- prefix
     problem_page: ProblemPage | None = None
+    once: Once | None = None  # remembers commands that carry an Idempotency-Key
 
     @property
     def session_cookie(self) -> str:
@@ -324,6 +326,9 @@ class _Edge:
 
     async def _handle(self, endpoint: Endpoint, call: Call) -> object:
         if endpoint.blocking:
+            once = self._gate.once
+            if once is not None and not endpoint.page:
+                return await self._run(once.run, endpoint, call, endpoint.handler)
             return await self._run(endpoint.handler, call)
         # cast: `endpoint` has checked that a handler that does not block is an async function
         return await cast(Awaitable[object], endpoint.handler(call))

@@ -55,6 +55,7 @@ def asgi(koban_: Koban, *, simulated: bool = False) -> Starlette:
         pool=koban_.pool,
         secure_cookies=kit.secure_cookies,
         problem_page=console.problem_page,
+        once=access.Once(koban_.database),
     )
     endpoints = endpoints_of(koban_, kit)
     pages = console.endpoints(_console_kit(koban_, kit, simulated=simulated))

@@ -6,7 +6,7 @@ lost its lease cannot commit; a timer fires once; every difference between the t
 
 from koban.db.core import Database, Dialect, Tx, metadata, upsert
 from koban.db.lease import Held, Lease, drop_lease, keep_lease, take_lease
-from koban.db.migrate import DataForeign, DataTooNew, revision, upgrade
+from koban.db.migrate import DataForeign, DataTooNew, newest_revision, revision, upgrade
 from koban.db.timers import LiveTimers, Timer, delete_timers, insert_timers, load_timers
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "keep_lease",
     "load_timers",
     "metadata",
+    "newest_revision",
     "revision",
     "take_lease",
     "upgrade",

@@ -118,14 +118,16 @@ class Database:
         self.path = path
 
     @staticmethod
-    def open(url: str, *, durable: bool = True, schema: str | None = None) -> "Database":
+    def open(url: str, *, durable: bool = True, schema: str | None = None, read_only: bool = False) -> "Database":
         """Open `sqlite:///FILE` or `postgresql://…`; `durable=False` gives up fsync and is for tests alone.
+
+        `read_only` never asks for the writer's place, so a server on the same data is not held up for a moment.
 
         Raises Unavailable when the server cannot be reached or the file cannot be opened.
         """
         if url.startswith("sqlite:///"):
-            return _open_sqlite(url, durable=durable)
-        return _open_postgresql(url, durable=durable, schema=schema)
+            return _open_sqlite(url, durable=durable, read_only=read_only)
+        return _open_postgresql(url, durable=durable, schema=schema, read_only=read_only)
 
     @staticmethod
     def open_schema(url: str, schema: str) -> "Database":
@@ -170,7 +172,7 @@ class Database:
         self._writer.dispose()
 
 
-def _open_sqlite(url: str, *, durable: bool) -> Database:
+def _open_sqlite(url: str, *, durable: bool, read_only: bool) -> Database:
     path = pathlib.Path(url.removeprefix("sqlite:///"))
     synchronous = "FULL" if durable else "OFF"
 
@@ -197,21 +199,21 @@ def _open_sqlite(url: str, *, durable: bool) -> Database:
         return engine
 
     database = Database(
-        build(begin="BEGIN IMMEDIATE", query_only=False, pool_size=1),
+        build(begin="BEGIN" if read_only else "BEGIN IMMEDIATE", query_only=read_only, pool_size=1),
         build(begin="BEGIN", query_only=True, pool_size=4),
         "sqlite",
         path,
     )
     try:
-        with database.write():
-            pass
+        with database.write() as tx:
+            tx.rows("SELECT count(*) FROM sqlite_master")
     except sqlalchemy.exc.DBAPIError as error:
         database.close()
         raise Unavailable("database", 5, f"cannot open {path}: {error.orig}") from error
     return database
 
 
-def _open_postgresql(url: str, *, durable: bool, schema: str | None) -> Database:
+def _open_postgresql(url: str, *, durable: bool, schema: str | None, read_only: bool) -> Database:
     address = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
     options = f"-csynchronous_commit={'on' if durable else 'off'}" + (f" -csearch_path={schema}" if schema else "")
 
@@ -225,7 +227,7 @@ def _open_postgresql(url: str, *, durable: bool, schema: str | None) -> Database
             pool_pre_ping=True,
         )
 
-    database = Database(build(read_only=False, pool_size=4), build(read_only=True, pool_size=4), "postgresql", None)
+    database = Database(build(read_only=read_only, pool_size=4), build(read_only=True, pool_size=4), "postgresql", None)
     try:
         with database.read():
             pass

@@ -1,12 +1,16 @@
 """Bring a database to the tables that this release knows. Alembic does it, in one transaction."""
 
 import pathlib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy
 
 from koban.base import Refusal
 from koban.db.core import Database
+
+if TYPE_CHECKING:
+    import alembic.config
+    import alembic.script
 
 _SCRIPTS: Final = pathlib.Path(__file__).parent / "migrations"
 
@@ -33,14 +37,9 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     Refuses: DataTooNew, DataForeign; nothing is changed then.
     """
     import alembic.command
-    import alembic.config
-    import alembic.script
 
-    config = alembic.config.Config()
-    config.set_main_option("script_location", str(_SCRIPTS))
-    scripts = alembic.script.ScriptDirectory.from_config(config)
-    head = scripts.get_current_head()
-    assert head is not None, "the first revision ships with the code"
+    config, scripts = _scripts()
+    head = newest_revision()
     before = revision(database)
     if before is not None and before not in {script.revision for script in scripts.walk_revisions()}:
         raise DataTooNew(
@@ -54,6 +53,22 @@ def upgrade(database: Database) -> tuple[str | None, str]:
             config.attributes["connection"] = tx.connection
             alembic.command.upgrade(config, "head")
     return before, head
+
+
+def newest_revision() -> str:
+    """Return the revision that this release brings data to."""
+    head = _scripts()[1].get_current_head()
+    assert head is not None, "the first revision ships with the code"
+    return head
+
+
+def _scripts() -> "tuple[alembic.config.Config, alembic.script.ScriptDirectory]":
+    import alembic.config
+    import alembic.script
+
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    return config, alembic.script.ScriptDirectory.from_config(config)
 
 
 def revision(database: Database) -> str | None:

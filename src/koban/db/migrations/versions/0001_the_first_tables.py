@@ -96,6 +96,41 @@ def upgrade() -> None:
         comment="Tokens of programs that call the API.",
     )
     op.create_table(
+        "archive_files",
+        sa.Column("type", sa.Text(), nullable=False, comment="Event type, or koban.changes."),
+        sa.Column("first_seq", sa.BigInteger(), autoincrement=False, nullable=False, comment="First entry in it."),
+        sa.Column("last_seq", sa.BigInteger(), nullable=False, comment="Last entry in it."),
+        sa.Column(
+            "day", sa.BigInteger(), nullable=False, comment="Day of its entries' log time, counted from 1970-01-01."
+        ),
+        sa.Column("entries", sa.BigInteger(), nullable=False, comment="Entries in it."),
+        sa.Column("shape", sa.Text(), nullable=False, comment="Digest of the columns it was written with."),
+        sa.Column("normaliser", sa.Text(), nullable=False, comment="Version of the text tables when it was written."),
+        sa.Column("keep_days", sa.BigInteger(), nullable=False, comment="Retention when it was written; 0: for good."),
+        sa.Column("bytes", sa.BigInteger(), nullable=False, comment="Size of the file of entries."),
+        sa.Column(
+            "sealed_bytes",
+            sa.BigInteger(),
+            nullable=False,
+            comment="Size of the file of sealed fields; 0: there is none.",
+        ),
+        sa.Column("written_at", sa.BigInteger(), nullable=False, comment="When it was written, in microseconds."),
+        sa.PrimaryKeyConstraint("type", "first_seq"),
+        comment="Parquet files that are whole; a file that is not named here is left over from an interrupted run.",
+    )
+    with op.batch_alter_table("archive_files", schema=None) as batch_op:
+        batch_op.create_index("archive_files_seq", ["last_seq"], unique=False)
+
+    op.create_table(
+        "archive_keys",
+        sa.Column("event_key", sa.LargeBinary(), nullable=False, comment="Hash of source and id."),
+        sa.Column("seq", sa.BigInteger(), nullable=False, comment="Its entry."),
+        sa.Column("digest", sa.LargeBinary(), nullable=True, comment="Keyed digest of the whole event."),
+        sa.PrimaryKeyConstraint("event_key"),
+        comment="Events that left the database: a repetition is still recognised.",
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "audit_entries",
         sa.Column(
             "id",
@@ -276,6 +311,20 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
         comment="Where recovery starts to replay.",
+    )
+    op.create_table(
+        "idempotency_keys",
+        sa.Column(
+            "key", sa.LargeBinary(), nullable=False, comment="Hash of caller, method, path and the key that was sent."
+        ),
+        sa.Column("body", sa.LargeBinary(), nullable=False, comment="Hash of the body it was sent with."),
+        sa.Column("began_at", sa.BigInteger(), nullable=False, comment="When the command began, in microseconds."),
+        sa.Column(
+            "status", sa.BigInteger(), nullable=True, comment="HTTP status of the answer; null while it is under way."
+        ),
+        sa.Column("answer", sa.LargeBinary(), nullable=True, comment="The answer, JSON."),
+        sa.PrimaryKeyConstraint("key"),
+        comment="Commands that must not be done twice; kept for a day.",
     )
     op.create_table(
         "inbox",
