@@ -6,6 +6,7 @@ import koban.cases.store
 import koban.db
 import koban.decisions.store
 import koban.enforcement.store
+import koban.events.archive.store
 import koban.events.store
 import koban.features.store
 import koban.insight.store

@@ -17,10 +17,11 @@ import structlog
 
 import koban.schema
 from koban.access import SYSTEM, StaffDirectory
+from koban.app.archiving import archive_of, run_when_due
 from koban.audit import Secrets, SigningKey
 from koban.base import Clock, Refusal
 from koban.base.settings import Settings
-from koban.db import Database, Tx, upgrade
+from koban.db import Database, Tx, newest_revision, revision, upgrade
 from koban.events import take_log
 from koban.packs import PackDef, active_at, load_pack, load_version
 from koban.pipeline.commands import activate, features_to_fill
@@ -47,6 +48,14 @@ class DataFolderUnusable(Refusal):
     code = "data_folder_unusable"
     status = 409
     title = "The data folder cannot be used."
+
+
+class DataOfOtherRelease(Refusal):
+    """The data was written by another release."""
+
+    code = "data_of_other_release"
+    status = 409
+    title = "This data belongs to another release of Koban."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,6 +127,38 @@ def open_data(settings: Settings, secrets: Secrets, *, durable: bool = True) -> 
     return database, vault
 
 
+def open_to_read(settings: Settings, secrets: Secrets) -> tuple[Database, Vault]:
+    """Open the data folder only to look: nothing is upgraded, made or held, so a server beside it is not disturbed.
+
+    Refuses: DataFolderUnusable, DataOfOtherRelease, MasterKeyMissing, MasterKeyWrong. Raises Unavailable.
+    """
+    path = pathlib.Path(settings.database_url.removeprefix("sqlite:///"))
+    if settings.database_url.startswith("sqlite:///") and not path.is_file():
+        raise DataFolderUnusable(f"There is no database in {settings.data}. Set KOBAN_DATA, or start a server first.")
+    database = Database.open(settings.database_url, read_only=True)
+    try:
+        require_this_release(revision(database))
+        with database.read() as tx:
+            vault = Vault.open_to_read(tx, settings.data / VAULT_KEY, secrets)
+    except BaseException:
+        database.close()
+        raise
+    return database, vault
+
+
+def require_this_release(found: str | None) -> None:
+    """Make sure that data has the tables of this release.
+
+    Refuses: DataOfOtherRelease.
+    """
+    known = newest_revision()
+    if found != known:
+        raise DataOfOtherRelease(
+            f"The data is at revision {found or 'none'}, this release is at {known}. Start this release's server once to "
+            "upgrade it, or use the release that wrote it."
+        )
+
+
 def pack_at(fallback: Callable[[], PackDef]) -> Callable[[Tx, int], PackDef]:
     """Return the function that tells which pack is in force after an entry; `fallback` before the first activation."""
     cache: dict[str, PackDef] = {}
@@ -134,6 +175,28 @@ def pack_at(fallback: Callable[[], PackDef]) -> Callable[[Tx, int], PackDef]:
 
 
 @contextlib.contextmanager
+def open_desk(
+    settings: Settings, clock: Clock, randomness: random.Random, secrets: Secrets, *, durable: bool = True
+) -> Iterator[tuple[Database, Vault, Desk]]:
+    """Hold the log and decide until the block ends, with nothing around it: for a command where no server runs.
+
+    Refuses: what `open_data` refuses, LogTaken, PackInvalid.
+    """
+    find = pack_at(functools.cache(lambda: load_pack(settings.pack)))
+    database, vault = open_data(settings, secrets, durable=durable)
+    with contextlib.ExitStack() as stack:
+        stack.callback(database.close)
+        lease = take_log(database, clock, holder=_holder(settings), is_dead=_is_dead)
+        memory = Memory(vault, clock, randomness, consequences=True)
+        with database.write() as tx:
+            memory.load(tx, find)
+        desk = Desk(database, memory, lease, find, strict=settings.strict, archive=archive_of(settings))
+        desk.decider.start()
+        stack.callback(desk.decider.close)
+        yield database, vault, desk
+
+
+@contextlib.contextmanager
 def open_koban(
     settings: Settings, clock: Clock, randomness: random.Random, secrets: Secrets, *, durable: bool = True
 ) -> Iterator[Koban]:
@@ -142,20 +205,13 @@ def open_koban(
     Refuses: what `open_data` refuses, LogTaken, PackInvalid.
     """
     given = functools.cache(lambda: load_pack(settings.pack))
-    database, vault = open_data(settings, secrets, durable=durable)
     with contextlib.ExitStack() as stack:
-        stack.callback(database.close)
-        lease = take_log(database, clock, holder=_holder(settings), is_dead=_is_dead)
-        memory = Memory(vault, clock, randomness, consequences=True)
-        find = pack_at(given)
-        with database.write() as tx:
-            memory.load(tx, find)
-        desk = Desk(database, memory, lease, find, strict=settings.strict)
-        desk.decider.start()
-        stack.callback(desk.decider.close)
+        database, vault, desk = stack.enter_context(open_desk(settings, clock, randomness, secrets, durable=durable))
+        memory = desk.memory
         _activate_given(desk, settings, given)
         signing_key = SigningKey.open(settings.data / AUDIT_KEY, secrets)
-        for job in jobs(database, clock, signing_key, settings.data / CHECKPOINTS):
+        archive = functools.partial(run_when_due, settings, database, clock, lambda: memory.compiled.pack.events)
+        for job in jobs(database, clock, signing_key, settings.data / CHECKPOINTS, archive=archive):
             stack.callback(Periodic(job.name, job.every_s, job.run).close)
         box = SecretBox(vault.webhook_key, secrets)
         sender = HttpSender()

@@ -47,6 +47,7 @@ signals: Final = Table(
 Row = tuple[int, int, str, str, str | None, int, str, str]
 SignalRow = tuple[int, str, int, str, int, str, str | None]
 
+_IN_MAX: Final = 500  # SQLite takes 999 parameters in its oldest builds
 _RECORD: Final = msgspec.json.Decoder(DecisionRecord)
 _INPUTS: Final = msgspec.json.Decoder(Inputs)
 
@@ -92,6 +93,24 @@ def read_inputs(tx: Tx, seq: int) -> Inputs | None:
     """Return what one decision read."""
     found = tx.rows("SELECT inputs FROM decisions WHERE seq = ?", (seq,))
     return _INPUTS.decode(found[0][0]) if found else None
+
+
+def read_whole(tx: Tx, seqs: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """Return the answers to some entries and what they were decided on, both as stored: for the archive."""
+    found: dict[int, tuple[str, str]] = {}
+    for start in range(0, len(seqs), _IN_MAX):
+        some = seqs[start : start + _IN_MAX]
+        marks = ", ".join("?" * len(some))
+        rows = tx.rows(f"SELECT seq, body, inputs FROM decisions WHERE seq IN ({marks})", some)
+        found.update({int(row[0]): (str(row[1]), str(row[2])) for row in rows})
+    return found
+
+
+def delete_decisions(tx: Tx, seqs: Sequence[int]) -> None:
+    """Delete decisions and their signals, which the archive holds or nothing holds any more."""
+    rows = [(seq,) for seq in seqs]
+    tx.many("DELETE FROM signals WHERE seq = ?", rows)
+    tx.many("DELETE FROM decisions WHERE seq = ?", rows)
 
 
 def search(

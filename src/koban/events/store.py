@@ -126,11 +126,15 @@ def insert_entries(tx: Tx, entries: Sequence[Entry]) -> None:
 
 
 def find_keys(tx: Tx, keys: Sequence[bytes]) -> dict[bytes, tuple[int, bytes | None]]:
-    """Return seq and digest of the events among `keys` that the log already holds."""
+    """Return seq and digest of the events among `keys` that the log already holds, the archived ones too."""
     if not keys:
         return {}
     marks = ", ".join("?" * len(keys))
-    found = tx.rows(f"SELECT event_key, seq, digest FROM log_entries WHERE event_key IN ({marks})", keys)
+    found = tx.rows(
+        f"SELECT event_key, seq, digest FROM log_entries WHERE event_key IN ({marks})"
+        f" UNION ALL SELECT event_key, seq, digest FROM archive_keys WHERE event_key IN ({marks})",
+        (*keys, *keys),
+    )
     return {bytes(key): (seq, None if digest is None else bytes(digest)) for key, seq, digest in found}
 
 
@@ -152,7 +156,7 @@ def last_entry(tx: Tx) -> tuple[int, int] | None:
 def last_seq(tx: Tx) -> int:
     """Return the newest place in the log, 0 while it is empty."""
     found = last_entry(tx)
-    return 0 if found is None else found[0]
+    return max(0 if found is None else found[0], read_state(tx, "last_seq"))
 
 
 def count_entries(tx: Tx) -> int:
@@ -181,6 +185,15 @@ def find_event(tx: Tx, source: str | None, event_id: str) -> Entry | None:
 def read_entries(tx: Tx, *, after_seq: int, limit: int) -> list[Entry]:
     """Return the next entries in log order."""
     found = tx.rows(f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit))
+    return [_entry(row) for row in found]
+
+
+def read_of_type(tx: Tx, type_: str, *, after_seq: int, limit: int) -> list[Entry]:
+    """Return the next entries of one type in log order."""
+    found = tx.rows(
+        f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE type = ? AND seq > ? AND kind = 'event' ORDER BY seq LIMIT ?",
+        (type_, after_seq, limit),
+    )
     return [_entry(row) for row in found]
 
 

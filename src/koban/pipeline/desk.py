@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import functools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ import structlog
 import koban.decisions.store as decision_store
 import koban.events.store as event_store
 from koban import enforcement
-from koban.base import Instant, Problem, Refusal, limits, random_id
+from koban.base import Instant, Problem, Refusal, Unavailable, limits, random_id
 from koban.db import Database, Lease, Tx
 from koban.events import (
     Decider,
@@ -28,11 +29,12 @@ from koban.events import (
     prepare,
     read_row,
 )
+from koban.events.archive import Archive, ArchivedEvent
 from koban.events.routes import Conflicting, Decided, EventQuarantined, Kept, QuarantineMissing, Result, Taken
 from koban.pipeline.flow import HOLD_LAPSE, Arrival, decide
 from koban.pipeline.memory import Memory, PackAt
 from koban.pipeline.sealing import open_entry, seal
-from koban.pipeline.types import CommandUnit, Done, EventUnit, FaultUnit, Refused, Reply, Unit, WaitingUnit
+from koban.pipeline.types import CommandUnit, Done, EventUnit, FaultUnit, Refused, Repeated, Reply, Unit, WaitingUnit
 
 _log = structlog.get_logger("koban.pipeline")
 
@@ -46,9 +48,17 @@ class Desk:
     """Where events and commands are handed in. One per log and process; the decider's thread does the rest."""
 
     def __init__(
-        self, database: Database, memory: Memory, lease: Lease, pack_at: PackAt, *, strict: bool = False
+        self,
+        database: Database,
+        memory: Memory,
+        lease: Lease,
+        pack_at: PackAt,
+        *,
+        strict: bool = False,
+        archive: Archive | None = None,
     ) -> None:
-        """Make the decider over a memory that is loaded; call `start`."""
+        """Make the decider over a memory that is loaded; call `start`. `archive` holds what left the database."""
+        self.archive = archive
         self.database = database
         self.memory = memory
         self._pack_at = pack_at
@@ -93,10 +103,37 @@ class Desk:
             if error is not None:
                 outer.set_exception(error)
                 return
-            outer.set_result([reply for reply in done.result() if not isinstance(reply, Refused | Done)])
+            replies = done.result()
+            if any(isinstance(reply, Repeated) for reply in replies):
+                # Why a thread: files are read here, and this runs in the decider's.
+                threading.Thread(target=self._read_archive, args=(replies, outer), name="koban-archive").start()
+                return
+            outer.set_result([reply for reply in replies if not isinstance(reply, Refused | Done | Repeated)])
 
         inner.add_done_callback(pass_on)
         return outer
+
+    def _read_archive(self, replies: Sequence[Reply], outer: "concurrent.futures.Future[list[Result]]") -> None:
+        """Give the first answers of events that left the database."""
+        try:
+            results = self._with_archived(replies)
+        except Exception as error:  # noqa: BLE001 - an edge: whoever waits must hear of it
+            outer.set_exception(error if isinstance(error, Unavailable) else Unavailable("archive", 5, str(error)))
+            return
+        outer.set_result(results)
+
+    def _with_archived(self, replies: Sequence[Reply]) -> list[Result]:
+        found: Mapping[int, ArchivedEvent] = {}
+        if self.archive is not None:
+            with self.database.read() as tx:
+                found = self.archive.find(tx, [reply.seq for reply in replies if isinstance(reply, Repeated)])
+        results: list[Result] = []
+        for reply in replies:
+            if isinstance(reply, Repeated):
+                results.append(_first_answer(reply, found.get(reply.seq)))
+            elif not isinstance(reply, Refused | Done):
+                results.append(reply)
+        return results
 
     def command(self, run: Callable[[Memory, Tx], T], *, alone: bool = False) -> T:
         """Have a change made by the decider, between events; return what it returned, or raise its refusal."""
@@ -125,8 +162,7 @@ class Desk:
         unit = self._unit(item, self.memory.clock.now(), asynchronous=False)
         if isinstance(unit, FaultUnit):
             raise EventQuarantined("It still cannot be read.", problems=unit.fault.problems)
-        result = self.decider.submit([unit]).result()[0]
-        assert not isinstance(result, Refused | Done)
+        result = self._with_archived(self.decider.submit([unit]).result())[0]
         if not isinstance(result, Kept):
             with self.database.write() as tx:
                 event_store.set_quarantine_status(tx, quarantine_id, "replayed")
@@ -205,7 +241,9 @@ class Desk:
             if isinstance(again, FaultUnit):
                 return self._keep(again.fault, again.received_at)
             assert isinstance(again, EventUnit)
+            assert self.memory.tx is not None
             unit, prepared = again, again.prepared
+            self.memory.vault.prepare(self.memory.tx, self.memory.log_time.peek(), prepared.personal)
         earlier = self._known.get(unit.key)
         if earlier is not None:
             return self._repeat(unit, earlier[0], earlier[1])
@@ -232,11 +270,14 @@ class Desk:
 
     def _repeat(self, unit: EventUnit, seq: int, digest: bytes | None) -> Reply:
         """Give the first answer again, or say which field differs from the first event."""
-        if digest is not None and digest != unit.prepared.digest:
+        differs = digest is not None and digest != unit.prepared.digest
+        body = self._answers.get(seq)
+        if body is None:
+            self.memory.figures.count("conflict" if differs else "duplicate")
+            return Repeated(unit=unit, seq=seq, differs=differs)
+        if differs:
             return self._differs(unit.prepared, self._first_difference(unit, seq))
         self.memory.figures.count("duplicate")
-        body = self._answers.get(seq)
-        assert body is not None, "an event in the log has a decision, written in the same transaction"
         return Decided(body=msgspec.Raw(body))
 
     def _differs(self, prepared: Prepared, field: str) -> Reply:
@@ -248,15 +289,7 @@ class Desk:
         first = next((entry for entry in self.memory.rows.entries if entry.seq == seq), None)
         if first is None:
             first = event_store.read_entry(self.memory.tx, seq)
-        if first is None:
-            return "data"
-        if first.type != unit.prepared.type:
-            return "type"
-        if first.subject != unit.prepared.subject:
-            return "subject"
-        if unit.envelope.event_at is not None and first.event_at != unit.prepared.event_at:
-            return "time"
-        return "data"
+        return "data" if first is None else _difference(unit, first)
 
     def _keep(self, fault: Fault, received_at: Instant) -> Reply:
         assert self.memory.tx is not None
@@ -370,6 +403,27 @@ class Desk:
         self.memory.tx = None
         with self.database.write() as tx:
             self.memory.load(tx, self._pack_at)
+
+
+def _difference(unit: EventUnit, first: Entry) -> str:
+    """Name the field in which an event differs from the first one of its id."""
+    if first.type != unit.prepared.type:
+        return "type"
+    if first.subject != unit.prepared.subject:
+        return "subject"
+    if unit.envelope.event_at is not None and first.event_at != unit.prepared.event_at:
+        return "time"
+    return "data"
+
+
+def _first_answer(repeated: Repeated, first: ArchivedEvent | None) -> Result:
+    if first is None or first.answer is None:
+        raise Unavailable("archive", 5, f"The answer to entry {repeated.seq} cannot be read.")
+    prepared = repeated.unit.prepared
+    if repeated.differs:
+        field = _difference(repeated.unit, first.entry)
+        return Conflicting(id=prepared.id, source=prepared.source, field=field)
+    return Decided(body=msgspec.Raw(first.answer))
 
 
 def _undeclared(item: Envelope, known: Mapping[str, object]) -> Fault:

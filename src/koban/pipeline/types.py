@@ -64,4 +64,13 @@ class Done:
     value: object
 
 
-Reply: TypeAlias = Result | Refused | Done
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Repeated:
+    """An event that came again after its first answer went to the archive: read there, outside the decider's thread."""
+
+    unit: EventUnit
+    seq: int
+    differs: bool
+
+
+Reply: TypeAlias = Result | Refused | Done | Repeated

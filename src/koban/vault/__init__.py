@@ -4,7 +4,7 @@ Owns the tables vault_people, vault_erasures, vault_holds, vault_dated_keys and 
 Guarantees: without the key file nothing opens; an erased person's fields open as None; a legal hold refuses erasure.
 """
 
-from koban.vault.actions import erase, forget_days, lift_hold, place_hold, repeat_erasures
+from koban.vault.actions import erase, forget_days, held_people, lift_hold, place_hold, repeat_erasures
 from koban.vault.store import erased_since
 from koban.vault.types import (
     Erasure,
@@ -31,6 +31,7 @@ __all__ = [
     "erase",
     "erased_since",
     "forget_days",
+    "held_people",
     "lift_hold",
     "place_hold",
     "repeat_erasures",

@@ -1,5 +1,7 @@
 """Forget a person, and keep one from being forgotten."""
 
+from collections.abc import Callable
+
 from koban.audit import record
 from koban.base import DAY, Instant
 from koban.db import Tx
@@ -66,6 +68,14 @@ def lift_hold(tx: Tx, at: Instant, vault: Vault, person: str, *, by: str) -> Non
         raise HoldMissing("nothing holds this person's data")
     store.delete_hold(tx, pseudonym)
     record(tx, at, by, "hold.lifted", pseudonym)
+
+
+def held_people(tx: Tx, vault: Vault) -> Callable[[str], bool]:
+    """Return the question whether a legal hold keeps a person's data, answered as of `tx`."""
+    held = store.held_pseudonyms(tx)
+    if not held:
+        return lambda _person: False
+    return lambda person: vault.pseudonym("person", person) in held
 
 
 def forget_days(tx: Tx, at: Instant, purpose: str, *, older_than_us: int) -> int:

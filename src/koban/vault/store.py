@@ -135,6 +135,11 @@ def list_holds(tx: Tx, *, after: str, limit: int) -> list[Hold]:
     return [_hold(row) for row in rows]
 
 
+def held_pseudonyms(tx: Tx) -> frozenset[str]:
+    """Return whom the legal holds that stand are about."""
+    return frozenset(str(row[0]) for row in tx.rows("SELECT pseudonym FROM vault_holds"))
+
+
 def list_erasures(tx: Tx, *, before_id: int | None, limit: int) -> list[ErasureRow]:
     """Return erasures, newest first."""
     query = sqlalchemy.select(erasures).order_by(erasures.c.id.desc()).limit(limit)

@@ -70,6 +70,17 @@ class Vault:
             raise MasterKeyWrong(f"{path} is the key of another installation")
         return Vault(master, secrets)
 
+    @staticmethod
+    def open_to_read(tx: Tx, path: pathlib.Path, secrets: Secrets) -> "Vault":
+        """Open the vault where something was sealed before; nothing is made or written.
+
+        Refuses: MasterKeyMissing, MasterKeyWrong.
+        """
+        master = keys.read_or_make(path, secrets, may_make=False)
+        if store.read_check(tx) != keys.derive(master, "koban-check"):
+            raise MasterKeyWrong(f"{path} is the key of another installation")
+        return Vault(master, secrets)
+
     def pseudonym(self, kind: str, value: str) -> str:
         """Return the keyed pseudonym that stands for a value everywhere inside: `device~3f…`.
 
