@@ -52,7 +52,11 @@ def test_a_route_says_what_it_takes_gives_and_refuses() -> None:
     )  # fmt: skip
     assert at(operation, "operationId") == "post_v1_things_id_path"
     assert at(operation, "description") == "Needs the permission `lists.write`."
-    assert at(operation, "parameters") == [
+    parameters = msgspec.convert(at(operation, "parameters"), list[dict[str, object]])
+    assert [(one["name"], one["in"], one["required"]) for one in parameters[1:]] == [
+        ("Idempotency-Key", "header", False)
+    ]
+    assert parameters[:1] == [
         {"name": "id", "in": "path", "required": True,
          "schema": {"type": "string", "minLength": 1, "pattern": "^[^\\u0000/]+$"}},
     ]  # fmt: skip
