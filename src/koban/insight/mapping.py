@@ -29,6 +29,7 @@ _READERS: Final = {
     ".json": "read_json(?, sample_size=-1)",
     ".parquet": "read_parquet(?)",
 }
+_PLACES: Final = re.compile(r"'(?:[^']|'')*'|\?")  # a ? inside quotes is no place for the files
 _READ_CSV: Final = re.compile(r"\bread_csv(?:_auto)?\(\s*\?", re.IGNORECASE)
 _READ_LINES: Final = re.compile(r"\b(?:read_json\(\s*\?(?=.*newline_delimited)|read_ndjson\(\s*\?)", re.IGNORECASE)
 
@@ -135,12 +136,13 @@ def reader_of(mapping: Map, files: Sequence[pathlib.Path]) -> Sql:
     if reader is None:
         names = ", ".join(file.name for file in files)
         raise MapInvalid(f"How to read {names} is not clear from the ending; say it in the map under 'read'.")
-    if "?" not in reader:
+    if not any(found == "?" for found in _PLACES.findall(reader)):
         raise MapInvalid("'read' needs a ? where the file comes.")
     if "store_rejects" not in reader and "ignore_errors" not in reader:
         reader = _READ_CSV.sub(lambda found: f"{found.group()}, store_rejects=true", reader)
         reader = _READ_LINES.sub(lambda found: f"{found.group()}, ignore_errors=true", reader)
-    return reader.replace("?", f"[{', '.join(literal(str(file)) for file in files)}]", 1)
+    listed = f"[{', '.join(literal(str(file)) for file in files)}]"
+    return _PLACES.sub(lambda found: listed if found.group() == "?" else found.group(), reader)
 
 
 def literal(text: str) -> Sql:

@@ -5,11 +5,12 @@ The spool keeps memory bounded however large the files are, and tells how many r
 
 import contextlib
 import dataclasses
+import gzip
 import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import msgspec
 
@@ -61,7 +62,8 @@ class MappedRow:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Expression:
     name: str  # as the map calls it
-    sql: Sql
+    sql: Sql  # gives a struct with the value as v, or NULL where it fails
+    said: Sql  # as the map says it
 
 
 class MappedFile:
@@ -72,7 +74,7 @@ class MappedFile:
     ) -> None:
         self._connection = connection
         self._mapping = mapping
-        self._sql = {each.name: each.sql for each in expressions}
+        self._said = {each.name: each.said for each in expressions}
         self.total = _number(connection, "SELECT count(*) FROM rows")
         self.rejected, self.rejects = _rejects(connection)
 
@@ -102,7 +104,7 @@ class MappedFile:
     def _problem(self, name: str) -> Problem:
         if name == NO_ROW:
             return Problem(path=NO_ROW, detail="This line is no JSON object, or an empty one.")
-        return Problem(path=name, detail=f"This cannot be computed for the row: {self._sql[name]}")
+        return Problem(path=name, detail=f"This cannot be computed for the row: {self._said[name]}")
 
     def _in_test(self, place: int, group: str, own: bool) -> bool:  # noqa: FBT001 - what the set says
         match self._mapping.split:
@@ -147,10 +149,10 @@ def _decoded(file: pathlib.Path, encoding: str, folder: pathlib.Path) -> pathlib
     """Return the file, or a copy in UTF-8 when the map names another encoding."""
     if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
         return file.resolve()
-    copy = folder / file.name
+    copy = folder / file.name.removesuffix(".gz")
     try:
         with (
-            file.open(encoding=encoding, errors="replace", newline="") as old,
+            _open_text(file, encoding) as old,
             copy.open("w", encoding="utf-8", newline="") as new,
         ):
             shutil.copyfileobj(old, new, _COPY_BYTES)
@@ -159,12 +161,19 @@ def _decoded(file: pathlib.Path, encoding: str, folder: pathlib.Path) -> pathlib
     return copy
 
 
+def _open_text(file: pathlib.Path, encoding: str) -> TextIO:
+    if file.name.endswith(".gz"):
+        return gzip.open(file, "rt", encoding=encoding, errors="replace", newline="")
+    return file.open(encoding=encoding, errors="replace", newline="")
+
+
 def _confine(connection: "duckdb.DuckDBPyConnection", folder: pathlib.Path, files: Sequence[pathlib.Path]) -> None:
     """Let a map read its files' folders and nothing else, and hold memory down."""
     folders = dict.fromkeys([str(folder), *(str(file.resolve().parent) for file in files)])
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET memory_limit = '{MEMORY_MAX}'")
     connection.execute("SET threads = 2")
+    connection.execute("SET disabled_optimizers = 'common_subexpressions'")  # it takes expressions out of their TRY
     connection.execute(f"SET temp_directory = {literal(str(folder / 'spill'))}")
     connection.execute(f"SET allowed_directories = [{', '.join(literal(each) for each in folders)}]")
     connection.execute("SET enable_external_access = false")
@@ -224,7 +233,7 @@ def _checked(
     for name, sql, kind in [*wanted, ("where", mapping.where or "true", "bool")]:
         found = _typed(connection, sql, kind)
         if isinstance(found, str):
-            expressions.append(_Expression(name=name, sql=found))
+            expressions.append(_Expression(name=name, sql=found, said=sql.strip()))
         else:
             problems.append(
                 Problem(path=name, detail=found.detail, hint=f"{sql.strip()}\n    {_columns_hint(columns)}")
@@ -256,15 +265,12 @@ def _typed(connection: "duckdb.DuckDBPyConnection", sql: Sql, kind: str) -> Sql 
         connection.execute(f"SELECT {typed} FROM file")
     except duckdb.Error as error:
         return Problem(path="", detail=first_lines(error))
-    return typed
+    return _tried(connection, typed)
 
 
 def _spool_query(mapping: Map, reader: Sql, expressions: Sequence[_Expression], columns: Sequence[str]) -> Sql:
-    """Return the statement that computes every row once.
-
-    TRY gives NULL for an expression that fails; inside a struct, a failure and a NULL of its own can be told apart.
-    """
-    tried = ", ".join(f"{_tried(each.sql)} AS e{index}" for index, each in enumerate(expressions))
+    """Return the statement that computes every row once."""
+    tried = ", ".join(f"{each.sql} AS e{index}" for index, each in enumerate(expressions))
     fixed = ("_id", "_event", "_at", "_harmful", "_kind", "_group", "_test")
     named = [f"e{index}.v AS {name}" for index, name in enumerate(fixed)]
     data = [f"e{index + len(fixed)}.v AS d{index}" for index in range(len(mapping.data))]
@@ -282,9 +288,20 @@ def _spool_query(mapping: Map, reader: Sql, expressions: Sequence[_Expression], 
     )
 
 
-def _tried(sql: Sql) -> Sql:
-    """Let an expression fail for a row alone. DuckDB does not allow it around a query of its own."""
-    return f"TRY({{'v': {sql}}})" if "select" not in sql.lower() else f"{{'v': {sql}}}"
+def _tried(connection: "duckdb.DuckDBPyConnection", typed: Sql) -> Sql:
+    """Let an expression fail for a row alone.
+
+    TRY gives NULL for an expression that fails; inside a struct, a failure and a NULL of its own can be told apart.
+    Around a query or a volatile function DuckDB does not allow it.
+    """
+    import duckdb
+
+    struct = f"{{'v': {typed}}}"
+    try:
+        connection.execute(f"SELECT TRY({struct}) FROM file")
+    except duckdb.BinderException:
+        return struct
+    return f"TRY({struct})"
 
 
 def _renamed(columns: Sequence[str]) -> list[str]:
