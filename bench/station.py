@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from bench.workload import make_events, with_people_talk
+from koban.app.running import rare_collections
 from koban.audit import SystemSecrets
 from koban.base import HOUR, Instant, SystemClock, to_rfc3339
 from koban.db import Database
@@ -55,7 +56,8 @@ def open_station(folder: pathlib.Path, pack: PackDef) -> Iterator[Station]:
         memory = Memory(vault, clock, random.Random(1), consequences=True)
         with database.write() as tx:
             memory.load(tx, lambda _tx, _seq: pack)
-        yield Station(database=database, clock=clock, desk=Desk(database, memory, lease, lambda _tx, _seq: pack))
+        with rare_collections():
+            yield Station(database=database, clock=clock, desk=Desk(database, memory, lease, lambda _tx, _seq: pack))
     finally:
         database.close()
 

@@ -29,6 +29,8 @@ class _Reader:
     personal: tuple[str, ...] | None
     joined_as: str | None
     subject: bool
+    longest: int  # a text up to this length is read as it is; -1: no text
+    plain: bool  # neither personal nor joined
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,8 @@ def make_preparer(event_type: EventType) -> Preparer:
             personal=tuple(field.personal.split(".")) if field.personal else None,
             joined_as=joined_kind(event_type, path),
             subject=path in event_type.subjects,
+            longest=_longest(field.type, subject=path in event_type.subjects),
+            plain=not field.personal and joined_kind(event_type, path) is None,
         )
         for path, field in event_type.fields.items()
     )
@@ -71,6 +75,12 @@ def make_preparer(event_type: EventType) -> Preparer:
         acting=tuple(event_type.acting.split(".")) if event_type.acting else None,
         late_after=limits.LATE_AFTER,
     )
+
+
+def _longest(kind: str, *, subject: bool) -> int:
+    if kind != "text":
+        return -1
+    return limits.ID_CHARS_MAX if subject else limits.TEXT_CHARS_MAX
 
 
 def _node(readers: list[tuple[tuple[str, ...], _Reader]]) -> _Node:
@@ -118,8 +128,16 @@ def prepare(
     taken: list[tuple[tuple[str, ...], object]] = []
     unread: list[tuple[str, ...]] = []
     for reader, value in _walk(data, preparer.root, (), unread):
-        read = _typed(reader, value, problems)
-        if reader.joined_as is not None and isinstance(read, str):
+        # Almost every value is such a text or number; the checks of `_typed` are for the others.
+        if type(value) is str and len(value) <= reader.longest:
+            read: Value = value
+        elif type(value) is int and reader.type == "int" and _INT_MIN <= value <= _INT_MAX:
+            read = value
+        else:
+            read = _typed(reader, value, problems)
+        if reader.plain:
+            pass
+        elif reader.joined_as is not None and isinstance(read, str):
             read = pseudonym(reader.joined_as, read)
             taken.append((reader.parts, read))
         elif reader.personal is not None:
