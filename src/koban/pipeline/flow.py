@@ -17,6 +17,7 @@ from koban.events import Entry, Flag, Row
 from koban.packs import EventType, RuleDef
 from koban.pipeline.memory import Memory, subject_of
 from koban.rules import Circumstance, Limited, Signal, Withheld, acts, harms, select
+from koban.text import Normalised
 
 HOLD_LAPSE = "hold.lapse"
 
@@ -44,9 +45,10 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
     entry = arrival.entry if arrival.replayed else _enter(memory, arrival, event_type)
     seq, at = entry.seq, entry.log_at
 
-    values = memory.features.apply(memory.tx, seq, entry.type, arrival.row, at)
+    texts: dict[str, Normalised] = {}  # each text is normalised at most once, for features and rules alike
+    values = memory.features.apply(memory.tx, seq, entry.type, arrival.row, at, texts=texts)
     rules = compiled.rules.get(entry.type)
-    matched = [rules.rules[index] for index in rules.run(arrival.row, values, at)] if rules is not None else []
+    matched = [rules.rules[index] for index in rules.run(arrival.row, values, at, texts)] if rules is not None else []
     acting = _text(arrival.row, event_type.acting)
     signals: tuple[Signal, ...] = ()
     if matched:
