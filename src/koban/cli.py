@@ -1,6 +1,7 @@
 """The command line. Heavy parts are imported by the command that needs them, so that `koban --help` is quick."""
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import sys
@@ -83,7 +84,7 @@ def serve() -> None:
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="Seed of the simulated marketplace.")] = 1,
-    speed: Annotated[float, typer.Option(help="How many times faster than life it runs.")] = 1.0,
+    speed: Annotated[float, typer.Option(help="How many times faster than life it runs.")] = 6.0,
 ) -> None:
     """Start the server with a simulated marketplace that sends it events."""
     import contextlib as _contextlib
@@ -92,7 +93,8 @@ def demo(
     from koban.app.serving import serve as run
 
     _log_to_stderr()
-    settings = _settings()
+    # The simulated marketplace listens on this machine, and so will whoever tries webhooks out.
+    settings = dataclasses.replace(_settings(), allow_private_webhooks=True)
 
     @contextlib.contextmanager
     def ready(koban: object, url: str, token: str, link: str | None) -> Iterator[None]:
@@ -202,9 +204,10 @@ def run_cases_of(
 def explain(
     event_id: Annotated[str, typer.Argument(help="Id of the event.")],
     source: Annotated[str | None, typer.Option(help="Its source, where several use the same id.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Show rules that did not match in full, too.")] = False,  # noqa: FBT002 - a flag
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Explain the decision on an event: every condition with its value."""
+    """Explain the decision on an event: every condition with its value; what people wrote stays sealed."""
     import koban.events.store as event_store
     from koban.app import open_data
     from koban.audit import SystemSecrets
@@ -236,7 +239,10 @@ def explain(
     print("rules:")
     for rule in explained.rules:
         print(f"  {'MATCH' if rule.matched else 'no   '} {rule.rule}")
-        print(textwrap.indent(render_trace(rule.trace), "        "))
+        if rule.matched or every:
+            print(textwrap.indent(render_trace(rule.trace), "        "))
+    if not every:
+        print("(--all shows every condition of the rules that did not match, too)")
 
 
 @app.command("import")

@@ -301,3 +301,10 @@ def test_log_time_rises_and_does_not_follow_a_stepped_clock(station: Station) ->
     second = station.decide(station.event("e2"))
     assert first.decided_at < second.decided_at
     assert station.rows("SELECT kind FROM alerts") == [("clock.stepped",)]
+
+
+def test_an_action_that_found_nothing_to_act_on_says_so(station: Station) -> None:
+    record = station.decide(station.event("e1", data={"sender": {"id": "a1"}, "text": LURE}))
+    assert record.verdict == "block"
+    assert record.signals[0].unmet == ("hide: no_content", "warn: no_recipient")
+    assert record.sanctions == ()

@@ -56,6 +56,7 @@ class SignalRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     applied: bool
     withheld: str = ""  # why not: shadow, not in the live share, over budget, late, overdue, snoozed, imported, …
     actions: tuple[str, ...] = ()
+    unmet: tuple[str, ...] = ()  # actions that could not be taken, and why: "hide: no_content"
     because: Texts = {}
 
 

@@ -43,6 +43,7 @@ from koban.enforcement.types import (
     SubjectRef,
     SubjectState,
     UndoRule,
+    Unmet,
 )
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "SubjectState",
     "Submit",
     "UndoRule",
+    "Unmet",
     "carry_out",
     "count_in_force",
     "decode_change",

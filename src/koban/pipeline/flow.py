@@ -75,7 +75,7 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
         seq=seq,
         decided_at=to_rfc3339(at),
         verdict=decided.verdict_name(verdict),
-        signals=_records(matched, signals),
+        signals=_records(matched, signals, brought.unmet),
         hold=HoldRecord(lifts_at=to_rfc3339(verdict.lifts_at), becomes=verdict.becomes)
         if isinstance(verdict, decided.Hold)
         else None,
@@ -106,6 +106,7 @@ class _Brought:
     cases: tuple[str, ...] = ()
     recorded: tuple[enforcement.Recorded, ...] = ()
     notices: tuple[enforcement.Notice, ...] = ()
+    unmet: tuple[enforcement.Unmet, ...] = ()
 
 
 _NOTHING = _Brought()
@@ -170,6 +171,7 @@ def _carry_out(
         cases=tuple(dict.fromkeys(cases)),
         recorded=recorded,
         notices=plan.notices,
+        unmet=plan.unmet,
     )
 
 
@@ -189,7 +191,9 @@ def _spend(
             memory.spend(signal.rule, f"{harmed.kind}:{harmed.id}", rules[signal.rule].cap_per_hour, entry)
 
 
-def _records(matched: Sequence[RuleDef], signals: Sequence[Signal]) -> tuple[SignalRecord, ...]:
+def _records(
+    matched: Sequence[RuleDef], signals: Sequence[Signal], unmet: Sequence[enforcement.Unmet]
+) -> tuple[SignalRecord, ...]:
     rules = {rule.name: rule for rule in matched}
     records = []
     for signal in signals:
@@ -203,6 +207,7 @@ def _records(matched: Sequence[RuleDef], signals: Sequence[Signal]) -> tuple[Sig
                 applied=not isinstance(disposition, Withheld),
                 withheld=disposition.why.value if isinstance(disposition, Withheld | Limited) else "",
                 actions=decided.describe_actions(asked),
+                unmet=tuple(f"{one.action}: {one.why}" for one in unmet if one.rule == signal.rule),
                 because=rule.because,
             )
         )

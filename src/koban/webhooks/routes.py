@@ -222,7 +222,9 @@ def _list_endpoints(desk: Desk, call: Call) -> Page[EndpointBody]:
 def _add(desk: Desk, call: Call) -> SecretBody:
     body = call.body_as(NewEndpointBody)
     if body.allow_private and not desk.may_allow_private:
-        raise WebhookEndpointUnfit("this installation sends webhooks to public addresses only")
+        raise WebhookEndpointUnfit(
+            "this installation sends webhooks to public addresses only; KOBAN_ALLOW_PRIVATE_WEBHOOKS=1 lets endpoints ask for others"
+        )
     sender.check_url(body.url, allow_private=body.allow_private)
     with desk.database.write() as tx:
         added, secret = endpoints.add_endpoint(

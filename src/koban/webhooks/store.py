@@ -222,6 +222,12 @@ def revive(tx: Tx, ids: Sequence[str], at: Instant) -> None:
     )
 
 
+def hurry(tx: Tx, at: Instant) -> int:
+    """Make every action that was not delivered due now, with its id, as if no attempt had been made; return how many."""
+    result = tx.execute(sqlalchemy.update(actions).where(actions.c.waiting == 1).values(attempts=0, next_attempt_at=at))
+    return int(result.rowcount)
+
+
 def bury(tx: Tx, endpoint_id: str, error: str) -> None:
     """Give up what waits for an endpoint that is gone."""
     tx.execute(
