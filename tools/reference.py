@@ -8,6 +8,7 @@ tables of words. A key, entry, webhook or table that has no words stops the gene
 
 import ast
 import contextlib
+import functools
 import importlib
 import inspect
 import pathlib
@@ -68,12 +69,15 @@ def first_paragraph(documented: object) -> str:
 # Reading the sources.
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    """Yield every module of Koban by its path under src/koban, parsed."""
-    for path in sorted(SOURCES.rglob("*.py")):
-        name = path.relative_to(SOURCES).as_posix()
-        if not name.startswith("db/migrations/"):
-            yield name, ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def modules() -> tuple[tuple[str, ast.Module], ...]:
+    """Return every module of Koban by its path under src/koban, parsed."""
+    named = ((path.relative_to(SOURCES).as_posix(), path) for path in sorted(SOURCES.rglob("*.py")))
+    return tuple(
+        (name, ast.parse(path.read_text(encoding="utf-8")))
+        for name, path in named
+        if not name.startswith("db/migrations/")
+    )
 
 
 def import_everything() -> None:
@@ -110,6 +114,7 @@ def _target(node: ast.stmt) -> ast.expr | None:
     return node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
 
 
+@functools.cache
 def constants() -> dict[str, str]:
     """Return the module-level text constants of the whole house: LABEL_SET -> label.set."""
     found: dict[str, str] = {}
@@ -167,18 +172,20 @@ def sql_page() -> str:
 
 
 def _examples(name: str) -> str:
-    """Show at most four rows of the conformance table, as different as they come."""
+    """Show up to four rows of the conformance table: first one for each value, then others."""
     from tests.language.conformance import ROWS
 
-    chosen: dict[str, tuple[str, str, str]] = {}
-    for about, text, given, value in ROWS:
-        if about == name and "\x00" not in repr((text, given)) and len(repr(given)) < 200:
-            shown = _shown(value, text)
-            chosen.setdefault(f"{shown}" if len(chosen) < 3 else "last", (text, _given(given), shown))
-        if len(chosen) == 4:
-            break
-    rows = [(code(text), code(given) if given else "", code(shown)) for text, given, shown in chosen.values()]
-    return table_of(("expression", "where", "gives"), rows)
+    rows = [
+        (text, _given(given), _shown(value, text))
+        for about, text, given, value in ROWS
+        if about == name and len(repr(given)) < 200 and "\\x00" not in repr((text, given))
+    ]
+    by_value = list({shown: (text, given, shown) for text, given, shown in reversed(rows)}.values())[::-1]
+    chosen = [*by_value[:4], *(row for row in rows if row not in by_value)][: max(3, min(4, len(by_value)))]
+    return table_of(
+        ("expression", "where", "gives"),
+        [(code(text), code(given) if given else "", code(shown)) for text, given, shown in chosen],
+    )
 
 
 def _given(given: Mapping[str, object]) -> str:
@@ -337,7 +344,7 @@ _FILES: Final = (
         "lists.yaml",
         (
             "- list: payment_words\n  kind: phrases\n  about: {en: Ways to pay outside, ja: 外部の支払い手段}\n"
-            "  file: lists/payment_words.txt\n  negatable: true"
+            "  file: lists/payment_words.txt\n  unless: [PayPayドーム]\n  negatable: true"
         ),
     ),
     ("a queue", "queues.yaml", "- queue: general\n  title: {en: Everything else, ja: その他}\n  due: 24 hours"),
