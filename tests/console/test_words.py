@@ -103,6 +103,7 @@ def test_whole_times_are_written_in_the_reader_s_language_and_zone() -> None:
 @pytest.mark.parametrize(
     ("away", "english", "japanese"),
     [
+        (400_000, "just now", "たった今"),
         (5 * SECOND, "5 s ago", "5秒前"),
         (90 * SECOND, "1 min ago", "1分前"),
         (3 * HOUR, "3 h ago", "3時間前"),

@@ -18,6 +18,12 @@ EMAIL_CHARS_MAX: Final = 254
 FIRST_EMAIL: Final = access_actions.FIRST_ADMIN_EMAIL
 
 _ERRORS: Final = ("sign_in_refused", "sign_in_slowed")
+_PROBLEMS: Final = {
+    "sign_in_refused": "account.problem_present",
+    "sign_in_slowed": "message.sign_in_slowed",
+    "password_weak": "account.problem_weak",
+    "email_taken": "account.problem_taken",
+}
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 _FILES: Final = {file.name: file for file in (FOLDER / "static").iterdir() if file.suffix in _TYPES}
 
@@ -114,29 +120,29 @@ def _change_account(kit: ConsoleKit, call: Call) -> Answer:
     password = form.get("password", "")
     if not 0 < len(name) <= NAME_CHARS_MAX or not 2 < len(email) <= EMAIL_CHARS_MAX or "@" not in email[1:-1]:
         return _account_page(kit, call, problem="account.problem_fields", status=422)
-    with kit.database.read() as tx:
-        present = access_store.password_hash(tx, call.principal.id)
-    if present is not None and not passwords.is_password(present, form.get("present", "")):
-        return _account_page(kit, call, problem="account.problem_present", status=422)
-    hashed = None
-    if password or present is None:
-        try:
-            hashed = passwords.hash_password(password, email=email, name=name)
-        except PasswordWeak:
-            return _account_page(kit, call, problem="account.problem_weak", status=422)
     try:
-        with kit.database.write() as tx:
-            _save_account(tx, kit, call, name=name, email=email, hashed=hashed)
-    except EmailTaken:
-        return _account_page(kit, call, problem="account.problem_taken", status=409)
+        first = not _has_password(kit, call)
+        change_account(
+            kit.database,
+            call.at,
+            kit.access.secrets,
+            by=call.principal,
+            session_id=call.session_id,
+            email=email,
+            name=name,
+            present=form.get("present", ""),
+            password=password,
+            address=call.address,
+        )
+    except (SignInRefused, SignInSlowed, PasswordWeak, EmailTaken) as refusal:
+        return _account_page(kit, call, problem=_PROBLEMS[refusal.code], status=refusal.status)
     kit.access.directory.forget()
-    return done(call, "/board" if present is None else "/account/password", "account_saved")
+    return done(call, "/board" if first else "/account/password", "account_saved")
 
 
-def _save_account(tx: Tx, kit: ConsoleKit, call: Call, *, name: str, email: str, hashed: str | None) -> None:
-    access_actions.change_profile(tx, call.at, kit.access.secrets, by=call.principal, email=email, name=name)
-    if hashed is not None:
-        access_actions.set_password(tx, call.at, by=call.principal, session_id=call.session_id, hashed=hashed)
+def _has_password(kit: ConsoleKit, call: Call) -> bool:
+    with kit.database.read() as tx:
+        return access_store.password_hash(tx, call.principal.id) is not None
 
 
 def _static(call: Call) -> Answer:

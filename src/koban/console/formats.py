@@ -26,7 +26,11 @@ class Formats:
         self._now = now
 
     def _local(self, at: int) -> datetime.datetime:
-        return (_EPOCH + datetime.timedelta(microseconds=at)).astimezone(self._zone)
+        moment = _EPOCH + datetime.timedelta(microseconds=at)
+        try:
+            return moment.astimezone(self._zone)
+        except OverflowError:  # the first and the last day of the calendar exist in UTC only
+            return moment
 
     def iso(self, at: int) -> str:
         """Return the machine's form, for the datetime attribute."""
@@ -81,11 +85,16 @@ class Formats:
         except ValueError:
             return None
         aware = local if local.tzinfo is not None else local.replace(tzinfo=self._zone)
-        return Instant((aware - _EPOCH) // datetime.timedelta(microseconds=1))
+        try:
+            return Instant((aware.astimezone(datetime.UTC) - _EPOCH) // datetime.timedelta(microseconds=1))
+        except OverflowError:
+            return None
 
     def ago(self, at: int) -> str:
         """Write how long ago something was, or how far ahead it lies, in the largest unit that fits."""
         away = self._now - at
+        if 0 <= away < SECOND:
+            return "たった今" if self.language == "ja" else "just now"
         length = self.length(abs(away))
         if self.language == "ja":
             return f"{length}前" if away >= 0 else f"あと{length}"
