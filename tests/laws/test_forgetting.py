@@ -155,7 +155,9 @@ def test_after_an_erasure_no_table_holds_anything_of_the_person(database: Databa
 
 def test_features_of_an_erased_person_stay_forgotten_after_a_crash(database: Database, tmp_path: pathlib.Path) -> None:
     with open_town(database, tmp_path) as town:
-        town.send([message(f"e{i}", town.clock.now(), sender__id="a1", text="x") for i in range(3)])
+        # More people than are written back with one commit, so that recovery begins before the erasure.
+        crowd = [message(f"c{i}", town.clock.now(), sender__id=f"x{i}", text="x") for i in range(200)]
+        town.send([*crowd, *(message(f"e{i}", town.clock.now(), sender__id="a1", text="x") for i in range(3))])
         _erase(town, "a1")
         town.restart(crash=True)
         town.send([message("after", town.clock.now(), sender__id="a1", text="x")])

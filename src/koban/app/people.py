@@ -29,6 +29,20 @@ def erase_person(koban: Koban, person: str, *, by: str) -> Erasure:
     return _erase_everywhere(koban.settings, koban.secrets, koban.clock, koban.desk, person, by=by)
 
 
+def forget_person(memory: Memory, tx: Tx, person: str, *, by: str) -> Erasure:
+    """Destroy a person's key and features; runs alone in its batch, on the decider's thread.
+
+    Refuses: PersonOnLegalHold.
+    """
+    done = erase(tx, memory.log_time.peek(), memory.vault, person, by=by)
+    # Why all is written back first: a recovery that replayed from before the erasure would count the person again.
+    memory.features.write_slice(tx, memory.last_seq, memory.features.unsaved)
+    memory.features.erase(tx, "account", person)
+    memory.vault.forget(person)  # what comes next gets a key of its own; a failed commit drops every key anyway
+    memory.enter("person.erased", b"{}", about=done.pseudonym, cause_seq=None)
+    return done
+
+
 def erase_from_outside(
     settings: Settings, secrets: Secrets, clock: Clock, randomness: random.Random, person: str, *, by: str
 ) -> dict[str, object]:
@@ -104,14 +118,7 @@ def _with_vault(settings: Settings, secrets: Secrets, act: Callable[[Tx, Vault],
 def _erase_everywhere(
     settings: Settings, secrets: Secrets, clock: Clock, desk: Desk, person: str, *, by: str
 ) -> Erasure:
-    def run(memory: Memory, tx: Tx) -> Erasure:
-        done = erase(tx, memory.log_time.peek(), memory.vault, person, by=by)
-        memory.features.erase(tx, "account", person)
-        memory.vault.forget(person)  # what comes next gets a key of its own; a failed commit drops every key anyway
-        memory.enter("person.erased", b"{}", about=done.pseudonym, cause_seq=None)
-        return done
-
-    done = desk.command(run, alone=True)
+    done = desk.command(lambda memory, tx: forget_person(memory, tx, person, by=by), alone=True)
     desk.database.forget_deleted()
     had_data = done.had_data
     for name in log_names(settings.data):
