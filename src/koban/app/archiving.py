@@ -32,7 +32,7 @@ from koban.events.archive import (
 from koban.features import stored_watermark
 from koban.labels import LABEL_SET
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED
-from koban.packs import EventType, PackDef
+from koban.packs import EventType, PackDef, active_at, load_pack, load_version
 from koban.rules import PACK_ACTIVATED
 from koban.vault import Vault, held_people
 
@@ -123,6 +123,16 @@ def run_archive(
     Refuses: ArchiveBusy.
     """
     return run(archiving_of(settings, database, vault, clock, pack.events), progress=progress)
+
+
+def pack_in_force(settings: Settings, database: Database) -> PackDef:
+    """Return the pack that decides now, or would if a server were started.
+
+    Refuses: PackInvalid.
+    """
+    with database.read() as tx:
+        activation = active_at(tx, event_store.last_seq(tx) + 1)
+        return load_pack(settings.pack) if activation is None else load_version(tx, activation.digest)
 
 
 def run_when_due(

@@ -86,7 +86,9 @@ def endpoints_of(koban_: Koban, kit: access.AccessKit) -> list[Endpoint]:
     label = lambda change: desk.command(lambda memory, tx: commands.label(memory, tx, change))  # noqa: E731
     return [
         *event_routes.endpoints(database, desk.submit, desk.replay_quarantined),
-        *decision_routes.endpoints(database, lambda seq: explain(database, koban_.vault, seq), Explained),
+        *decision_routes.endpoints(
+            database, lambda seq: explain(database, koban_.vault, seq, archive=desk.archive), Explained
+        ),
         *sanction_routes.endpoints(database, submit, event_store.last_seq),
         *case_routes.endpoints(
             database, lambda command: desk.command(lambda memory, tx: commands.close(memory, tx, command))
@@ -132,7 +134,7 @@ def _console_kit(koban_: Koban, kit: access.AccessKit, *, simulated: bool) -> co
         access=kit,
         pack=lambda: koban_.memory.compiled.pack,
         figures=lambda: koban_.memory.figures.snapshot(koban_.clock.now()),
-        explain=lambda seq: explain(koban_.database, koban_.vault, seq),
+        explain=lambda seq: explain(koban_.database, koban_.vault, seq, archive=desk.archive),
         change_rules=lambda change: desk.command(lambda memory, tx: commands.set_mode(memory, tx, change)),
         sanction=lambda command: desk.command(lambda memory, tx: commands.sanction(memory, tx, command)),
         change_list=lambda change: desk.command(lambda memory, tx: commands.change_list(memory, tx, change)),

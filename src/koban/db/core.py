@@ -57,6 +57,23 @@ class Tx:
             return self._connection.execute(statement, dict(parameters))
         return self._connection.execute(statement, [dict(one) for one in parameters])
 
+    def stream(
+        self, statement: sqlalchemy.Executable, *, page: int = 1_000
+    ) -> Iterator[tuple[Any, ...]]:  # Any: as in `execute`
+        """Walk the rows of one statement, of which only a page is in memory."""
+        found = self._connection.execute(statement, execution_options={"yield_per": page})
+        for row in found:
+            yield tuple(row)
+
+    def table_names(self) -> list[str]:
+        """Name the tables that the database holds."""
+        return sqlalchemy.inspect(self._connection).get_table_names()
+
+    def drop_tables(self) -> None:
+        """Drop every table of Koban, and with them all data: only for a database that was just made."""
+        metadata.drop_all(self._connection)
+        self._connection.execute(sqlalchemy.text("DROP TABLE IF EXISTS alembic_version"))
+
     def many(self, sql: str, rows: Sequence[Row]) -> None:
         """Run one hot statement for many rows through the driver's executemany.
 

@@ -9,8 +9,9 @@ import koban.decisions.store as decision_store
 import koban.events.store as event_store
 from koban.base import to_rfc3339
 from koban.db import Database, Tx
-from koban.decisions import DecisionMissing, DecisionRecord, FeatureValue
-from koban.events import decode_document, make_preparer, read_row
+from koban.decisions import DecisionMissing, DecisionRecord, FeatureValue, Inputs
+from koban.events import Entry, decode_document, make_preparer, read_row
+from koban.events.archive import Archive
 from koban.labels import LABEL_SET, LabelSet, LiveLabels
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, LiveLists
 from koban.packs import PackDef, load_version
@@ -41,18 +42,18 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     personal_gone: bool
 
 
-def explain(database: Database, vault: Vault, seq: int, *, pack: PackDef | None = None) -> Explained:
+def explain(
+    database: Database, vault: Vault, seq: int, *, pack: PackDef | None = None, archive: Archive | None = None
+) -> Explained:
     """Explain the decision on entry `seq`, under the pack that made it or under another.
+
+    `archive` is where it is looked for when it has left the database.
 
     Refuses: DecisionMissing.
     Invariant: under its own pack it names the rules that the decision names, unless a person was erased since.
     """
     with database.read() as tx:
-        entry = event_store.read_entry(tx, seq)
-        inputs = decision_store.read_inputs(tx, seq)
-        records = decision_store.read_bodies(tx, [seq])
-        if entry is None or inputs is None or seq not in records:
-            raise DecisionMissing(f"There is no decision {seq}.")
+        entry, inputs, record = _stored(tx, seq, archive)
         key = event_store.event_key(entry.source, entry.event_id)
         personal = open_entry(tx, vault, key, entry)
         pack = pack or load_version(tx, inputs.pack)
@@ -77,7 +78,7 @@ def explain(database: Database, vault: Vault, seq: int, *, pack: PackDef | None 
             )
         )
     return Explained(
-        decision=records[seq],
+        decision=record,
         pack=pack.digest,
         log_time=to_rfc3339(entry.log_at),
         features=inputs.features,
@@ -99,6 +100,23 @@ def _masked(node: TraceNode, sealed: frozenset[str]) -> TraceNode:
 
 def _reads(node: TraceNode, sealed: frozenset[str]) -> bool:
     return node.text in sealed or any(_reads(part, sealed) for part in node.parts)
+
+
+def _stored(tx: Tx, seq: int, archive: Archive | None) -> tuple[Entry, Inputs, DecisionRecord]:
+    """Read an entry with its decision, from the database or from the archive."""
+    entry = event_store.read_entry(tx, seq)
+    inputs = decision_store.read_inputs(tx, seq)
+    records = decision_store.read_bodies(tx, [seq])
+    if entry is not None and inputs is not None and seq in records:
+        return entry, inputs, records[seq]
+    found = archive.find(tx, [seq]).get(seq) if archive is not None else None
+    if found is None or found.answer is None or found.inputs is None:
+        raise DecisionMissing(f"There is no decision {seq}.")
+    return (
+        found.entry,
+        msgspec.json.decode(found.inputs, type=Inputs),
+        msgspec.json.decode(found.answer, type=DecisionRecord),
+    )
 
 
 def _as_of(tx: Tx, pack: PackDef, seq: int) -> tuple[LiveLists, LiveLabels]:

@@ -35,15 +35,27 @@ class Filling:
         return self._store
 
     def _events(self, tx: Tx) -> Iterator[tuple[int, str, Row, int]]:
-        while True:
-            page = event_store.read_entries(tx, after_seq=self._seen_seq, limit=PAGE)
-            if not page:
-                return
+        for page in self._pages(tx):
             self._seen_seq = page[-1].seq
             events = [entry for entry in page if entry.kind is Kind.EVENT and entry.type in self._compiled.preparers]
             keyed = [(event_store.event_key(entry.source, entry.event_id), entry) for entry in events]
             for entry, personal in zip(events, open_entries(tx, self._desk.memory.vault, keyed), strict=True):
                 yield entry.seq, entry.type, self._row(entry, personal), entry.log_at
+
+    def _pages(self, tx: Tx) -> Iterator[list[Entry]]:
+        """Walk the log from where this is: first what left the database, then what is in it."""
+        upto = event_store.read_state(tx, "archived_seq")
+        if self._desk.archive is not None and self._seen_seq < upto:
+            page: list[Entry] = []
+            for archived in self._desk.archive.walk(tx, after_seq=self._seen_seq):
+                page.append(archived.entry)
+                if len(page) == PAGE:
+                    yield page
+                    page = []
+            if page:
+                yield page
+        while page := event_store.read_entries(tx, after_seq=max(self._seen_seq, upto), limit=PAGE):
+            yield page
 
     def _row(self, entry: Entry, personal: Mapping[str, object]) -> Row:
         return read_row(self._compiled.preparers[entry.type], decode_document(entry.data), personal)
