@@ -19,7 +19,7 @@ LINKED = (
     ("/sanctions", "main tbody td:nth-child(2) a"),
     ("/cases", "main tbody a[href^='/cases/case']"),
     ("/lists", "main tbody a.id"),
-    ("/sanctions?kind=freeze_payout", "main tbody a[href^='/subjects/account/']"),
+    ("/decisions?verdict=block", "main tbody a[href^='/subjects/account/']"),
 )
 FORMS = list(itertools.product(("en", "ja"), ("light", "dark")))
 

@@ -6,7 +6,7 @@ import pytest
 from tests.console.conftest import Visitor
 from tests.console.scene import PASSWORD, Scene
 
-from koban.base import HOUR, Instant
+from koban.base import HOUR, SECOND, Instant
 from koban.console import store as console_store
 from koban.lists import ENTRIES_ADDED
 from koban.rules import store as rule_store
@@ -43,6 +43,11 @@ def test_a_wrong_password_leads_back_to_the_form_with_a_word_and_the_way_on(visi
     assert 'name="next" value="/rules"' in page
 
 
+def test_a_look_at_the_first_link_does_not_use_it_up(scene: Scene) -> None:
+    answer = Visitor(scene).request("HEAD", scene.first_link)
+    assert (answer.status_code, dict(answer.cookies)) == (200, {})
+
+
 def test_the_first_link_asks_for_a_name_and_a_password_and_then_opens_the_board(scene: Scene) -> None:
     newcomer = Visitor(scene)
     answer = newcomer.get(scene.first_link)
@@ -61,6 +66,16 @@ def test_the_first_link_asks_for_a_name_and_a_password_and_then_opens_the_board(
     again = Visitor(scene).request("POST", "/v1/sign-in", {"email": "rin@koban.test", "password": PASSWORD})
     assert again.headers["location"] == "/"
     assert Visitor(scene).get(scene.first_link).status_code == 410
+
+
+def test_guessing_the_present_password_is_slowed(scene: Scene) -> None:
+    thief = Visitor(scene).sign_in("auditor")
+    form = {"name": "Mine", "email": "mine@koban.test", "password": ""}
+    answers = [thief.send("/account/password", "/account/password", present=f"no {n}", **form) for n in range(6)]
+    assert [answer.status_code for answer in answers] == [422] * 5 + [429]
+    assert "Too many failed attempts." in answers[-1].text
+    scene.clock.advance(31 * SECOND)
+    assert thief.sign_in("auditor").get("/board").status_code == 200
 
 
 def test_signing_out_ends_the_session(scene: Scene) -> None:

@@ -154,7 +154,9 @@ def test_what_is_not_there_is_said_on_a_page(scene: Scene, path: str) -> None:
 
 def test_a_role_sees_only_what_it_may_do(scene: Scene) -> None:
     reviewer = Visitor(scene).sign_in("reviewer")
-    assert 'href="/staff"' not in reviewer.get("/board").text
+    board = reviewer.get("/board").text
+    assert 'href="/cases"' in board
+    assert not re.search('href="/(staff|quarantine|actions)', board)
     assert reviewer.get("/staff").status_code == 403
     assert "You may not see this" in reviewer.get("/staff").text
     auditor = Visitor(scene).sign_in("auditor")
@@ -173,3 +175,12 @@ def test_static_files_are_served_with_their_type_and_kept(visitor: Visitor) -> N
         assert "immutable" in answer.headers["cache-control"]
     assert visitor.get("/static/LICENSES.md").status_code == 404
     assert visitor.get("/static/..%2fkit.py").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["since", "until"])
+@pytest.mark.parametrize(
+    "value", ["0001-01-01", "9999-12-31", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+)
+def test_the_ends_of_the_calendar_are_no_error(admin: Visitor, name: str, value: str) -> None:
+    for page in ("/decisions", "/events"):
+        assert admin.get(f"{page}?{name}={value.replace('+', '%2B')}").status_code == 200

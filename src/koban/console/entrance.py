@@ -2,14 +2,13 @@
 
 from typing import Final
 
-from koban.access import PUBLIC, SIGNED_IN, Answer, Call, Cookie, Endpoint, endpoint, passwords, redirect
+from koban.access import PUBLIC, SIGNED_IN, Answer, Call, Cookie, Endpoint, change_account, endpoint, redirect
 from koban.access import actions as access_actions
 from koban.access import store as access_store
-from koban.access.types import EmailTaken, PasswordWeak, RouteMissing
+from koban.access.types import EmailTaken, PasswordWeak, RouteMissing, SignInRefused, SignInSlowed
 from koban.access.web import session_cookie_name
 from koban.console.kit import ConsoleKit
 from koban.console.pages import FOLDER, THEME_COOKIE, THEMES, done, local_path, page
-from koban.db import Tx
 
 LANGUAGE_COOKIE: Final = "koban_language"
 YEAR_S: Final = 365 * 24 * 3600
@@ -19,8 +18,7 @@ FIRST_EMAIL: Final = access_actions.FIRST_ADMIN_EMAIL
 
 _ERRORS: Final = ("sign_in_refused", "sign_in_slowed")
 _PROBLEMS: Final = {
-    "sign_in_refused": "account.problem_present",
-    "sign_in_slowed": "message.sign_in_slowed",
+    "sign_in_slowed": "sign_in.sign_in_slowed",
     "password_weak": "account.problem_weak",
     "email_taken": "account.problem_taken",
 }
@@ -49,9 +47,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     def account(call: Call) -> Answer:
         return _account_page(kit, call, problem="")
 
-    def change_account(call: Call) -> Answer:
-        return _change_account(kit, call)
-
     def preferences(call: Call) -> Answer:
         cookies = []
         language, theme = call.form.get("language", ""), call.form.get("theme", "")
@@ -69,7 +64,7 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
             "POST",
             "/account/password",
             SIGNED_IN,
-            change_account,
+            lambda call: _change_account(kit, call),
             summary="Change one's own account",
             accepts="form",
             page=True,
@@ -134,7 +129,9 @@ def _change_account(kit: ConsoleKit, call: Call) -> Answer:
             password=password,
             address=call.address,
         )
-    except (SignInRefused, SignInSlowed, PasswordWeak, EmailTaken) as refusal:
+    except SignInRefused:
+        return _account_page(kit, call, problem="account.problem_present", status=422)
+    except (SignInSlowed, PasswordWeak, EmailTaken) as refusal:
         return _account_page(kit, call, problem=_PROBLEMS[refusal.code], status=refusal.status)
     kit.access.directory.forget()
     return done(call, "/board" if first else "/account/password", "account_saved")
