@@ -171,3 +171,15 @@ def test_an_event_is_late_after_ten_minutes_and_ahead_before(event_at: int, flag
 
 def test_null_is_as_if_it_was_not_sent() -> None:
     assert prepared({"price_minor": None, "sender": None}).row == {}
+
+
+def test_a_text_that_is_too_long_is_read_at_both_ends_kept_whole_and_reported() -> None:
+    text = "あ" * 30_000 + "直取引しませんか"
+    found = prepared({"sender": {"id": "a1"}, "text": text})
+    read = found.row["text"]
+    assert isinstance(read, str)
+    assert read.endswith("直取引しませんか")
+    assert len(read) == 20_001
+    assert found.personal["a1"]["text"] == text
+    assert found.unread == ("/data/text",)
+    assert read_row(PREPARER, msgspec.json.decode(found.data), found.personal["a1"]) == found.row

@@ -127,6 +127,7 @@ def prepare(
     data = envelope.data
     taken: list[tuple[tuple[str, ...], object]] = []
     unread: list[tuple[str, ...]] = []
+    shortened: list[tuple[str, ...]] = []
     for reader, value in _walk(data, preparer.root, (), unread):
         # Almost every value is such a text or number; the checks of `_typed` are for the others.
         if type(value) is str and len(value) <= reader.longest:
@@ -135,6 +136,8 @@ def prepare(
             read = value
         else:
             read = _typed(reader, value, problems)
+            if isinstance(value, str) and len(value) > limits.TEXT_CHARS_MAX:
+                shortened.append(reader.parts)
         if reader.plain:
             pass
         elif reader.joined_as is not None and isinstance(read, str):
@@ -179,7 +182,7 @@ def prepare(
         data=encode(_without(data, taken) if taken else data),
         personal=personal,
         digest=digest(_whole(envelope)),
-        unread=tuple(_pointer(parts) for parts in unread),
+        unread=tuple(_pointer(parts) for parts in (*unread, *shortened)),
         flags=flags,
     )
 
@@ -278,7 +281,7 @@ def _typed(reader: _Reader, value: object, problems: list[Problem]) -> Value:
             if isinstance(value, str):
                 if reader.subject and len(value) > limits.ID_CHARS_MAX:
                     return _wrong(reader, f"an id of at most {limits.ID_CHARS_MAX} characters", value, problems)
-                return value if len(value) <= limits.TEXT_CHARS_MAX else value[: limits.TEXT_CHARS_MAX]
+                return value if len(value) <= limits.TEXT_CHARS_MAX else _ends_of(value)
         case "int":
             if isinstance(value, int) and not isinstance(value, bool) and _INT_MIN <= value <= _INT_MAX:
                 return value
@@ -297,6 +300,15 @@ def _typed(reader: _Reader, value: object, problems: list[Problem]) -> Value:
             if isinstance(value, list) and all(isinstance(item, str) for item in value):
                 return tuple(value)
     return _wrong(reader, _EXPECTED[reader.type], value, problems)
+
+
+def _ends_of(text: str) -> str:
+    """Read the beginning and the end of a text that is too long: a lure behind a wall of padding is still a lure.
+
+    What is kept is whole; that rules did not read all of it is reported with the event's unread paths.
+    """
+    half = limits.TEXT_CHARS_MAX // 2
+    return f"{text[:half]}\n{text[-half:]}"
 
 
 _EXPECTED: Final = {

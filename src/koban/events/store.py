@@ -8,7 +8,7 @@ import sqlalchemy
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, Table, Text
 
 from koban.base import Instant, limits
-from koban.db import Tx, metadata, upsert
+from koban.db import Tx, metadata
 from koban.events.types import Entry, Flag, Kind
 
 log_entries: Final = Table(
@@ -371,7 +371,10 @@ def read_state(tx: Tx, name: str) -> int:
 
 def write_state(tx: Tx, name: str, value: int) -> None:
     """Set one number that the log knows of itself."""
-    upsert(tx, log_state, [{"name": name, "value": value}], keys=["name"], update=["value"])
+    tx.change(
+        "INSERT INTO log_state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        (name, value),
+    )
 
 
 def first_seq(epoch: int) -> int:
