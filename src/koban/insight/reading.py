@@ -5,8 +5,10 @@ The spool keeps memory bounded however large the files are, and tells how many r
 
 import contextlib
 import dataclasses
+import functools
 import gzip
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +27,7 @@ MEMORY_MAX: Final = "768MB"
 CHUNK: Final = 1_000
 _COPY_BYTES: Final = 1 << 20
 _CASTS: Final = {"int": "BIGINT", "bool": "BOOLEAN", "decimal": "DOUBLE", "text": "VARCHAR"}
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NO_ROW: Final = "row"
 _FIXED: Final = ("_row", "_id", "_event", "_at", "_harmful", "_kind", "_group", "_test", "_lost")
 
@@ -244,7 +247,22 @@ def _checked(
 
 
 def _columns_hint(columns: Sequence[str]) -> str:
-    return f"Columns of the file: {', '.join(columns)}."
+    """Name the columns as a map has to write them: an SQL word and anything unusual in double quotes."""
+    return f"Columns of the file: {', '.join(written(name) for name in columns)}."
+
+
+def written(name: str) -> Sql:
+    """Write a column's name, in double quotes where SQL asks for it."""
+    plain = _PLAIN.fullmatch(name) and name.lower() not in _words()
+    return name if plain else '"' + name.replace('"', '""') + '"'
+
+
+@functools.cache
+def _words() -> frozenset[str]:
+    import duckdb
+
+    query = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
+    return frozenset(str(row[0]) for row in duckdb.connect().execute(query).fetchall())
 
 
 def _typed(connection: "duckdb.DuckDBPyConnection", sql: Sql, kind: str) -> Sql | Problem:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from koban.insight.mapping import Map, Sql, literal, reader_of
-from koban.insight.reading import FileUnreadable, first_lines
+from koban.insight.reading import FileUnreadable, first_lines, written
 from koban.packs import PackDef
 
 SAMPLE: Final = 5_000
-_LABELS: Final = re.compile(r"label|class|target|spam|fraud|toxic|harm|abuse|fake|is_|verdict|y$", re.IGNORECASE)
+_LABELS: Final = re.compile(r"label|class|target|spam|fraud|toxic|harm|abuse|fake|is_|verdict|^y$", re.IGNORECASE)
 _TIMES: Final = re.compile(r"time|date|created|_at$|^ts$|^t$", re.IGNORECASE)
 _IDS: Final = re.compile(r"(^|_)id$|uuid", re.IGNORECASE)
 _PEOPLE: Final = re.compile(r"user|sender|author|customer|account|bidder|player|source", re.IGNORECASE)
+_WORDS: Final = re.compile(r"text|message|body|content|tweet|comment|utterance|description|本文", re.IGNORECASE)
 _MONEY: Final = re.compile(r"amount|price|value", re.IGNORECASE)
 _HARM: Final = re.compile(r"spam|fraud|toxic|hate|off|abuse|phish|fake|scam|bad|^(1|true|yes)$", re.IGNORECASE)
 _LABEL_VALUES_MAX: Final = 12
@@ -42,7 +43,7 @@ def suggest_map(file: pathlib.Path, pack: PackDef) -> str:
             [
                 str(row[0])
                 for row in connection.execute(
-                    f"SELECT DISTINCT {_quoted(label.name)} FROM sample WHERE {_quoted(label.name)} IS NOT NULL"
+                    f"SELECT DISTINCT {written(label.name)} FROM sample WHERE {written(label.name)} IS NOT NULL"
                     " ORDER BY ALL LIMIT 12"
                 ).fetchall()
             ]
@@ -64,12 +65,8 @@ class _Column:
         self.is_key = filled > 0 and distinct == filled
 
 
-def _quoted(name: str) -> Sql:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _facts(name: str) -> Sql:
-    column = _quoted(name)
+    column = written(name)
     return (
         f"SELECT count({column}), count(DISTINCT {column}), coalesce(avg(length(CAST({column} AS VARCHAR))), 0),"
         f" count(TRY_CAST(CAST({column} AS VARCHAR) AS TIMESTAMPTZ)) FROM sample"
@@ -95,30 +92,39 @@ def _write(
     file: pathlib.Path, pack: PackDef, columns: Sequence[_Column], label: _Column | None, values: Sequence[str]
 ) -> str:
     used = {label.name} if label is not None else set()
-    texts = [each for each in columns if each.length >= _TEXT_LENGTH_MIN and not each.is_time and each.name not in used]
-    text = max(texts, key=lambda each: each.length, default=None)
-    time = next((each for each in columns if each.is_time and _TIMES.search(each.name)), None)
+    texts = [
+        each
+        for each in columns
+        if each.kind in {"VARCHAR", "JSON"}
+        and each.distinct > _LABEL_VALUES_MAX
+        and (each.length >= _TEXT_LENGTH_MIN or _WORDS.search(each.name))
+        and not each.is_time
+        and each.name not in used
+    ]
+    text = max(texts, key=lambda each: (_WORDS.search(each.name) is not None, each.length), default=None)
+    times = [each for each in columns if each.is_time and _TIMES.search(each.name)]
+    time = max(times, key=lambda each: each.distinct, default=None)
     used |= {each.name for each in (text, time) if each is not None}
     person = _first(columns, _PEOPLE, used)
     key = next((each for each in columns if each.is_key and _IDS.search(each.name)), None)
     money = _first(columns, _MONEY, used)
     event = "message.sent" if text is not None or money is None else "payment.attempted"
     who = "sender.id" if event == "message.sent" else "buyer.id"
-    data = {who: _quoted(person.name) if person is not None else "'s' || row"}
+    data = {who: written(person.name) if person is not None else "'s' || row"}
     if event == "message.sent":
         data |= {"recipient.id": "'r' || row", "message.id": "'m-' || row"}
         if text is not None:
-            data["text"] = _quoted(text.name)
+            data["text"] = written(text.name)
     elif money is not None:
-        data |= {"payment.id": "'p-' || row", "amount_minor": f"CAST({_quoted(money.name)} AS DOUBLE) * 100"}
+        data |= {"payment.id": "'p-' || row", "amount_minor": f"CAST({written(money.name)} AS DOUBLE) * 100"}
     lines = [
         "# A first guess: read it against the file, and mend it.",
         f"# Columns: {', '.join(f'{each.name} ({each.kind})' for each in columns)}",
         f"about: {file.name}",
         "source: where it comes from, under which licence",
         f"event: {event}",
-        *([] if key is None else [f"id: {literal(_quoted(key.name))}"]),
-        *([] if time is None else [f"time: {literal(_quoted(time.name))}"]),
+        *([] if key is None else [f"id: {literal(written(key.name))}"]),
+        *([] if time is None else [f"time: {literal(written(time.name))}"]),
         "data:",
         *(f"  {path}: {literal(sql)}" for path, sql in data.items() if path in pack.events[event].fields),
     ]
@@ -128,9 +134,9 @@ def _write(
         lines += [
             "truth:",
             f"  what: {label.name} is one of {' '.join(harmful)}",
-            f"  harmful: {literal(f'CAST({_quoted(label.name)} AS VARCHAR) IN ({listed})')}",
-            f"  kind: {literal(f'CAST({_quoted(label.name)} AS VARCHAR)')}",
+            f"  harmful: {literal(f'CAST({written(label.name)} AS VARCHAR) IN ({listed})')}",
+            f"  kind: {literal(f'CAST({written(label.name)} AS VARCHAR)')}",
         ]
     if text is not None:
-        lines.append(f"group: {literal(_quoted(text.name))}")
+        lines.append(f"group: {literal(written(text.name))}")
     return "\n".join(lines) + "\n"
