@@ -264,6 +264,8 @@ def _session_endpoints(kit: AccessKit) -> tuple[Endpoint, ...]:
         return opened(call, session, safe_next(asked.next))
 
     def get_link(call: Call) -> object:
+        if call.method == "HEAD":  # whoever only looks at a link, a preview or a scanner, must not use it up
+            return Answer()
         with kit.database.write() as tx:
             session = actions.redeem_link(tx, call.at, kit.randomness, kit.secrets, link=call.path["link"])
         return opened(call, session, PASSWORD_PATH)

@@ -16,6 +16,9 @@ DAY: Final = 24 * HOUR
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND: Final = datetime.timedelta(microseconds=1)
 
+FIRST: Final = Instant(-62_135_596_800 * SECOND)  # 0001-01-01T00:00:00Z, the first instant that can be written
+LAST: Final = Instant(253_402_300_800 * SECOND - 1)  # 9999-12-31T23:59:59.999999Z
+
 
 class Clock(Protocol):
     """A seam: the system's clock in production, a hand-moved one in tests and simulations."""
@@ -84,7 +87,8 @@ def from_rfc3339(text: str) -> Instant | None:
         return None
     if moment.tzinfo is None:
         return None
-    return Instant((moment - _EPOCH) // _MICROSECOND)
+    at = Instant((moment - _EPOCH) // _MICROSECOND)
+    return at if FIRST <= at <= LAST else None
 
 
 def to_rfc3339(at: Instant) -> str:
@@ -96,4 +100,4 @@ def to_rfc3339(at: Instant) -> str:
 @functools.lru_cache(maxsize=4_096)
 def _second(second: int) -> str:
     """Write a whole second; an answer names a few of them, and neighbouring answers the same ones."""
-    return (_EPOCH + datetime.timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
+    return (_EPOCH + datetime.timedelta(seconds=second)).replace(tzinfo=None).isoformat()
