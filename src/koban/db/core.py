@@ -87,6 +87,15 @@ class Tx:
         finally:
             cursor.close()
 
+    def change(self, sql: str, parameters: Row = ()) -> int:
+        """Run one hot statement through the driver and return how many rows it changed; placeholders as in `many`."""
+        cursor = self._connection.connection.cursor()
+        try:
+            cursor.execute(sql if self.dialect == "sqlite" else sql.replace("?", "%s"), tuple(parameters))
+            return int(cursor.rowcount)
+        finally:
+            cursor.close()
+
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo what the block wrote when it raises, and leave the rest of the transaction as it is."""

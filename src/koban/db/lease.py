@@ -51,12 +51,10 @@ def keep_lease(tx: Tx, at: Instant, lease: Lease, *, lasts: int) -> bool:
 
     Why inside: the row lock makes a new holder wait for this commit, so two holders never commit side by side.
     """
-    result = tx.execute(
-        sqlalchemy.update(leases)
-        .where(leases.c.name == lease.name, leases.c.token == lease.token)
-        .values(expires_at=at + lasts)
+    kept = tx.change(
+        "UPDATE leases SET expires_at = ? WHERE name = ? AND token = ?", (at + lasts, lease.name, lease.token)
     )
-    return int(result.rowcount) == 1
+    return kept == 1
 
 
 def drop_lease(tx: Tx, lease: Lease) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
 
-from koban.db import Tx, metadata, upsert
+from koban.db import Tx, metadata
 
 PAGE: Final = 20_000  # records read at once at the start
 
@@ -61,7 +61,10 @@ def read_watermark(tx: Tx) -> int:
 
 def save_watermark(tx: Tx, seq: int) -> None:
     """Store how far feature state is written back."""
-    upsert(tx, feature_watermark, [{"id": 1, "seq": seq}], keys=["id"], update=["seq"])
+    tx.change(
+        "INSERT INTO feature_watermark (id, seq) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq",
+        (seq,),
+    )
 
 
 def read_layouts(tx: Tx) -> list[Layout]:
