@@ -6,6 +6,7 @@ operator stood, and every error and every line of a trace needs that. A test hol
 
 import functools
 import re
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -54,11 +55,18 @@ _WHOLE = re.compile(r"[0-9]+\Z")
 _FRACTION = re.compile(r"[0-9]*\.[0-9]{1,6}\Z")
 
 
-@functools.cache
-def _tokenizer() -> "Tokenizer":
-    from sqlglot.dialects.duckdb import DuckDB
+class _Own(threading.local):
+    """One tokenizer per thread: it keeps the text that it reads in itself, and packs are checked while rules decide."""
 
-    return DuckDB().tokenizer()
+    def __init__(self) -> None:
+        from sqlglot.dialects.duckdb import DuckDB
+
+        self.tokenizer: Tokenizer = DuckDB().tokenizer()
+
+
+@functools.cache
+def _own() -> _Own:
+    return _Own()
 
 
 def parse(text: str) -> Syntax:
@@ -68,7 +76,7 @@ def parse(text: str) -> Syntax:
     if len(text) > TEXT_LIMIT:
         raise SyntaxRefused(f"the expression is longer than {TEXT_LIMIT:,} characters", 0, 1)
     try:
-        tokens = list(_tokenizer().tokenize(text))
+        tokens = list(_own().tokenizer.tokenize(text))
     except SqlglotError as error:
         quote = text.rfind("'" if text.count("'") % 2 else '"')
         if quote >= 0 and text.count(text[quote]) % 2:
