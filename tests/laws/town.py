@@ -334,12 +334,11 @@ class Town:
         """Wait until the inbox is decided and every due timer has fired."""
         until = time.monotonic() + 10
         while True:
-            self.command(lambda _memory, _tx: None)
+            due = self.command(lambda memory, _tx: len(memory.timers.due(memory.log_time.peek(), 1)))
             waiting = self.rows("SELECT count(*) FROM inbox")[0][0]
-            due = self.desk.memory.timers.due(self.clock.now(), 1)
-            if waiting == 0 and not due:
+            if waiting == 0 and due == 0:
                 return
-            assert time.monotonic() < until, "the inbox is not decided"
+            assert time.monotonic() < until, f"{waiting} events wait in the inbox, {due} timers are due"
             time.sleep(0.002)
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:

@@ -23,6 +23,7 @@ LEASE_FOR: Final = 15 * SECOND
 LEASE_RENEW_EVERY: Final = 4 * SECOND
 FEATURE_SLICE_MAX: Final = 64  # feature records written back in one commit
 FEATURE_SLICE_IDLE_MAX: Final = 500  # and in one commit made for nothing else
+REST_AFTER_FAILURE: Final = SECOND  # before the decider tries again what failed without anybody waiting for it
 WRITE_BACK_AFTER: Final = 200_000  # microseconds without work after which feature records are written back
 TIMERS_PER_BATCH_MAX: Final = 64
 

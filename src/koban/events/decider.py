@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from koban.base import Clock, Instant, Unavailable, limits
+from koban.base import SECOND, Clock, Instant, Unavailable, limits
 from koban.db import Database, Held, Lease, Tx, drop_lease, keep_lease, take_lease
 from koban.events.types import Fenced, LogTaken
 
@@ -209,16 +209,45 @@ class Decider(Generic[U, R]):
             raise
         except Exception as error:  # noqa: BLE001 - an edge: memory no longer equals the database, whatever it was
             _log.exception("batch_failed", units=sum(len(job.units) for job in jobs))
-            self._steps.rebuild()
-            self._inbox_hint = True
             for job in jobs:
                 job.future.set_exception(Unavailable("database", 2, f"The batch could not be stored: {error}"))
+            self._rebuild()
+            self._inbox_hint = True
+            if not jobs:
+                # Nobody waits, and what failed would fail again at once: the inbox, a timer.
+                self._rest()
             return
         self._steps.committed()
         if jobs or waiting:
             self._busy_at = self._clock.monotonic()
         for job, answers in zip(jobs, results, strict=True):
             job.future.set_result(answers)
+
+    def _rebuild(self) -> None:
+        """Make memory anew, however long the database stays away: a decider that died of an outage would stay dead."""
+        while True:
+            try:
+                self._steps.rebuild()
+            except Exception as error:
+                _log.exception("rebuild_failed")
+                with self._wake:
+                    jobs = list(self._queue)
+                    self._queue.clear()
+                    self._queued = 0
+                    is_over = self._stopping
+                for job in jobs:
+                    job.future.set_exception(Unavailable("database", 2, f"The database does not answer: {error}"))
+                if is_over:
+                    raise
+                self._rest()
+            else:
+                return
+
+    def _rest(self) -> None:
+        """Wait a little after a failure, or until somebody asks for something."""
+        with self._wake:
+            if not self._queue and not self._stopping:
+                self._wake.wait(limits.REST_AFTER_FAILURE / SECOND)
 
 
 class LogTime:
