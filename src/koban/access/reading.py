@@ -1,5 +1,6 @@
 """Reading what a request says: path, query, JSON and forms, with every mistake named by its place."""
 
+import functools
 import re
 import urllib.parse
 from collections.abc import Mapping
@@ -143,6 +144,7 @@ def pointer(path: str) -> str:
     return "".join(f"/{step}" for step in steps)
 
 
+@functools.cache
 def _fields(kind: type | None) -> tuple[msgspec.inspect.Field, ...]:
     if kind is None or not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return ()

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import random
 import urllib.parse
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, Protocol, TypeVar, cast
 
@@ -173,12 +173,16 @@ def problem_handlers(gate: Gate) -> Mapping[int | type[Exception], ExceptionHand
 
 
 class Guarded:
-    """ASGI middleware around the whole application: a request id and the security headers on every answer."""
+    """ASGI middleware around the whole application: a request id and the security headers on every answer.
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
-        """Wrap `app`."""
+    An address without parameters goes straight to its route: trying a hundred patterns took a fifth of a request.
+    """
+
+    def __init__(self, app: ASGIApp, gate: Gate, routes: Sequence[Route] = ()) -> None:
+        """Wrap `app`, whose routes are `routes`."""
         self._app = app
         self._gate = gate
+        self._direct = {route.path: route.app for route in routes if "{" not in route.path}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -198,7 +202,7 @@ class Guarded:
                 ]
             await send(message)
 
-        await self._app(scope, receive, send_guarded)
+        await self._direct.get(scope["path"], self._app)(scope, receive, send_guarded)
 
 
 class _Shared:

@@ -68,9 +68,10 @@ def asgi(koban_: Koban, *, simulated: bool = False) -> Starlette:
         summary="This interface, described",
         returns=dict[str, object],
     )
+    routes = access.build_routes([*endpoints, *pages, described], gate)
     served = Starlette(
-        routes=access.build_routes([*endpoints, *pages, described], gate),
-        middleware=[Middleware(access.Guarded, gate=gate)],
+        routes=routes,
+        middleware=[Middleware(access.Guarded, gate=gate, routes=routes)],
         exception_handlers=access.problem_handlers(gate),
     )
     served.router.redirect_slashes = False  # an address is right or it is not
