@@ -64,7 +64,7 @@ SETS: Final = (
         job="spam",
         language="en",
         reference="a model trained on SMS finds 30 %",
-        reading="Job and crypto offers of chat groups; only recall can be measured.",
+        reading="Job and crypto offers of chat groups, a part of them Russian, which the pack does not speak; only recall can be measured.",
     ),
     DataSet(
         name="pii_presidio_synth",

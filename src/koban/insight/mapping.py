@@ -14,6 +14,7 @@ import yaml
 from koban.base import Problem, Refusal
 
 MAP_BYTES_MAX: Final = 256 * 1024
+ROW_TIME: Final = "TIMESTAMP '2026-01-05 00:00:00' + to_seconds(row)"  # where the file has no times
 SPLITS: Final = ("hash", "time", "own", "none")
 
 Path = str
@@ -54,7 +55,7 @@ class Map(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     beside: Mapping[str, Sql] = {}  # tables that expressions may read, from other files: $FOLDER is the file's
     encoding: str = "utf-8"
     id: Sql | None = None  # None: the file's name and the row's number
-    time: Sql = "TIMESTAMP '2026-01-05 00:00:00' + to_seconds(row)"  # a time in UTC
+    time: Sql = ROW_TIME  # a time in UTC
     where: Sql | None = None
     truth: Truth | None = None
     group: Sql | None = None  # rows that belong together must not be split between train and test

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Final, TextIO
 import msgspec
 
 from koban.base import Instant, Problem, Refusal
-from koban.insight.mapping import Map, MapInvalid, Sql, literal, reader_of
+from koban.insight.mapping import ROW_TIME, Map, MapInvalid, Sql, literal, reader_of
 from koban.insight.metrics import is_test
 
 if TYPE_CHECKING:
     import duckdb
 
-MEMORY_MAX: Final = "768MB"
+MEMORY_MAX: Final = "512MB"
 CHUNK: Final = 1_000
 _COPY_BYTES: Final = 1 << 20
 _CASTS: Final = {"int": "BIGINT", "bool": "BOOLEAN", "decimal": "DOUBLE", "text": "VARCHAR"}
@@ -298,11 +298,12 @@ def _spool_query(mapping: Map, reader: Sql, expressions: Sequence[_Expression], 
     # A line of JSON that could not be read comes as a row of nothing.
     nothing = " AND ".join(f'"{name}" IS NULL' for name in _renamed(columns)) if _skips_lines(reader) else "false"
     where = f" WHERE ({mapping.where})" if mapping.where else ""
+    order = "" if mapping.time == ROW_TIME else " ORDER BY _at, _row"  # the row's time is in the file's order already
     return (
         f"CREATE TABLE rows AS SELECT row AS _row, {', '.join(named)},"
         f" CASE WHEN empty THEN ['{NO_ROW}'] ELSE list_filter([{lost}], lambda name: name IS NOT NULL) END AS _lost,"
         f" {', '.join(data)}"
-        f" FROM (SELECT row, ({nothing}) AS empty, {tried} FROM ({_numbered(reader, columns)}){where}) ORDER BY _at, _row"
+        f" FROM (SELECT row, ({nothing}) AS empty, {tried} FROM ({_numbered(reader, columns)}){where}){order}"
     )
 
 
