@@ -362,7 +362,7 @@ _FILES: Final = (
         "cases.yaml or cases/*.yaml",
         (
             "- rule: message_burst\n  matches: true\n  event: message.sent\n  data: {sender: {id: a1}}\n"
-            "  features: {messages_1h: 50}"
+            "  features: {messages_1h: 50}\n- {rule: message_burst, matches: false, event: message.sent, data: {}, features: {messages_1h: 49}}"
         ),
     ),
     (
@@ -569,6 +569,7 @@ def _permission(name: str) -> str:
     return {"public": "anyone", "signed_in": "whoever is signed in"}.get(name, code(name))
 
 
+@functools.cache
 def endpoints() -> tuple[list["Endpoint"], list["Endpoint"]]:
     """Open a Koban on an empty folder and return its routes and its console's pages."""
     from koban.app import endpoints_of, open_koban
@@ -595,6 +596,9 @@ def permissions_page() -> str:
         (code(name), texts["en"], texts["ja"], *("●" if name in ROLES[role] else "" for role in ROLES))
         for name, texts in CATALOGUE.items()
     ]
+    api, pages = endpoints()
+    asked = {each.permission for each in (*api, *pages)}
+    unasked = ", ".join(code(name) for name in CATALOGUE if name not in asked)
     roles = [(code(role), ROLE_TITLES[role]["en"], ROLE_TITLES[role]["ja"], str(len(ROLES[role]))) for role in ROLES]
     return "\n\n".join(
         [
@@ -606,6 +610,7 @@ def permissions_page() -> str:
             table_of(("role", "title", "", "permissions"), roles),
             "## Permissions",
             table_of(("permission", "what it allows", "", *ROLES), rows),
+            *([f"No route or page asks for these yet: {unasked}."] if unasked else []),
         ]
     ) + "\n"  # fmt: skip
 
