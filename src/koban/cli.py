@@ -194,7 +194,9 @@ def run_cases_of(
             for failed in result.failed:
                 print(describe_failure(loaded, failed))
         for fault in report.faults:
-            print(f"{fault.source.file}:{fault.source.line}: {fault.detail} {fault.hint}")
+            print(
+                f"{fault.source.file}:{fault.source.line}: {fault.detail}" + (f"; {fault.hint}" if fault.hint else "")
+            )
         print(
             f"{len(report.rules)} rules, {sum(each.must_match + each.must_not_match - len(each.failed) for each in report.rules)} cases passed, "
             f"{sum(len(each.failed) for each in report.rules)} failed"

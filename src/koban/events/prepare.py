@@ -166,11 +166,6 @@ def prepare(
             type=envelope.type,
         )
     event_at = envelope.event_at if envelope.event_at is not None else received_at
-    flags = Flag.DAMAGED if envelope.damaged else Flag.NONE
-    if received_at - event_at > preparer.late_after:
-        flags |= Flag.LATE
-    elif event_at - received_at > preparer.late_after:
-        flags |= Flag.AHEAD
     return Prepared(
         id=envelope.id,
         source=envelope.source,
@@ -183,8 +178,17 @@ def prepare(
         personal=personal,
         digest=digest(_whole(envelope)),
         unread=tuple(_pointer(parts) for parts in (*unread, *shortened)),
-        flags=flags,
+        flags=_flags(preparer, envelope, event_at, received_at),
     )
+
+
+def _flags(preparer: Preparer, envelope: Envelope, event_at: Instant, received_at: Instant) -> Flag:
+    flags = Flag.DAMAGED if envelope.damaged else Flag.NONE
+    if received_at - event_at > preparer.late_after:
+        flags |= Flag.LATE
+    elif event_at - received_at > preparer.late_after:
+        flags |= Flag.AHEAD
+    return flags
 
 
 def read_row(preparer: Preparer, data: Mapping[str, object], personal: Mapping[str, object]) -> Row:

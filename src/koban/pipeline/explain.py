@@ -62,7 +62,9 @@ def explain(
         path for path, field in pack.events[entry.type].fields.items() if field.personal and not field.joined
     )
     row = read_row(make_preparer(pack.events[entry.type]), decode_document(entry.data), personal)
-    compiled = compile_rules(pack, lists, labels).get(entry.type)
+    # Only the rules that read this type are compiled: explaining must not hold up the decider beside it.
+    reading = {name: rule for name, rule in pack.rules.items() if entry.type in rule.on}
+    compiled = compile_rules(msgspec.structs.replace(pack, rules=reading), lists, labels).get(entry.type)
     explained = []
     for rule in compiled.rules if compiled is not None else ():
         assert compiled is not None
