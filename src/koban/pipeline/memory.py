@@ -74,19 +74,27 @@ class Memory:
         self._seq = 0
         self._position = 0
         self._let_go_at = 0
+        self._made: tuple[Compiled, LiveLists] | None = None  # what was compiled last, and over which lists
         self.compiled: Compiled
         self.features: FeatureStore
 
     def compile(self, pack: PackDef) -> Compiled:
         """Make a pack ready to run over the live lists and labels."""
-        rules = compile_rules(pack, self.lists, self.labels)
-        return Compiled(
+        lists, labels = self.lists, self.labels
+        if self._made is not None:
+            made, over = self._made
+            if made.pack.digest == pack.digest and over is lists:
+                return made  # a start asks for the same pack three times
+        rules = compile_rules(pack, lists, labels)
+        compiled = Compiled(
             pack=pack,
             rules=rules,
             features=compile_features(pack, {name: frozenset(each.reads) for name, each in rules.items()}),
             preparers={name: make_preparer(event_type) for name, event_type in pack.events.items()},
             default_queue=list(pack.queues)[-1],
         )
+        self._made = (compiled, lists)
+        return compiled
 
     def load(self, tx: Tx, pack_at: PackAt) -> None:
         """Make everything from the database; `pack_at` gives the pack in force at an entry."""
