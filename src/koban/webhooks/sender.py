@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import socket
 import threading
 import urllib.parse
 from typing import Final
@@ -43,7 +44,8 @@ def check_url(url: str, *, allow_private: bool) -> None:
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port
-    except ValueError as error:
+        httpx.URL(url)  # what cannot be sent later is said now
+    except (ValueError, httpx.InvalidURL) as error:
         raise WebhookEndpointUnfit(f"this is no URL: {error}") from None
     if len(url) > URL_CHARS_MAX or not url.isascii() or not url.isprintable() or " " in url:
         raise WebhookEndpointUnfit(f"a URL has at most {URL_CHARS_MAX} characters, all of them ASCII")
@@ -53,7 +55,8 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise WebhookEndpointUnfit("the URL names no host")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise WebhookEndpointUnfit("a URL here has no user name, password or fragment")
-    if not allow_private and _is_literal(parts.hostname) and not is_public(parts.hostname):
+    literal = _literal(parts.hostname)
+    if not allow_private and literal is not None and not is_public(literal):
         raise WebhookEndpointUnfit(f"{parts.hostname} is an address inside a private network")
 
 
@@ -94,7 +97,7 @@ class HttpSender:
                 return await self._post(outgoing)
         except TimeoutError:
             return Sent(error=f"no answer within {self._timeout_s:g} s")
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Sent(error=f"{type(error).__name__}: {error}")
         except (OSError, UnicodeError) as error:  # the name is unknown, or is none
             return Sent(error=f"the name cannot be looked up: {error}")
@@ -129,9 +132,15 @@ class HttpSender:
             await response.aclose()
 
 
-def _is_literal(host: str) -> bool:
+def _literal(host: str) -> str | None:
+    """Return the address that a host is, in any form that resolvers take (127.1, 0x7f000001); None for a name."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return "127.0.0.1"
     try:
-        ipaddress.ip_address(host)
+        return str(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
-        return False
-    return True
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return None
