@@ -12,7 +12,7 @@ def test_every_dependency_has_a_line_of_why() -> None:
         *project["dependency-groups"].values(),
     ]
     needed = {re.split(r"[\[<>=;~ ]", each)[0] for group in groups for each in group}
-    page = (ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "decisions" / "0003-dependencies.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `([A-Za-z0-9-]+)` \| \S", page, re.MULTILINE)) == needed
 
 
