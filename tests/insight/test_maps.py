@@ -107,6 +107,18 @@ def test_lines_that_are_no_json_are_named(tmp_path: pathlib.Path) -> None:
     assert [[problem.path for problem in row.problems] for row in rows] == [[], ["row"], []]
 
 
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ('[{"text":"one"},{"text":"two"}]', ["one", "two"]),
+        ('[\n  {"text": "one"},\n  {"text": "two"}\n]\n', ["one", "two"]),
+        ('{"text":"one"}\n{"text":\n{"text":"two"}\n', ["one", None, "two"]),
+    ],
+)
+def test_a_json_file_may_hold_an_array_or_lines(tmp_path: pathlib.Path, content: str, found: list[str | None]) -> None:
+    assert [row.data["text"] for row in read(a_map(), write(tmp_path / "a.json", content))] == found
+
+
 def test_a_column_of_json_with_mixed_types_is_read_as_text(tmp_path: pathlib.Path) -> None:
     file = write(tmp_path / "a.jsonl", '{"text":"one"}\n{"text":2}\n{"text":null,"n":1}\n')
     assert [row.data["text"] for row in read(a_map(), file)] == ["one", "2", None]

@@ -3,6 +3,7 @@
 DuckDB reads the file (CSV, JSON lines, Parquet; gzip too) and computes every expression, so a map can do whatever SQL can.
 """
 
+import gzip
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from koban.base import Problem, Refusal
 
 MAP_BYTES_MAX: Final = 256 * 1024
 ROW_TIME: Final = "TIMESTAMP '2026-01-05 00:00:00' + to_seconds(row)"  # where the file has no times
+_LINE_MAX: Final = 1 << 24
 SPLITS: Final = ("hash", "time", "own", "none")
 
 Path = str
@@ -133,6 +135,8 @@ def reader_of(mapping: Map, files: Sequence[pathlib.Path]) -> Sql:
     reader = mapping.read
     if reader is None:
         endings = {pathlib.PurePath(file.name.lower().removesuffix(".gz")).suffix for file in files}
+        if endings == {".json"} and all(_begins_with_a_line(file) for file in files):
+            endings = {".jsonl"}
         reader = _READERS.get(endings.pop()) if len(endings) == 1 else None
     if reader is None:
         names = ", ".join(file.name for file in files)
@@ -144,6 +148,16 @@ def reader_of(mapping: Map, files: Sequence[pathlib.Path]) -> Sql:
         reader = _READ_LINES.sub(lambda found: f"{found.group()}, ignore_errors=true", reader)
     listed = f"[{', '.join(literal(str(file)) for file in files)}]"
     return _PLACES.sub(lambda found: listed if found.group() == "?" else found.group(), reader)
+
+
+def _begins_with_a_line(file: pathlib.Path) -> bool:
+    """Tell whether a file called .json holds an object on its first line, and so most likely one on each."""
+    try:
+        with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as opened:
+            first = opened.readline(_LINE_MAX)
+        return isinstance(msgspec.json.decode(first), dict)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 def literal(text: str) -> Sql:
