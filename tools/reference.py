@@ -538,6 +538,8 @@ def starter_page() -> str:
 
 def http_page() -> str:
     """Write the table of routes with their permissions and refusals."""
+    from koban.access.web import KNOWN_RATE, UNKNOWN_RATE
+
     api, pages = endpoints()
     parts = [
         "# HTTP",
@@ -545,7 +547,10 @@ def http_page() -> str:
         (
             "The running server describes itself in OpenAPI at `/openapi.json`, with every body and parameter. Programs send "
             "`Authorization: Bearer TOKEN`; people have a session. Errors are `application/problem+json` with a `code` from "
-            "[Refusals](refusals.md). Lists come in pages: `?limit=`, and the `next_cursor` of the page before as `?cursor=`."
+            "[Refusals](refusals.md). Lists come in pages: `?limit=`, and the `next_cursor` of the page before as `?cursor=`. "
+            "A command with an `Idempotency-Key` is done once: the same key and body gets the first answer again, for a day. "
+            f"A caller may send {KNOWN_RATE.per_s:,} requests a second, an address without a credential {UNKNOWN_RATE.per_s}; "
+            "past that 429, and 503 where too many wait, both with `Retry-After`."
         ),
         "## Interface",
     ]
