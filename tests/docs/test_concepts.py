@@ -1,11 +1,16 @@
+import json
 import re
 
+import msgspec
 import pytest
 from tests.docs.pages import ROOT
 
+from koban.base import MINUTE
+from koban.enforcement import StateBody
 from koban.packs import files_of, parse_files
 from koban.rules import check_pack, run_cases
 from koban.text import PhraseList, PhraseMatcher, contacts, normalise
+from koban.webhooks.logic import UNCONFIRMED_AFTER, Body
 
 CONCEPTS = ROOT / "docs" / "concepts"
 WORDS = PhraseMatcher(
@@ -71,3 +76,11 @@ def test_other_words_of_the_page_about_words_are_true() -> None:
         assert not_found in page
         assert WORDS.find(normalise(not_found)) == {}, not_found
     assert contacts(normalise("追跡番号は1234-5678-9012です")) == ()
+
+
+def test_the_webhook_on_the_page_has_the_state_that_is_sent() -> None:
+    page = (CONCEPTS / "integration.md").read_text(encoding="utf-8")
+    shown = json.loads(re.findall(r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0])
+    assert set(shown["data"]["state"]) == {each.name for each in msgspec.structs.fields(StateBody)}
+    assert set(shown) == {each.name for each in msgspec.structs.fields(Body)}
+    assert UNCONFIRMED_AFTER == 10 * MINUTE
