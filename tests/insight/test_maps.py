@@ -119,6 +119,12 @@ def test_a_json_file_may_hold_an_array_or_lines(tmp_path: pathlib.Path, content:
     assert [row.data["text"] for row in read(a_map(), write(tmp_path / "a.json", content))] == found
 
 
+def test_a_text_file_has_one_column_and_a_row_for_each_line(tmp_path: pathlib.Path) -> None:
+    file = write(tmp_path / "a.txt", 'one, "two"\tthree\n\nfour; five\n')
+    found = read(a_map(data={"text": "line"}, where="line IS NOT NULL"), file)
+    assert [row.data["text"] for row in found] == ['one, "two"\tthree', "four; five"]
+
+
 def test_a_column_of_json_with_mixed_types_is_read_as_text(tmp_path: pathlib.Path) -> None:
     file = write(tmp_path / "a.jsonl", '{"text":"one"}\n{"text":2}\n{"text":null,"n":1}\n')
     assert [row.data["text"] for row in read(a_map(), file)] == ["one", "2", None]

@@ -30,6 +30,7 @@ _READERS: Final = {
     ".jsonl": "read_json(?, format='newline_delimited', sample_size=-1)",
     ".ndjson": "read_json(?, format='newline_delimited', sample_size=-1)",
     ".json": "read_json(?, sample_size=-1)",
+    ".txt": "read_csv(?, delim='\\0', header=false, quote='', escape='', columns={'line': 'VARCHAR'})",
     ".parquet": "read_parquet(?)",
 }
 _PLACES: Final = re.compile(r"'(?:[^']|'')*'|\?")  # a ? inside quotes is no place for the files
