@@ -8,10 +8,14 @@ import msgspec
 import pytest
 from tests.archive.conftest import Station
 
+from koban.app import switch_pack
 from koban.base import DAY, Unavailable
+from koban.decisions import DecisionMissing
 from koban.events import EventConflict
 from koban.events.archive import ArchiveBusy, list_files
 from koban.events.routes import Conflicting
+from koban.packs import parse_files
+from koban.pipeline import explain
 from koban.vault import erase, lift_hold, place_hold
 
 Reopen = Callable[[], contextlib.AbstractContextManager[Station]]
@@ -277,3 +281,39 @@ def test_days_and_types_have_files_of_their_own(station: Station) -> None:
 
 def _parquet(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(folder.rglob("*.parquet"))
+
+
+def test_a_new_feature_counts_what_was_archived_before_it_was_thought_of(station: Station) -> None:
+    station.send(*[station.event(f"e{number}") for number in range(3)])
+    station.days_pass(40)
+    station.run_archive()
+    station.send(station.event("e3"))
+    files = dict(station.pack.files)
+    files["features.yaml"] += (
+        "- feature: messages_ever\n  about: {en: Messages, ja: メッセージ}\n  on: message.sent\n  by: sender.id\n"
+        "  value: count(*)\n  within: ever\n"
+    )
+    files["rules/rules.yaml"] += (
+        "- rule: chatty\n  policy: fraud/lure\n  on: [message.sent]\n  when: messages_ever >= 5\n"
+        "  then: [{review: scams}]\n  mode: shadow\n  because: {en: writes, ja: 書いています}\n"
+    )
+    switch_pack(station.desk, parse_files(files), by="test", reason="a new feature")
+    record = station.decide(station.event("e4"))
+    assert [signal.rule for signal in record.signals] == ["chatty"]
+
+
+def test_an_archived_decision_is_explained_as_before(station: Station) -> None:
+    record = station.decide(station.event("e1", "直取引しませんか"))
+    before = explain(station.database, station.vault, record.seq)
+    station.days_pass(40)
+    station.run_archive()
+    with pytest.raises(DecisionMissing):
+        explain(station.database, station.vault, record.seq)
+    assert explain(station.database, station.vault, record.seq, archive=station.archive) == before
+    with station.database.read() as tx:
+        for source in ("shop", None):
+            found = station.archive.find_event(tx, "e1", source)
+            assert found is not None
+            assert found.entry.seq == record.seq
+        assert station.archive.find_event(tx, "e9", None) is None
+        assert station.archive.find_event(tx, "e1", "another shop") is None

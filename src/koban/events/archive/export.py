@@ -36,7 +36,7 @@ from koban.text import VERSION
 _T = TypeVar("_T")
 
 CHUNK_ENTRIES: Final = 20_000  # in one round: what is held in memory, and the most entries of a file
-SLICE_ROWS: Final = 200  # in one transaction of the writer, who must not be held longer than a few milliseconds
+SLICE_ROWS: Final = 100  # in one transaction of the writer, who must not be held longer than a few milliseconds
 LEASE_NAME: Final = "archiver"
 LEASE_FOR: Final = 5 * MINUTE
 PAUSE_S: Final = 0.004  # between two transactions, so that the decider always gets its turn
@@ -218,7 +218,7 @@ def _delete_archived(archiving: Archiving) -> int:
     kept = sorted(archiving.kept_changes)
     while True:
         with archiving.database.read() as tx:
-            seqs = store.read_archived_seqs(tx, upto, kept=kept, limit=SLICE_ROWS * 50)
+            seqs = store.read_archived_seqs(tx, upto, kept=kept, limit=SLICE_ROWS * 100)
         if not seqs:
             return deleted
         for piece in _slices(seqs):
@@ -238,7 +238,7 @@ def _expire_rows(archiving: Archiving, at: Instant) -> int:
             with archiving.database.read() as tx:
                 upto, held = archiving.derived_seq(tx), archiving.is_held(tx)
                 found = store.read_expired(
-                    tx, name, after_seq=after, upto_seq=upto, before_at=before, limit=SLICE_ROWS * 50
+                    tx, name, after_seq=after, upto_seq=upto, before_at=before, limit=SLICE_ROWS * 100
                 )
             if not found:
                 break

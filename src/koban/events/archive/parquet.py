@@ -68,7 +68,7 @@ def write_file(path: pathlib.Path, columns: Columns, rows: Sequence[Mapping[str,
     with connect() as connection:
         fill(
             connection,
-            f"COPY {{rows}} TO {literal(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)",
+            f"COPY {{rows}} TO {literal(str(part))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 4096)",
             columns,
             rows,
         )
