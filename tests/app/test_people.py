@@ -46,7 +46,7 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     rows.write_text(f"who,said\n{PERSON},{TEXT}\nsomeone-else,hello\n", encoding="utf-8")
     mapping.write_text(
         "about: Two messages of long ago.\nsource: this test\n"
-        "read: \"read_csv(?, header=true, all_varchar=true)\"\n"
+        'read: "read_csv(?, header=true, all_varchar=true)"\n'
         "event: message.sent\nid: \"'row-' || row\"\ndata:\n  sender.id: who\n  text: said\n",
         encoding="utf-8",
     )

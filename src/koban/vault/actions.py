@@ -14,10 +14,10 @@ def erase(tx: Tx, at: Instant, vault: Vault, person: str, *, by: str) -> Erasure
     """Destroy a person's salt, so that nothing sealed under it can ever be read again.
 
     Refuses: PersonOnLegalHold.
-    The caller must, after the commit: call `vault.forget(person)` in the deciding process, `database.forget_deleted()`
-    (empties SQLite's WAL, vacuums PostgreSQL, whose own WAL keeps the row until it is recycled), and rewrite the archive's personal files. Backups taken before still
-    hold the salt, though never the master key: they must age out, or the erasure be repeated after a restore
-    (`erased_since`).
+    The caller must, after the commit: call `vault.forget(person)` in the deciding process and `database.forget_deleted()`
+    (empties SQLite's WAL, vacuums PostgreSQL, whose own WAL keeps the row until it is recycled). The archive holds
+    ciphertext and needs nothing. Backups taken before still hold the salt, though never the master key: they must age
+    out, or the erasure be repeated after a restore (`erased_since`).
     """
     pseudonym = vault.pseudonym("person", person)
     hold = store.read_hold(tx, pseudonym)
