@@ -28,7 +28,7 @@ class Block:
     line: int
     command: str
     expected: str  # empty where the page shows nothing
-    language: str  # of what is expected: text, where each line occurs in this order, or json
+    language: str  # of what is expected: text, where each line occurs in this order and … is anything, or json
 
 
 def blocks_of(path: pathlib.Path) -> list[Block]:
@@ -62,9 +62,10 @@ def difference(block: Block, output: str) -> str:
         return "" if expected == given else f"{where}: the answer was {json.dumps(given, ensure_ascii=False)}"
     rest = output
     for line in filter(None, map(str.strip, block.expected.splitlines())):
-        _, found, rest = rest.partition(line)
-        if not found:
-            return f"{where}: {line!r} did not come, or not in this place; what came was:\n{output}"
+        for part in filter(None, map(str.strip, line.split("…"))):
+            _, found, rest = rest.partition(part)
+            if not found:
+                return f"{where}: {line!r} did not come, or not in this place; what came was:\n{output}"
     return ""
 
 
