@@ -4,14 +4,23 @@ import pytest
 import sqlalchemy
 
 from koban.base import Unavailable
-from koban.db import Database, metadata, upsert
+from koban.db import Database, upsert
 
+own = sqlalchemy.MetaData()  # apart from the house's tables, which other tests look at
 things = sqlalchemy.Table(
     "test_things",
-    metadata,
+    own,
     sqlalchemy.Column("name", sqlalchemy.Text, primary_key=True),
     sqlalchemy.Column("size", sqlalchemy.BigInteger, nullable=False),
 )
+
+
+@pytest.fixture(autouse=True)
+def table(request: pytest.FixtureRequest) -> None:
+    if "database" in request.fixturenames:
+        opened: Database = request.getfixturevalue("database")
+        with opened.write() as tx:
+            own.create_all(tx.connection)
 
 
 def sizes(database: Database) -> list[tuple[str, int]]:
