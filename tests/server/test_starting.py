@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+import signal
 import socket
 
 import pytest
@@ -26,6 +27,17 @@ def test_a_second_server_on_the_folder_is_refused_and_the_first_goes_on(tmp_path
         assert ended.returncode == 2
         assert str(first.process.pid) in ended.stderr
         assert first.alive()
+
+
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_told_to_stop_leaves_nothing_open(tmp_path: pathlib.Path, asked: signal.Signals) -> None:
+    with start_server(tmp_path / "data") as first:
+        first.process.send_signal(asked)
+        assert first.process.wait(timeout=60) == 0
+    assert {file.name for file in (tmp_path / "data").iterdir()}.isdisjoint({"server.json", "koban.db-wal"})
+    with start_server(tmp_path / "data") as second:
+        old = second.client.get("/v1/tokens", headers={"authorization": f"Bearer {first.token}"})
+        assert old.status_code == 401
 
 
 def test_after_a_kill_the_next_server_starts_at_once(tmp_path: pathlib.Path) -> None:

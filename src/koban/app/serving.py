@@ -6,7 +6,10 @@ import json
 import os
 import random
 import secrets as system_secrets
+import signal
 import socket
+import threading
+import types
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -95,6 +98,8 @@ def serve(
     log = structlog.get_logger("koban.app")
     listening = bind(settings)
     with contextlib.ExitStack() as stack:
+        stack.callback(log.info, "stopped")
+        stack.enter_context(_orderly_end())
         stack.callback(listening.close)
         koban = stack.enter_context(
             open_koban(
@@ -124,4 +129,27 @@ def serve(
             stack.enter_context(ready(koban, url, token, None if link is None else url + link.path))
         log.info("serving", url=url)
         uvicorn.Server(config).run(sockets=[listening])
-        log.info("stopping")
+
+
+@contextlib.contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Let SIGTERM and SIGINT end the process by way of everything that has to be closed; a second one ends it at once.
+
+    Why: uvicorn raises the signal again once it has stopped, and the default for SIGTERM is to die on the spot, with
+    the lease held, the local token valid and feature records unwritten.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: types.FrameType | None) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        raise SystemExit(0)
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
