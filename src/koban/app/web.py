@@ -24,6 +24,7 @@ import koban.rules.routes as rule_routes
 import koban.vault.routes as people_routes
 from koban import access, console, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
+from koban.app import private
 from koban.app.people import erase_person
 from koban.app.running import CHECKPOINTS, Koban, switch_pack
 from koban.base import DAY, Problem
@@ -110,6 +111,7 @@ def endpoints_of(koban_: Koban, kit: access.AccessKit) -> list[Endpoint]:
         ),
         *pack_routes.endpoints(database, functools.partial(_switch, koban_), _check),
         *people_routes.endpoints(database, koban_.vault, lambda person, by: erase_person(koban_, person, by=by)),
+        *private.endpoints(koban_),
         *access.endpoints(kit),
         *_machine_endpoints(koban_),
     ]
