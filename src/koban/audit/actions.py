@@ -1,6 +1,5 @@
 """Write, seal, sign and check the audit trail."""
 
-import contextlib
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -126,13 +125,17 @@ class SigningKey:
     @staticmethod
     def open(path: pathlib.Path, secrets: Secrets) -> "SigningKey":
         """Read the key file, or make it (0600) where there is none. Raises Unavailable when it cannot be read."""
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        if not path.exists():
+            # Written aside and then named, so that a crash in between leaves no key that cannot be read.
+            aside = path.with_name(f"{path.name}.part")
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 made = Ed25519PrivateKey.from_private_bytes(secrets.draw(32))
                 file.write(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
                 file.flush()
                 os.fsync(file.fileno())
+            aside.rename(path)
+            sync_folder(path.parent)
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -140,6 +143,15 @@ class SigningKey:
         if not isinstance(key, Ed25519PrivateKey):
             raise Unavailable("audit key", 60, f"{path} holds no Ed25519 key")
         return SigningKey(key)
+
+
+def sync_folder(folder: pathlib.Path) -> None:
+    """Make sure that the names of new files in a folder survive a power cut, as their contents do."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def checkpoint(

@@ -180,14 +180,21 @@ class Database:
             yield Tx(connection, self.dialect)
 
     def forget_deleted(self) -> None:
-        """Make sure that deleted rows can no longer be read from the disk: empty the WAL, or vacuum."""
+        """Make sure that deleted rows can no longer be read from the disk: empty the WAL, or vacuum.
+
+        Raises Unavailable when somebody reads for longer than a connection waits.
+        """
         if self.dialect == "sqlite":
             with self._write_lock or contextlib.nullcontext():
                 raw = self._writer.raw_connection()
                 try:
-                    raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    is_kept = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
                 finally:
                     raw.close()
+            if is_kept:
+                raise Unavailable(
+                    "database", 5, "A long read keeps what was deleted in the log of writes; ask once more."
+                )
             return
         with self._writer.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").execute(sqlalchemy.text("VACUUM"))

@@ -6,7 +6,7 @@ import os
 import pathlib
 from typing import Final
 
-from koban.audit import Secrets
+from koban.audit import Secrets, sync_folder
 from koban.vault.types import MasterKeyMissing, MasterKeyWrong
 
 KEY_BYTES: Final = 32
@@ -18,6 +18,8 @@ def read_or_make(path: pathlib.Path, secrets: Secrets, *, may_make: bool) -> byt
 
     Refuses: MasterKeyMissing, MasterKeyWrong.
     """
+    if may_make and path.exists() and path.stat().st_size == 0:
+        path.unlink()  # a crash came between making the file and writing it: nothing was ever sealed
     if not path.exists():
         if not may_make:
             raise MasterKeyMissing(
@@ -31,6 +33,7 @@ def read_or_make(path: pathlib.Path, secrets: Secrets, *, may_make: bool) -> byt
                 file.write(f"{_HEADING}\n{secrets.draw(KEY_BYTES).hex()}\n")
                 file.flush()
                 os.fsync(file.fileno())
+            sync_folder(path.parent)
     try:
         heading, digits = path.read_text(encoding="ascii").split("\n")[:2]
         key = bytes.fromhex(digits)
