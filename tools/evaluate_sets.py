@@ -174,7 +174,10 @@ SETS: Final = (
         job="phishing",
         language="en",
         reference="none",
-        reading="Hosts that imitate crypto wallets, which are not among the brands that this pack protects.",
+        reading=(
+            "Hosts that imitate crypto wallets, which are not among the brands that this pack protects; the allow list holds"
+            " many hosts under the endings that the rule distrusts, hence its false alarms."
+        ),
     ),
     DataSet(
         name="opendns_benign_domains",
