@@ -171,6 +171,8 @@ def test_the_archive_runs_beside_a_server(folder: pathlib.Path) -> None:
         ran = run_koban("archive", "run", "--json", data=folder, port=server.port)
         assert ran.returncode == 0, ran.stderr
         assert json.loads(ran.stdout)["archived"] == 0
+        found = server.client.get("/v1/events/old1")
+        assert (found.status_code, found.json()["id"]) == (200, "old1")
         event = _cloudevent("live")
         assert server.post(event).content == server.post(event).content
         assert server.alive()

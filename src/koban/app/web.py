@@ -28,6 +28,8 @@ from koban.app import private
 from koban.app.people import erase_person
 from koban.app.running import CHECKPOINTS, Koban, switch_pack
 from koban.base import DAY, Problem
+from koban.db import Tx
+from koban.events import Entry
 from koban.packs import PackDef, place
 from koban.pipeline import commands
 from koban.pipeline.explain import Explained, explain
@@ -87,7 +89,7 @@ def endpoints_of(koban_: Koban, kit: access.AccessKit) -> list[Endpoint]:
     set_mode = lambda change: desk.command(lambda memory, tx: commands.set_mode(memory, tx, change))  # noqa: E731
     label = lambda change: desk.command(lambda memory, tx: commands.label(memory, tx, change))  # noqa: E731
     return [
-        *event_routes.endpoints(database, desk.submit, desk.replay_quarantined),
+        *event_routes.endpoints(database, desk.submit, desk.replay_quarantined, functools.partial(_archived, koban_)),
         *decision_routes.endpoints(
             database, lambda seq: explain(database, koban_.vault, seq, archive=desk.archive), Explained
         ),
@@ -157,6 +159,12 @@ def _switch(koban_: Koban, pack: PackDef, by: str, reason: str) -> int:
 
 def _check(pack: PackDef) -> tuple[Problem, ...]:
     return tuple(Problem(path=place(fault.source), detail=fault.detail, hint=fault.hint) for fault in check_pack(pack))
+
+
+def _archived(koban_: Koban, tx: Tx, event_id: str, source: str | None) -> Entry | None:
+    archive = koban_.desk.archive
+    found = archive.find_event(tx, event_id, source) if archive is not None else None
+    return found.entry if found is not None else None
 
 
 def _hits(koban_: Koban) -> dict[str, tuple[int, int, int]]:

@@ -9,7 +9,7 @@ import msgspec
 
 from koban.access import Answer, Call, Endpoint, Page, PageQuery, ProblemBody, endpoint
 from koban.base import Instant, Problem, Refusal, limits, to_rfc3339
-from koban.db import Database
+from koban.db import Database, Tx
 from koban.events import store
 from koban.events.decode import decode
 from koban.events.types import (
@@ -73,6 +73,7 @@ class Conflicting(msgspec.Struct, frozen=True, kw_only=True):
 Result = Decided | Taken | Kept | Conflicting
 Submit = Callable[[Sequence[Envelope | Fault], Instant, bool], "concurrent.futures.Future[list[Result]]"]
 Replay = Callable[[str, str], Result]
+Archived = Callable[[Tx, str, str | None], Entry | None]
 
 
 class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,8 +168,13 @@ def event_view(entry: Entry) -> EventView:
     )
 
 
-def endpoints(database: Database, submit: Submit, replay: Replay) -> list[Endpoint]:
-    """Describe the routes. `submit` queues events for the decider; `replay` sends a quarantined event again."""
+def endpoints(
+    database: Database, submit: Submit, replay: Replay, archived: Archived = lambda _tx, _id, _source: None
+) -> list[Endpoint]:
+    """Describe the routes. `submit` queues events for the decider; `replay` sends a quarantined event again.
+
+    `archived` finds an event that has left the database.
+    """
 
     async def take(call: Call) -> Answer:
         items = decode(call.raw, call.headers.get("content-type", _JSON))
@@ -185,7 +191,8 @@ def endpoints(database: Database, submit: Submit, replay: Replay) -> list[Endpoi
 
     def look_up(call: Call) -> EventView:
         with database.read() as tx:
-            entry = store.find_event(tx, call.params_as(EventQuery).source, call.path["event_id"])
+            source = call.params_as(EventQuery).source
+            entry = store.find_event(tx, source, call.path["event_id"]) or archived(tx, call.path["event_id"], source)
         if entry is None:
             raise EventMissing(f"No event {call.path['event_id']!r} is in the log.")
         return event_view(entry)
