@@ -73,7 +73,7 @@ class _Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._sender.lost(exc)
+        self._sender.lost(self, exc)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -104,13 +104,15 @@ class _Sender:
     def due(self, at: float, request: bytes) -> None:
         """Send now, or as soon as a connection is free."""
         if self.free:
-            self.free.popleft().send(at, request)
+            self.free.pop().send(at, request)  # the one used last: the server closes those that are long idle
         else:
             self.waiting.append((at, request))
 
-    def lost(self, error: Exception | None) -> None:
-        """Say why, and end: answers that never come must not be left out of the figures."""
-        if not self.done.is_set():
+    def lost(self, connection: _Connection, error: Exception | None) -> None:
+        """Let an idle connection go; else end: an answer that never comes must not be left out of the figures."""
+        if connection in self.free:
+            self.free.remove(connection)
+        elif not self.done.is_set():
             self.failed = error or ConnectionError("the server closed a connection")
             self.done.set()
 
