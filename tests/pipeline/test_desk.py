@@ -218,6 +218,17 @@ def test_an_answer_that_comes_too_late_is_the_fallback_and_opens_a_case(station:
     assert station.rows("SELECT queue, status FROM cases") == [("scams", "open")]
 
 
+def test_the_events_of_a_batch_take_what_they_take(station: Station) -> None:
+    from koban.events import decode
+
+    items = decode(msgspec.json.encode([station.payout(f"p{n}", 500_000) for n in range(2)]), "application/json")
+    arrived = station.clock.now()
+    station.clock.advance(300_000)
+    for result in station.desk.submit(items, Instant(arrived), False, False).result(timeout=20):
+        assert isinstance(result, Decided)
+        assert "fallback" not in msgspec.json.decode(bytes(result.body))
+
+
 def test_a_timer_ends_a_sanction_once_and_the_hold_lapses(station: Station) -> None:
     record = station.decide(station.payout("p1", 200_000))
     assert record.verdict == "hold"

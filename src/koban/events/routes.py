@@ -71,7 +71,8 @@ class Conflicting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Result = Decided | Taken | Kept | Conflicting
-Submit = Callable[[Sequence[Envelope | Fault], Instant, bool], "concurrent.futures.Future[list[Result]]"]
+# events, arrival, asynchronous, hurried (somebody waits for one event alone)
+Submit = Callable[[Sequence[Envelope | Fault], Instant, bool, bool], "concurrent.futures.Future[list[Result]]"]
 Replay = Callable[[str, str], Result]
 Archived = Callable[[Tx, str, str | None], Entry | None]
 
@@ -182,7 +183,7 @@ def endpoints(
         single = len(items) == 1 and not _is_batch(call)
         chunks = []
         for start in range(0, len(items), limits.DECIDER_BATCH_MAX):
-            chunks.append(submit(items[start : start + limits.DECIDER_BATCH_MAX], call.at, asynchronous))
+            chunks.append(submit(items[start : start + limits.DECIDER_BATCH_MAX], call.at, asynchronous, single))
             await asyncio.sleep(0)  # a large batch must not keep single events from being read
         results = [result for chunk in chunks for result in await asyncio.wrap_future(chunk)]
         if single:

@@ -90,12 +90,15 @@ class Desk:
         items: Sequence[Envelope | Fault],
         at: Instant,
         asynchronous: bool,  # noqa: FBT001 - the routes' shape
+        hurried: bool = True,  # noqa: FBT001, FBT002 - the routes' shape; False: a batch, which takes what it takes
     ) -> "concurrent.futures.Future[list[Result]]":
         """Prepare events and queue them; the future gives their results in order.
 
         Raises Unavailable when the queue is full.
         """
-        inner = self.decider.submit([self._unit(item, at, asynchronous=asynchronous) for item in items])
+        inner = self.decider.submit(
+            [self._unit(item, at, asynchronous=asynchronous, hurried=hurried) for item in items]
+        )
         outer: concurrent.futures.Future[list[Result]] = concurrent.futures.Future()
 
         def pass_on(done: "concurrent.futures.Future[list[Reply]]") -> None:
@@ -168,7 +171,7 @@ class Desk:
                 event_store.set_quarantine_status(tx, quarantine_id, "replayed")
         return result
 
-    def _unit(self, item: Envelope | Fault, at: Instant, *, asynchronous: bool) -> Unit:
+    def _unit(self, item: Envelope | Fault, at: Instant, *, asynchronous: bool, hurried: bool = True) -> Unit:
         if isinstance(item, Fault):
             return FaultUnit(fault=item, received_at=at)
         compiled = self.memory.compiled
@@ -186,6 +189,7 @@ class Desk:
             key=event_store.event_key(item.source, item.id),
             pack=compiled.pack.digest,
             asynchronous=asynchronous,
+            hurried=hurried,
         )
 
     # The decider's side.
@@ -237,7 +241,9 @@ class Desk:
     def _take(self, unit: EventUnit) -> Reply:
         prepared = unit.prepared
         if unit.pack != self.memory.compiled.pack.digest:
-            again = self._unit(unit.envelope, prepared.received_at, asynchronous=unit.asynchronous)
+            again = self._unit(
+                unit.envelope, prepared.received_at, asynchronous=unit.asynchronous, hurried=unit.hurried
+            )
             if isinstance(again, FaultUnit):
                 return self._keep(again.fault, again.received_at)
             assert isinstance(again, EventUnit)
@@ -262,7 +268,13 @@ class Desk:
             return Taken(id=prepared.id, source=prepared.source)
         body = decide(
             self.memory,
-            Arrival(entry=entry, row=prepared.row, unread=prepared.unread, since_at=prepared.received_at),
+            Arrival(
+                entry=entry,
+                row=prepared.row,
+                unread=prepared.unread,
+                since_at=prepared.received_at,
+                hurried=unit.hurried,
+            ),
         )
         self._known[unit.key] = (self.memory.rows.decisions[-1][0], prepared.digest)
         self._answers[self.memory.rows.decisions[-1][0]] = body

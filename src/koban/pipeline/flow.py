@@ -32,6 +32,7 @@ class Arrival:
     row: Row
     unread: tuple[str, ...]
     since_at: Instant | None  # when somebody began to wait for the answer; None: nobody waits
+    hurried: bool = True  # the answer is worth nothing after `within_ms`; not so in a batch
     replayed: bool = False  # the entry stands in the log already, with its place, time and flags
 
 
@@ -116,7 +117,7 @@ def _enter(memory: Memory, arrival: Arrival, event_type: EventType) -> Entry:
     """Give the event its place and time in the log, and note whether its answer comes too late."""
     seq, at = memory.next_seq(), memory.log_time.next()
     flags = arrival.entry.flags
-    if arrival.since_at is not None and at - arrival.since_at > event_type.within_ms * 1_000:
+    if arrival.hurried and arrival.since_at is not None and at - arrival.since_at > event_type.within_ms * 1_000:
         flags |= Flag.OVERDUE
     entry = msgspec.structs.replace(arrival.entry, seq=seq, log_at=at, flags=flags)
     memory.rows.entries.append(entry)

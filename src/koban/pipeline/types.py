@@ -22,6 +22,7 @@ class EventUnit:
     key: bytes
     pack: str  # digest of the pack that `prepared` was read under
     asynchronous: bool = False
+    hurried: bool = True  # somebody waits for this event alone, so `within_ms` holds for it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
