@@ -44,8 +44,11 @@ def test_after_a_kill_the_next_server_starts_at_once(tmp_path: pathlib.Path) -> 
     with start_server(tmp_path / "data") as first:
         first.process.kill()
         first.process.wait()
+        left_behind = first.token
     with start_server(tmp_path / "data") as second:
         assert second.alive()
+        headers = {"authorization": f"Bearer {left_behind}"}
+        assert second.client.get("/v1/rules", headers=headers).status_code == 401
 
 
 def test_a_broken_pack_is_shown_with_its_place_and_a_caret(tmp_path: pathlib.Path) -> None:

@@ -305,6 +305,14 @@ def issue_token(
     return token, secret
 
 
+def revoke_leftovers(tx: Tx, at: Instant, *, by: Principal, name: str) -> int:
+    """Make worthless what an earlier process issued under a name and could not take back, because it was killed."""
+    revoked = store.revoke_tokens_named(tx, name, by.id, at)
+    if revoked:
+        record(tx, at, by.id, "token.leftovers_revoked", by.id, {"tokens": revoked})
+    return revoked
+
+
 def revoke_token(tx: Tx, at: Instant, *, by: Principal, token_id: str) -> Token:
     """Make a token worthless. Twice is once.
 

@@ -285,6 +285,14 @@ def revoke_token(tx: Tx, token_id: str, revoked_at: Instant) -> bool:
     return tx.execute(query.values(revoked_at=revoked_at)).rowcount > 0
 
 
+def revoke_tokens_named(tx: Tx, name: str, created_by: str, revoked_at: Instant) -> int:
+    """Revoke every token of a name that somebody issued; return how many still held."""
+    query = tokens.update().where(
+        tokens.c.name == name, tokens.c.created_by == created_by, tokens.c.revoked_at.is_(None)
+    )
+    return int(tx.execute(query.values(revoked_at=revoked_at)).rowcount)
+
+
 def touch_token(tx: Tx, token_id: str, day: int) -> None:
     """Note on which day a token was last used."""
     tx.execute(tokens.update().where(tokens.c.id == token_id).values(used_day=day))

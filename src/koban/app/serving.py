@@ -16,13 +16,14 @@ from typing import Final
 import structlog
 import uvicorn
 
-from koban.access import CATALOGUE, SYSTEM, create_first_admin, issue_token, revoke_token
+from koban.access import CATALOGUE, SYSTEM, create_first_admin, issue_token, revoke_leftovers, revoke_token
 from koban.app.running import SERVER_FILE, Koban, open_koban
 from koban.app.web import asgi
 from koban.audit import Secrets, SystemSecrets
 from koban.base import Clock, Refusal, SystemClock
 from koban.base.settings import Settings
 
+COMMAND_LINE: Final = "command line on this machine"
 LOCAL_TOKEN_DAYS: Final = 30
 
 
@@ -62,13 +63,14 @@ def server_file(koban: Koban, url: str) -> Iterator[str]:
     """
     path = koban.settings.data / SERVER_FILE
     with koban.database.write() as tx:
+        revoke_leftovers(tx, koban.clock.now(), by=SYSTEM, name=COMMAND_LINE)
         issued, secret = issue_token(
             tx,
             koban.clock.now(),
             koban.randomness,
             koban.secrets,
             by=SYSTEM,
-            name="command line on this machine",
+            name=COMMAND_LINE,
             scopes=tuple(CATALOGUE),
             days=LOCAL_TOKEN_DAYS,
         )
