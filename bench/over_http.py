@@ -31,7 +31,7 @@ def measure_http(size: Size) -> list[Row]:
         folder = pathlib.Path(name)
         pack = write_pack(folder / "pack")
         with serving(folder / "data", pack) as server:
-            for rate, batch in ((size.rate // 4, 1), (size.rate, 1), (size.rate // 100, 100)):
+            for rate, batch in ((size.rate // 4, 1), (size.rate, 1), (max(1, size.rate // 100), 100)):
                 door = (str(server.port), server.token)
                 run_child("bench.over_http", *door, "warm", str(rate), str(min(WARM_S, size.http_s)), str(batch))
                 before = cpu_of(server.pid)
