@@ -169,3 +169,20 @@ def _erase(town: Town, person: str) -> None:
     """Erase as `erase_person` does, on a desk that has no data folder."""
     town.desk.command(lambda memory, tx: forget_person(memory, tx, person, by="staff_1"), alone=True)
     town.database.forget_deleted()
+
+
+def test_what_could_not_be_read_and_names_the_person_is_forgotten_too(tmp_path: pathlib.Path) -> None:
+    clock = ManualClock(START)
+    with _open(tmp_path / "data", clock) as koban:
+
+        def sent(account: str) -> None:
+            event = {"id": f"q-{account}", "source": "shop", "type": "no.such", "data": {"sender": {"id": account}}}
+            items = decode(json.dumps(event).encode(), "application/json")
+            koban.desk.submit(items, clock.now(), False).result(timeout=20)
+
+        sent("erna")
+        sent("otto")
+        erase_person(koban, "erna", by="test")
+        with koban.database.read() as tx:
+            left = tx.rows("SELECT event_id FROM quarantine")
+    assert [row[0] for row in left] == ["q-otto"]

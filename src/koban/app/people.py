@@ -1,23 +1,27 @@
 """Forget a person everywhere: the key through the decider, then everything derived, then the traces on the disk."""
 
+import json
 import random
 from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 
+import koban.events.store as event_store
 from koban.app.remote import call, find_server
 from koban.app.running import Koban, open_data, open_desk
 from koban.audit import Secrets
 from koban.base import Clock, Unavailable
 from koban.base.settings import Settings
 from koban.db import Database, Tx
-from koban.pipeline.desk import Desk
+from koban.pipeline.desk import QUARANTINE, Desk
 from koban.pipeline.logs import log_names, open_log
 from koban.pipeline.memory import Memory
 from koban.vault import Erasure, Vault, erase, lift_hold, place_hold
 
 T = TypeVar("T")
+
+QUARANTINE_PAGE = 200
 
 
 def erase_person(koban: Koban, person: str, *, by: str) -> Erasure:
@@ -119,12 +123,32 @@ def _erase_everywhere(
     settings: Settings, secrets: Secrets, clock: Clock, desk: Desk, person: str, *, by: str
 ) -> Erasure:
     done = desk.command(lambda memory, tx: forget_person(memory, tx, person, by=by), alone=True)
+    _drop_quarantined(desk, person)
     desk.database.forget_deleted()
     had_data = done.had_data
     for name in log_names(settings.data):
         with open_log(settings.data, settings.database_url, name, secrets, make=False) as log:
             had_data |= _erase_in(log.database, log.vault, clock, person, by=by)
     return msgspec.structs.replace(done, had_data=had_data)
+
+
+def _drop_quarantined(desk: Desk, person: str) -> None:
+    """Forget what could not be read and names the person: it belongs to nobody's key, and could be sent again.
+
+    Why by looking for the id: an event that cannot be read does not say whose it is.
+    """
+    named = [json.dumps(person, ensure_ascii=flag).encode() for flag in (True, False)]
+    after = ""
+    while True:
+        with desk.database.write() as tx:
+            page = event_store.read_sealed_quarantined(tx, after=after, limit=QUARANTINE_PAGE)
+            opened = [(each, desk.memory.vault.open_dated(tx, QUARANTINE, sealed)) for each, sealed in page]
+            event_store.delete_quarantined(
+                tx, [each for each, raw in opened if raw is not None and any(name in raw for name in named)]
+            )
+        if len(page) < QUARANTINE_PAGE:
+            return
+        after = page[-1][0]
 
 
 def _erase_in(database: Database, vault: Vault, clock: Clock, person: str, *, by: str) -> bool:

@@ -125,6 +125,7 @@ def serve(
             server_header=False,
             timeout_graceful_shutdown=10,
             backlog=512,
+            timeout_keep_alive=75,
         )
         listening.listen(512)
         if ready is not None:

@@ -147,24 +147,17 @@ def prepare(
             personal.setdefault(_owner(data, reader.personal), {})[reader.path] = value
             taken.append((reader.parts, None))
         row[reader.path] = read
-    if unread:
-        if strict:
-            problems.extend(
-                Problem(path=_pointer(parts), detail="This field is not declared for the event type.")
-                for parts in unread
-            )
-        owner = _owner(data, preparer.acting) if preparer.acting else ""
-        for parts in unread:
-            personal.setdefault(owner, {})[".".join(parts)] = _dig(data, parts)
-            taken.append((parts, None))
-    if problems:
-        return Fault(
-            raw=_whole(envelope),
-            problems=tuple(problems),
-            id=envelope.id,
-            source=envelope.source,
-            type=envelope.type,
+    if strict:
+        problems.extend(
+            Problem(path=_pointer(parts), detail="This field is not declared for the event type.") for parts in unread
         )
+    owner = _owner(data, preparer.acting) if preparer.acting else ""
+    for parts in unread:
+        personal.setdefault(owner, {})[".".join(parts)] = _dig(data, parts)
+        taken.append((parts, None))
+    if problems:
+        whole = _whole(envelope)
+        return Fault(raw=whole, problems=tuple(problems), id=envelope.id, source=envelope.source, type=envelope.type)
     event_at = envelope.event_at if envelope.event_at is not None else received_at
     return Prepared(
         id=envelope.id,

@@ -347,6 +347,17 @@ def read_one_quarantined(tx: Tx, quarantine_id: str) -> dict[str, object] | None
     return None if row is None else dict(row)
 
 
+def read_sealed_quarantined(tx: Tx, *, after: str, limit: int) -> list[tuple[str, bytes]]:
+    """Return ids and sealed bytes of quarantined events in the order of their ids, whatever became of them."""
+    rows = tx.rows("SELECT id, sealed FROM quarantine WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+    return [(str(row[0]), bytes(row[1])) for row in rows]
+
+
+def delete_quarantined(tx: Tx, ids: Sequence[str]) -> None:
+    """Forget quarantined events for good."""
+    tx.many("DELETE FROM quarantine WHERE id = ?", [(each,) for each in ids])
+
+
 def set_quarantine_status(tx: Tx, quarantine_id: str, status: str) -> None:
     """Mark a quarantined event as replayed or dropped."""
     tx.execute(sqlalchemy.update(quarantine).where(quarantine.c.id == quarantine_id).values(status=status))
