@@ -43,7 +43,7 @@ serve: install  ## Start Koban with the starter pack
 	$(BIN)/koban serve
 
 test: $(VENV)/installed-dev  ## Run the whole suite on SQLite and PostgreSQL
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest --numprocesses $(or $(JOBS),2) --dist loadscope $(TESTS)
 
 check: $(VENV)/installed-dev  ## Format, lint, types, import contract, tidy
 	$(BIN)/ruff format --check src tests tools bench
