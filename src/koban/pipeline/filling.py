@@ -1,14 +1,13 @@
 """New features of a pack get their past: computed over the log beside the decider, caught up in the switch itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import koban.events.store as event_store
 from koban.db import Tx
-from koban.events import Entry, Kind, Row, decode_document, read_row
+from koban.events import Entry, Row
 from koban.features import FeatureStore, backfill
 from koban.pipeline.desk import Desk
-from koban.pipeline.memory import Compiled
-from koban.pipeline.sealing import open_entries
+from koban.pipeline.memory import Compiled, event_rows
 
 PAGE = 1_000
 
@@ -37,10 +36,7 @@ class Filling:
     def _events(self, tx: Tx) -> Iterator[tuple[int, str, Row, int]]:
         for page in self._pages(tx):
             self._seen_seq = page[-1].seq
-            events = [entry for entry in page if entry.kind is Kind.EVENT and entry.type in self._compiled.preparers]
-            keyed = [(event_store.event_key(entry.source, entry.event_id), entry) for entry in events]
-            for entry, personal in zip(events, open_entries(tx, self._desk.memory.vault, keyed), strict=True):
-                yield entry.seq, entry.type, self._row(entry, personal), entry.log_at
+            yield from event_rows(tx, self._desk.memory.vault, self._compiled, page)
 
     def _pages(self, tx: Tx) -> Iterator[list[Entry]]:
         """Walk the log from where this is: first what left the database, then what is in it."""
@@ -56,9 +52,6 @@ class Filling:
                 yield page
         while page := event_store.read_entries(tx, after_seq=max(self._seen_seq, upto), limit=PAGE):
             yield page
-
-    def _row(self, entry: Entry, personal: Mapping[str, object]) -> Row:
-        return read_row(self._compiled.preparers[entry.type], decode_document(entry.data), personal)
 
 
 def fill_features(desk: Desk, compiled: Compiled, names: frozenset[str]) -> Filling:

@@ -167,13 +167,9 @@ class Memory:
         after_seq = -1
         while page := event_store.read_entries(tx, after_seq=after_seq, limit=limits.DECIDER_BATCH_MAX):
             after_seq = page[-1].seq
-            events = [each for each in page if each.kind is Kind.EVENT and each.type in compiled.preparers]
-            keyed = [(event_store.event_key(each.source, each.event_id), each) for each in events]
-            for each, personal in zip(events, open_entries(tx, self.vault, keyed), strict=True):
-                if each.seq >= before_seq:
-                    return
-                row = read_row(compiled.preparers[each.type], decode_document(each.data), personal)
-                yield each.seq, each.type, row, each.log_at
+            yield from event_rows(tx, self.vault, compiled, [each for each in page if each.seq < before_seq])
+            if after_seq >= before_seq:
+                return
 
     # What a unit does to memory, each with its undoing.
 
@@ -330,6 +326,17 @@ class Memory:
 
     def _clock_stepped(self, by: int) -> None:
         self.alert("clock.stepped", "clock", f"The wall clock jumped by {by / 1_000_000:+.1f} s and is not followed.")
+
+
+def event_rows(
+    tx: Tx, vault: Vault, compiled: Compiled, entries: Sequence[Entry]
+) -> Iterator[tuple[int, str, Row, int]]:
+    """Read the rows of those entries that are events a pack declares: place, type, row, log time; one query opens all."""
+    events = [each for each in entries if each.kind is Kind.EVENT and each.type in compiled.preparers]
+    keyed = [(event_store.event_key(each.source, each.event_id), each) for each in events]
+    for each, personal in zip(events, open_entries(tx, vault, keyed), strict=True):
+        row = read_row(compiled.preparers[each.type], decode_document(each.data), personal)
+        yield each.seq, each.type, row, each.log_at
 
 
 def apply_features(
