@@ -1,4 +1,4 @@
-"""The console's words: two JSON files with the same keys, one per language, read once."""
+"""The console's words: a folder of JSON files per language, with the same keys in both, read once."""
 
 import functools
 import pathlib
@@ -16,8 +16,14 @@ _FOLDER: Final = pathlib.Path(__file__).parent / "texts"
 @functools.cache
 def catalogue(language: Language) -> Mapping[str, str]:
     """Return every text of a language by its key."""
-    sections = msgspec.json.decode((_FOLDER / f"{language}.json").read_bytes(), type=dict[str, dict[str, str]])
-    return {f"{section}.{key}": text for section, texts in sections.items() for key, text in texts.items()}
+    found: dict[str, str] = {}
+    for file in sorted((_FOLDER / language).glob("*.json")):
+        for section, texts in msgspec.json.decode(file.read_bytes(), type=dict[str, dict[str, str]]).items():
+            for key, text in texts.items():
+                name = f"{section}.{key}"
+                assert name not in found, f"{name} stands twice in the texts"
+                found[name] = text
+    return found
 
 
 class Words:

@@ -1,0 +1,78 @@
+"""What every verb shares: exit codes, settings, JSON, progress, and how a refusal is said."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from koban.base.settings import Settings
+
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result for machines.")]
+
+
+def refuse(refusal: Exception) -> NoReturn:
+    """Say a refusal as one clear message, with the places that it names, and end with the code of wrong use."""
+    rendered = getattr(refusal, "rendered", "")
+    title = getattr(refusal, "title", "Something that this needs is not available.")
+    print(f"koban: {title} {refusal}", file=sys.stderr)
+    if rendered:
+        print(rendered, file=sys.stderr)
+    else:
+        for problem in getattr(refusal, "problems", ()):
+            hint = f" {problem.hint}" if problem.hint else ""
+            print(f"  {problem.path}: {problem.detail}{hint}", file=sys.stderr)
+    sys.exit(WRONG_USE)
+
+
+def settings_of_environment() -> "Settings":
+    """Read the settings; refusals name the variable."""
+    from koban.base.settings import read_settings
+
+    return read_settings(os.environ)
+
+
+def print_json(document: object) -> None:
+    """Print a result for machines."""
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+@contextlib.contextmanager
+def progress_of(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how far a long work is: a bar on a terminal, elsewhere a line for every tenth."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if quiet:
+        yield lambda _done, _of: None
+        return
+    if not sys.stderr.isatty():
+        told = 0
+
+        def tell(done: int, of: int) -> None:
+            nonlocal told
+            if of and done * 10 // of > told:
+                told = done * 10 // of
+                print(f"{what}: {done:,} of {of:,}", file=sys.stderr)
+
+        yield tell
+        return
+    from rich.console import Console
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of or None)
+
+
+def running_server(url: str | None = None, token: str | None = None) -> tuple[str, str]:
+    """Return address and token of the server that holds the data folder, or of the one that is named."""
+    from koban.app.remote import find_server
+
+    return find_server(settings_of_environment().data, url, token)

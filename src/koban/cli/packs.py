@@ -1,0 +1,157 @@
+"""Packs and rules: checking and testing them on disk, pushing and switching them on the running server."""
+
+import pathlib
+import sys
+from typing import Annotated
+
+import typer
+
+from koban.cli.frame import DONE, FAILED, Json, print_json, running_server
+
+app = typer.Typer()
+rule_app = typer.Typer(help="Rules on the running server.", no_args_is_help=True)
+pack_app = typer.Typer(help="Packs on the running server.", no_args_is_help=True)
+app.add_typer(rule_app, name="rule")
+app.add_typer(pack_app, name="pack")
+
+
+@app.command()
+def check(pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")]) -> None:
+    """Check a pack: every name, type and expression. Exit code 1 when something is wrong."""
+    from koban.packs import PackInvalid, load_pack, render_fault
+    from koban.rules import check_pack
+
+    try:
+        loaded = load_pack(pack)
+    except PackInvalid as invalid:
+        print(invalid.rendered, file=sys.stderr)
+        print(f"koban check: {invalid.detail}", file=sys.stderr)
+        sys.exit(FAILED)
+    faults = check_pack(loaded)
+    for fault in faults:
+        print(render_fault(fault, loaded.files), file=sys.stderr)
+    if faults:
+        print(f"koban check: {len(faults)} to mend", file=sys.stderr)
+        sys.exit(FAILED)
+    print(
+        f"{pack}: {len(loaded.events)} event types, {len(loaded.features)} features, {len(loaded.rules)} rules, "
+        f"{len(loaded.lists)} lists, {len(loaded.policies)} policies: nothing to mend"
+    )
+
+
+@app.command("test")
+def run_cases_of(
+    pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Run the cases of a pack's rules: what must match and what must not. Exit code 1 when one fails."""
+    from koban.packs import load_pack
+    from koban.rules import describe_failure, run_cases
+
+    loaded = load_pack(pack)
+    report = run_cases(loaded)
+    if json:
+        print_json(report)
+    else:
+        for result in report.rules:
+            for failed in result.failed:
+                print(describe_failure(loaded, failed))
+        for fault in report.faults:
+            print(
+                f"{fault.source.file}:{fault.source.line}: {fault.detail}" + (f"; {fault.hint}" if fault.hint else "")
+            )
+        print(
+            f"{len(report.rules)} rules, {sum(each.must_match + each.must_not_match - len(each.failed) for each in report.rules)} cases passed, "
+            f"{sum(len(each.failed) for each in report.rules)} failed"
+        )
+    sys.exit(DONE if report.passed else FAILED)
+
+
+@pack_app.command("push")
+def pack_push(
+    pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Check a pack on the running server and switch to it."""
+    from koban.app.remote import call
+    from koban.packs import files_of
+
+    done = call(running_server(), "POST", "/v1/packs", {"files": dict(files_of(pack)), "reason": reason})
+    print(f"{str(done['digest'])[:12]} decides from log entry {done['seq']} on")
+
+
+@pack_app.command("history")
+def pack_history() -> None:
+    """Say which versions decided."""
+    from koban.app.remote import call
+
+    for one in call(running_server(), "GET", "/v1/packs/activations")["items"]:  # type: ignore[attr-defined]  # JSON
+        print(f"{one['seq']:>12}  {one['digest'][:12]}  {one['activated_at']}  {one['author']}  {one['reason']}")
+
+
+@pack_app.command("rollback")
+def pack_rollback(
+    digest: Annotated[str, typer.Argument(help="Digest of a version that was active before.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Switch back to a version that was active before."""
+    from koban.app.remote import call
+
+    where = running_server()
+    items = call(where, "GET", "/v1/packs/activations")["items"]
+    whole = next((one["digest"] for one in items if one["digest"].startswith(digest)), digest)  # type: ignore[attr-defined]  # JSON
+    done = call(where, "POST", "/v1/packs/activate", {"digest": whole, "reason": reason})
+    print(f"{str(done['digest'])[:12]} decides from log entry {done['seq']} on")
+
+
+@pack_app.command("reference")
+def pack_reference_page(
+    pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
+) -> None:
+    """Print a reference page of a pack's events, features, rules, policies and lists."""
+    from koban.packs import load_pack
+    from koban.rules import pack_reference
+
+    print(pack_reference(load_pack(pack)))
+
+
+@rule_app.command("mode")
+def rule_mode(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    mode: Annotated[str, typer.Argument(help="off, shadow, review, live, or 'pack' to follow the pack again.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next.")],
+    percent: Annotated[float, typer.Option(help="Share of accounts for which it is live.")] = 100.0,
+) -> None:
+    """Switch a rule's mode on the running server."""
+    from koban.app.remote import call
+
+    body = {"mode": None if mode == "pack" else mode, "reason": reason, "basis_points": round(percent * 100)}
+    entered = call(running_server(), "POST", f"/v1/rules/{rule}/mode", body)
+    print(f"{rule}: {mode} from log entry {entered['seq']} on")
+
+
+@rule_app.command("undo")
+def rule_undo(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+    minutes: Annotated[int, typer.Option(help="How far back.")] = 60,
+) -> None:
+    """Take back everything a rule did to people lately."""
+    from koban.app.remote import call
+    from koban.base import MINUTE, Instant, SystemClock, to_rfc3339
+
+    since = to_rfc3339(Instant(SystemClock().now() - minutes * MINUTE))
+    done = call(running_server(), "POST", f"/v1/rules/{rule}/undo", {"since": since, "reason": reason})
+    print(f"{rule}: {len(done['sanction_ids'])} sanctions taken back")  # type: ignore[arg-type]  # JSON
+
+
+@rule_app.command("review-all")
+def rule_review_all(
+    switch: Annotated[str, typer.Argument(help="on or off")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Put every rule to review, or back."""
+    from koban.app.remote import call
+
+    entered = call(running_server(), "POST", "/v1/review-all", {"on": switch == "on", "reason": reason})
+    print(f"all rules to review: {switch}, from log entry {entered['seq']} on")
