@@ -87,7 +87,7 @@ def _private_doors(path: str, tree: ast.Module, _text: str) -> Iterator[tuple[in
                 len(parts) > 2
                 and parts[1] != room
                 and parts[1] != "base"
-                and room not in {"pipeline", "console", "app"}
+                and room not in {"pipeline", "console", "app", "cli"}
             ):
                 yield node.lineno, f"{node.module} is inside another room: import from koban.{parts[1]}"
 

@@ -1,6 +1,6 @@
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Protocol
 
@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 from starlette.applications import Starlette
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message
 
 from koban.access import (
     PUBLIC,
@@ -453,3 +453,77 @@ def test_a_form_and_json_fill_the_same_struct(client: Browser) -> None:
 )
 def test_the_language_is_the_readers(cookie: str | None, accept: str | None, language: str) -> None:
     assert logic.choose_language(cookie, accept) == language
+
+
+def pour(
+    answer: Callable[[list[str]], Answer], *, leave_after: int | None = None, blocking: bool
+) -> tuple[list[bytes], list[str]]:
+    """Serve one streamed answer straight over ASGI; the reader hangs up after some parts. Return parts and what closed."""
+    closed: list[str] = []
+
+    async def later(_call: Call) -> object:
+        return answer(closed)
+
+    handler = (lambda _call: answer(closed)) if blocking else later
+    table = (endpoint("GET", "/poured", PUBLIC, handler, summary="Poured", blocking=blocking),)
+    gate = Gate(clock=ManualClock(START), randomness=random.Random(1), directory=People(), pool=ThreadPoolExecutor(2))
+    app = Starlette(routes=build_routes(table, gate))
+    sent: list[bytes] = []
+    gone = asyncio.Event()
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            sent.append(message["body"])
+            if leave_after is not None and len(sent) >= leave_after:
+                gone.set()
+                await asyncio.sleep(0)
+
+    async def receive() -> Message:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "GET", "path": "/poured", "headers": [], "query_string": b"", "client": ("x", 1)}
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 20))
+    return sent, closed
+
+
+def test_a_streamed_answer_is_sent_part_by_part() -> None:
+    def answer(closed: list[str]) -> Answer:
+        def parts() -> Iterator[bytes]:
+            yield b"a,b\n"
+            yield b"1,2\n"
+            closed.append("ended")
+
+        return Answer(parts=parts(), media_type="text/csv")
+
+    assert pour(answer, blocking=True) == ([b"a,b\n", b"1,2\n", b""], ["ended"])
+
+
+def test_whoever_hangs_up_ends_a_stream_that_has_no_end() -> None:
+    def answer(closed: list[str]) -> Answer:
+        async def parts() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"data: 1\n\n"
+                    await asyncio.sleep(0.001)
+            finally:
+                closed.append("closed")
+
+        return Answer(parts=parts(), media_type="text/event-stream")
+
+    parts, closed = pour(answer, leave_after=3, blocking=False)
+    assert parts[:3] == [b"data: 1\n\n"] * 3
+    assert closed == ["closed"]
+
+
+def test_a_stream_that_fails_half_way_is_cut_off_and_not_ended() -> None:
+    def answer(closed: list[str]) -> Answer:
+        def parts() -> Iterator[bytes]:
+            yield b"half"
+            closed.append("failing")
+            raise ValueError("half-way")
+
+        return Answer(parts=parts())
+
+    with pytest.raises(ValueError, match="half-way"):
+        pour(answer, blocking=True)

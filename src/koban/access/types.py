@@ -3,7 +3,7 @@
 import inspect
 import re
 import urllib.parse
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
@@ -93,13 +93,18 @@ class Cookie(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that is more than a JSON body: another status, headers, cookies, a page, a file, a redirect."""
+    """An answer that is more than a JSON body: another status, headers, cookies, a page, a file, a redirect.
+
+    `parts` stands for a body that is sent as it is made: a plain iterator is walked in the thread pool, one part at a
+    time, an async one on the event loop. Whoever hangs up ends it; its `finally` runs.
+    """
 
     body: object = None  # bytes and str go out as they are, None as nothing, anything else as JSON
     status: int = 200
     media_type: str = ""  # empty: JSON for data, HTML for str, octets for bytes
     headers: Mapping[str, str] = {}
     cookies: tuple[Cookie, ...] = ()
+    parts: AsyncIterator[bytes] | Iterator[bytes] | None = None
 
 
 def redirect(to: str, *, cookies: tuple[Cookie, ...] = ()) -> Answer:

@@ -4,7 +4,17 @@ import asyncio
 import dataclasses
 import random
 import urllib.parse
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, Protocol, TypeVar, cast
 
@@ -205,6 +215,54 @@ class Guarded:
         await self._direct.get(scope["path"], self._app)(scope, receive, send_guarded)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Pouring:
+    """A body that is sent part by part, until it ends or nobody reads it any more."""
+
+    parts: AsyncIterator[bytes] | Iterator[bytes]
+    pool: ThreadPoolExecutor
+
+    async def run(self, receive: Receive, send: Send, request_id: str) -> None:
+        """Send until the end. A body that fails half-way is cut off, so that nobody takes it for whole."""
+        pouring = asyncio.ensure_future(self._pour(send))
+        leaving = asyncio.ensure_future(_until_gone(receive))
+        try:
+            await asyncio.wait((pouring, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if pouring.done() and pouring.exception() is not None:
+                _log.error("a streamed answer failed", request_id=request_id, error=repr(pouring.exception()))
+                raise pouring.exception() or AssertionError
+        finally:
+            for task in (pouring, leaving):
+                task.cancel()
+            await asyncio.gather(pouring, leaving, return_exceptions=True)
+            await self._close()
+
+    async def _pour(self, send: Send) -> None:
+        if isinstance(self.parts, AsyncIterator):
+            async for part in self.parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        else:
+            loop = asyncio.get_running_loop()
+            while (more := await loop.run_in_executor(self.pool, _next_part, self.parts)) is not None:
+                await send({"type": "http.response.body", "body": more, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _close(self) -> None:
+        if isinstance(self.parts, AsyncGenerator):
+            await self.parts.aclose()
+        elif isinstance(self.parts, Generator):
+            await asyncio.get_running_loop().run_in_executor(self.pool, self.parts.close)
+
+
+def _next_part(parts: Iterator[bytes]) -> bytes | None:
+    return next(parts, None)
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 class _Shared:
     """What all routes of one gate share; touched by the event loop only, so it needs no lock."""
 
@@ -254,6 +312,9 @@ class _Edge:
             _log.exception("a handler failed", request_id=request_id, path=scope["path"], method=scope["method"])
             sent = self._rendered_refusal(_Bug("something went wrong on our side"), context, scope, page=page)
         await send({"type": "http.response.start", "status": sent.status, "headers": sent.headers})
+        if sent.parts is not None and scope["method"] != "HEAD":
+            await _Pouring(parts=sent.parts, pool=self._gate.pool).run(receive, send, request_id)
+            return
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else sent.body})
 
     async def _answer(self, scope: Scope, receive: Receive, context: "_Context") -> Answer:
@@ -533,6 +594,7 @@ class _Sent(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    parts: AsyncIterator[bytes] | Iterator[bytes] | None = None
 
 
 def _rendered(answer: Answer, gate: Gate, request_id: str) -> _Sent:
@@ -545,7 +607,7 @@ def _rendered(answer: Answer, gate: Gate, request_id: str) -> _Sent:
     given = {name.lower(): value for name, value in answer.headers.items()}
     if media_type:
         headers.append((b"content-type", media_type.encode()))
-    if answer.status not in (204, 304):
+    if answer.status not in (204, 304) and answer.parts is None:
         headers.append((b"content-length", str(len(body)).encode()))
     headers = [pair for pair in headers if pair[0].decode() not in given]
     headers.extend((name.encode(), value.encode("latin-1")) for name, value in given.items())
@@ -553,13 +615,13 @@ def _rendered(answer: Answer, gate: Gate, request_id: str) -> _Sent:
     for name, value in headers:
         if not _HEADER_BREAKERS.isdisjoint(value):
             raise ValueError(f"the header {name.decode()} holds a line break")
-    return _Sent(status=answer.status, headers=headers, body=body)
+    return _Sent(status=answer.status, headers=headers, body=body, parts=answer.parts)
 
 
 def _encoded(answer: Answer) -> tuple[bytes, str]:
     match answer.body:
         case None:
-            return b"", ""
+            return b"", answer.media_type
         case bytes():
             return answer.body, answer.media_type or "application/octet-stream"
         case str():
