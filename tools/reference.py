@@ -143,9 +143,9 @@ How to think about it: [Packs and rules](../concepts/packs-and-rules.md).
 | `int` | `42`, `-1` | 64 bits |
 | `decimal` | `0.5` | exact, 18 digits, 6 of them behind the point; an integer constant is taken as a decimal where one is needed |
 | `text` | `'it''s'` | compared by code point as it was sent; the text functions read a normalised form |
-| `timestamp` | `TIMESTAMP '2026-01-15 12:00:00+09:00'` | microseconds, always with an offset |
+| `timestamp` | `TIMESTAMP '2026-01-15 12:00:00+09:00'` | microseconds; `DATE '2026-01-15'` is its midnight, UTC |
 | `interval` | `INTERVAL '3 days'` | days, hours, minutes, seconds; no months |
-| `text[]` | | several texts |
+| `text[]` | `tags[1]`, `tags[-1]` | several texts; a place counts from 1, or from the end |
 | `NULL` | `NULL` | not known, not sent, or erased |
 
 - A name is a field of the event (`sender.id`), a feature (`sender_lures_30d`), or `time`, the log time. There is no `now()`.

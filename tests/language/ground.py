@@ -19,6 +19,7 @@ from koban.language import (
     to_sql,
 )
 from koban.language.duckdb import SQL_TYPES
+from koban.language.helpers import PLAIN
 from koban.text import PhraseList, PhraseMatcher
 
 NOON = 1_768_964_400_000_000  # 2026-01-21 12:00 in Tokyo
@@ -55,19 +56,25 @@ SCOPE = Scope(
         "lures": ListInfo(kind="phrases"),
         "trusted": ListInfo(kind="values"),
         "bad_domains": ListInfo(kind="values"),
+        "brands": ListInfo(kind="values"),
     },
     labels=frozenset({"scammer", "vip"}),
     units={"weight_g": "grams", "price_minor": "minor"},
 )
 ENV = Environment(
-    values={"trusted": {"s1": NEVER, "old": NOON - 1}, "bad_domains": {"evil.example": NEVER, "bar.shop": NEVER}},
+    values={
+        "trusted": {"s1": NEVER, "old": NOON - 1},
+        "bad_domains": {"evil.example": NEVER, "bar.shop": NEVER},
+        "brands": {"mercari.com": NEVER, "amazon": NEVER, "oldbrand": NOON},
+    },
     phrases=PhraseMatcher([PhraseList(name="lures", phrases=("直取引", "振込", "direct deal"))]),
     labels={("s1", "vip"): NEVER, ("s2", "scammer"): NOON},
 )
 CALLS_BACK = frozenset(
     (
         *("mentions", "mention_count", "contacts", "has_contact", "urls", "matches", "contains", "lower", "ilike"),
-        *("in_list", "has_label", "hour_of_day", "day_of_week"),
+        *("in_list", "has_label", "hour_of_day", "day_of_week", "list_count", "lookalike", "lookalike_brand"),
+        *PLAIN,
     )
 )
 

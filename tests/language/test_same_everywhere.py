@@ -9,8 +9,34 @@ from koban.language import LanguageErrors, Value
 INTS = st.one_of(st.integers(-3, 5), st.sampled_from((2**63 - 1, -(2**63), 10**12, -(10**12))))
 DECIMALS = st.one_of(st.integers(-3_000_000, 3_000_000), st.sampled_from((10**18 - 1, -(10**18 - 1), 500_000, 1)))
 TEXTS = st.sampled_from(
-    ("", "a", "b", "abc", "12", "-3.5", "true", "直取引しませんか", "直取引は不可", "090-1234-5678", "bar.shop/x", "s1")
+    (
+        *(
+            "",
+            "a",
+            "b",
+            "abc",
+            "12",
+            "-3.5",
+            "true",
+            "直取引しませんか",
+            "直取引は不可",
+            "090-1234-5678",
+            "bar.shop/x",
+            "s1",
+        ),
+        *(
+            "https://mercari.com.evil.example/",
+            "x@mail.example.com",
+            '{"a": [1, 2.5]}',
+            '{"a": -0.25}',
+            '["a", "b"]',
+            "pаy",
+        ),
+        *("A\u200b\u0336Bß", "JPY"),
+    )
 )
+_CLOCKS = ("minute_of_day", "day_of_month", "month_of_year", "year_of")
+_TEXT_OF_TEXT = ("upper", "trim", "normalised", "digits", "url_host", "url_domain", "email_domain")
 MOMENTS = st.one_of(
     st.integers(-10, 10), st.sampled_from((0, 86_400_000_000, 1_768_964_400_000_000, 2**63 - 1, -(2**63)))
 )
@@ -57,6 +83,18 @@ ints: st.SearchStrategy[str] = st.deferred(
         st.just("array_length(tags)"),
         st.builds("mention_count({}, 'lures')".format, texts),
         st.builds("hour_of_day({}, 'Asia/Tokyo')".format, moments),
+        st.builds("{}({}, 'America/New_York')".format, st.sampled_from(_CLOCKS), moments),
+        st.builds("{}({})".format, st.sampled_from(("word_count", "longest_run", "hidden_characters")), texts),
+        st.builds("edit_distance({}, {})".format, texts, texts),
+        st.builds("position({}, {})".format, texts, texts),
+        st.builds("regexp_count({}, '[0-9]+|取')".format, texts),
+        st.builds("seconds_of({} - {})".format, moments, moments),
+        st.builds("to_minor({}, 'USD')".format, decimals),
+        st.builds("{}({}, '$.a')".format, st.sampled_from(("json_int", "json_length")), texts),
+        st.builds("distance_m({}, {}, {}, {})".format, decimals, decimals, decimals, decimals),
+        st.builds("array_length({})".format, arrays),
+        st.builds("list_count({}, 'trusted')".format, arrays),
+        st.builds("sign({})".format, st.one_of(ints, decimals)),
     )
 )
 decimals: st.SearchStrategy[str] = st.deferred(
@@ -68,6 +106,12 @@ decimals: st.SearchStrategy[str] = st.deferred(
         st.builds("CAST({} AS decimal)".format, st.one_of(ints, texts)),
         st.builds("round({}, {})".format, decimals, st.integers(0, 6)),
         st.builds("coalesce({}, {})".format, decimals, decimals),
+        st.builds("to_major({}, {})".format, ints, st.sampled_from(("'JPY'", "'BHD'", "s"))),
+        st.builds("likeness({}, {})".format, texts, texts),
+        st.builds("upper_share({})".format, texts),
+        st.builds("json_decimal({}, '$.a')".format, texts),
+        st.builds("lookalike({}, 'brands')".format, texts),
+        st.builds("CASE WHEN {} THEN {} ELSE {} END".format, bools, decimals, decimals),
     )
 )
 texts: st.SearchStrategy[str] = st.deferred(
@@ -77,6 +121,26 @@ texts: st.SearchStrategy[str] = st.deferred(
         st.builds("coalesce({}, {})".format, texts, texts),
         st.builds("CAST({} AS text)".format, st.one_of(ints, decimals, bools)),
         st.builds("CASE WHEN {} THEN {} END".format, bools, texts),
+        st.builds("{}({})".format, st.sampled_from(_TEXT_OF_TEXT), texts),
+        st.builds("{}({}, {})".format, st.sampled_from(("left", "right")), texts, ints),
+        st.builds("substring({}, {}, {})".format, texts, ints, ints),
+        st.builds("replace({}, 'a', 'bc')".format, texts),
+        st.builds("split_part({}, 'b', 2)".format, texts),
+        st.builds("regexp_extract({}, '[0-9]+(取)?')".format, texts),
+        st.builds("json_text({}, '$.a[0]')".format, texts),
+        st.builds("lookalike_brand({}, 'brands')".format, texts),
+        st.builds("date_text({}, 'Asia/Tokyo')".format, moments),
+        st.builds("{}[{}]".format, st.sampled_from(("tags", "urls(s)", "split(t, 'b')")), ints),
+        st.builds("array_join({}, '-')".format, arrays),
+    )
+)
+arrays: st.SearchStrategy[str] = st.deferred(
+    lambda: st.one_of(
+        st.just("tags"),
+        st.builds("{}({})".format, st.sampled_from(("urls", "hosts", "words", "contacts", "url_signs")), texts),
+        st.builds("split({}, 'b')".format, texts),
+        st.builds("array_distinct({})".format, arrays),
+        st.builds("json_texts({}, '$')".format, texts),
     )
 )
 moments: st.SearchStrategy[str] = st.deferred(
@@ -84,6 +148,7 @@ moments: st.SearchStrategy[str] = st.deferred(
         st.sampled_from(("at1", "at2", "time", "TIMESTAMP '2026-01-21 00:00:00'")),
         st.builds("({} + INTERVAL '36 hours')".format, moments),
         st.builds("coalesce({}, {})".format, moments, moments),
+        st.builds("start_of_day({}, 'Asia/Tokyo')".format, moments),
     )
 )
 _COMPARED = st.sampled_from(("=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"))
@@ -103,7 +168,11 @@ bools: st.SearchStrategy[str] = st.deferred(
         st.builds("CASE WHEN {} THEN {} ELSE {} END".format, bools, bools, bools),
         st.builds("coalesce({}, {})".format, bools, bools),
         st.builds("starts_with({}, 'a')".format, texts),
-        st.builds("array_contains(tags, {})".format, texts),
+        st.builds("array_contains({}, {})".format, arrays, texts),
+        st.builds("array_intersects({}, {})".format, arrays, arrays),
+        st.builds("mixes_scripts({})".format, texts),
+        st.builds("within_hours({}, 'Asia/Tokyo', 22, 6)".format, moments),
+        st.builds("json_bool({}, '$.a')".format, texts),
         st.builds("mentions({}, 'lures')".format, texts),
         st.builds("matches({}, '取引|a+b')".format, texts),
         st.builds("contains({}, 'Ｂ')".format, texts),
@@ -112,7 +181,7 @@ bools: st.SearchStrategy[str] = st.deferred(
         st.builds("has_label({}, 'vip')".format, texts),
     )
 )
-EXPRESSIONS = st.one_of(bools, bools, ints, decimals, texts)
+EXPRESSIONS = st.one_of(bools, bools, ints, decimals, texts, arrays, moments)
 CONNECTION = connect()
 
 

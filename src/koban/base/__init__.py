@@ -13,12 +13,13 @@ from koban.base.clock import (
     to_rfc3339,
 )
 from koban.base.ids import random_id, sequence_id
-from koban.base.money import Money, format_money
+from koban.base.money import MINOR_DIGITS, Money, format_money
 from koban.base.refusals import Problem, Refusal, Unavailable
 
 __all__ = [
     "DAY",
     "HOUR",
+    "MINOR_DIGITS",
     "MINUTE",
     "SECOND",
     "Clock",

@@ -3,7 +3,17 @@
 import dataclasses
 from typing import Final
 
-MINOR_DIGITS: Final[dict[str, int]] = {"JPY": 0, "KRW": 0, "USD": 2, "EUR": 2, "GBP": 2, "TWD": 2, "CNY": 2, "BHD": 3}
+_NO_DIGITS: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_TWO_DIGITS: Final = (
+    "AED ARS AUD BDT BGN BRL CAD CHF CNY COP CZK DKK EGP EUR GBP GEL GHS HKD HUF IDR ILS INR KES KZT LKR MAD MXN MYR"
+    " NGN NOK NPR NZD PEN PHP PKR PLN QAR RON RSD RUB SAR SEK SGD THB TRY TWD TZS UAH USD UYU UZS ZAR"
+)
+_THREE_DIGITS: Final = "BHD IQD JOD KWD LYD OMR TND"
+
+# Source: ISO 4217, exponents of the minor units.
+MINOR_DIGITS: Final[dict[str, int]] = {
+    code: digits for digits, codes in ((0, _NO_DIGITS), (2, _TWO_DIGITS), (3, _THREE_DIGITS)) for code in codes.split()
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, order=False)

@@ -3,66 +3,11 @@
 A row without conformance cases in `tests/language` fails the tests, so that both compilers stay held to it.
 """
 
-from typing import Literal
-
-import msgspec
-
+from koban.language.library import LIBRARY
+from koban.language.rows import Function, Operator, Param
 from koban.language.types import Type
 
-Role = Literal["", "constant", "values", "phrases", "label", "pattern", "zone", "kind", "feature", "path"]
-
-
-class Param(msgspec.Struct, frozen=True):
-    """One argument: its name, the types it may have (none: any one type), and what a constant in it means."""
-
-    name: str
-    types: tuple[Type, ...] = ()
-    role: Role = ""
-    optional: bool = False
-    many: bool = False  # the last parameter may be given again and again
-    low: int | None = None  # bounds of a constant integer
-    high: int | None = None
-
-
-class Function(msgspec.Struct, frozen=True, kw_only=True):
-    """One function. `result` None means the type of its arguments."""
-
-    name: str
-    params: tuple[Param, ...]
-    result: Type | None
-    en: str
-    ja: str
-    cost: int = 4
-    null: Literal["strict", "own"] = "strict"  # strict: NULL in any argument gives NULL
-    low: int | None = None  # what its result is never below or above
-    high: int | None = None
-
-    @property
-    def signature(self) -> str:
-        """Return the signature as the reference shows it."""
-        parts: list[str] = []
-        for param in self.params:
-            shown = param.name if not param.types else f"{param.name} {' | '.join(param.types)}"
-            shown = f"{shown}, …" if param.many else shown
-            parts.append(f"[{shown}]" if param.optional else shown)
-        result = self.result.value if self.result is not None else "the same type"
-        return f"{self.name}({', '.join(parts)}) -> {result}"
-
-
-class Operator(msgspec.Struct, frozen=True, kw_only=True):
-    """One operator, keyed by the `op` of its nodes."""
-
-    op: str
-    symbol: str
-    en: str
-    ja: str
-    cost: int = 1
-
-    @property
-    def signature(self) -> str:
-        """Return how it is written."""
-        return self.symbol
-
+__all__ = ["CONTACT_KINDS", "FUNCTIONS", "OPERATORS", "Function", "Operator", "Param"]
 
 _T, _I, _D, _B = Type.TEXT, Type.INT, Type.DECIMAL, Type.BOOL
 _AT, _SPAN, _TS = Type.TIMESTAMP, Type.INTERVAL, Type.TEXTS
@@ -255,6 +200,7 @@ _FUNCTIONS = (
         en="Whole days of 24 hours from earlier to later; negative when later is before.",
         ja="earlier から later までの丸一日（24 時間）の数。逆順なら負。",
         cost=5,
+        unit="days",
     ),
     Function(
         name="hours_between",
@@ -263,6 +209,7 @@ _FUNCTIONS = (
         en="Whole hours from earlier to later; negative when later is before.",
         ja="earlier から later までの時間数（端数切り捨て）。逆順なら負。",
         cost=5,
+        unit="hours",
     ),
     Function(
         name="minutes_between",
@@ -271,6 +218,7 @@ _FUNCTIONS = (
         en="Whole minutes from earlier to later; negative when later is before.",
         ja="earlier から later までの分数（端数切り捨て）。逆順なら負。",
         cost=5,
+        unit="minutes",
     ),
     Function(
         name="hour_of_day",
@@ -416,5 +364,5 @@ _OPERATORS = (
     ),
 )
 
-FUNCTIONS: dict[str, Function] = {each.name: each for each in _FUNCTIONS}
+FUNCTIONS: dict[str, Function] = {each.name: each for each in (*_FUNCTIONS, *LIBRARY)}
 OPERATORS: dict[str, Operator] = {each.op: each for each in _OPERATORS}

@@ -6,8 +6,10 @@ import zoneinfo
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from koban.base import MINOR_DIGITS
 from koban.language import reason
 from koban.language.catalogue import CONTACT_KINDS, FUNCTIONS, OPERATORS, Function, Param
+from koban.language.helpers import PLAIN, json_steps
 from koban.language.nodes import const, make, walk
 from koban.language.syntax import Syntax, SyntaxRefused, parse
 from koban.language.types import (
@@ -54,7 +56,11 @@ _CASTS = {
     (Type.BOOL, Type.INT),
 }
 _TEXT_READERS = frozenset({"mentions", "mention_count", "contacts", "has_contact", "urls", "matches", "contains"})
+_TEXT_READERS |= {"lookalike", "lookalike_brand"} | {name for name, plain in PLAIN.items() if plain.normal}
+_LIST_READERS = frozenset({"mentions", "mention_count", "in_list", "list_count", "lookalike", "lookalike_brand"})
 _IN_LIMIT = 1_000
+_UNIT_GIVEN = {"to_major": "minor", "to_minor": "major"}
+_CENTURY = {"days": 36_525, "hours": 876_600, "minutes": 52_596_000, "seconds": 3_155_760_000}
 
 
 class _Wrong(Exception):
@@ -111,7 +117,7 @@ def _checked(text: str, root: Node) -> Checked:
                 of.add((feature, path))
             case "feature", (str(feature), None):
                 bare.add(feature)
-            case (("mentions" | "mention_count" | "in_list"), (str(name), *_)):
+            case op, (str(name), *_) if op in _LIST_READERS:
                 lists.add(name)
             case "has_label", (str(label), *_):
                 labels.add(label)
@@ -346,6 +352,7 @@ class _Checker:
         if all(arg.op == "const" for arg in args):
             raise _Wrong("this compares only constants", tree)
         self._bounds(tree.op, args)
+        self._plausible(args)
         return make(tree.op, Type.BOOL, args, at=tree)
 
     def _comparable(self, left: Node, right: Node) -> None:
@@ -361,6 +368,12 @@ class _Checker:
     def _unit(self, node: Node) -> str:
         if node.op == "name":
             return self.scope.units.get(str(node.value), "")
+        if node.op == "feature" and isinstance(node.value, tuple):
+            return self.scope.features[node.value[0]].unit
+        if node.op in FUNCTIONS and FUNCTIONS[node.op].unit:
+            return FUNCTIONS[node.op].unit
+        if node.op in {"cast", "round", "floor", "ceil"}:
+            return self._unit(node.args[0])
         if node.op in {"add", "sub", "neg", "abs", "coalesce", "least", "greatest"}:
             return next((unit for arg in node.args if (unit := self._unit(arg))), "")
         return ""
@@ -380,6 +393,18 @@ class _Checker:
                     raise _Wrong(
                         f"'{arg.value[0]}' counts only up to {bound}", other, "raise its bound in features.yaml"
                     )
+
+    def _plausible(self, args: Sequence[Node]) -> None:
+        """Refuse comparing a length of time with a constant of more than a hundred years: it was meant in another unit."""
+        for arg in args:
+            unit = self._unit(arg)
+            most = _CENTURY.get(unit)
+            for other in args if most is not None and arg.op != "const" else ():
+                size = other.value if other.op == "const" and isinstance(other.value, int) else 0
+                size = size // SCALE if other.type == Type.DECIMAL else size
+                if most is not None and size > most:
+                    years = size * 100 // most
+                    raise _Wrong(f"these are {unit}, and {size:,} of them are {years:,} years", other, "another unit?")
 
     def _in(self, tree: Syntax) -> Node:
         if len(tree.args) > _IN_LIMIT:
@@ -497,8 +522,8 @@ class _Checker:
             except _Wrong as wrong:
                 failed.append(wrong)
                 continue
-            if param.role:
-                values.append(self._constant(param, node))
+            if _is_constant(param):
+                values.append(node.value)
             else:
                 args.append(node)
         if failed:
@@ -524,10 +549,12 @@ class _Checker:
                 node,
                 _cast_hint(node, param.types[0]),
             )
-        if param.role and (node.op != "const" or node.value is None):
+        if _is_constant(param) and (node.op != "const" or node.value is None):
             raise _Wrong(f"'{param.name}' of {function.name} must be a constant", node)
-        if param.role:
+        if param.role and node.op == "const":
             self._meaning(param, node)
+        if function.name in _UNIT_GIVEN and param is function.params[0]:
+            self._given_unit(function, node)
         return node
 
     def _meaning(self, param: Param, node: Node) -> None:
@@ -552,6 +579,12 @@ class _Checker:
             case "zone":
                 if name not in zoneinfo.available_timezones():
                     raise _Wrong(f"there is no time zone '{name}'", node, nearest(name, zoneinfo.available_timezones()))
+            case "json":
+                if json_steps(name) is None:
+                    raise _Wrong("this is no path into JSON", node, "write $.items[0].name")
+            case "currency":
+                if name not in MINOR_DIGITS:
+                    raise _Wrong(f"there is no currency '{name}'", node, nearest(name, MINOR_DIGITS))
             case "kind":
                 if name not in CONTACT_KINDS:
                     raise _Wrong(f"there is no kind of contact '{name}'", node, nearest(name, CONTACT_KINDS))
@@ -560,7 +593,7 @@ class _Checker:
 
     def _within(self, param: Param, node: Node) -> None:
         if not isinstance(node.value, int):
-            if node.value == "":
+            if node.value == "" and not param.empty:
                 raise _Wrong(f"'{param.name}' must not be empty", node)
             return
         if param.low is not None and node.value < param.low:
@@ -568,8 +601,11 @@ class _Checker:
         if param.high is not None and node.value > param.high:
             raise _Wrong(f"'{param.name}' is at most {param.high}", node)
 
-    def _constant(self, param: Param, node: Node) -> object:  # noqa: ARG002 - the same shape as the other readers
-        return node.value
+    def _given_unit(self, function: Function, node: Node) -> None:
+        """Refuse to_major() of what is in whole units already, and to_minor() of what is in minor units."""
+        wanted, unit = _UNIT_GIVEN[function.name], self._unit(node)
+        if unit and unit != wanted:
+            raise _Wrong(f"{function.name} takes {wanted} units, but this is in {unit}", node)
 
     def _of(self, tree: Syntax) -> Node:
         feature_tree, path_tree = tree.args
@@ -616,6 +652,10 @@ class _Checker:
         return make(function.name, args[0].type, args, at=tree)
 
 
+def _is_constant(param: Param) -> bool:
+    return bool(param.role) and param.role != "currency"
+
+
 def _adapts(node: Node) -> bool:
     """Say whether a part is made of whole-number constants only, so that it may as well be a decimal."""
     if node.op == "const":
@@ -649,6 +689,32 @@ def _pattern_hint(pattern: str) -> str:
 
 
 _BANNED = {
+    "substr": "write substring(text, start, length)",
+    "strpos": "write position(text, part)",
+    "instr": "write position(text, part)",
+    "ucase": "write upper(text)",
+    "regexp_like": "write matches(text, 'pattern')",
+    "regexp": "write matches(text, 'pattern')",
+    "regexp_replace": "write replace(text, 'old', 'new') or digits(text)",
+    "levenshtein": "write edit_distance(one, two)",
+    "haversine": "write distance_m(lat, lon, other_lat, other_lon)",
+    "date_diff": "write days_between(earlier, later)",
+    "datediff": "write days_between(earlier, later)",
+    "date_part": "write hour_of_day(time, 'Asia/Tokyo'), day_of_week, month_of_year, year_of",
+    "date_trunc": "write start_of_day(time, 'Asia/Tokyo')",
+    "extract": "write hour_of_day(time, 'Asia/Tokyo'), day_of_week, month_of_year, year_of",
+    "hour": "write hour_of_day(time, 'Asia/Tokyo')",
+    "today": "write start_of_day(time, 'Asia/Tokyo')",
+    "json_extract": "write json_text(document, '$.path'), json_int, json_decimal, json_bool",
+    "json_value": "write json_text(document, '$.path'), json_int, json_decimal, json_bool",
+    "list_contains": "write array_contains(values, value)",
+    "cardinality": "write array_length(values)",
+    "ifnull": "write coalesce(x, y)",
+    "nvl": "write coalesce(x, y)",
+    "if": "write CASE WHEN … THEN … ELSE … END",
+    "iif": "write CASE WHEN … THEN … ELSE … END",
+    "power": "write products, such as x * x",
+    "sqrt": "write products, such as x * x",
     "now": "the moment of the event is called time",
     "current_timestamp": "the moment of the event is called time",
     "regexp_matches": "write matches(text, 'pattern')",

@@ -6,11 +6,14 @@ reads texts, lists or clocks calls back into the same Python code.
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from koban.language import values
-from koban.language.emit import any_in_list, key_of
+from koban.language.catalogue import FUNCTIONS
+from koban.language.emit import any_in_list, count_in_list, key_of
+from koban.language.helpers import PLAIN
 from koban.language.types import INT_MIN, SCALE, Checked, Environment, Node, Type
 from koban.text import Normalised, PatternSet, PhraseMatcher, contacts, normalise, urls
 
@@ -69,6 +72,8 @@ def _sql(node: Node, columns: Mapping[str, str]) -> str:
         return f"({args[0]} {_SUFFIX[node.op]})"
     if node.op in _SAME_NAME:
         return f"{node.op}({', '.join(args + _constants(node))})"
+    if node.op in PLAIN:
+        return f"koban_{node.op}({', '.join(args + _constants(node))})"
     if node.op in _CALLBACKS:
         return _callback(node, args)
     if node.op in _SPANS:
@@ -99,6 +104,8 @@ def _shaped(node: Node, args: list[str], columns: Mapping[str, str]) -> str:
         case "in_list":
             name = "koban_any_in_list" if node.args[0].type == Type.TEXTS else "koban_in_list"
             return f"{name}({args[0]}, {', '.join(_constants(node))}, {columns['time']})"
+        case "list_count" | "lookalike" | "lookalike_brand":
+            return f"koban_{node.op}({args[0]}, {', '.join(_constants(node))}, {columns['time']})"
         case "has_label":
             return f"koban_has_label({args[0]}, {', '.join(_constants(node))}, {columns['time']})"
         case "array_contains":
@@ -238,7 +245,20 @@ def _functions(env: Environment) -> dict[str, tuple[Callable[..., object], tuple
     def lower(text: str | None) -> str | None:
         return None if text is None else text.lower()
 
+    def list_count(items: list[str] | None, name: str, at: int) -> int | None:
+        return None if items is None else count_in_list(items, env.values.get(name, {}), at)
+
+    def lookalike(text: str | None, name: str, at: int) -> int | None:
+        return None if text is None else env.likeness(normalised(text), text, name, at).score
+
+    def lookalike_brand(text: str | None, name: str, at: int) -> str | None:
+        return None if text is None else env.likeness(normalised(text), text, name, at).brand or None
+
     return {
+        **{f"koban_{name}": _plain(name, normalised) for name in PLAIN},
+        "koban_list_count": (list_count, ("VARCHAR[]", "VARCHAR", "BIGINT"), "BIGINT"),
+        "koban_lookalike": (lookalike, ("VARCHAR", "VARCHAR", "BIGINT"), "BIGINT"),
+        "koban_lookalike_brand": (lookalike_brand, ("VARCHAR", "VARCHAR", "BIGINT"), "VARCHAR"),
         "koban_in_list": (in_list, ("VARCHAR", "VARCHAR", "BIGINT"), "BOOLEAN"),
         "koban_any_in_list": (any_in, ("VARCHAR[]", "VARCHAR", "BIGINT"), "BOOLEAN"),
         "koban_has_label": (has_label, ("VARCHAR", "VARCHAR", "BIGINT"), "BOOLEAN"),
@@ -251,3 +271,26 @@ def _functions(env: Environment) -> dict[str, tuple[Callable[..., object], tuple
         "koban_hour_of_day": (values.hour_of_day, ("BIGINT", "VARCHAR"), "BIGINT"),
         "koban_day_of_week": (values.day_of_week, ("BIGINT", "VARCHAR"), "BIGINT"),
     }
+
+
+def _plain(name: str, normalised: Callable[[str], Normalised]) -> tuple[Callable[..., object], tuple[str, ...], str]:
+    """Wrap a function of `helpers` for DuckDB: NULL for NULL, lists as tuples, the first text normalised if it wants so."""
+    row, plain = FUNCTIONS[name], PLAIN[name]
+    assert row.result is not None, "every library function has one type of result"
+    arguments = [param for param in row.params if not param.role or param.role == "currency"]
+    constants = [param for param in row.params if param.role and param.role != "currency"]
+    types = tuple(SQL_TYPES[param.types[0]] for param in (*arguments, *constants))
+
+    def call(*given: object) -> object:
+        if None in given:
+            return None
+        ready = [tuple(each) if isinstance(each, list) else each for each in given]
+        if plain.normal:
+            ready[0] = normalised(str(ready[0]))
+        answer = plain.function(*ready)
+        return list(answer) if isinstance(answer, tuple) else answer
+
+    # DuckDB counts the parameters of what it is given.
+    places = [inspect.Parameter(f"p{place}", inspect.Parameter.POSITIONAL_ONLY) for place in range(len(types))]
+    call.__signature__ = inspect.Signature(places)  # type: ignore[attr-defined]  # any function may have one
+    return call, types, SQL_TYPES[row.result]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from koban.language import values
+from koban.language.helpers import PLAIN
 from koban.language.nodes import make
 from koban.language.types import DECIMAL_MAX, INT_MAX, INT_MIN, SCALE, Checked, Node, Type, of_key
 from koban.text import Normalised, PatternSet, contacts, normalise, urls
@@ -56,6 +57,11 @@ def any_in_list(items: Iterable[str], entries: Mapping[str, int], at: int) -> bo
     return any(entries.get(item, INT_MIN) > at for item in items)
 
 
+def count_in_list(items: Iterable[str], entries: Mapping[str, int], at: int) -> int:
+    """Count the items that are in a list at a moment."""
+    return sum(1 for item in items if entries.get(item, INT_MIN) > at)
+
+
 RUNTIME: dict[str, object] = {
     "UNSET": UNSET,
     "EMPTY": {},
@@ -64,6 +70,8 @@ RUNTIME: dict[str, object] = {
     "normalise_field": normalise_field,
     "normalise_value": normalise_value,
     "any_in_list": any_in_list,
+    "count_in_list": count_in_list,
+    **{f"plain_{name}": plain.function for name, plain in PLAIN.items()},
     "contacts": contacts,
     "urls": urls,
     **{
@@ -331,6 +339,8 @@ class Emitter:
             if first == "None":
                 return "None"
             return f"(None if {first} is None else {_TESTS[node.op](self, node, later)})"
+        if node.op in PLAIN:
+            return self._plain_call(node)
         if node.op == "mul" and node.type == Type.DECIMAL:
             return f"multiply_decimals({', '.join(self.value(arg) for arg in node.args)})"
         if node.op in _CALLS:
@@ -340,6 +350,21 @@ class Emitter:
                 extra = ["0"]
             return f"{name}({', '.join([self.value(arg) for arg in node.args] + extra)})"
         return self._strict(node)
+
+    def _plain_call(self, node: Node) -> str:
+        """Write a function of `helpers`: NULL when an argument is, its first text normalised where it wants it so."""
+        if any(arg.op == "const" and arg.value is None for arg in node.args):
+            return "None"
+        bound: list[tuple[str, str]] = []
+        tests: list[str] = []
+        for place, arg in enumerate(node.args):
+            normal = PLAIN[node.op].normal and place == 0
+            bound.append(self._bind(self._analysis("n", arg)) if normal else self._bind_node(arg))
+            if normal or arg.op != "const":
+                tests.append(f"{bound[-1][0]} is None")
+        constants = [repr(each) for each in _constants_of(node)]
+        call = f"plain_{node.op}({', '.join([*(later for _, later in bound), *constants])})"
+        return f"(None if {' or '.join(tests)} else {call})" if tests else f"({call})"
 
     def _logic(self, node: Node) -> str:
         decides = "False" if node.op == "and" else "True"
@@ -430,6 +455,10 @@ class Emitter:
                 return self._once("urls", arg.key, lambda: self._over(found, "urls({})"))
             case "contains":
                 return self._plain_text(arg)
+            case "lookalike" | "lookalike_brand":
+                found, name = self._analysis("n", arg), str(_constants_of(node)[0])
+                shape = f"env.likeness({{}}, {self.value(arg)}, {name!r}, at)"
+                return self._once(f"likeness {name}", arg.key, lambda: self._over(found, shape))
             case "matches":
                 patterns = self._patterns.setdefault(arg.key, (f"{self._prefix}P{len(self._patterns)}", []))
                 pattern = str(node.value[0]) if isinstance(node.value, tuple) else ""
@@ -562,6 +591,11 @@ _TESTS: dict[str, Callable[[Emitter, Node, str], str]] = {
     "contains": lambda _, node, plain: f"({_plain_constant(str(_constants_of(node)[0]))!r} in {plain})",
     "matches": lambda emitter, node, found: f"({emitter.pattern_index(node)} in {found})",
     "in_list": _in_list,
+    "list_count": lambda emitter, node, items: (
+        f"count_in_list({items}, {emitter.list_source(str(_constants_of(node)[0]))}, at)"
+    ),
+    "lookalike": lambda _, __, found: f"{found}.score",
+    "lookalike_brand": lambda _, __, found: f"({found}.brand or None)",
     "has_label": lambda _, node, value: f"(env.labels.get(({value}, {_constants_of(node)[0]!r}), NO) > at)",
     "starts_with": lambda _, node, value: f"{value}.startswith({_constants_of(node)[0]!r})",
     "ends_with": lambda _, node, value: f"{value}.endswith({_constants_of(node)[0]!r})",

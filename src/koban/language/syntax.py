@@ -228,8 +228,13 @@ class _Reader:
         return arg if symbol == "+" else self._node("neg", (arg,), start, arg.end)
 
     def _cast_suffix(self, node: Syntax) -> Syntax:
-        while self._symbol() == "::":
+        while self._symbol() in {"::", "["}:
             self.at += 1
+            if self.tokens[self.at - 1].text == "[":
+                place = self.expression()
+                self._need("]")
+                node = self._node("call", (node, place), node.start, self._end(), "element_at")
+                continue
             kind = self._type_name()
             node = self._node("cast", (node,), node.start, self._end(), kind)
         return node
@@ -261,7 +266,7 @@ class _Reader:
             return self._case()
         if word in {"cast", "try_cast"}:
             return self._cast()
-        if word in {"interval", "timestamp"} and self._kind(1) in {"STRING", "NUMBER"}:
+        if word in {"interval", "timestamp", "date"} and self._kind(1) in {"STRING", "NUMBER"}:
             return self._timed(word)
         if kind == "IDENTIFIER" or (word and word not in RESERVED):
             return self._name_or_call()
@@ -293,7 +298,7 @@ class _Reader:
         if word == "interval" and self.at < len(self.tokens) and self._word() not in RESERVED and self._word():
             value = f"{value} {self._word()}"
             self.at += 1
-        return self._node(word, (), start, self._end(), value)
+        return self._node("timestamp" if word == "date" else word, (), start, self._end(), value)
 
     def _case(self) -> Syntax:
         start = self._start()

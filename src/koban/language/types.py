@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from koban.base import Problem, Refusal
-from koban.text import PhraseMatcher
+from koban.text import BrandIndex, Likeness, Normalised, PhraseMatcher
 
 Value: TypeAlias = bool | int | str | tuple[str, ...] | None
 """A value at run time. Decimals are integers scaled by 10**6; timestamps and intervals are integer microseconds."""
@@ -73,6 +73,7 @@ class FeatureInfo(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = ""  # the kind of subject it belongs to; of() takes only paths that name such a subject
     bare: bool = True
     bound: int | None = None  # a distinct count is exact up to this number: comparing it with more is an error
+    unit: str = ""  # of what it adds up or keeps
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,7 +169,7 @@ class Environment:
     The owner of the lists changes `values` and `labels` in place and puts a new `phrases` when a phrase list changed.
     """
 
-    __slots__ = ("labels", "phrases", "values")
+    __slots__ = ("_brands", "labels", "phrases", "values")
 
     def __init__(
         self,
@@ -181,6 +182,22 @@ class Environment:
         self.values: Mapping[str, Mapping[str, int]] = {} if values is None else values
         self.phrases = PhraseMatcher() if phrases is None else phrases
         self.labels: Mapping[tuple[str, str], int] = {} if labels is None else labels
+        self._brands: dict[str, BrandIndex] = {}
+
+    def likeness(self, text: Normalised, sent: str, name: str, at: int) -> Likeness:
+        """Return the brand of a list that a text's addresses imitate most; the score 0 where they imitate none."""
+        entries = self.values.get(name, {})
+        index = self._brands.get(name)
+        if index is None:
+            index = self._brands[name] = BrandIndex(entries)
+        return index.likeness(text, sent, entries, at) or _UNLIKE
+
+    def lists_changed(self) -> None:
+        """Forget what was made from the entries of lists; the owner calls it after any change of `values`."""
+        self._brands.clear()
+
+
+_UNLIKE = Likeness(brand="", score=0)
 
 
 def of_key(feature: str, path: str) -> str:

@@ -21,11 +21,11 @@ _SPAN = re.compile(r"\s*(-?[0-9]{1,9})\s*([a-z]+)\s*", re.ASCII)
 _MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?)(Z|[+-][0-9]{2}:[0-9]{2})?)?\Z"
 )
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,19}\Z")
 _FRACTION = re.compile(r"([+-]?)([0-9]{1,12})(?:\.([0-9]{1,6}))?\Z")
-_YEAR_9000 = 221_845_392_000 * SECOND  # beyond this, time zones are not asked
-_YEAR_1 = -62_000_000_000 * SECOND
+YEAR_9000 = 221_845_392_000 * SECOND  # beyond this, time zones are not asked
+YEAR_1 = -62_000_000_000 * SECOND
 
 
 def parse_interval(text: str) -> int | None:
@@ -53,7 +53,7 @@ def parse_timestamp(text: str) -> int | None:
         moment = datetime.datetime.fromisoformat(f"{day}T{clock or '00:00'}{(zone or 'Z').replace('Z', '+00:00')}")
     except ValueError:
         return None
-    return (moment - _EPOCH) // datetime.timedelta(microseconds=1)
+    return (moment - EPOCH) // datetime.timedelta(microseconds=1)
 
 
 def whole(value: int) -> int | None:
@@ -160,14 +160,14 @@ def zone_of(name: str) -> zoneinfo.ZoneInfo:
 
 def hour_of_day(at: int | None, zone: str) -> int | None:
     """Return the hour on the clocks of a zone."""
-    if at is None or not _YEAR_1 < at < _YEAR_9000:
+    if at is None or not YEAR_1 < at < YEAR_9000:
         return None
     return datetime.datetime.fromtimestamp(at // SECOND, zone_of(zone)).hour
 
 
 def day_of_week(at: int | None, zone: str) -> int | None:
     """Return the day of the week in a zone, Monday being 1."""
-    if at is None or not _YEAR_1 < at < _YEAR_9000:
+    if at is None or not YEAR_1 < at < YEAR_9000:
         return None
     return datetime.datetime.fromtimestamp(at // SECOND, zone_of(zone)).isoweekday()
 

@@ -94,6 +94,7 @@ class LivePhrases:
         return self._environment
 
     def _renew(self, at: int) -> None:
+        self._environment.lists_changed()
         seen = tuple(self._lists.version_of(name) for name in self._phrases)
         self._version = self._lists.version
         if seen == self._seen and self._from <= at < self._until:

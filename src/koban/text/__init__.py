@@ -4,15 +4,18 @@ Guarantees: a text and its archived `base` form give the same answers; the time 
 """
 
 from koban.text.contacts import contacts
+from koban.text.lookalike import BrandIndex, Likeness
 from koban.text.normalise import Normalised, fold, normalise
 from koban.text.patterns import BadPattern, PatternSet, check_pattern, fold_pattern
 from koban.text.phrases import PhraseList, PhraseMatcher
 from koban.text.tables import VERSION
-from koban.text.urls import urls
+from koban.text.urls import registered_domain, urls
 
 __all__ = [
     "VERSION",
     "BadPattern",
+    "BrandIndex",
+    "Likeness",
     "Normalised",
     "PatternSet",
     "PhraseList",
@@ -22,5 +25,6 @@ __all__ = [
     "fold",
     "fold_pattern",
     "normalise",
+    "registered_domain",
     "urls",
 ]

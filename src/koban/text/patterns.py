@@ -23,7 +23,8 @@ class BadPattern(Exception):
     """A pattern that RE2 does not take; `args[0]` says why."""
 
 
-def _options(memory: int) -> "re2.Options":
+def pattern_options(memory: int) -> "re2.Options":
+    """Return the flags of every pattern: silent, without regard to case, bounded memory."""
     import re2
 
     options = re2.Options()
@@ -56,7 +57,7 @@ def check_pattern(pattern: str) -> None:
     if len(pattern) > PATTERN_LENGTH:
         raise BadPattern(f"the pattern is longer than {PATTERN_LENGTH} characters")
     try:
-        re2.compile(fold_pattern(pattern), _options(_PATTERN_MEMORY))
+        re2.compile(fold_pattern(pattern), pattern_options(_PATTERN_MEMORY))
     except re2.error as error:
         detail = error.args[0]
         raise BadPattern(detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)) from error
@@ -70,7 +71,7 @@ class PatternSet:
         import re2
 
         self.patterns = tuple(patterns)
-        self._set = re2.Set.SearchSet(_options(_SET_MEMORY))
+        self._set = re2.Set.SearchSet(pattern_options(_SET_MEMORY))
         for pattern in self.patterns:
             self._set.Add(fold_pattern(pattern))
         self._set.Compile()
