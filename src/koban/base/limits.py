@@ -31,6 +31,16 @@ TIMERS_PER_BATCH_MAX: Final = 64
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 200
 
+# The ledger.
+AMOUNT_MINOR_MAX: Final = 2**63 - 1  # one amount, and every sum of a book
+BOOK_LIMIT_MINOR_MAX: Final = 2**62  # a limit of a book, so that no sum with it leaves 64 bits by far
+TRANSFERS_PER_BATCH_MAX: Final = 5_000  # in one call
+BOOKS_PER_BATCH_MAX: Final = 5_000
+CONDITIONS_PER_TRANSFER_MAX: Final = 8
+PENDING_TIMEOUT_S_MAX: Final = 3_153_600_000  # a hundred years
+EXPIRIES_PER_BATCH_MAX: Final = 1_000  # pending transfers freed before one batch
+STATEMENT_MARK_EVERY: Final = 64  # lines of a book between two places from which a statement can start
+
 # Retention.
 DATABASE_DAYS: Final = 30  # events leave the database for the archive after this
 QUARANTINE_FOR: Final = 30 * DAY
@@ -40,6 +50,7 @@ HARM_WINDOW: Final = HOUR
 
 SEQ_EPOCH_SHIFT: Final = 40  # a sequence number is epoch << 40 | counter
 
+assert BOOK_LIMIT_MINOR_MAX * 2 - 1 == AMOUNT_MINOR_MAX
 assert EVENT_BYTES_MAX < BODY_BYTES_MAX
 assert LEASE_RENEW_EVERY * 3 < LEASE_FOR, "a lease survives two missed renewals"
 assert PAGE_DEFAULT <= PAGE_MAX
