@@ -967,6 +967,44 @@ def _default(parameter: "Parameter") -> str:
     return code(str(parameter.default))
 
 
+LEDGER_INTRO: Final = """\
+The ledger returns these codes and never raises them. They are tried in this order, and the first one that holds is the
+answer, so a retry of the same request learns the same. A refusal changes nothing. One that depends on the moment burns the
+id: later attempts get `id_already_failed`, with the first answer beside it, and a failure never turns into a success behind
+the caller's back."""
+
+
+def ledger_page() -> str:
+    """Write the page about what the ledger answers."""
+    from koban.ledger import MEANING, TRANSIENT, BookCode, LimitCode, TransferCode
+
+    def rows(kind: Iterable[BookCode | LimitCode | TransferCode]) -> str:
+        return table_of(
+            ("", "code", "burns the id", "meaning"),
+            [
+                (str(number), code(each.value), "yes" if each in TRANSIENT else "", MEANING[each])
+                for number, each in enumerate(kind)
+            ],
+        )
+
+    return (
+        "\n\n".join(
+            [
+                "# The ledger",
+                MARK,
+                LEDGER_INTRO,
+                "## Transfers",
+                rows(TransferCode),
+                "## Books",
+                rows(BookCode),
+                "## Changes of limits",
+                rows(LimitCode),
+            ]
+        )
+        + "\n"
+    )
+
+
 PAGES: Final = {
     "koban-sql.md": (sql_page, "Koban SQL: every function and operator, with examples"),
     "packs.md": (pack_page, "Files of a pack: every key, feature values, actions, modes"),
@@ -979,6 +1017,7 @@ PAGES: Final = {
     "tables.md": (tables_page, "Database tables"),
     "cli.md": (cli_page, "Command line"),
     "limits.md": (limits_page, "Limits"),
+    "ledger.md": (ledger_page, "The ledger: every result code in its order"),
 }
 
 

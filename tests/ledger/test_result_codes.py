@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import msgspec
 import pytest
 from tests.ledger.ground import CHART, START, burned, codes, everything, move, post, run, void
 
@@ -186,7 +187,7 @@ def test_of_several_faults_the_first_in_the_order_is_told(tx: Tx) -> None:
     order = list(TransferCode)
     assert [order.index(each[0]) for each in CASES] == sorted(order.index(each[0]) for each in CASES)
     _stands(KNOWN, PENDING, CLOSING)(tx)
-    everything_wrong = {
+    everything_wrong: dict[str, object] = {
         "debit_book": "nobody",
         "credit_book": "nobody",
         "amount_minor": -1,
@@ -195,7 +196,7 @@ def test_of_several_faults_the_first_in_the_order_is_told(tx: Tx) -> None:
         "order": "",
         "booking_date": "x",
     }
-    ladder = [
+    ladder: list[tuple[TransferCode, dict[str, object]]] = [
         (C.ID_INVALID, {"id": "?"}),
         (C.EXISTS_WITH_DIFFERENT_FLAGS, {"id": "x", "flags": 256}),
         (C.FLAGS_ARE_MUTUALLY_EXCLUSIVE, {"flags": 256}),
@@ -213,10 +214,10 @@ def test_of_several_faults_the_first_in_the_order_is_told(tx: Tx) -> None:
         (C.REFERENCE_INVALID, {"credit_book": "b", "amount_minor": 1, "currency": "EUR", "reason": "r"}),
     ]
     for number, (code, changed) in enumerate(ladder):
-        wrong = Transfer(**{"id": f"w{number}", **everything_wrong, **changed})
+        wrong = msgspec.convert({"id": f"w{number}", **everything_wrong, **changed}, Transfer)
         assert codes(tx, wrong) == [code]
-    sound = {"reason": "r", "amount_minor": 20_000, "currency": "EUR"}
-    rest = [
+    sound: dict[str, object] = {"reason": "r", "amount_minor": 20_000, "currency": "EUR"}
+    rest: list[tuple[TransferCode, dict[str, object]]] = [
         (C.DATE_INVALID, {"debit_book": "nobody", "credit_book": "nobody2", "booking_date": "x"}),
         (C.DEBIT_BOOK_NOT_FOUND, {"debit_book": "nobody", "credit_book": "nobody2"}),
         (C.CREDIT_BOOK_NOT_FOUND, {"debit_book": "b", "credit_book": "nobody2"}),
@@ -227,15 +228,14 @@ def test_of_several_faults_the_first_in_the_order_is_told(tx: Tx) -> None:
         (C.EXCEEDS_DEBITS, {"debit_book": "bank", "credit_book": "c", "currency": "JPY"}),
     ]
     for number, (code, changed) in enumerate(rest):
-        assert codes(tx, Transfer(**{"id": f"v{number}", **sound, **changed})) == [code]
+        assert codes(tx, msgspec.convert({"id": f"v{number}", **sound, **changed}, Transfer)) == [code]
 
 
 def test_books_answer_with_their_own_codes(tx: Tx) -> None:
     def code(**fields: object) -> BookCode:
         standing = everything(tx)
-        result = create_books(
-            tx, START, CHART, [NewBook(**{"id": "n", "currency": "JPY", "code": "wallet", "owner": "n"} | fields)]
-        )[0]  # type: ignore[arg-type]  # the fields of the case
+        asked = msgspec.convert({"id": "n", "currency": "JPY", "code": "wallet", "owner": "n"} | fields, NewBook)
+        (result,) = create_books(tx, START, CHART, [asked])
         assert result.code is BookCode.CREATED or everything(tx) == standing
         return result.code
 

@@ -14,6 +14,7 @@ from koban.ledger import (
     BookMissing,
     Condition,
     Flag,
+    Line,
     PeriodStep,
     TransferCode,
     TransferMissing,
@@ -217,7 +218,8 @@ def test_a_statement_tells_any_past_moment(tx: Tx) -> None:
             assert told.balance.transfers == number
             assert [each.transfer for each in told.lines] == [f"s{n}" for n in range(number, max(0, number - 3), -1)]
     assert statement(tx, "b", at=START).balance.credits_posted_minor == 0
-    lines, before = [], None
+    lines: list[Line] = []
+    before = None
     while True:
         page = statement(tx, "b", before=before, limit=37)
         lines.extend(page.lines)
