@@ -41,9 +41,10 @@ def test_there_are_enough_lines_and_hard_negatives(pack: PackDef, held_out: Pack
             if case.family:
                 line = " ".join(str(case.data.get(path, "")) for path in each.events[case.event_type].texts)
                 texts.setdefault((_language(line), case.matches), set()).add(line)
-    assert len(texts["ja", True] | texts["ja", False]) >= 1_800
-    assert len(texts["ja", False]) >= 850
-    assert len(texts["en", True] | texts["en", False]) >= 350
+    for language, wanted in (("ja", 2_000), ("en", 1_000)):
+        lines = len(texts[language, True] | texts[language, False])
+        assert lines >= wanted
+        assert len(texts[language, False]) >= 0.4 * lines
 
 
 def test_no_held_out_line_is_also_a_line_of_the_pack(pack: PackDef, held_out: PackDef, held_out_last: PackDef) -> None:
@@ -99,8 +100,8 @@ def test_held_out_lines_are_found_and_honest_ones_spared(
     for measured, language, recall, alarms in (
         (measured_strictly, "ja", 0.7, 0.05),
         (measured_strictly, "en", 0.55, 0.15),
-        (measured_last, "ja", 0.65, 0.03),
-        (measured_last, "en", 0.6, 0.0),
+        (measured_last, "ja", 0.8, 0.03),
+        (measured_last, "en", 0.7, 0.04),
     ):
         figures = measured.languages[language]
         assert figures.found / figures.lures >= recall

@@ -64,7 +64,7 @@ _FILL_EN = (
     "(?:a|an|any|the|more|of|to|do|does|doing|did|accept|accepting|take|taking|ask|asks|asking|for|about|offer|offers|"
     "offering|use|using|want|make|making|try|trying|agree|please|me|us|you|i|we|contact|pay|paying|allow|allowed|allowing|request|requests|"
     "requesting|be|interested|in|into|outside|send|sending|add|respond|reply|replying|via|by|on|with|deal|dealing|share|"
-    "sharing|give|giving|exchange|exchanging|your|my|our|or|and|kind|sort|such|buyers|sellers|people|who|will|going|ever|"
+    "sharing|give|giving|exchange|exchanging|your|my|our|or|and|kind|sort|such|buyers|sellers|people|who|will|going|ever|been|asked|trade|trades|trading|sell|sells|selling|sale|sales|buy|buying|been|asked|trade|trades|trading|sell|sells|selling|sale|sales|buy|buying|"
     "anyone|messages?|offers?|talk|chat|meet|transfer|move|through|over|\\w+ or|\\w+, (?:or )?)"
 )
 _BEFORE_EN = re.compile(
