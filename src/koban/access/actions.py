@@ -34,6 +34,7 @@ TOKEN_LIFE_MAX_DAYS: Final = 400
 TOKEN_PREFIX: Final = "koban_"  # noqa: S105 — what every token begins with, so that scanners find leaked ones
 
 FIRST_ADMIN_EMAIL: Final = "admin@localhost"
+DEMO_ID: Final = "staff_demo_"  # begins the ids of a demonstration's accounts, which count as nobody's administrators
 FAILURES_FREE_ACCOUNT: Final = 5
 FAILURES_FREE_ADDRESS: Final = 20
 FAILURE_WAIT_MAX_US: Final = 15 * MINUTE
@@ -46,7 +47,7 @@ def create_first_admin(tx: Tx, at: Instant, randomness: random.Random, secrets: 
     Called at every start: as long as nobody has chosen a password, the link of the last start is replaced.
     """
     active = store.lock_active_staff(tx)
-    admins = [one for one in active if "admin" in one.roles]
+    admins = [one for one in active if "admin" in one.roles and not one.id.startswith(DEMO_ID)]
     if any(one.has_password for one in admins):
         return None
     if admins:
@@ -381,5 +382,6 @@ def _refuse_taken(tx: Tx, email: str, *, but: str = "") -> None:
 
 def _refuse_last_admin(tx: Tx, leaving: Staff) -> None:
     active = store.lock_active_staff(tx)
-    if "admin" in leaving.roles and not any("admin" in one.roles and one.id != leaving.id for one in active):
+    staying = [one for one in active if one.id != leaving.id and not one.id.startswith(DEMO_ID)]
+    if "admin" in leaving.roles and not any("admin" in one.roles for one in staying):
         raise LastAdmin("make somebody else an administrator first")

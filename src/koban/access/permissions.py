@@ -51,6 +51,11 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
         ("logs.import", "Import a file as a log of its own", "ファイルを別ログとして取り込む"),
         ("evaluation.read", "See how decisions compare with labels", "判定と正解の比較を見る"),
         ("simulation.read", "See the ground truth of simulated traffic", "模擬データの正解を見る"),
+        (
+            "simulation.steer",
+            "Pause, restart and leave the simulated evening",
+            "模擬の一夜を一時停止・やり直し・終了する",
+        ),
         ("staff.read", "See staff and their roles", "スタッフと役割を見る"),
         ("staff.manage", "Invite and disable staff, change roles", "スタッフの招待・停止、役割の変更"),
         ("tokens.read", "See API tokens, never their secrets", "APIトークンの一覧を見る（秘密は表示されない）"),
@@ -72,6 +77,7 @@ _AUDITOR: Final = (
 _REVIEWER: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read", "packs.read",
     "lists.read", "labels.read", "labels.write", "cases.read", "cases.work", "alerts.read", "messages.read",
+    "simulation.steer",
 )  # fmt: skip
 _SPECIALIST: Final = (
     *_REVIEWER, "personal.read", "sanctions.impose", "sanctions.overturn", "rules.mode", "rules.undo",

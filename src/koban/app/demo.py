@@ -1,31 +1,123 @@
 """`koban demo`: a server with the simulated marketplace beside it, in the same process, over the same HTTP as anyone."""
 
 import contextlib
+import dataclasses
+import ipaddress
+import itertools
 import pathlib
+import random
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 import structlog
 
+import koban.decisions.store as decision_store
+import koban.enforcement.store as sanction_store
 from koban.access import SYSTEM
-from koban.app.running import Koban
-from koban.base import SystemClock, random_id
-from koban.sim import RunOptions, main_run
+from koban.access.demo import DEMO_ROLES, close_roles, demo_account, open_role
+from koban.access.types import OpenedSession
+from koban.app.running import Koban, open_desk
+from koban.audit import Secrets, record
+from koban.base import MINUTE, ManualClock, random_id
+from koban.base.settings import Settings
+from koban.enforcement import OverturnSanctions, SubjectRef
+from koban.events import Envelope, Fault, decode, encode
+from koban.pipeline import commands
+from koban.sim import Settings as Evening
+from koban.sim import Target, plan, wire
+from koban.sim.evening import past_of
+from koban.sim.story import Connection, Story, StoryNow
 from koban.webhooks import add_endpoint, written_secret
 from koban.webhooks.endpoints import remove_endpoint
 
-DEMO_MINUTES = 24 * 60
+PAST_SLOT: Final = 5 * MINUTE  # of the past, in which events share a moment of arrival
+LINES_MAX: Final = 100  # newest decisions on the viewer that are looked through
+APPEAL_WORDS: Final = "模擬の異議申し立て：会場の共用端末を使っていた視聴者で、荒らしには加わっていません。 / Simulated appeal: a viewer on the venue's shared tablet, no part of the raid."
 
 _log = structlog.get_logger("koban.demo")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Demo:
+    """What the demonstration gives to the console; `koban.console.kit.StoryDesk` is its shape."""
+
+    koban: Koban
+    story: Story
+    truth: pathlib.Path
+    roles: tuple[str, ...]
+
+    def now(self) -> StoryNow | None:
+        """Return where the story is."""
+        return self.story.now()
+
+    def steer(self, do: str, *, by: str) -> bool:
+        """Pause, resume, restart or leave; False for anything else."""
+        acts: Mapping[str, Callable[[], None]] = {
+            "pause": self.story.pause,
+            "resume": self.story.resume,
+            "restart": self.story.begin,
+            "leave": self.story.leave,
+        }
+        if do not in acts:
+            return False
+        acts[do]()
+        with self.koban.database.write() as tx:
+            record(tx, self.koban.clock.now(), by, f"story.{do}", "simulation")
+        return True
+
+    def open_role(self, role: str) -> OpenedSession:
+        """Open a session for the demonstration's account of a role.
+
+        Refuses: RoleUnknown.
+        """
+        koban = self.koban
+        with koban.database.write() as tx:
+            opened = open_role(tx, koban.clock.now(), koban.randomness, koban.secrets, role=role)
+        koban.directory.forget()
+        return opened
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Showing:
+    """How the evening is shown."""
+
+    seed: int
+    speed: float
+    minutes: int
+
+
 @contextlib.contextmanager
-def simulated_marketplace(
-    koban: Koban, url: str, token: str, *, seed: int, speed: float, truth: pathlib.Path, say: Callable[[str], None]
-) -> Iterator[None]:
-    """Run the simulated marketplace beside the server until the block ends."""
-    stop = threading.Event()
+def demonstration(koban: Koban, url: str, token: str, *, truth: pathlib.Path, showing: Showing) -> Iterator[Demo]:
+    """Open the roles and put the story together until the block ends; it begins when `demo.story.begin` is called."""
+    roles = DEMO_ROLES if may_open_roles(koban.settings.host) else ()
+    with koban.database.write() as tx:
+        for role in roles:
+            demo_account(tx, koban.clock.now(), role)
+    try:
+        with marketplace(koban, url, token) as connection:
+            story = Story(
+                connection,
+                truth,
+                koban.clock,
+                seed=showing.seed,
+                speed=showing.speed,
+                minutes=showing.minutes,
+                on_chapter=on_chapter(koban),
+                on_failure=lambda error: _log.error("simulation_stopped", error=repr(error)),
+            )
+            try:
+                yield Demo(koban=koban, story=story, truth=truth, roles=roles)
+            finally:
+                story.leave()
+    finally:
+        with koban.database.write() as tx:
+            close_roles(tx, koban.clock.now())
+
+
+@contextlib.contextmanager
+def marketplace(koban: Koban, url: str, token: str) -> Iterator[Connection]:
+    """Register the simulated marketplace's webhook address until the block ends."""
     at = koban.clock.now()
     port = _free_port()
     endpoint_id = random_id("endpoint", at, koban.randomness)
@@ -41,35 +133,76 @@ def simulated_marketplace(
             by=SYSTEM.id,
         )
         koban.memory.book.reload(tx)
-    options = RunOptions(
-        base_url=url,
-        token=token,
-        folder=truth,
-        seed=seed,
-        name=f"evening-{at // 1_000_000}",
-        minutes=DEMO_MINUTES,
-        speed=speed,
-        webhook_secret=written_secret(secret),
-        webhook_port=port,
-    )
-
-    def run() -> None:
-        try:
-            main_run(options, clock=SystemClock(), stop=stop, say=say)
-        except Exception:  # noqa: BLE001 - an edge: the server goes on without its marketplace
-            if not stop.is_set():
-                _log.exception("simulation_stopped")
-
-    thread = threading.Thread(target=run, name="koban-simulation", daemon=True)
-    thread.start()
     try:
-        yield
+        yield Connection(
+            target=Target(base_url=url, token=token), webhook_secret=written_secret(secret), webhook_port=port
+        )
     finally:
-        stop.set()
-        thread.join(timeout=10)
         with koban.database.write() as tx:
             remove_endpoint(tx, koban.clock.now(), endpoint_id, by=SYSTEM.id)
             koban.memory.book.reload(tx)
+
+
+def on_chapter(koban: Koban) -> Callable[[str, Mapping[str, str]], None]:
+    """Return what the demonstration itself does as a chapter begins: the shift answers the muted viewer's appeal."""
+
+    def act(key: str, accounts: Mapping[str, str]) -> None:
+        if key == "restored" and "fan" in accounts:
+            _restore(koban, accounts["fan"])
+
+    return act
+
+
+def _restore(koban: Koban, account: str) -> None:
+    """Overturn what stands against an account, unless somebody at the console did so before."""
+    subject = SubjectRef(kind="account", id=account)
+    with koban.database.write() as tx:
+        by = demo_account(tx, koban.clock.now(), "lead").id
+        own = [each.id for each in sanction_store.read_of_subject(tx, subject)]
+        over = [each for record in decision_store.search(tx, before_seq=None, limit=LINES_MAX, acting=account)
+                for each in record.sanctions]  # fmt: skip
+        known = sanction_store.read(tx, list(dict.fromkeys([*own, *over])))
+        standing = [each for each, sanction in known.items() if sanction.status == "in_force"]
+    if standing:
+        command = OverturnSanctions(sanction_ids=tuple(standing), by=by, reason=APPEAL_WORDS)
+        koban.desk.command(lambda memory, tx: commands.sanction(memory, tx, command))
+
+
+def warm(settings: Settings, evening: Evening, randomness: random.Random, secrets: Secrets) -> int:
+    """Import the day before an evening into a log that is empty; return how many events that were.
+
+    They carry times of their own and no consequences: they are there so that features know the town.
+    """
+    past = past_of(evening)
+    clock = ManualClock(past.start_at)
+    with open_desk(settings, clock, randomness, secrets, durable=False) as (database, _, desk):
+        if desk.memory.last_seq:
+            return 0
+        del database
+        imported = 0
+        for slot, events in itertools.groupby(plan(past), key=lambda event: event.at // PAST_SLOT):
+            items: list[Envelope | Fault] = list(
+                decode(encode([wire(event) for event in events]), "application/cloudevents-batch+json")
+            )
+            clock.advance(max((slot + 1) * PAST_SLOT - clock.now(), 0))
+            desk.submit(items, clock.now(), False, hurried=False, imported=True).result()
+            imported += len(items)
+        return imported
+
+
+def may_open_roles(host: str) -> bool:
+    """Tell whether one-click roles may be offered: only where nobody but this machine can reach the console."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def truth_folder(settings: Settings) -> pathlib.Path:
+    """Return where a demonstration writes what is true: beside the data, never in it."""
+    return settings.data.parent / f"{settings.data.name}-truth"
 
 
 def _free_port() -> int:

@@ -18,6 +18,8 @@ import structlog
 import uvicorn
 
 from koban.access import CATALOGUE, SYSTEM, create_first_admin, issue_token, revoke_leftovers, revoke_token
+from koban.access.demo import close_roles
+from koban.app.demo import Demo
 from koban.app.running import SERVER_FILE, Koban, open_koban
 from koban.app.web import asgi
 from koban.audit import Secrets, SystemSecrets
@@ -92,10 +94,14 @@ def serve(
     *,
     clock: Clock | None = None,
     secrets: Secrets | None = None,
-    simulated: bool = False,
-    ready: Callable[[Koban, str, str, str | None], contextlib.AbstractContextManager[None]] | None = None,
+    before: Callable[[], object] = lambda: None,
+    demonstration: Callable[[Koban, str, str], contextlib.AbstractContextManager[Demo]] | None = None,
+    ready: Callable[[Koban, str, str | None, Demo | None], object] = lambda _koban, _url, _link, _demo: None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `ready(koban, url, token, first sign-in)` runs around the serving.
+    """Serve until SIGINT or SIGTERM.
+
+    `before()` runs when the port is ours and the data is still closed; `demonstration(koban, url, token)` around the
+    serving, in a demo alone; `ready(koban, url, first sign-in, demo)` when requests are taken.
 
     Refuses: PortTaken and what `open_koban` refuses; nothing was changed then.
     """
@@ -105,6 +111,7 @@ def serve(
         stack.callback(log.info, "stopped")
         stack.enter_context(_orderly_end())
         stack.callback(listening.close)
+        before()
         koban = stack.enter_context(
             open_koban(
                 settings,
@@ -116,9 +123,11 @@ def serve(
         url = f"http://{settings.host}:{listening.getsockname()[1]}"
         with koban.database.write() as tx:
             link = create_first_admin(tx, koban.clock.now(), koban.randomness, koban.secrets)
+            close_roles(tx, koban.clock.now())  # what a demonstration that was killed left open
         token = stack.enter_context(server_file(koban, url))
+        demo = None if demonstration is None else stack.enter_context(demonstration(koban, url, token))
         config = uvicorn.Config(
-            asgi(koban, simulated=simulated),
+            asgi(koban, demo=demo),
             loop="uvloop",
             http="httptools",
             log_config=None,
@@ -132,8 +141,7 @@ def serve(
         listening.listen(512)
         # The decider and the event loop take turns: with the default of 5 ms a single event waits for whole slices.
         sys.setswitchinterval(SWITCH_S)
-        if ready is not None:
-            stack.enter_context(ready(koban, url, token, None if link is None else url + link.path))
+        ready(koban, url, None if link is None else url + link.path, demo)
         log.info("serving", url=url)
         uvicorn.Server(config).run(sockets=[listening])
 

@@ -25,6 +25,7 @@ import koban.vault.routes as people_routes
 from koban import access, console, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
 from koban.app import private
+from koban.app.demo import Demo
 from koban.app.people import erase_person
 from koban.app.running import CHECKPOINTS, Koban, switch_pack
 from koban.base import DAY, Problem
@@ -48,7 +49,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     queued: int
 
 
-def asgi(koban_: Koban, *, simulated: bool = False) -> Starlette:
+def asgi(koban_: Koban, *, demo: Demo | None = None) -> Starlette:
     """Put HTTP in front of an open Koban."""
     kit = _access_kit(koban_)
     gate = access.Gate(
@@ -57,11 +58,11 @@ def asgi(koban_: Koban, *, simulated: bool = False) -> Starlette:
         directory=koban_.directory,
         pool=koban_.pool,
         secure_cookies=kit.secure_cookies,
-        problem_page=console.problem_page,
+        problem_page=functools.partial(console.problem_page, simulated=demo is not None),
         once=access.Once(koban_.database),
     )
     endpoints = endpoints_of(koban_, kit)
-    pages = console.endpoints(_console_kit(koban_, kit, simulated=simulated))
+    pages = console.endpoints(_console_kit(koban_, kit, demo=demo))
     document = access.openapi(endpoints, koban.__version__)
     described = endpoint(
         "GET",
@@ -131,7 +132,7 @@ def _access_kit(koban_: Koban) -> access.AccessKit:
     )
 
 
-def _console_kit(koban_: Koban, kit: access.AccessKit, *, simulated: bool) -> console.ConsoleKit:
+def _console_kit(koban_: Koban, kit: access.AccessKit, *, demo: Demo | None) -> console.ConsoleKit:
     desk = koban_.desk
     return console.ConsoleKit(
         database=koban_.database,
@@ -145,7 +146,8 @@ def _console_kit(koban_: Koban, kit: access.AccessKit, *, simulated: bool) -> co
         change_list=lambda change: desk.command(lambda memory, tx: commands.change_list(memory, tx, change)),
         close_case=lambda command: desk.command(lambda memory, tx: commands.close(memory, tx, command)),
         replay=desk.replay_quarantined,
-        simulated=simulated,
+        simulated=demo is not None,
+        story=demo,
     )
 
 

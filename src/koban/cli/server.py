@@ -1,10 +1,11 @@
 """Starting the server, with and without a simulated marketplace."""
 
-import contextlib
 import dataclasses
+import os
+import pathlib
 import sys
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Final
 
 import typer
 
@@ -19,54 +20,93 @@ def serve() -> None:
     from koban.app.serving import serve as run
 
     _log_to_stderr()
-    run(settings_of_environment(), ready=_banner)
+    run(settings_of_environment(), ready=lambda _koban, url, link, _demo: _banner(url, link))
 
 
 @app.command()
 def demo(
-    seed: Annotated[int, typer.Option(help="Seed of the simulated marketplace.")] = 1,
-    speed: Annotated[float, typer.Option(help="How many times faster than life it runs.")] = 6.0,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal evenings.")] = 1,
+    speed: Annotated[float, typer.Option(help="How many times faster than life it plays.", min=1, max=60)] = 12.0,
+    minutes: Annotated[int, typer.Option(help="How long the evening is, in minutes of the story.", min=1)] = 60,
+    past: Annotated[bool, typer.Option(help="Import the day before into an empty log.")] = True,  # noqa: FBT002 - a flag
 ) -> None:
-    """Start the server with a simulated marketplace that sends it events."""
-    import contextlib as _contextlib
+    """Start the server with a simulated evening that plays by itself: 20:30 to 21:30 in five minutes."""
+    import functools
+    import random
 
-    from koban.app.demo import simulated_marketplace
+    from koban.app import demo as parts
     from koban.app.serving import serve as run
+    from koban.audit import SystemSecrets
+    from koban.base import SystemClock
+    from koban.sim.evening import evening_of
 
     _log_to_stderr()
     # The simulated marketplace listens on this machine, and so will whoever tries webhooks out.
     settings = dataclasses.replace(settings_of_environment(), allow_private_webhooks=True)
+    showing = parts.Showing(seed=seed, speed=speed, minutes=minutes)
+    evening = evening_of(seed, SystemClock().now(), minutes=minutes, speed=speed)
 
-    @contextlib.contextmanager
-    def ready(koban: object, url: str, token: str, link: str | None) -> Iterator[None]:
-        from koban.app import Koban
+    def before() -> None:
+        if past:
+            parts.warm(settings, evening, random.Random(seed), SystemSecrets())  # noqa: S311 - ids of simulated rows
 
-        assert isinstance(koban, Koban)
-        with _contextlib.ExitStack() as stack:
-            stack.enter_context(_banner(koban, url, token, link, simulated=True))
-            stack.enter_context(
-                simulated_marketplace(
-                    koban,
-                    url,
-                    token,
-                    seed=seed,
-                    speed=speed,
-                    truth=settings.data.parent / f"{settings.data.name}-truth",
-                    say=lambda _line: None,
-                )
-            )
-            yield
+    def ready(_koban: object, url: str, link: str | None, told: parts.Demo | None) -> None:
+        assert told is not None, "this is a demo"
+        told.story.begin(evening)
+        _demo_banner(url, link, seed=seed, speed=speed, one_click=bool(told.roles), truth=told.truth)
 
-    run(settings, simulated=True, ready=ready)
+    run(
+        settings,
+        before=before,
+        demonstration=functools.partial(parts.demonstration, truth=parts.truth_folder(settings), showing=showing),
+        ready=ready,
+    )
 
 
-@contextlib.contextmanager
-def _banner(_koban: object, url: str, _token: str, link: str | None, *, simulated: bool = False) -> Iterator[None]:
-    print(f"\n  Koban is at {url}" + ("   (模擬データ / simulated data)" if simulated else ""))
+def _banner(url: str, link: str | None) -> None:
+    print(f"\n  Koban is at {url}")
     if link is not None:
         print(f"  First sign-in (once, within 24 hours): {link}")
     print(f"  API: {url}/openapi.json   Stop: Ctrl-C\n", flush=True)
-    yield
+
+
+def _demo_banner(url: str, link: str | None, *, seed: int, speed: float, one_click: bool, truth: pathlib.Path) -> None:
+    """Say where to go and what to open next, in the language of the environment."""
+    japanese = is_japanese(os.environ)
+    lines = list(_DEMO_JA if japanese else _DEMO_EN)
+    if not one_click:
+        lines[1] = _OWN_JA if japanese else _OWN_EN
+    own = (
+        "自分の管理者を作る（1回、24時間以内）" if japanese else "An administrator of your own (once, within 24 hours)"
+    )
+    print("\n" + "\n".join(f"  {line}" for line in lines).format(url=url, seed=seed, speed=f"{speed:g}", truth=truth))
+    if link is not None:
+        print(f"  {own}: {link}")
+    print(flush=True)
+
+
+_DEMO_EN: Final = (
+    "Koban is at {url}   (simulated data)",
+    "Sign in: open it and choose a role; no password.",
+    "The evening of 20:30 to 21:30 plays by itself, {speed} times faster than life (seed {seed}).",
+    "Open next: {url}/board, then follow the bar on top: takeover, raid, a fan muted by mistake; {url}/truth",
+    "Your own data: {url}/logs   The truth, which Koban's rules never see: {truth}   Stop: Ctrl-C",
+)
+_DEMO_JA: Final = (
+    "Koban: {url} （模擬データ）",
+    "サインイン: 開いて役割を選ぶだけです。パスワードは要りません。",
+    "20:30から21:30までの一夜が{speed}倍速で自動的に進みます（種 {seed}）。",
+    "次に見るもの: {url}/board 、上の帯に沿って乗っ取り・荒らし・誤ミュート、最後に {url}/truth",
+    "自分のデータ: {url}/logs  正解（ルールからは見えません）: {truth}  終了: Ctrl-C",
+)
+_OWN_EN: Final = "Sign in with the link below; one-click roles open only when Koban listens on this machine alone."
+_OWN_JA: Final = "下のリンクからサインインしてください。役割の選択は、この端末だけで待ち受けるときに使えます。"
+
+
+def is_japanese(environment: Mapping[str, str]) -> bool:
+    """Tell whether the environment asks for Japanese: the first of LC_ALL, LC_MESSAGES, LANG that is set decides."""
+    chosen = next((environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)), "")
+    return chosen.lower().startswith("ja")
 
 
 def _log_to_stderr() -> None:

@@ -42,6 +42,7 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
             "sign_in.html",
             error=error if error in _ERRORS else "",
             next=local_path(call.query.get("next", "/board")),
+            roles=kit.story.roles if kit.story is not None else (),
         )
 
     def account(call: Call) -> Answer:

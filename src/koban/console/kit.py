@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from koban.access import AccessKit
+from koban.access.types import OpenedSession
 from koban.base import Clock
 from koban.cases import CloseCase
 from koban.db import Database
@@ -12,6 +13,7 @@ from koban.enforcement import Command, Outcome
 from koban.lists import ListChange
 from koban.packs import PackDef
 from koban.rules import ModeChange, TraceNode
+from koban.sim.story import StoryNow
 
 
 class Figures(Protocol):
@@ -66,6 +68,30 @@ class Explained(Protocol):
         ...
 
 
+class StoryDesk(Protocol):
+    """The demonstration's evening; `koban.app.demo` makes it, and only for `koban demo`."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that open with one click; none where others can reach the console."""
+        ...
+
+    def now(self) -> StoryNow | None:
+        """Return where the story is."""
+        ...
+
+    def steer(self, do: str, *, by: str) -> bool:
+        """Pause, resume, restart or leave; False for anything else."""
+        ...
+
+    def open_role(self, role: str) -> OpenedSession:
+        """Open a session for a role.
+
+        Refuses: RoleUnknown.
+        """
+        ...
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConsoleKit:
     """The parts of the application that the console shows and moves. Commands raise the rooms' refusals."""
@@ -81,5 +107,6 @@ class ConsoleKit:
     change_list: Callable[[ListChange], object]
     close_case: Callable[[CloseCase], object]
     replay: Callable[[str, str], object]  # quarantine id, by
+    story: StoryDesk | None = None  # a demonstration's evening, and its one-click roles
     simulated: bool = False  # a banner says that what is shown is simulated traffic
     zone: str = "Asia/Tokyo"

@@ -116,6 +116,7 @@ def page(
             here=_here(call),
             section=call.url_path.split("/")[1],
             simulated=kit.simulated,
+            story=kit.story.now() if kit.story is not None else None,
             notice=_notice_of(call, language),
             **(shared or {}),
             **values,
@@ -124,7 +125,7 @@ def page(
     )
 
 
-def problem_page(problem: ProblemBody, principal: Principal, language: str) -> str:
+def problem_page(problem: ProblemBody, principal: Principal, language: str, *, simulated: bool = False) -> str:
     """Return the page of an error, for `Gate.problem_page`."""
     return _render(
         "problem.html",
@@ -136,7 +137,8 @@ def problem_page(problem: ProblemBody, principal: Principal, language: str) -> s
         csrf="",
         here="/",
         section="",
-        simulated=False,
+        simulated=simulated,
+        story=None,
         notice="",
         problem=problem,
     )

@@ -19,6 +19,7 @@ from koban.events import (
     Entry,
     Envelope,
     Fault,
+    Flag,
     Kind,
     Prepared,
     Row,
@@ -91,13 +92,15 @@ class Desk:
         at: Instant,
         asynchronous: bool,  # noqa: FBT001 - the routes' shape
         hurried: bool = True,  # noqa: FBT001, FBT002 - the routes' shape; False: a batch, which takes what it takes
+        *,
+        imported: bool = False,
     ) -> "concurrent.futures.Future[list[Result]]":
-        """Prepare events and queue them; the future gives their results in order.
+        """Prepare events and queue them; the future gives their results in order. `imported` ones have no consequences.
 
         Raises Unavailable when the queue is full.
         """
         inner = self.decider.submit(
-            [self._unit(item, at, asynchronous=asynchronous, hurried=hurried) for item in items]
+            [self._unit(item, at, asynchronous=asynchronous, hurried=hurried, imported=imported) for item in items]
         )
         outer: concurrent.futures.Future[list[Result]] = concurrent.futures.Future()
 
@@ -171,7 +174,15 @@ class Desk:
                 event_store.set_quarantine_status(tx, quarantine_id, "replayed")
         return result
 
-    def _unit(self, item: Envelope | Fault, at: Instant, *, asynchronous: bool, hurried: bool = True) -> Unit:
+    def _unit(
+        self,
+        item: Envelope | Fault,
+        at: Instant,
+        *,
+        asynchronous: bool,
+        hurried: bool = True,
+        imported: bool = False,
+    ) -> Unit:
         if isinstance(item, Fault):
             return FaultUnit(fault=item, received_at=at)
         compiled = self.memory.compiled
@@ -190,6 +201,7 @@ class Desk:
             pack=compiled.pack.digest,
             asynchronous=asynchronous,
             hurried=hurried,
+            imported=imported,
         )
 
     # The decider's side.
@@ -242,7 +254,11 @@ class Desk:
         prepared = unit.prepared
         if unit.pack != self.memory.compiled.pack.digest:
             again = self._unit(
-                unit.envelope, prepared.received_at, asynchronous=unit.asynchronous, hurried=unit.hurried
+                unit.envelope,
+                prepared.received_at,
+                asynchronous=unit.asynchronous,
+                hurried=unit.hurried,
+                imported=unit.imported,
             )
             if isinstance(again, FaultUnit):
                 return self._keep(again.fault, again.received_at)
@@ -260,6 +276,8 @@ class Desk:
                 return self._differs(prepared, "data")
             return Taken(id=prepared.id, source=prepared.source)
         entry = _entry(prepared, seal(self.memory.vault, unit.key, prepared.personal))
+        if unit.imported:
+            entry = msgspec.structs.replace(entry, flags=entry.flags | Flag.IMPORTED)
         if unit.asynchronous:
             position = self.memory.next_position()
             self.memory.rows.waiting.append((position, entry))

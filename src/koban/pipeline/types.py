@@ -23,6 +23,7 @@ class EventUnit:
     pack: str  # digest of the pack that `prepared` was read under
     asynchronous: bool = False
     hurried: bool = True  # somebody waits for this event alone, so `within_ms` holds for it
+    imported: bool = False  # from before Koban was there: it warms features and has no consequences
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,34 +10,35 @@ from koban.sim.main import RunOptions, main_report, main_run
 from koban.sim.market import Market
 from koban.sim.plan import TRICKS, plan, wire
 from koban.sim.receiver import Receiver
-from koban.sim.report import Decision, SimReport, fetch_decisions, render, report
-from koban.sim.runner import Rejected, RunCounts, Target, run, wait_until_ready
+from koban.sim.report import Decision, SimReport, render, report
+from koban.sim.runner import Rejected, Target, run
+from koban.sim.story import Connection, Story, StoryNow
 from koban.sim.types import Outage, Raid, Scenario, Settings, SimEvent, Size, Takeover
 
 __all__ = [
     "TRICKS",
+    "Connection",
     "Decision",
     "Market",
     "Outage",
     "Raid",
     "Receiver",
     "Rejected",
-    "RunCounts",
     "RunOptions",
     "Scenario",
     "Settings",
     "SimEvent",
     "SimReport",
     "Size",
+    "Story",
+    "StoryNow",
     "Takeover",
     "Target",
-    "fetch_decisions",
     "main_report",
     "main_run",
     "plan",
     "render",
     "report",
     "run",
-    "wait_until_ready",
     "wire",
 ]

@@ -11,8 +11,8 @@ from koban.sim.randomness import between, chance, pick
 from koban.sim.texts import say
 from koban.sim.world import Beat, Live, World, bid_data, chat_data
 
-# Chat lines a minute at normal size, by stage; the first is the evening's big show.
-_CHAT_PER_MINUTE: Final = (160, 60, 40, 28, 20, 14)
+# Chat lines a minute at normal size, by stage from the second on; the first is the evening's big show.
+_CHAT_PER_MINUTE: Final = (60, 40, 28, 20, 14)
 
 
 def stage(world: World, randomness: random.Random, at: int, number: int) -> Iterator[Beat]:
@@ -39,7 +39,9 @@ def stage(world: World, randomness: random.Random, at: int, number: int) -> Iter
 
 
 def _show(world: World, randomness: random.Random, at: int, live: Live, number: int) -> Iterator[Beat]:
-    rate = _CHAT_PER_MINUTE[min(number, len(_CHAT_PER_MINUTE) - 1)] * world.settings.size.events_per_minute / 1_800
+    size = world.settings.size
+    usual = _CHAT_PER_MINUTE[min(number, len(_CHAT_PER_MINUTE)) - 1] if number else size.main_chat
+    rate = usual * size.events_per_minute / 1_800
     audience = _audience(world, randomness, live.host, max(int(rate * 2), 12))
     seen: set[str] = set()
     auction_ends = at + between(randomness, 90, 200) * SECOND

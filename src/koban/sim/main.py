@@ -1,5 +1,6 @@
 """The commands `koban sim run` and `koban sim report` as plain functions, with all they need in frozen options."""
 
+import dataclasses
 import pathlib
 import threading
 from collections.abc import Callable
@@ -10,11 +11,12 @@ import msgspec
 
 from koban.base import MINUTE, Clock
 from koban.sim.market import Market
-from koban.sim.receiver import Receiver, confirmer
+from koban.sim.playhead import Playhead
+from koban.sim.receiver import OutageNow, Receiver, confirmer
 from koban.sim.report import SimReport, fetch_decisions, report
 from koban.sim.runner import RunCounts, Target, run
 from koban.sim.truth import TruthFolder, read_kept_back, read_settings, read_truth
-from koban.sim.types import Outage, Scenario, Settings, Size
+from koban.sim.types import Outage, Scenario, Settings, Size, TruthRow
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,34 +61,83 @@ def main_run(
         tricks=options.tricks,
         trick_percent=options.trick_percent,
     )
-    target = Target(base_url=options.base_url, token=options.token)
-    truth = TruthFolder(options.folder, settings)
+    counts = play(
+        Target(base_url=options.base_url, token=options.token),
+        settings,
+        options.folder,
+        clock=clock,
+        stop=stop,
+        speed=options.speed,
+        marketplace=None
+        if options.webhook_secret is None
+        else Marketplace(
+            market=Market(),
+            secret=options.webhook_secret,
+            port=options.webhook_port,
+            outage=outage_clock(options.scenario.outage, clock, options.speed),
+        ),
+        say=say,
+        progress=progress,
+        on_listening=on_listening,
+    )
+    say(f"run: {msgspec.json.encode(counts).decode()}")
+    return counts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Marketplace:
+    """The marketplace's own side of a run: what it was told, where it hears of it, and when it is out."""
+
+    market: Market
+    secret: str
+    port: int
+    outage: OutageNow
+
+
+def play(
+    target: Target,
+    settings: Settings,
+    folder: pathlib.Path,
+    *,
+    clock: Clock,
+    stop: threading.Event,
+    speed: float | None = None,
+    playhead: Playhead | None = None,
+    marketplace: Marketplace | None,
+    say: Callable[[str], None] = lambda _line: None,
+    progress: Callable[[RunCounts], None] | None = None,
+    on_listening: Callable[[str], None] | None = None,
+    heard: Callable[[TruthRow], None] = lambda _row: None,
+) -> RunCounts:
+    """Play a plan with everything around it: the truth in `folder`, and the marketplace's side where there is one."""
+    truth = TruthFolder(folder, settings)
     receiver: Receiver | None = None
-    market = Market() if options.webhook_secret is not None else None
-    headers = {"authorization": f"Bearer {options.token}"}
+    headers = {"authorization": f"Bearer {target.token}"}
     try:
-        with httpx.Client(base_url=options.base_url, headers=headers, timeout=10.0, trust_env=False) as client:
-            if market is not None and options.webhook_secret is not None:
+        with httpx.Client(base_url=target.base_url, headers=headers, timeout=10.0, trust_env=False) as client:
+            if marketplace is not None:
                 receiver = Receiver(
-                    market,
-                    secret=options.webhook_secret,
+                    marketplace.market,
+                    secret=marketplace.secret,
                     confirm=confirmer(client),
-                    outage=outage_clock(options.scenario.outage, clock, options.speed),
-                    port=options.webhook_port,
+                    outage=marketplace.outage,
+                    port=marketplace.port,
                 )
                 say(f"webhooks are received at {receiver.url}")
                 if on_listening:
                     on_listening(receiver.url)
             try:
-                counts = run(
+                return run(
                     target,
                     settings,
                     clock=clock,
                     stop=stop,
-                    speed=options.speed,
+                    speed=speed,
                     truth=truth,
-                    market=market,
+                    market=marketplace.market if marketplace is not None else None,
                     progress=progress,
+                    playhead=playhead,
+                    heard=heard,
                 )
             finally:
                 if receiver is not None:
@@ -94,8 +145,6 @@ def main_run(
                     say(f"webhooks: {msgspec.json.encode(receiver.counts).decode()}")
     finally:
         truth.close()
-    say(f"run: {msgspec.json.encode(counts).decode()}")
-    return counts
 
 
 def main_report(target: Target, folder: pathlib.Path) -> SimReport:

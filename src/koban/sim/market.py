@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from koban.base import Clock
 from koban.sim.types import SimEvent
 
 _SCOPES: Final[Mapping[str, frozenset[str]]] = {
@@ -43,10 +44,13 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 class Market:
     """States by subject, learnt from webhooks and answers; safe to use from several threads."""
 
-    def __init__(self) -> None:
-        """Start with nobody restricted."""
+    def __init__(self, clock: Clock | None = None, *, live_lag: int = 0) -> None:
+        """Start with nobody restricted; chat servers follow a mute `live_lag` microseconds after it was learnt."""
         self._lock = threading.Lock()
+        self._clock = clock
+        self._live_lag = live_lag
         self._states: dict[tuple[str, str], tuple[int, State]] = {}
+        self._muted_at: dict[str, int] = {}
         self._stopped_orders: dict[str, str] = {}
 
     def learn(self, kind: str, subject: str, version: int, state: State) -> bool:
@@ -56,6 +60,11 @@ class Market:
             if known is not None and known[0] >= version:
                 return False
             self._states[kind, subject] = (version, state)
+            if self._clock is not None and kind == "account":
+                if any(each.scope == "live" for each in state.restrictions):
+                    self._muted_at.setdefault(subject, self._clock.monotonic())
+                else:
+                    self._muted_at.pop(subject, None)
             return True
 
     def judge(self, event: SimEvent, verdict: str) -> None:
@@ -78,7 +87,7 @@ class Market:
                 if state[1].payout_frozen and event.type == "payout.requested":
                     return "payout_frozen"
                 for restriction in state[1].restrictions:
-                    if event.type in _SCOPES.get(restriction.scope, ()):
+                    if event.type in _SCOPES.get(restriction.scope, ()) and self._follows(restriction.scope, event):
                         return f"restricted_{restriction.scope}"
             order = _named(event, "order")
             if order and order in self._stopped_orders and event.type != "report.filed":
@@ -94,6 +103,12 @@ class Market:
                 if ended is not None and ended[1].hidden:
                     return "stream_hidden"
             return None
+
+    def _follows(self, scope: str, event: SimEvent) -> bool:
+        """Tell whether the servers behind this event have heard of the restriction."""
+        if scope != "live" or self._clock is None:
+            return True
+        return self._clock.monotonic() - self._muted_at.get(event.actor, 0) >= self._live_lag
 
     def known(self) -> Mapping[tuple[str, str], State]:
         """Return a copy of all states, for comparison with what Koban says."""

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from koban.base import HOUR, MINUTE, Instant, to_rfc3339
-from koban.sim import honest, tricks_goods, tricks_live, tricks_money, tricks_talk
+from koban.sim import evening, honest, tricks_goods, tricks_live, tricks_money, tricks_talk
 from koban.sim.live import stage
 from koban.sim.people import honest_truth
 from koban.sim.randomness import chance, stream
 from koban.sim.types import EventTruth, Settings, SimEvent, TruthRow
 from koban.sim.world import Beat, Story, World, open_world
+
+_OWNED: Final = ("device", "bank", "card", "address")
 
 Note = Callable[[TruthRow], None]
 
@@ -80,7 +82,7 @@ def plan(settings: Settings, note: Note | None = None) -> Iterator[SimEvent]:
     write = note or _forget
     for person in world.people:
         write(honest_truth(person))
-    source = f"sim://{settings.name}/{settings.seed}"
+    source = source_of(settings)
     ends_at = settings.start_at + settings.duration
     tricks: dict[str, str] = {}
     for number, beat in enumerate(_weave(world, ends_at)):
@@ -107,8 +109,13 @@ def plan(settings: Settings, note: Note | None = None) -> Iterator[SimEvent]:
             at=Instant(beat.at),
             subject=beat.subject,
             actor=beat.actor,
-            data=beat.data,
+            data=_local(beat.data, world.town),
         )
+
+
+def source_of(settings: Settings) -> str:
+    """Return the source that the events of a run carry."""
+    return f"sim://{settings.name}/{settings.seed}" + (f"/{settings.part}" if settings.part else "")
 
 
 def wire(event: SimEvent, at: Instant | None = None) -> dict[str, object]:
@@ -208,10 +215,20 @@ def _scenario(world: World) -> Iterator[tuple[int, str, int, Iterator[Beat]]]:
     if raid is not None and settings.trick_percent and (settings.tricks is None or "live_raid" in settings.tricks):
         at = settings.start_at + raid.minute * MINUTE
         yield at, "live_raid", 0, tricks_live.live_raid(world, stream(settings.seed, "live_raid"), at, raid)
+    if settings.scenario.evening:
+        yield from evening.chapters_of(world)
     for number, takeover in enumerate(settings.scenario.takeovers):
         at = settings.start_at + takeover.minute * MINUTE
         told = functools.partial(tricks_money.account_takeover, amount_minor=takeover.amount_minor)
         yield at, "takeover", number, told(world, stream(settings.seed, "takeover", number), at)
+
+
+def _local(data: Mapping[str, object], town: str) -> Mapping[str, object]:
+    """Give devices, banks, cards and addresses to one town: equal seeds make equal ones, and two runs share a log."""
+    owned = {name: thing for name in _OWNED if isinstance(thing := data.get(name), dict) and thing.get("id")}
+    if not owned:
+        return data
+    return {**data, **{name: thing | {"id": f"{thing['id']}-{town}"} for name, thing in owned.items()}}
 
 
 def _forget(_row: TruthRow) -> None:

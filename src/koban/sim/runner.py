@@ -1,5 +1,6 @@
 """The runner: sends a plan over HTTP at its own pace, like any marketplace, and never loses or doubles an event."""
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -10,8 +11,9 @@ import msgspec
 from koban.base import SECOND, Clock, Instant, Refusal, Unavailable
 from koban.sim.market import Market
 from koban.sim.plan import plan, wire
+from koban.sim.playhead import Playhead
 from koban.sim.truth import TruthFolder
-from koban.sim.types import KeptBack, Settings, SimEvent
+from koban.sim.types import KeptBack, Settings, SimEvent, TruthRow
 
 _BATCH_MAX: Final = 200
 _ATTEMPTS_MAX: Final = 400
@@ -58,17 +60,22 @@ def run(
     truth: TruthFolder | None = None,
     market: Market | None = None,
     progress: Callable[[RunCounts], None] | None = None,
+    playhead: Playhead | None = None,
+    heard: Callable[[TruthRow], None] = lambda _row: None,
 ) -> RunCounts:
     """Send a plan until it ends or `stop` is set. `speed` 12 plays an hour in five minutes; None does not wait.
 
-    Events carry the moment at which they are due on the wall clock, so that a sped-up run is neither late nor ahead.
+    A `playhead` that is passed in sets the pace instead, and can be paused. Events carry the moment at which they are
+    due on the wall clock, so that a sped-up run is neither late nor ahead. `heard` is told the truth as it is written.
     Refuses: Rejected (401 or 403). Outages: waits and sends the same bytes again, so ids decide what is new;
     Unavailable after 400 attempts in a row.
     """
     counts = RunCounts()
+    if playhead is None and speed is not None:
+        playhead = Playhead(clock, speed)
     with _client(target) as client:
-        events = plan(settings, truth.note if truth else None)
-        for batch in _paced(events, settings, clock, stop, speed):
+        events = plan(settings, functools.partial(_note, truth, heard))
+        for batch in _paced(events, settings, clock, stop, playhead):
             kept = [pair for pair in batch if not _prevented(pair[0], market, truth, counts)]
             if truth:
                 truth.flush()
@@ -89,26 +96,29 @@ def _client(target: Target) -> httpx.Client:
 
 
 def _paced(
-    events: Iterator[SimEvent], settings: Settings, clock: Clock, stop: threading.Event, speed: float | None
+    events: Iterator[SimEvent], settings: Settings, clock: Clock, stop: threading.Event, playhead: Playhead | None
 ) -> Iterator[list[tuple[SimEvent, Instant]]]:
     """Yield batches of events that are due, each event with the moment it will carry."""
-    began, ticking = clock.now(), clock.monotonic()
     batch: list[tuple[SimEvent, Instant]] = []
     for event in events:
         if stop.is_set():
             return
-        due = 0 if speed is None else int((event.at - settings.start_at) / speed)
-        passed = clock.monotonic() - ticking
-        if batch and (len(batch) >= _BATCH_MAX or (speed is not None and due > passed)):
+        due = event.at - settings.start_at
+        if batch and (len(batch) >= _BATCH_MAX or (playhead is not None and due > playhead.position())):
             yield batch
             batch = []
         # What is due within the next fifth of a second goes out together: one request for a handful of events.
-        while speed is not None and due > clock.monotonic() - ticking + _FLUSH_EVERY:
-            if stop.wait(min((due - (clock.monotonic() - ticking)) / SECOND, 0.5)):
-                return
-        batch.append((event, clock.now() if speed is None else Instant(began + due)))
+        if playhead is not None and not playhead.wait(due - int(_FLUSH_EVERY * playhead.speed), stop):
+            return
+        batch.append((event, clock.now() if playhead is None else playhead.due_at(due)))
     if batch:
         yield batch
+
+
+def _note(truth: TruthFolder | None, heard: Callable[[TruthRow], None], row: TruthRow) -> None:
+    if truth:
+        truth.note(row)
+    heard(row)
 
 
 def _prevented(event: SimEvent, market: Market | None, truth: TruthFolder | None, counts: RunCounts) -> bool:

@@ -2,13 +2,30 @@
 
 import random
 from collections.abc import Iterator
+from typing import Final
 
 from koban.base import MINUTE, SECOND
 from koban.sim.catalog import GOODS
 from koban.sim.randomness import between, chance, pick
 from koban.sim.scammers import Scammer, deed, pitch, scammer
-from koban.sim.types import Raid
+from koban.sim.types import AccountTruth, Raid
 from koban.sim.world import Beat, Live, World, bid_data, chat_data
+
+# What the honest viewer writes, by minutes since the raid began.
+_CHEERS: Final = (
+    (0, "こんばんは！今日も楽しみにしてました"),
+    (2, "え、なにこれ荒らし？主さん負けないで"),
+    (4, "さっきのカード綺麗でした、応援してます"),
+    (5, "次の商品はなんですか？"),
+    (6, "コメント流れちゃってますね"),
+    (8, "主さんがんばって"),
+    (10, "見てますよ〜"),
+    (14, "あれ、書けない…？"),
+    (20, "書き込めないんですが、何かしましたっけ"),
+    (28, "戻れた！ありがとうございます"),
+    (32, "おめでとうございます🎉 発送楽しみにしてます"),
+    (37, "今日もありがとうございました"),
+)
 
 
 def live_raid(world: World, randomness: random.Random, at: int, raid: Raid) -> Iterator[Beat]:
@@ -24,8 +41,13 @@ def live_raid(world: World, randomness: random.Random, at: int, raid: Raid) -> I
     incident = world.new_id("incident")
     seen: set[str] = set()
     ends_at = at + raid.lasts_s * SECOND
+    fans = _fan(world, randomness, at, live, devices[0]) if raid.fan else iter(())
+    cheer = next(fans, None)
     while True:
         at += max(int(randomness.expovariate(raid.per_minute) * MINUTE), 1)
+        while cheer is not None and (cheer.at <= at or at >= ends_at):
+            yield cheer
+            cheer = next(fans, None)
         if at >= ends_at:
             return
         one = pick(randomness, crowd)
@@ -37,6 +59,17 @@ def live_raid(world: World, randomness: random.Random, at: int, raid: Raid) -> I
         data = chat_data(world, one.person, live, text, first=one.person.id not in seen)
         seen.add(one.person.id)
         yield deed(one, at, "stream.chat", live.id, data, harm=True, incident=incident)
+
+
+def _fan(world: World, randomness: random.Random, at: int, live: Live, device: str) -> Iterator[Beat]:
+    """Let an honest viewer cheer from the café's tablet that raiders use too: before them, amid them, and long after."""
+    fan = pick(randomness, [each for each in world.people if each.language == "ja" and each.trades > 5])
+    world.met.append(AccountTruth(account=fan.id, name=fan.name, language=fan.language, persona="fan"))
+    begun = at
+    for number, (minute, text) in enumerate(_CHEERS):
+        there = begun + minute * MINUTE
+        data = chat_data(world, fan, live, text, first=number == 0) | {"device": {"id": device}}
+        yield Beat(there, "stream.chat", live.id, fan.id, data)
 
 
 def shill_bidding(world: World, randomness: random.Random, at: int) -> Iterator[Beat]:

@@ -19,6 +19,7 @@ class Raid(msgspec.Struct, frozen=True, kw_only=True):
     per_minute: int = 1_200
     accounts: int = 61
     devices: int = 4
+    fan: bool = False  # an honest viewer writes from one of the raiders' devices: a shared one in a café
 
 
 class Takeover(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     raid: Raid | None = Raid()
     takeovers: tuple[Takeover, ...] = ()
     outage: Outage | None = None
+    evening: bool = False  # the chapters of the demo's evening, each at its minute (`koban.sim.evening`)
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +52,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     people: int = 20_000
     events_per_minute: int = 1_800
     streams: int = 6
+    main_chat: int = 160  # chat lines a minute in the biggest stream, at 1,800 events a minute
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     scenario: Scenario = Scenario()
     tricks: tuple[str, ...] | None = None  # None: all of them
     trick_percent: int = 100  # how many scammers, as a share of the usual number
+    town_at: Instant | None = None  # when the town is as it is; None: at the start. A past and its evening share it
+    part: str = ""  # goes into ids, so that a past and its evening share people and nothing else
 
 
 class SimEvent(msgspec.Struct, frozen=True, kw_only=True):

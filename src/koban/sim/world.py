@@ -54,7 +54,8 @@ class World:
     """The shared state of one plan; stories change it in the order of simulated time, which makes it repeatable."""
 
     settings: Settings
-    tag: str
+    town: str  # marks people, and what is theirs
+    tag: str  # marks what happens
     people: tuple[Person, ...]
     sellers: tuple[Person, ...]
     shelf: list[Listing]
@@ -79,12 +80,13 @@ class Story(Protocol):
 
 def open_world(settings: Settings) -> World:
     """Build the town as it stands when the simulation begins."""
-    key = f"{settings.name}/{settings.seed}/{settings.start_at}"
-    tag = hashlib.sha256(key.encode()).hexdigest()[:5]
-    people = settle(settings.seed, tag, settings.start_at, settings.size.people)
+    town_at = settings.start_at if settings.town_at is None else settings.town_at
+    town = hashlib.sha256(f"{settings.name}/{settings.seed}/{town_at}".encode()).hexdigest()[:5]
+    people = settle(settings.seed, town, town_at, settings.size.people)
     world = World(
         settings=settings,
-        tag=tag,
+        town=town,
+        tag=town + settings.part,
         people=people,
         sellers=tuple(person for person in people if person.persona != "buyer"),
         shelf=[],
