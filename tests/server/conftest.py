@@ -71,10 +71,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def start_server(data: pathlib.Path, **more: str) -> Iterator[Server]:
+def start_server(data: pathlib.Path, *verb: str, **more: str) -> Iterator[Server]:
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "koban.cli", "serve"],
+        [sys.executable, "-m", "koban.cli", *(verb or ("serve",))],
         env=environment(data, port, **more),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -63,7 +63,7 @@ class Demo:
             return False
         acts[do]()
         with self.koban.database.write() as tx:
-            record(tx, self.koban.clock.now(), by, f"story.{do}", "simulation")
+            record(tx, self.koban.clock.now(), by, "story.steered", do)
         return True
 
     def open_role(self, role: str) -> OpenedSession:

@@ -117,6 +117,7 @@ def page(
             section=call.url_path.split("/")[1],
             simulated=kit.simulated,
             story=kit.story.now() if kit.story is not None else None,
+            story_roles=kit.story.roles if kit.story is not None else (),
             notice=_notice_of(call, language),
             **(shared or {}),
             **values,

@@ -23,8 +23,7 @@
       if (!answer.ok || answer.redirected) return;
       const made = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("story");
       if (!made) return;
-      const here = made.querySelector("[data-story-here]");
-      if (here) here.value = location.pathname + location.search;
+      for (const here of made.querySelectorAll("[data-story-here]")) here.value = location.pathname + location.search;
       bar.replaceWith(made);
       asked = performance.now();
     } catch { /* the server is away; the board says so */ }
