@@ -83,7 +83,7 @@ def test_roles_are_refused_to_other_sites_other_names_and_unknown_roles(browser:
 def test_a_server_that_is_no_demonstration_knows_no_roles_and_ends_their_sessions(tmp_path: pathlib.Path) -> None:
     data = tmp_path / "data"
     with start_server(data, "demo", "--no-past", KOBAN_PACK=STARTER) as first:
-        opened = httpx.post(f"{first.client.base_url}sign-in/as", data={"role": "admin"}, trust_env=False)
+        opened = httpx.post(first.client.base_url.join("/sign-in/as"), data={"role": "admin"}, trust_env=False)
         cookie = opened.headers["set-cookie"].partition(";")[0]
         first.process.kill()
         first.process.wait()
