@@ -578,6 +578,7 @@ def _permission(name: str) -> str:
 def endpoints() -> tuple[list["Endpoint"], list["Endpoint"]]:
     """Open a Koban on an empty folder and return its routes and its console's pages."""
     from koban.app import endpoints_of, open_koban
+    from koban.app.own_data import OwnData
     from koban.app.web import _access_kit, _console_kit
     from koban.audit import SeededSecrets
     from koban.base import Instant, ManualClock
@@ -590,7 +591,7 @@ def endpoints() -> tuple[list["Endpoint"], list["Endpoint"]]:
         randomness = random.Random(1)  # noqa: S311 - ids of rows that nobody keeps
         opened = stack.enter_context(open_koban(settings, clock, randomness, SeededSecrets(1), durable=False))
         kit = _access_kit(opened)
-        return list(endpoints_of(opened, kit)), list(pages_of(_console_kit(opened, kit, demo=None)))
+        return list(endpoints_of(opened, kit, OwnData(opened))), list(pages_of(_console_kit(opened, kit, OwnData(opened), demo=None)))
 
 
 def permissions_page() -> str:
@@ -816,6 +817,7 @@ TABLE_WORDS: Final[Mapping[str, str]] = {
     "log_entries": "The log: events and the changes that decisions read, in one order.",
     "log_state": "Counters of the log.",
     "log_truth": "What an imported file says about its rows; rules never see it.",
+    "log_marks": "What somebody said of the hits of a named log: right, wrong, not to be told.",
     "notices": "Warnings that were asked for.",
     "quarantine": "Events that could not be read, sealed, for 30 days.",
     "sanction_changes": "Every change of a sanction.",

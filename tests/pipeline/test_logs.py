@@ -14,10 +14,10 @@ import sqlalchemy
 
 from koban.audit import SeededSecrets
 from koban.insight import Map, MapInvalid, Truth, evaluate
+from koban.insight.types import LogMissing
 from koban.packs import PackDef, load_pack
 from koban.pipeline.logs import (
     ImportReport,
-    LogMissing,
     LogNameInvalid,
     NamedLog,
     import_files,

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import Field, File, create_form_parser
 
-from koban.access.types import Endpoint, InvalidRequest, MalformedRequest, MediaTypeUnknown
+from koban.access.types import Endpoint, InvalidRequest, MalformedRequest, MediaTypeUnknown, Upload
 from koban.base import Problem
 
 PARAMETERS_MAX: Final = 100
@@ -86,6 +88,8 @@ class Reader:
                 raise MalformedRequest("a body is expected and there is none")
             return raw, {}
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if endpoint.accepts == "upload":
+            return _upload(raw, headers.get("content-type", ""), media_type)
         is_form = media_type == "application/x-www-form-urlencoded"
         if is_form and (endpoint.accepts != "json" or endpoint.body is None):
             return self._form(raw)
@@ -165,6 +169,42 @@ def _pairs(raw: bytes, most: int) -> list[tuple[str, str]]:
         if not _is_storable(name) or not _is_storable(value):
             raise MalformedRequest("parameters may not hold NUL characters", problems=(Problem(path="", detail="NUL"),))
     return pairs
+
+
+def _upload(raw: bytes, content_type: str, media_type: str) -> tuple[Upload | None, dict[str, str]]:
+    """Read a form with one file: its fields, and the file; a form in which no file was chosen has none."""
+    if media_type != "multipart/form-data":
+        raise MediaTypeUnknown("send a form with a file: multipart/form-data")
+    fields: dict[str, str] = {}
+    files: list[Upload] = []
+
+    def on_field(field: Field) -> None:
+        if len(fields) >= FORM_FIELDS_MAX:
+            raise MalformedRequest(f"more than {FORM_FIELDS_MAX} fields")
+        fields[(field.field_name or b"").decode("utf-8", "replace")] = (field.value or b"").decode("utf-8", "replace")
+
+    def on_file(file: File) -> None:
+        file.file_object.seek(0)
+        name = (file.file_name or b"").decode("utf-8", "replace")
+        if name:
+            files.append(Upload(name=name, content=file.file_object.read()))
+
+    try:
+        parser = create_form_parser(
+            {"Content-Type": content_type.encode("latin-1")},
+            on_field,
+            on_file,
+            config={"MAX_MEMORY_FILE_SIZE": len(raw) + 1, "UPLOAD_ERROR_ON_BAD_CTE": False},
+        )
+        parser.write(raw)
+        parser.finalize()
+    except FormParserError as error:
+        raise MalformedRequest("the form cannot be read") from error
+    if len(files) > 1:
+        raise MalformedRequest("one file at a time")
+    if not all(_is_storable(each) for pair in fields.items() for each in pair):
+        raise MalformedRequest("fields may not hold NUL characters", problems=(Problem(path="", detail="NUL"),))
+    return (files[0] if files else None), fields
 
 
 def _decoded(decoder: msgspec.json.Decoder[object], raw: bytes) -> object:

@@ -19,7 +19,7 @@ PAGE_MAX_ITEMS: Final = limits.PAGE_MAX
 
 Language = Literal["ja", "en"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-Accepts = Literal["json", "form", "either", "raw"]
+Accepts = Literal["json", "form", "either", "raw", "upload"]
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +43,13 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     permission: str
     by: str
     principal_id: str
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that a browser's form sent."""
+
+    name: str
+    content: bytes
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ import uvicorn
 from koban.access import CATALOGUE, SYSTEM, create_first_admin, issue_token, revoke_leftovers, revoke_token
 from koban.access.demo import close_roles
 from koban.app.demo import Demo
+from koban.app.own_data import OwnData
 from koban.app.running import SERVER_FILE, Koban, open_koban
 from koban.app.web import asgi
 from koban.audit import Secrets, SystemSecrets
@@ -125,9 +126,11 @@ def serve(
             link = create_first_admin(tx, koban.clock.now(), koban.randomness, koban.secrets)
             close_roles(tx, koban.clock.now())  # what a demonstration that was killed left open
         token = stack.enter_context(server_file(koban, url))
+        own = OwnData(koban)
+        stack.callback(own.close)
         demo = None if demonstration is None else stack.enter_context(demonstration(koban, url, token))
         config = uvicorn.Config(
-            asgi(koban, demo=demo),
+            asgi(koban, demo=demo, own=own),
             loop="uvloop",
             http="httptools",
             log_config=None,

@@ -17,6 +17,7 @@ import koban.decisions.store as decision_store
 import koban.enforcement.routes as sanction_routes
 import koban.events.routes as event_routes
 import koban.events.store as event_store
+import koban.insight.routes as log_routes
 import koban.labels.routes as label_routes
 import koban.lists.routes as list_routes
 import koban.packs.routes as pack_routes
@@ -26,6 +27,7 @@ from koban import access, console, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
 from koban.app import private
 from koban.app.demo import Demo
+from koban.app.own_data import OwnData
 from koban.app.people import erase_person
 from koban.app.running import CHECKPOINTS, Koban, switch_pack
 from koban.base import DAY, Problem
@@ -49,8 +51,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     queued: int
 
 
-def asgi(koban_: Koban, *, demo: Demo | None = None) -> Starlette:
+def asgi(koban_: Koban, *, demo: Demo | None = None, own: OwnData | None = None) -> Starlette:
     """Put HTTP in front of an open Koban."""
+    own = own or OwnData(koban_)
     kit = _access_kit(koban_)
     gate = access.Gate(
         clock=koban_.clock,
@@ -61,8 +64,8 @@ def asgi(koban_: Koban, *, demo: Demo | None = None) -> Starlette:
         problem_page=functools.partial(console.problem_page, simulated=demo is not None),
         once=access.Once(koban_.database),
     )
-    endpoints = endpoints_of(koban_, kit)
-    pages = console.endpoints(_console_kit(koban_, kit, demo=demo))
+    endpoints = endpoints_of(koban_, kit, own)
+    pages = console.endpoints(_console_kit(koban_, kit, own, demo=demo))
     document = access.openapi(endpoints, koban.__version__)
     described = endpoint(
         "GET",
@@ -82,7 +85,7 @@ def asgi(koban_: Koban, *, demo: Demo | None = None) -> Starlette:
     return served
 
 
-def endpoints_of(koban_: Koban, kit: access.AccessKit) -> list[Endpoint]:
+def endpoints_of(koban_: Koban, kit: access.AccessKit, own: OwnData) -> list[Endpoint]:
     """Describe every route under /v1, and those for machines around it."""
     desk, database = koban_.desk, koban_.database
     change_list = lambda change: desk.command(lambda memory, tx: commands.change_list(memory, tx, change))  # noqa: E731
@@ -114,6 +117,7 @@ def endpoints_of(koban_: Koban, kit: access.AccessKit) -> list[Endpoint]:
         ),
         *pack_routes.endpoints(database, functools.partial(_switch, koban_), _check),
         *people_routes.endpoints(database, koban_.vault, lambda person, by: erase_person(koban_, person, by=by)),
+        *log_routes.endpoints(own),
         *private.endpoints(koban_),
         *access.endpoints(kit),
         *_machine_endpoints(koban_),
@@ -132,7 +136,7 @@ def _access_kit(koban_: Koban) -> access.AccessKit:
     )
 
 
-def _console_kit(koban_: Koban, kit: access.AccessKit, *, demo: Demo | None) -> console.ConsoleKit:
+def _console_kit(koban_: Koban, kit: access.AccessKit, own: OwnData, *, demo: Demo | None) -> console.ConsoleKit:
     desk = koban_.desk
     return console.ConsoleKit(
         database=koban_.database,
@@ -146,7 +150,9 @@ def _console_kit(koban_: Koban, kit: access.AccessKit, *, demo: Demo | None) -> 
         change_list=lambda change: desk.command(lambda memory, tx: commands.change_list(memory, tx, change)),
         close_case=lambda command: desk.command(lambda memory, tx: commands.close(memory, tx, command)),
         replay=desk.replay_quarantined,
+        logs=own,
         simulated=demo is not None,
+        truth=demo.truth if demo is not None else None,
         story=demo,
     )
 

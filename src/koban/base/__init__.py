@@ -15,6 +15,7 @@ from koban.base.clock import (
 from koban.base.ids import random_id, sequence_id
 from koban.base.money import MINOR_DIGITS, Money, format_money
 from koban.base.refusals import Problem, Refusal, Unavailable
+from koban.base.shares import Share, wilson
 
 __all__ = [
     "DAY",
@@ -28,6 +29,7 @@ __all__ = [
     "Money",
     "Problem",
     "Refusal",
+    "Share",
     "SystemClock",
     "Unavailable",
     "format_money",
@@ -35,4 +37,5 @@ __all__ = [
     "random_id",
     "sequence_id",
     "to_rfc3339",
+    "wilson",
 ]

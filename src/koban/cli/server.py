@@ -26,7 +26,7 @@ def serve() -> None:
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="Equal seeds give equal evenings.")] = 1,
-    speed: Annotated[float, typer.Option(help="How many times faster than life it plays.", min=1, max=60)] = 12.0,
+    speed: Annotated[float, typer.Option(help="How many times faster than life it plays.", min=1, max=600)] = 12.0,
     minutes: Annotated[int, typer.Option(help="How long the evening is, in minutes of the story.", min=1)] = 60,
     past: Annotated[bool, typer.Option(help="Import the day before into an empty log.")] = True,  # noqa: FBT002 - a flag
 ) -> None:

@@ -1,6 +1,7 @@
 """What the console is given by the application: one frozen kit, so that its views can be read without the wiring."""
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from koban.base import Clock
 from koban.cases import CloseCase
 from koban.db import Database
 from koban.enforcement import Command, Outcome
+from koban.insight.types import LogDesk
 from koban.lists import ListChange
 from koban.packs import PackDef
 from koban.rules import ModeChange, TraceNode
@@ -107,6 +109,8 @@ class ConsoleKit:
     change_list: Callable[[ListChange], object]
     close_case: Callable[[CloseCase], object]
     replay: Callable[[str, str], object]  # quarantine id, by
+    logs: LogDesk | None = None  # None: a console without own data, in tests of other pages
+    truth: pathlib.Path | None = None  # where a demonstration's truth lies; only the truth page reads it
     story: StoryDesk | None = None  # a demonstration's evening, and its one-click roles
     simulated: bool = False  # a banner says that what is shown is simulated traffic
     zone: str = "Asia/Tokyo"

@@ -41,6 +41,7 @@ NAVIGATION: Final[tuple[tuple[str, tuple[NavItem, ...]], ...]] = (
     ("watch", _nav(("board", "board.read"), ("decisions", "decisions.read"), ("events", "events.read"))),
     ("act", _nav(("cases", "cases.read"), ("sanctions", "sanctions.read"), ("actions", "webhooks.read"))),
     ("rule", _nav(("rules", "rules.read"), ("lists", "lists.read"))),
+    ("measure", _nav(("truth", "simulation.read"), ("logs", "logs.read"))),
     (
         "keep",
         _nav(

@@ -199,3 +199,17 @@ def actions_about(tx: Tx, subject: SubjectRef, *, limit: int) -> list[Action]:
     """Return what the marketplace was asked for about a subject, newest first."""
     wanted = {"subject_kind": subject.kind, "subject_id": subject.id}
     return webhook_store.search_actions(tx, before=None, limit=limit, filters=wanted)
+
+
+def decided_of_source(tx: Tx, source: str, *, since_seq: int) -> tuple[list[str], list[str]]:
+    """Return the ids of a source's events that were decided, and the answers of those over which a rule spoke."""
+    ids = tx.rows(
+        "SELECT e.event_id FROM log_entries e JOIN decisions d ON d.seq = e.seq WHERE e.seq >= ? AND e.source = ?",
+        (since_seq, source),
+    )
+    bodies = tx.rows(
+        "SELECT d.body FROM decisions d JOIN log_entries e ON e.seq = d.seq WHERE d.seq >= ? AND e.source = ?"
+        " AND (d.verdict <> 'allow' OR EXISTS (SELECT 1 FROM signals s WHERE s.seq = d.seq))",
+        (since_seq, source),
+    )
+    return [str(row[0]) for row in ids], [str(row[0]) for row in bodies]

@@ -181,6 +181,14 @@ class Database:
         engine.dispose()
         return Database.open(url, schema=schema)
 
+    @staticmethod
+    def drop_schema(url: str, schema: str) -> None:
+        """Drop a schema of its own with everything in it; nothing may have it open."""
+        engine = sqlalchemy.create_engine(sqlalchemy.make_url(url).set(drivername="postgresql+psycopg"))
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.schema.DropSchema(schema, cascade=True, if_exists=True))
+        engine.dispose()
+
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
         """Open a snapshot that sees one state of the database and cannot change it."""

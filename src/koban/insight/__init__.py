@@ -4,9 +4,10 @@ Owns `log_truth`. Guarantees: what a file says about its rows is never seen by a
 train and test parts are told apart.
 """
 
+from koban.base import Share, wilson
 from koban.insight.evaluate import Evaluation, NotReplayed, Part, evaluate, render, render_share
 from koban.insight.mapping import Map, MapInvalid, Truth, load_map
-from koban.insight.metrics import Measured, Share, is_test, measure, wilson
+from koban.insight.metrics import Measured, is_test, measure
 from koban.insight.reading import FileUnreadable, MappedFile, MappedRow, Unreadable, open_mapped
 from koban.insight.suggest import suggest_map
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from koban.base import Refusal
+from koban.base import Refusal, Share, wilson
 from koban.db import Database
 from koban.insight import store
-from koban.insight.metrics import Measured, Share, measure, wilson
+from koban.insight.metrics import Measured, measure
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -136,7 +136,7 @@ def open_mapped(
             raise FileUnreadable(f"{file} is no file.")
     with tempfile.TemporaryDirectory(prefix="import-", dir=spool) as name:
         folder = pathlib.Path(name)
-        read = [_decoded(file, mapping.encoding, folder) for file in files]
+        read = [decoded(file, mapping.encoding, folder) for file in files]
         with duckdb.connect(str(folder / "rows.duckdb")) as connection:
             _confine(connection, folder, files)
             columns = _open_columns(connection, mapping, read, files[0].parent)
@@ -148,8 +148,8 @@ def open_mapped(
             yield MappedFile(connection, mapping, expressions)
 
 
-def _decoded(file: pathlib.Path, encoding: str, folder: pathlib.Path) -> pathlib.Path:
-    """Return the file, or a copy in UTF-8 when the map names another encoding."""
+def decoded(file: pathlib.Path, encoding: str, folder: pathlib.Path) -> pathlib.Path:
+    """Return the file, or a copy in UTF-8 in the folder when it has another encoding."""
     if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
         return file.resolve()
     copy = folder / file.name.removesuffix(".gz")

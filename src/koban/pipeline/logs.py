@@ -34,6 +34,7 @@ from koban.events import (
 )
 from koban.features import FeatureStore
 from koban.insight import Map, MapInvalid, MappedRow, Unreadable, open_mapped
+from koban.insight.types import LogMissing, PreviewRow
 from koban.packs import PackDef
 from koban.pipeline.flow import Arrival, decide
 from koban.pipeline.memory import Memory
@@ -41,6 +42,8 @@ from koban.pipeline.sealing import open_entries, seal
 from koban.vault import Vault
 
 CHUNK: Final = 1_000
+PREVIEW_ROWS: Final = 6
+PREVIEW_CHARS: Final = 240
 UNREADABLE_SHOWN_MAX: Final = 20
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -53,14 +56,6 @@ class LogNameInvalid(Refusal):
     code = "log_name_invalid"
     status = 422
     title = "A named log cannot be called that."
-
-
-class LogMissing(Refusal):
-    """No such named log."""
-
-    code = "log_missing"
-    status = 404
-    title = "There is no such named log."
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +145,7 @@ def import_files(
             prepared: list[Prepared] = []
             truths: list[insight_store.Row] = []
             for row in chunk:
-                found = _prepared(log, preparers, row)
+                found = _prepared(log.name, preparers, row, log.vault.pseudonym, log.vault.digest)
                 if isinstance(found, Fault):
                     unreadable += 1
                     if len(examples) < UNREADABLE_SHOWN_MAX:
@@ -175,6 +170,48 @@ def import_files(
             harmful=harmful,
             honest=honest,
         )
+
+
+def preview(file: pathlib.Path, pack: PackDef, mapping: Map, *, rows: int = PREVIEW_ROWS) -> tuple[PreviewRow, ...]:
+    """Return the first rows of a file as the events that they would become. Nothing is kept.
+
+    Refuses: FileUnreadable, MapInvalid.
+    """
+    preparers, types = _fields(pack, mapping)
+    shown: list[PreviewRow] = []
+    few = msgspec.structs.replace(mapping, where=f"row <= {rows}", split="none")
+    with open_mapped(few, [file], types, file.parent) as mapped:
+        shown.extend(
+            PreviewRow(place=each.place, at=None, harmful=None, fields=(), problems=each.problems)
+            for each in mapped.rejects[:rows]
+        )
+        for row in (each for chunk in mapped.chunks() for each in chunk):
+            found = _prepared("preview", preparers, row, lambda _kind, value: value, lambda _raw: b"")
+            shown.append(
+                PreviewRow(
+                    place=str(row.row),
+                    at=row.at,
+                    harmful=row.harmful,
+                    fields=tuple(
+                        (path, str(value)[:PREVIEW_CHARS]) for path, value in row.data.items() if value is not None
+                    ),
+                    problems=found.problems if isinstance(found, Fault) else (),
+                )
+            )
+    return tuple(shown)
+
+
+def drop_log(data: pathlib.Path, url: str, name: str) -> None:
+    """Delete a named log with everything in it; nothing may have it open.
+
+    Refuses: LogMissing.
+    """
+    folder = data / "logs" / name
+    if not _NAME.fullmatch(name) or not folder.is_dir():
+        raise LogMissing(f"There is no log {name[:60]!r}.")
+    if not url.startswith("sqlite:///"):
+        Database.drop_schema(url, f"log_{name}")
+    shutil.rmtree(folder)
 
 
 def _fields(pack: PackDef, mapping: Map) -> tuple[dict[str, Preparer], dict[str, str]]:
@@ -258,7 +295,13 @@ def replay(log: NamedLog, pack: PackDef, *, progress: Progress = lambda _done, _
     )
 
 
-def _prepared(log: NamedLog, preparers: Mapping[str, Preparer], row: MappedRow) -> Prepared | Fault:
+def _prepared(
+    log: str,
+    preparers: Mapping[str, Preparer],
+    row: MappedRow,
+    pseudonym: Callable[[str, str], str],
+    digest: Callable[[bytes], bytes],
+) -> Prepared | Fault:
     problems = list(row.problems)
     preparer = preparers.get(row.event)
     if not problems and (row.id is None or row.at is None):
@@ -282,14 +325,14 @@ def _prepared(log: NamedLog, preparers: Mapping[str, Preparer], row: MappedRow) 
         node[last] = _plain(value, field.type)
     envelope = Envelope(
         id=row.id,
-        source=f"koban:import/{log.name}",
+        source=f"koban:import/{log}",
         type=row.event,
         event_at=row.at,
         subject=None,
         data=data,
         damaged=False,
     )
-    return prepare(preparer, envelope, row.at, log.vault.pseudonym, log.vault.digest)
+    return prepare(preparer, envelope, row.at, pseudonym, digest)
 
 
 def _plain(value: object, kind: str) -> object:

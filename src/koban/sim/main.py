@@ -11,11 +11,12 @@ import msgspec
 
 from koban.base import MINUTE, Clock
 from koban.sim.market import Market
+from koban.sim.plan import source_of
 from koban.sim.playhead import Playhead
 from koban.sim.receiver import OutageNow, Receiver, confirmer
-from koban.sim.report import SimReport, fetch_decisions, report
+from koban.sim.report import SimReport, fetch_decisions, fetch_sanctions, report
 from koban.sim.runner import RunCounts, Target, run
-from koban.sim.truth import TruthFolder, read_kept_back, read_settings, read_truth
+from koban.sim.truth import TruthFolder, read_kept_back, read_settings, read_truth, runs_of
 from koban.sim.types import Outage, Scenario, Settings, Size, TruthRow
 
 
@@ -148,10 +149,11 @@ def play(
 
 
 def main_report(target: Target, folder: pathlib.Path) -> SimReport:
-    """Hold what Koban decided against the truth in `folder`. Outages: Unavailable."""
-    settings = read_settings(folder)
-    decisions = fetch_decisions(target, f"sim://{settings.name}/{settings.seed}")
-    return report(read_truth(folder), decisions, read_kept_back(folder))
+    """Hold what Koban decided against the truth in `folder`, or in the newest evening of a demo's. Outages: Unavailable."""
+    runs = runs_of(folder)
+    folder = folder / runs[0] if runs else folder
+    decisions = fetch_decisions(target, source_of(read_settings(folder)))
+    return report(read_truth(folder), decisions, read_kept_back(folder), sanctions=fetch_sanctions(target))
 
 
 def outage_clock(

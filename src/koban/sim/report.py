@@ -2,17 +2,18 @@
 
 import collections
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import httpx
 import msgspec
 
-from koban.base import Unavailable
+from koban.base import MINUTE, Instant, Unavailable, from_rfc3339, wilson
 from koban.sim.runner import Target
 from koban.sim.types import AccountTruth, EventTruth, KeptBack, TruthRow
 
 _PAGE: Final = 200  # the most that a page of the API holds
+_LINKS: Final = 3  # decisions that a line leads to
 _STOPPING: Final = frozenset({"block", "hold", "challenge"})
 _LATE: Final = "(answered too late)"  # stands where a rule would, for verdicts that no rule gave
 _PERSONAL: Final = ("suspended", "restricted_", "payout_frozen")  # reasons that lie in the account itself
@@ -36,7 +37,21 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     type: str = ""
     signals: tuple[Signal, ...] = ()
+    seq: int = 0
+    sanctions: tuple[str, ...] = ()
     fallback: bool = False  # the answer came too late, so the event type's own fallback was given
+
+
+class SanctionFact(msgspec.Struct, frozen=True, kw_only=True):
+    """When a sanction was imposed and how it ended; `how` is empty while it stands."""
+
+    id: str
+    imposed_at: Instant
+    closed_at: Instant | None = None
+    how: str = ""
+
+
+LookUp = Callable[[Sequence[str]], Mapping[str, SanctionFact]]
 
 
 class TrickLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +82,7 @@ class CulpritLine(msgspec.Struct, frozen=True, kw_only=True):
     planted_minor: int
     stopped_minor: int
     rules: tuple[str, ...]
+    seqs: tuple[int, ...]  # the first of the decisions on what it did
 
 
 class HurtLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +95,19 @@ class HurtLine(msgspec.Struct, frozen=True, kw_only=True):
     prevented: int  # never happened because of a sanction
     verdicts: tuple[str, ...]
     rules: tuple[str, ...]
+    seqs: tuple[int, ...]  # the first of those decisions
+    standing: bool  # a sanction from them is still in force
+    undone_after_us: int | None  # from the first sanction to the last one's overturning; None: not undone, or none
+
+
+class SpokenLine(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a rule or policy acted, by what was true. `beside`: on scammers' harmless deeds and victims' orders."""
+
+    name: str
+    harmful: int
+    honest: int
+    beside: int
+    people_hurt: int
 
 
 class SimReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,9 +128,22 @@ class SimReport(msgspec.Struct, frozen=True, kw_only=True):
     tricks: Sequence[TrickLine]
     culprits: Sequence[CulpritLine]
     hurt: Sequence[HurtLine]
+    hurt_standing: int  # of the honest people hurt: those against whom something still stands
+    rules: Sequence[SpokenLine]
+    policies: Sequence[SpokenLine]
 
 
-def report(truth: Iterable[TruthRow], decisions: Iterable[Decision], kept_back: Iterable[KeptBack] = ()) -> SimReport:
+def _nothing_known(_ids: Sequence[str]) -> Mapping[str, SanctionFact]:
+    return {}
+
+
+def report(
+    truth: Iterable[TruthRow],
+    decisions: Iterable[Decision],
+    kept_back: Iterable[KeptBack] = (),
+    *,
+    sanctions: LookUp = _nothing_known,
+) -> SimReport:
     """Hold decisions against the truth. Events that were neither decided nor kept back are not counted.
 
     A wrong is found when its event has another verdict than allow that is no fallback, or a signal that acted. Planted money is stopped
@@ -120,7 +162,7 @@ def report(truth: Iterable[TruthRow], decisions: Iterable[Decision], kept_back: 
     outcome = _Outcome(decided=decided, prevented=prevented, stopped=stopped, reviewed=reviewed)
     culprits = _culprits(people, judged, outcome)
     tricks = _tricks(judged, outcome, culprits)
-    hurt, warned = _hurt(people, judged, decided, personal)
+    hurt, warned = _hurt(people, judged, decided, personal, sanctions)
     verdicts = collections.Counter(decided[event.event_id].verdict for event in judged if event.event_id in decided)
     by_rule = collections.Counter(rule for line in hurt for rule in line.rules)
     honest = [event for event in judged if event.trick is None]
@@ -140,6 +182,9 @@ def report(truth: Iterable[TruthRow], decisions: Iterable[Decision], kept_back: 
         tricks=tricks,
         culprits=culprits,
         hurt=hurt,
+        hurt_standing=sum(line.standing for line in hurt),
+        rules=_spoken(people, judged, decided, hurt, lambda signal: signal.rule),
+        policies=_spoken(people, judged, decided, hurt, lambda signal: signal.policy),
     )
 
 
@@ -165,6 +210,40 @@ def fetch_decisions(target: Target, source: str) -> Iterator[Decision]:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+
+def fetch_sanctions(target: Target) -> LookUp:
+    """Return what asks Koban for sanctions by their ids. Outages: Unavailable."""
+
+    def look_up(ids: Sequence[str]) -> Mapping[str, SanctionFact]:
+        found: dict[str, SanctionFact] = {}
+        with httpx.Client(
+            base_url=target.base_url,
+            headers={"authorization": f"Bearer {target.token}"},
+            timeout=httpx.Timeout(60.0),
+            trust_env=False,
+        ) as client:
+            for each in ids:
+                answer = client.get(f"/v1/sanctions/{each}")
+                if not answer.is_success:
+                    raise Unavailable("koban", 5, f"GET /v1/sanctions answered {answer.status_code}")
+                found[each] = _fact(answer.json()["sanction"])
+        return found
+
+    return look_up
+
+
+def _fact(body: Mapping[str, object]) -> SanctionFact:
+    closing = body["closing"]
+    closed = closing if isinstance(closing, dict) else {}
+    imposed_at = from_rfc3339(str(body["imposed_at"]))
+    assert imposed_at is not None, "Koban writes moments that it can read"
+    return SanctionFact(
+        id=str(body["id"]),
+        imposed_at=imposed_at,
+        closed_at=from_rfc3339(str(closed["at"])) if closed else None,
+        how=str(closed.get("how", "")),
+    )
 
 
 def render(result: SimReport, *, names: int = 40) -> str:
@@ -199,8 +278,33 @@ def render(result: SimReport, *, names: int = 40) -> str:
         console.print(f"  {rule:32} {count}", markup=False)
     for person in result.hurt[:names]:
         rules = ", ".join(person.rules) or "a sanction"
-        console.print(f"  {person.name} ({person.account}, {person.persona}): {rules}", markup=False)
+        after = person.undone_after_us
+        undone = (
+            "still in force" if person.standing else "" if after is None else f"undone after {after / MINUTE:.1f} min"
+        )
+        console.print(f"  {person.name} ({person.account}, {person.persona}): {rules}  {undone}".rstrip(), markup=False)
+    for heading, lines in (("By policy", result.policies), ("By rule", result.rules)):
+        spoken = rich.table.Table(box=rich.box.SIMPLE, title=heading, title_justify="left")
+        for name in ("name", "right", "wrong", "precision, 95 %", "beside", "people hurt"):
+            spoken.add_column(name, justify="left" if name == "name" else "right")
+        for each in lines:
+            spoken.add_row(
+                each.name,
+                f"{each.harmful:,}",
+                f"{each.honest:,}",
+                _interval(each.harmful, each.harmful + each.honest),
+                f"{each.beside:,}",
+                f"{each.people_hurt:,}",
+            )
+        console.print(spoken)
     return out.getvalue()
+
+
+def _interval(hits: int, of: int) -> str:
+    share = wilson(hits, of)
+    if share.value is None or share.low is None or share.high is None:
+        return "–"
+    return f"{share.value * 100:.0f} % ({share.low * 100:.0f}–{share.high * 100:.0f})"
 
 
 class _Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -276,6 +380,44 @@ def _rules_of(decisions: Iterable[Decision | None]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def _seqs_of(decisions: Iterable[Decision | None]) -> tuple[int, ...]:
+    return tuple(decision.seq for decision in decisions if decision is not None and decision.seq)[:_LINKS]
+
+
+def _spoken(
+    people: Mapping[str, AccountTruth],
+    judged: Sequence[EventTruth],
+    decided: Mapping[str, Decision],
+    hurt: Sequence[HurtLine],
+    name_of: Callable[[Signal], str],
+) -> list[SpokenLine]:
+    """Count by rule or policy how often it acted on a wrong, on something honest, and beside both."""
+    counts: dict[str, collections.Counter[str]] = {}
+    harmed: dict[str, set[str]] = {}
+    hurt_accounts = {line.account for line in hurt}
+    for event in judged:
+        decision = decided.get(event.event_id)
+        if decision is None:
+            continue
+        person = people.get(event.account)
+        honest = event.trick is None and event.incident is None and (person is None or person.trick is None)
+        kind = "harmful" if event.harm else "honest" if honest else "beside"
+        for name in {name_of(signal) for signal in decision.signals if signal.applied}:
+            counts.setdefault(name, collections.Counter())[kind] += 1
+            if kind == "honest" and event.account in hurt_accounts and _hinders(decision):
+                harmed.setdefault(name, set()).add(event.account)
+    return [
+        SpokenLine(
+            name=name,
+            harmful=count["harmful"],
+            honest=count["honest"],
+            beside=count["beside"],
+            people_hurt=len(harmed.get(name, ())),
+        )
+        for name, count in sorted(counts.items(), key=lambda pair: (-pair[1].total(), pair[0]))
+    ]
+
+
 def _culprits(people: Mapping[str, AccountTruth], judged: list[EventTruth], outcome: _Outcome) -> list[CulpritLine]:
     deeds: dict[tuple[str, str], list[EventTruth]] = {}
     noticed = {event.incident for event in judged if event.incident is not None and outcome.found(event)}
@@ -296,6 +438,9 @@ def _culprits(people: Mapping[str, AccountTruth], judged: list[EventTruth], outc
             planted_minor=sum(event.planted_minor for event in events),
             stopped_minor=sum(outcome.stopped.get(event.event_id, 0) for event in events),
             rules=_rules_of(outcome.decided.get(event.event_id) for event in events),
+            seqs=_seqs_of(
+                outcome.decided.get(event.event_id) for event in sorted(events, key=lambda one: not one.harm)
+            ),
         )
         for (trick, account), events in sorted(deeds.items())
     ]
@@ -332,6 +477,7 @@ def _hurt(
     judged: list[EventTruth],
     decided: Mapping[str, Decision],
     barred: frozenset[str],
+    sanctions: LookUp,
 ) -> tuple[list[HurtLine], int]:
     """Return the honest people whom something hindered, and how many were only warned.
 
@@ -350,8 +496,11 @@ def _hurt(
         elif decision is not None and decision.verdict == "warn":
             warned.add(event.account)
     lines: list[HurtLine] = []
+    imposed = {account: _imposed(events, decided) for account, events in against.items()}
+    facts = sanctions(sorted({each for ids in imposed.values() for each in ids}))
     for account, events in sorted(against.items()):
         known = people.get(account)
+        own = [facts[each] for each in imposed[account] if each in facts]
         verdicts = {decided[event.event_id].verdict for event in events if event.event_id in decided}
         lines.append(
             HurtLine(
@@ -362,9 +511,25 @@ def _hurt(
                 prevented=sum(event.event_id in barred for event in events),
                 verdicts=tuple(sorted(verdicts)),
                 rules=_rules_of(decided.get(event.event_id) for event in events),
+                seqs=_seqs_of(decided.get(event.event_id) for event in events),
+                standing=any(not fact.how for fact in own),
+                undone_after_us=_undone_after(own),
             )
         )
     return lines, len(warned - set(against))
+
+
+def _imposed(events: Sequence[EventTruth], decided: Mapping[str, Decision]) -> tuple[str, ...]:
+    found = [decided[event.event_id] for event in events if event.event_id in decided]
+    return tuple(dict.fromkeys(each for decision in found for each in decision.sanctions))
+
+
+def _undone_after(facts: Sequence[SanctionFact]) -> int | None:
+    """Return how long a person was hindered before all of it was overturned; None where it was not."""
+    overturned = [fact.closed_at for fact in facts if fact.how == "overturned" and fact.closed_at is not None]
+    if not facts or len(overturned) < len(facts):
+        return None
+    return max(overturned) - min(fact.imposed_at for fact in facts)
 
 
 def _hinders(decision: Decision) -> bool:

@@ -41,6 +41,7 @@ class RunCounts(msgspec.Struct, kw_only=True):
     refused: int = 0  # events that Koban answered with a problem
     kept_back: dict[str, int] = {}  # reason -> events that an action prevented
     verdicts: dict[str, int] = {}
+    reached: int = 0  # how far into the plan everything was sent, in microseconds
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +82,7 @@ def run(
                 truth.flush()
             if kept:
                 _send(client, kept, counts, stop, market)
+            counts.reached = batch[-1][0].at - settings.start_at
             if progress:
                 progress(counts)
     return counts

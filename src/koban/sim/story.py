@@ -199,10 +199,13 @@ class _Evening:
             self.accounts = {**self.accounts, key: account}
 
     def follow(self, counts: RunCounts) -> None:
-        """Take note of the progress, and tell of every chapter that has begun since."""
+        """Take note of the progress, and tell of every chapter that has begun since.
+
+        Why by what was sent and not by the playhead: a busy server may lag behind, and what a chapter answers must
+        have happened.
+        """
         self.counts = counts
-        position = self.playhead.position()
-        while self._told < len(evening.CHAPTERS) and evening.CHAPTERS[self._told].minute * MINUTE <= position:
+        while self._told < len(evening.CHAPTERS) and evening.CHAPTERS[self._told].minute * MINUTE <= counts.reached:
             self._on_chapter(evening.CHAPTERS[self._told].key, self.accounts)
             self._told += 1
 

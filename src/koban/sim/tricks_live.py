@@ -22,10 +22,11 @@ _CHEERS: Final = (
     (10, "見てますよ〜"),
     (14, "あれ、書けない…？"),
     (20, "書き込めないんですが、何かしましたっけ"),
-    (28, "戻れた！ありがとうございます"),
+    (28, "自分のスマホから戻れました！ありがとうございます"),
     (32, "おめでとうございます🎉 発送楽しみにしてます"),
     (37, "今日もありがとうございました"),
 )
+_HOME_AFTER_MINUTES: Final = 25  # then the viewer writes from a phone of their own
 
 
 def live_raid(world: World, randomness: random.Random, at: int, raid: Raid) -> Iterator[Beat]:
@@ -68,7 +69,10 @@ def _fan(world: World, randomness: random.Random, at: int, live: Live, device: s
     begun = at
     for number, (minute, text) in enumerate(_CHEERS):
         there = begun + minute * MINUTE
-        data = chat_data(world, fan, live, text, first=number == 0) | {"device": {"id": device}}
+        shared = minute < _HOME_AFTER_MINUTES
+        data = chat_data(world, fan, live, text, first=number == 0) | {
+            "device": {"id": device if shared else fan.device}
+        }
         yield Beat(there, "stream.chat", live.id, fan.id, data)
 
 

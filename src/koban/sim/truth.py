@@ -42,6 +42,14 @@ class TruthFolder:
         self._kept.close()
 
 
+def runs_of(folder: pathlib.Path) -> tuple[str, ...]:
+    """Return the evenings whose truth lies in a demo's folder, newest first; none where it is one run's own folder."""
+    if not folder.is_dir() or (folder / "settings.json").exists():
+        return ()
+    found = [each for each in folder.iterdir() if (each / "settings.json").is_file()]
+    return tuple(each.name for each in sorted(found, key=lambda each: each.name, reverse=True))
+
+
 def read_truth(folder: pathlib.Path) -> Iterator[TruthRow]:
     """Read `truth.jsonl` in the order written; a last line cut off by a kill is left out."""
     with (folder / "truth.jsonl").open("rb") as lines:
