@@ -591,7 +591,9 @@ def endpoints() -> tuple[list["Endpoint"], list["Endpoint"]]:
         randomness = random.Random(1)  # noqa: S311 - ids of rows that nobody keeps
         opened = stack.enter_context(open_koban(settings, clock, randomness, SeededSecrets(1), durable=False))
         kit = _access_kit(opened)
-        return list(endpoints_of(opened, kit, OwnData(opened))), list(pages_of(_console_kit(opened, kit, OwnData(opened), demo=None)))
+        return list(endpoints_of(opened, kit, OwnData(opened))), list(
+            pages_of(_console_kit(opened, kit, OwnData(opened), demo=None))
+        )
 
 
 def permissions_page() -> str:

@@ -43,7 +43,8 @@ _WORDS: Final = re.compile(
 )
 _MONEY: Final = re.compile(r"amount|price|value|金額|価格|値段", re.IGNORECASE)
 _HARM: Final = re.compile(
-    r"spam|fraud|toxic|hate|off|abuse|phish|fake|scam|bad|^(1|true|yes)$|違反|詐欺|スパム|有害|黒|悪|^NG$", re.IGNORECASE
+    r"spam|fraud|toxic|hate|off|abuse|phish|fake|scam|bad|^(1|true|yes)$|違反|詐欺|スパム|有害|黒|悪|^NG$",
+    re.IGNORECASE,
 )
 _HARMLESS: Final = re.compile(
     r"^(not|non|no)[_ -]?|なし$|正常|非|良|善|^(ham|ok|clean|benign|honest|legit|normal|good|0|false|no)$",
