@@ -28,6 +28,7 @@ class Size:
     rate: int  # events a second over HTTP
     http_s: int
     stored_events: int
+    backtest_events: int
 
 
 FULL: Final = Size(
@@ -40,6 +41,7 @@ FULL: Final = Size(
     rate=1_000,
     http_s=20,
     stored_events=100_000,
+    backtest_events=1_000_000,
 )
 TINY: Final = Size(
     runs=1,
@@ -51,6 +53,7 @@ TINY: Final = Size(
     rate=50,
     http_s=1,
     stored_events=0,
+    backtest_events=900,
 )
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from bench.backtest import measure_backtest
 from bench.bulk import measure_bulk
 from bench.engine import measure_engines
 from bench.features import measure_features
@@ -22,6 +23,7 @@ BENCHES: Final[dict[str, Callable[[Size], list[Row]]]] = {
     "engine": measure_engines,
     "features": measure_features,
     "bulk": measure_bulk,
+    "backtest": measure_backtest,
     "http": measure_http,
     "start": measure_start,
 }

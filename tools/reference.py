@@ -245,6 +245,7 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "an event type.recipient": "path of the account that it is addressed to: `warn: recipient` warns it",
     "an event type.content": "path of the subject that `hide` hides",
     "an event type.texts": "fields that text functions read; they are normalised once",
+    "an event type.loss": "`{amount: PATH, by: PATH}`: it tells of money lost, and which account caused it; backtests count it",
     "an event type.subjects": "path -> kind: which fields name a subject (`sender.id: account`)",
     "a field.type": "`text`, `int`, `decimal`, `bool`, `timestamp` or `text[]`",
     "a field.personal": "path of the account whose data this is; it is sealed under that person's key",

@@ -27,6 +27,8 @@ is never applied to twice; the same log gives the same values in DuckDB.
 """
 
 from koban.features.check import check_features
+from koban.features.expressions import check_argument, check_condition
+from koban.features.plan import Plan, plan_features, resolve_key
 from koban.features.program import FeatureProgram, compile_features, new_features
 from koban.features.scope import features_in_scope
 from koban.features.sql import archive_relation, feature_sql
@@ -36,12 +38,17 @@ __all__ = [
     "Entry",
     "FeatureProgram",
     "FeatureStore",
+    "Plan",
     "archive_relation",
     "backfill",
+    "check_argument",
+    "check_condition",
     "check_features",
     "compile_features",
     "feature_sql",
     "features_in_scope",
     "new_features",
+    "plan_features",
+    "resolve_key",
     "stored_watermark",
 ]

@@ -4,6 +4,9 @@ They read the event and its log time alone: no features (they would depend on ea
 (what these hold changes, and a window would then mix what was counted under different ones).
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from koban.language import Checked, Scope, Type, check, to_sql
 from koban.packs import EventType
 
@@ -33,9 +36,9 @@ def sealed_reads(checked: Checked, event: EventType) -> list[str]:
     return [field.path for field in fields if field.personal is not None and not field.joined]
 
 
-def duckdb(checked: Checked) -> str:
-    """Write an expression over the archive's relation of an event type."""
-    return to_sql(checked, {path: quoted(path) for path in checked.reads} | {"time": "log_at"})
+def duckdb(checked: Checked, parts: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Write an expression over the archive's relation of an event type; `parts` holds the SQL of parts by their keys."""
+    return to_sql(checked, {path: quoted(path) for path in checked.reads} | {"time": "log_at"} | dict(parts))
 
 
 def quoted(name: str) -> str:

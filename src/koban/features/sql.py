@@ -10,7 +10,9 @@ Log time rises with every entry, so a window is a RANGE frame over `log_at` that
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from koban.base import DAY
 from koban.features.expressions import check_argument, check_condition, duckdb, quoted
@@ -19,6 +21,8 @@ from koban.features.values import DECIMAL_MAX, INT_MAX, INT_MIN, SCALE, TEXT_CHA
 from koban.packs import EventType, PackDef
 
 Relation = Callable[[str], str]
+Parts = Mapping[str, Mapping[str, str]]  # event type -> key of a part of an expression -> the SQL that reads it
+_NO_PARTS: Final[Parts] = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +40,21 @@ def archive_relation(event_type: str) -> str:
     return "event_" + event_type.replace(".", "_")
 
 
-def feature_sql(pack: PackDef, event_type: str, keys: Iterable[str], *, relation: Relation = archive_relation) -> str:
+def feature_sql(
+    pack: PackDef,
+    event_type: str,
+    keys: Iterable[str],
+    *,
+    relation: Relation = archive_relation,
+    parts: Parts = _NO_PARTS,
+    plan: Plan | None = None,
+) -> str:
     """Write the query that answers `seq` and one column per key, for every event of one type.
 
-    Keys are as in `compile_features`; columns are named by them. Units: decimals are scaled by 10^6.
+    Keys are as in `compile_features`; columns are named by them. `parts` are columns of the relation that hold parts of
+    expressions, computed elsewhere; `plan` spares planning the pack again. Units: decimals are scaled by 10^6.
     """
-    plan = plan_features(pack)
+    plan = plan_features(pack) if plan is None else plan
     event = pack.events[event_type]
     wanted = [(key, *resolve_key(plan, event, key)) for key in sorted(set(keys))]
     groups: dict[tuple[object, ...], list[_Window]] = {}
@@ -52,7 +65,7 @@ def feature_sql(pack: PackDef, event_type: str, keys: Iterable[str], *, relation
             if window not in group:
                 group.append(window)
     tables = [
-        f"g{number} AS (\n{_group_sql(pack, event, windows, relation)}\n)"
+        f"g{number} AS (\n{_group_sql(pack, event, windows, relation, parts)}\n)"
         for number, windows in enumerate(groups.values())
     ]
     columns = {
@@ -70,12 +83,15 @@ def _window(plan: Plan, part: FeaturePlan, path: str) -> _Window:
     return _Window(str(part.cell), path, part.excluding_current, plan.cells[str(part.cell)])
 
 
-def _group_sql(pack: PackDef, event: EventType, windows: list[_Window], relation: Relation) -> str:
+def _group_sql(pack: PackDef, event: EventType, windows: list[_Window], relation: Relation, parts: Parts) -> str:
     """Write the windows over the events that feed one group of cells, asked at one subject of each event."""
     by, path = windows[0].cell.by, windows[0].path
     sources = []
     for name, subject in by.items():
-        inputs = [f"{_input(window.cell, pack.events[name])} AS u{place}" for place, window in enumerate(windows)]
+        known = parts.get(name, {})
+        inputs = [
+            f"{_input(window.cell, pack.events[name], known)} AS u{place}" for place, window in enumerate(windows)
+        ]
         asked = str(name == event.name and subject == path).upper()
         sources.append(_source(inputs, subject, asked, relation(name)))
     if by.get(event.name) != path:
@@ -93,7 +109,7 @@ def _source(inputs: list[str], subject: str, asked: str, relation: str) -> str:
     )
 
 
-def _input(cell: CellPlan, event: EventType) -> str:
+def _input(cell: CellPlan, event: EventType, parts: Mapping[str, str]) -> str:
     """Write what an event feeds into a cell; NULL where it does not count."""
     match cell.function:
         case "count":
@@ -101,12 +117,12 @@ def _input(cell: CellPlan, event: EventType) -> str:
         case "age_days":
             fed = "log_at"
         case _:
-            fed = duckdb(check_argument(str(cell.argument), event))
+            fed = duckdb(check_argument(str(cell.argument), event), parts)
     if cell.argument_type == "text" and cell.function in {"first", "last"}:
         fed = f"substring({fed}, 1, {TEXT_CHARS_KEPT})"
     if cell.where is None:
         return f"({fed})"
-    return f"CASE WHEN {duckdb(check_condition(cell.where, event))} THEN {fed} END"
+    return f"CASE WHEN {duckdb(check_condition(cell.where, event), parts)} THEN {fed} END"
 
 
 def _aggregate(window: _Window, place: int) -> str:

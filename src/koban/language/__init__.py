@@ -7,7 +7,7 @@ generated expressions); nothing that people write is executed, only what `check`
 from koban.language.catalogue import FUNCTIONS, OPERATORS
 from koban.language.check import check
 from koban.language.duckdb import decimal_column, register_functions, to_sql
-from koban.language.emit import Emitted, emit_truth, emit_value
+from koban.language.emit import Emitted, emit_truth, emit_value, key_of
 from koban.language.nodes import walk
 from koban.language.program import Program, compile_program, compile_value
 from koban.language.trace import TraceNode, Traces, compile_trace, compile_traces, show
@@ -50,6 +50,7 @@ __all__ = [
     "decimal_column",
     "emit_truth",
     "emit_value",
+    "key_of",
     "of_key",
     "register_functions",
     "show",

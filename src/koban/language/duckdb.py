@@ -40,7 +40,10 @@ _REMEMBERED = 8_192  # texts kept between the functions of one batch of rows, wh
 
 
 def to_sql(checked: Checked, columns: Mapping[str, str]) -> str:
-    """Return the expression as SQL. `columns` gives, for each name (and `of_key`, and `time`), the SQL that reads it."""
+    """Return the expression as SQL. `columns` gives, for each name (and `of_key`, and `time`), the SQL that reads it.
+
+    Under the key of a node it may give the SQL of that whole part, computed elsewhere.
+    """
     return _sql(checked.root, columns)
 
 
@@ -60,6 +63,8 @@ def register_functions(connection: "duckdb.DuckDBPyConnection", env: Environment
 
 
 def _sql(node: Node, columns: Mapping[str, str]) -> str:
+    if node.key in columns:
+        return columns[node.key]
     match node.op:
         case "const":
             return _literal(node.value, node.type)

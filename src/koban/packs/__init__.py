@@ -6,10 +6,19 @@ Guarantees: a `PackDef` has every name resolved; expressions are checked further
 
 from koban.packs.compare import Difference, compare_packs
 from koban.packs.faults import Fault, PackInvalid, locate, nearest, place, render_fault
-from koban.packs.load import digest_of, files_of, load_pack, parse_files
+from koban.packs.load import digest_of, files_of, lists_of_files, load_pack, parse_files
 from koban.packs.reading import LANGUAGES, parse_duration
 from koban.packs.rule_sections import parse_mode
-from koban.packs.store import Activation, PackVersionMissing, activations, active_at, load_version, save_activation
+from koban.packs.store import (
+    Activation,
+    PackVersionMissing,
+    activations,
+    active_at,
+    find_digest,
+    load_version,
+    save_activation,
+    version_files,
+)
 from koban.packs.types import (
     CASE_TIME,
     Action,
@@ -24,6 +33,7 @@ from koban.packs.types import (
     Hold,
     LadderStep,
     ListDef,
+    LossRole,
     Mode,
     ModeName,
     PackDef,
@@ -59,6 +69,7 @@ __all__ = [
     "Hold",
     "LadderStep",
     "ListDef",
+    "LossRole",
     "Mode",
     "ModeName",
     "PackDef",
@@ -81,6 +92,8 @@ __all__ = [
     "compare_packs",
     "digest_of",
     "files_of",
+    "find_digest",
+    "lists_of_files",
     "load_pack",
     "load_version",
     "locate",
@@ -91,4 +104,5 @@ __all__ = [
     "place",
     "render_fault",
     "save_activation",
+    "version_files",
 ]

@@ -130,6 +130,14 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
     )
 
 
+def lists_of_files(files: Mapping[str, str]) -> dict[str, ListDef]:
+    """Read only the lists of a pack whose files were accepted before."""
+    faults: list[Fault] = []
+    kept = {name: text for name, text in files.items() if not name.endswith(".yaml") or name.startswith("lists")}
+    nodes = _sections(kept, faults)
+    return _named(nodes["lists"], lambda node: read_list(node, faults, files), faults, "list")
+
+
 def _wrong_files(files: Mapping[str, str]) -> Iterator[Fault]:
     """Check names, sizes and characters, also of files that came another way than from a folder."""
     total = 0

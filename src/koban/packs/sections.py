@@ -10,7 +10,18 @@ from koban.packs.actions import read_ladder_step
 from koban.packs.documents import Entries, Node, Scalar
 from koban.packs.faults import Fault, nearest
 from koban.packs.reading import DOTTED, NAME, SLASHED, Record
-from koban.packs.types import EventType, FeatureDef, Field, FieldType, ListDef, PolicyDef, QueueDef, Source, SubjectRole
+from koban.packs.types import (
+    EventType,
+    FeatureDef,
+    Field,
+    FieldType,
+    ListDef,
+    LossRole,
+    PolicyDef,
+    QueueDef,
+    Source,
+    SubjectRole,
+)
 
 FIELD_TYPES: Final = ("text", "int", "decimal", "bool", "timestamp", "text[]")
 FALLBACKS: Final = ("allow", "hold", "challenge", "block")
@@ -33,7 +44,7 @@ def read_event(node: Node, faults: list[Fault]) -> EventType | None:
         faults,
         what="an event type",
         required=("event", "about", "within_ms", "fallback", "retention", "fields"),
-        optional=("acting", "recipient", "content", "texts", "subjects"),
+        optional=("acting", "recipient", "content", "texts", "subjects", "loss"),
     )
     if record is None:
         return None
@@ -65,7 +76,25 @@ def read_event(node: Node, faults: list[Fault]) -> EventType | None:
         texts=tuple(path for path, _ in texts),
         about=reading.texts(record, "about"),
         source=record.at,
+        loss=_read_loss(record, fields, subjects),
     )
+
+
+def _read_loss(record: Record, fields: Mapping[str, Field], subjects: Mapping[str, SubjectRole]) -> LossRole | None:
+    node = record.value("loss")
+    if node is None:
+        return None
+    inner = reading.open_record(node, record.faults, what="'loss'", required=("amount", "by"))
+    if inner is None:
+        return None
+    amount, by = reading.name(inner, "amount", DOTTED), reading.name(inner, "by", DOTTED)
+    if amount and (amount not in fields or fields[amount].type != "int" or fields[amount].unit != "minor"):
+        detail = "a loss must name a field of whole minor units: {type: int, unit: minor}"
+        inner.fault(inner.at_of("amount"), detail, nearest(amount, fields))
+    if by and (by not in subjects or subjects[by].kind != "account"):
+        accounts = [path for path, role in subjects.items() if role.kind == "account"]
+        inner.fault(inner.at_of("by"), "a loss is caused by one of the event's accounts", nearest(by, accounts))
+    return LossRole(amount=amount, by=by)
 
 
 def _days(node: Node, faults: list[Fault]) -> int:

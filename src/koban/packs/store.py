@@ -78,11 +78,32 @@ def load_version(tx: Tx, digest: str) -> PackDef:
 
     Refuses: PackVersionMissing; PackInvalid, when a later Koban no longer reads it.
     """
+    return parse_files(version_files(tx, digest))
+
+
+def version_files(tx: Tx, digest: str) -> Mapping[str, str]:
+    """Read the texts of a stored version's files.
+
+    Refuses: PackVersionMissing.
+    """
     row = tx.execute(sqlalchemy.select(_files.c.files).where(_files.c.digest == digest)).one_or_none()
     if row is None:
         raise PackVersionMissing(f"No pack version has the digest '{digest[:80]}'.")
     files: Mapping[str, str] = json.loads(zlib.decompress(row.files))
-    return parse_files(files)
+    return files
+
+
+def find_digest(tx: Tx, beginning: str) -> str:
+    """Return the digest of the one stored version that begins so.
+
+    Refuses: PackVersionMissing.
+    """
+    found = tx.execute(sqlalchemy.select(_files.c.digest).where(_files.c.digest.startswith(beginning, autoescape=True)))
+    digests = [row.digest for row in found]
+    if not beginning or len(digests) != 1:
+        told = f"{len(digests)} versions begin" if digests else "No pack version begins"
+        raise PackVersionMissing(f"{told} with '{beginning[:80]}'.")
+    return str(digests[0])
 
 
 def activations(tx: Tx, *, limit: int = 100) -> list[Activation]:

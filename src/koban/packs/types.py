@@ -45,6 +45,13 @@ class SubjectRole(msgspec.Struct, frozen=True, kw_only=True):
     kind: str  # account, listing, order, message, comment, device, stream, payment, …
 
 
+class LossRole(msgspec.Struct, frozen=True, kw_only=True):
+    """An event type that tells of money lost: the field that says how much, and the account that caused it."""
+
+    amount: str
+    by: str
+
+
 class EventType(msgspec.Struct, frozen=True, kw_only=True):
     """The declaration of one event type."""
 
@@ -60,6 +67,7 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     texts: tuple[str, ...]  # fields that text functions read: normalised once, archived normalised
     about: Texts
     source: Source
+    loss: LossRole | None = None  # what backtests count as harm that was caught, or was not
 
 
 class FeatureDef(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,11 +7,11 @@ Guarantees: the same log prefix gives the same signals; at most `cap_per_hour` p
 from koban.language import TraceNode
 from koban.rules.budgets import Budgets
 from koban.rules.cases import CasesReport, FailedCase, RuleResult, describe_failure, run_cases
-from koban.rules.compile import CompiledRules, compile_rules, render_trace
+from koban.rules.compile import CompiledRules, LivePhrases, compile_rules, render_trace
 from koban.rules.logic import acts, harms, in_share, select
 from koban.rules.modes import LiveModes, change_mode
 from koban.rules.reference import action_words, duration_words, mode_words, pack_reference
-from koban.rules.scope import check_pack, check_rules
+from koban.rules.scope import CheckedRule, check_pack, check_rules, typed_rules
 from koban.rules.store import forget_harm, save_harm
 from koban.rules.types import (
     BUDGET_TRIPPED,
@@ -47,12 +47,14 @@ __all__ = [
     "BudgetTripped",
     "Budgets",
     "CasesReport",
+    "CheckedRule",
     "Circumstance",
     "CompiledRules",
     "Disposition",
     "FailedCase",
     "Limited",
     "LiveModes",
+    "LivePhrases",
     "ModeChange",
     "ModeChanged",
     "ModeInvalid",
@@ -83,4 +85,5 @@ __all__ = [
     "run_cases",
     "save_harm",
     "select",
+    "typed_rules",
 ]

@@ -6,9 +6,10 @@ first answer; what is personal is ciphertext on the disk, opened in memory by wh
 """
 
 from koban.events.archive.export import Archiving, archived_before, is_due, keep_days, run
-from koban.events.archive.parquet import connect
+from koban.events.archive.parquet import connect, fill
 from koban.events.archive.reading import Archive, archive_connection
 from koban.events.archive.store import count_keys, list_files
+from koban.events.archive.typed import read_event_ids, read_typed
 from koban.events.archive.types import (
     CHANGES,
     Answer,
@@ -37,8 +38,11 @@ __all__ = [
     "connect",
     "count_keys",
     "day_name",
+    "fill",
     "is_due",
     "keep_days",
     "list_files",
+    "read_event_ids",
+    "read_typed",
     "run",
 ]

@@ -157,7 +157,7 @@ def _archive_chunk(archiving: Archiving, at: Instant, keep: Callable[[Tx], None]
         answers = archiving.answers(tx, [entry.seq for entry in entries if entry.kind is Kind.EVENT])
     preparers = preparers_of(archiving.event_types)
     files = [
-        _write_pair(archiving, at, members, day=day, answers=answers, preparer=preparers.get(name))
+        write_pair(archiving.places, at, members, day=day, answers=answers, preparer=preparers.get(name))
         for (name, day), members in group(entries, DAY).items()
     ]
     keys = [
@@ -180,8 +180,8 @@ def _archive_chunk(archiving: Archiving, at: Instant, keep: Callable[[Tx], None]
     return files
 
 
-def _write_pair(
-    archiving: Archiving,
+def write_pair(
+    places: Places,
     at: Instant,
     entries: Sequence[Entry],
     *,
@@ -189,6 +189,7 @@ def _write_pair(
     answers: Mapping[int, Answer],
     preparer: Preparer | None,
 ) -> ArchiveFile:
+    """Write entries of one type and day as a pair of files; they count once `store.insert_files` names them."""
     columns = open_columns(preparer.event_type) if preparer is not None else {}
     file = ArchiveFile(
         type=set_of(entries[0]),
@@ -204,9 +205,9 @@ def _write_pair(
         written_at=at,
     )
     sealed = [{"seq": entry.seq, "_sealed": entry.sealed} for entry in entries if entry.sealed is not None]
-    sealed_bytes = write_file(archiving.places.sealed(file), SEALED, sealed) if sealed else 0
+    sealed_bytes = write_file(places.sealed(file), SEALED, sealed) if sealed else 0
     rows = [archive_row(entry, answers.get(entry.seq), preparer) for entry in entries]
-    size = write_file(archiving.places.entries(file), {**ENVELOPE, **columns}, rows)
+    size = write_file(places.entries(file), {**ENVELOPE, **columns}, rows)
     return msgspec.structs.replace(file, bytes=size, sealed_bytes=sealed_bytes)
 
 

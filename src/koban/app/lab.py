@@ -1,0 +1,85 @@
+"""The lab, wired: which log, which packs, and how much memory a run may have."""
+
+import contextlib
+import pathlib
+import re
+import resource
+from collections.abc import Iterator
+
+from koban.app.archiving import archive_of
+from koban.app.running import open_to_read
+from koban.audit import Secrets
+from koban.base import DAY, HOUR, Instant, Refusal, from_rfc3339
+from koban.base.settings import Settings
+from koban.db import Tx
+from koban.events import store as event_store
+from koban.events.archive import Archive, Places
+from koban.lab import Log
+from koban.packs import PackDef, active_at, find_digest, load_pack, load_version
+from koban.pipeline.logs import open_log
+
+MEMORY_BYTES_MAX = 4 * 1024**3
+_SPAN = re.compile(r"([0-9]{1,5})([dhw])")
+_UNITS = {"h": HOUR, "d": DAY, "w": 7 * DAY}
+
+
+class SinceInvalid(Refusal):
+    """A time that cannot be read."""
+
+    code = "since_invalid"
+    status = 422
+    title = "The time cannot be read."
+
+
+def cap_memory(limit: int = MEMORY_BYTES_MAX) -> None:
+    """Let this process have so much memory and no more: a backtest must not take a server down with it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+@contextlib.contextmanager
+def open_for_lab(settings: Settings, secrets: Secrets, name: str | None) -> Iterator[Log]:
+    """Open the live log or a named one, to be read as of now.
+
+    Refuses: what `open_to_read` refuses; LogMissing, LogNameInvalid.
+    """
+    if name is not None:
+        with (
+            open_log(settings.data, settings.database_url, name, secrets, make=False) as opened,
+            opened.database.read() as tx,
+        ):
+            archive = Archive(places=Places(folder=opened.folder / "archive"))
+            yield Log(tx=tx, archive=archive, vault=opened.vault, name=name)
+        return
+    database, vault = open_to_read(settings, secrets)
+    with contextlib.closing(database), database.read() as tx:
+        yield Log(tx=tx, archive=archive_of(settings), vault=vault)
+
+
+def pack_in_force(tx: Tx) -> PackDef | None:
+    """Return the version that decides now; None in a log that no pack was activated in."""
+    activation = active_at(tx, event_store.last_seq(tx) + 1)
+    return None if activation is None else load_version(tx, activation.digest)
+
+
+def pack_named(tx: Tx, text: str) -> PackDef:
+    """Return the pack of a folder, or the stored version whose digest begins with a text.
+
+    Refuses: PackInvalid, PackVersionMissing.
+    """
+    folder = pathlib.Path(text)
+    return load_pack(folder) if folder.is_dir() else load_version(tx, find_digest(tx, text))
+
+
+def parse_since(text: str, now: Instant) -> Instant:
+    """Read `90d`, `12h`, `2w`, or a moment.
+
+    Refuses: SinceInvalid.
+    """
+    span = _SPAN.fullmatch(text)
+    if span is not None:
+        return Instant(now - int(span[1]) * _UNITS[span[2]])
+    at = from_rfc3339(text) or from_rfc3339(f"{text}T00:00:00Z")
+    if at is None:
+        raise SinceInvalid(f"{text[:40]!r} is neither 90d, 12h or 2w, nor a moment such as 2026-10-01T00:00:00Z.")
+    return at

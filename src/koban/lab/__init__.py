@@ -1,0 +1,43 @@
+"""The detection lab: what a rule would have done before it does anything.
+
+Owns nothing that lasts: it reads a log, the live one or a named one, as of one moment, and says what a pack would have
+done to it. Guarantees: SQL and the live engine find the same hits (law 2); lists and labels count as of each event;
+what people wrote is opened only where a condition needs it, in memory, and is never part of a report on the live log.
+"""
+
+from koban.lab.backtest import backtest, hits_of
+from koban.lab.render import render_report
+from koban.lab.store import touch_times
+from koban.lab.types import (
+    Caught,
+    Engine,
+    EngineUnfit,
+    Log,
+    NothingToTest,
+    Question,
+    Report,
+    RuleFigures,
+    Sample,
+    TooLarge,
+    Total,
+    Workload,
+)
+
+__all__ = [
+    "Caught",
+    "Engine",
+    "EngineUnfit",
+    "Log",
+    "NothingToTest",
+    "Question",
+    "Report",
+    "RuleFigures",
+    "Sample",
+    "TooLarge",
+    "Total",
+    "Workload",
+    "backtest",
+    "hits_of",
+    "render_report",
+    "touch_times",
+]

@@ -1,0 +1,244 @@
+"""What a report says of a small log, in exact figures."""
+
+import functools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from tests.archive.conftest import Station
+from tests.lab.conftest import log_of, switch
+
+from koban.base import DAY, HOUR, Instant
+from koban.lab import EngineUnfit, NothingToTest, Question, Report, backtest, render_report
+from koban.labels import LabelSet, LabelSource
+from koban.lists import EntriesAdded
+from koban.packs import PackDef, PackInvalid, load_pack, parse_files
+from koban.pipeline import commands
+from koban.pipeline.commands import activate
+
+KOBAN = str(pathlib.Path(sys.executable).with_name("koban"))
+
+
+def run(station: Station, **asked: object) -> Report:
+    with log_of(station) as log:
+        return backtest(log, Question(**{"pack": station.pack, **asked}))  # type: ignore[arg-type]  # fields by name
+
+
+def edited(pack: PackDef, **changes: tuple[str, str]) -> PackDef:
+    """Return the pack with texts replaced in the files named (dots stand for / and end in yaml)."""
+    files = {name: text for name, text in pack.files.items() if not name.startswith("cases")}
+    for name, (old, new) in changes.items():
+        path = name.replace("__", "/") + ".yaml"
+        assert old in files[path], f"{old} stands in {path}"
+        files[path] = files[path].replace(old, new)
+    return parse_files(files)
+
+
+def rule_file(pack: PackDef) -> str:
+    return next(name for name in pack.files if name.startswith("rules")).removesuffix(".yaml").replace("/", "__")
+
+
+@pytest.fixture
+def told(station: Station) -> Station:
+    """Five messages of two people, one of whom is a fraud and one honest, and a loss that the fraud caused."""
+    for number, (who, text) in enumerate(
+        [
+            ("fraud", "直取引しませんか"),
+            ("fraud", "こんにちは"),
+            ("honest", "please pay outside"),
+            ("honest", "こんにちは"),
+            ("unknown", "直取引しませんか"),
+        ]
+    ):
+        event = station.event(f"e{number}", text)
+        event["data"]["sender"] = {"id": who}  # type: ignore[index]  # a mapping
+        station.send(event)
+        station.clock.advance(DAY)
+    for who in ("fraud", "honest"):
+        said = LabelSet(
+            subject_kind="account", subject_id=who, label="truth", value=who, source=LabelSource.PERSON, by="t"
+        )
+        station.desk.command(functools.partial(commands.label, change=said))
+    return station
+
+
+def test_a_report_counts_what_was_harmful_and_who_was_touched(told: Station) -> None:
+    found = run(told, rules=["lure"])
+
+    assert (found.events, found.harmful, found.honest) == (5, 2, 2)
+    total = found.total
+    assert (total.hits, total.people, total.honest_people) == (3, 3, 1)
+    assert (total.measured.true, total.measured.false, total.measured.unknown) == (1, 1, 1)
+    assert total.measured.precision.value == 0.5
+    assert total.measured.recall.value == 0.5
+    assert (total.harmful_people.hits, total.harmful_people.of) == (1, 1)
+    assert [hits for _, hits, _ in found.per_day] == [1, 0, 1, 0, 1]
+    assert found.engines == {"sql": "1 rules"}
+    assert found.harm_from == "nothing"
+    assert not found.bounded
+
+
+def test_samples_are_newly_caught_and_newly_freed(told: Station) -> None:
+    # 'pay outside' leaves the list and 'こんにちは' comes: two are caught, one is freed.
+    new = edited(told.pack, lists=("直取引, pay outside", "直取引, こんにちは"))
+
+    found = run(told, pack=new, against=told.pack, rules=["lure"])
+
+    assert [each.event_id for each in found.caught_samples] == ["e1", "e3"]
+    assert [(each.event_id, each.truth, each.rules) for each in found.freed_samples] == [("e2", "honest", ("lure",))]
+    assert all(each.fields["text"] == "(sealed)" for each in found.caught_samples)
+    line = found.rules[0]
+    assert (line.changed, line.before, line.measured.flagged) == ("changed", 3, 4)
+    assert found.before is not None
+    assert found.before.hits == 3
+
+
+def test_rules_that_say_the_same_are_found_once_and_overlap_is_named(told: Station) -> None:
+    path = rule_file(told.pack)
+    new = edited(told.pack, **{path: ("- rule: lure\n", "- rule: lure_too\n")})
+
+    found = run(told, pack=new, against=told.pack)
+
+    lines = {each.rule: each for each in found.rules}
+    assert lines["lure_too"].changed == "added"
+    assert lines["lure_too"].overlaps == (("lure", 3),)
+    assert lines["lure_too"].also_old == 3
+    assert lines["big_payout"].changed == "same"
+    assert found.removed == ("lure",)
+    assert not found.caught_samples
+
+
+def test_work_is_what_the_queue_gets_more_of(told: Station) -> None:
+    path = rule_file(told.pack)
+    new = edited(told.pack, **{path: ("then: [hide, {warn: recipient}]", "then: [hide, {review: scams}]")})
+
+    found = run(told, pack=new, against=told.pack, touch_s={"scams": 600})
+
+    work = {each.queue: each for each in found.work}
+    assert (work["scams"].more_cases, work["scams"].more_hours, work["scams"].measured) == (3, 0.5, True)
+    assert run(told, pack=new, against=told.pack).work[0].touch_s == 180
+
+
+def test_losses_are_caught_by_all_hits_and_prevented_after_the_first(station: Station) -> None:
+    hold = "  fallback: hold\n  retention: 365 days\n"
+    pack = edited(station.pack, events=(hold, f"{hold}  loss: {{amount: amount_minor, by: account.id}}\n"))
+    for number, (amount, text) in enumerate([(500, "こんにちは"), (70, "直取引しませんか"), (9, "こんにちは")]):
+        event = station.event(f"e{number}", text)
+        event["data"]["sender"] = {"id": "thief"}  # type: ignore[index]  # a mapping
+        station.send(event, station.payout(f"p{number}", amount, account="thief"))
+
+    found = run(station, pack=pack, rules=["lure"])
+
+    assert found.harm_from == "losses"
+    caught = found.total.caught[0]
+    assert (caught.of_minor, caught.all_hits_minor, caught.first_hit_minor) == (579, 579, 79)
+
+
+def test_list_entries_count_from_when_they_were_added_and_new_ones_from_the_start(told: Station) -> None:
+    added = EntriesAdded(
+        list="lures", values=("こんにちは",), note="n", by="t", expires_at=Instant(told.clock.now() + HOUR)
+    )
+    told.desk.command(lambda memory, tx: commands.change_list(memory, tx, added))
+    told.send(told.event("late", "こんにちは"))
+    told.clock.advance(2 * HOUR)
+    told.send(told.event("later", "こんにちは"))
+
+    assert run(told, rules=["lure"]).total.hits == 4
+    new = edited(told.pack, lists=("直取引, pay outside", "直取引, pay outside, こんにちは"))
+    assert run(told, pack=new, rules=["lure"]).total.hits == 7
+
+
+def test_an_entry_that_a_version_brought_counts_from_that_version_on(told: Station) -> None:
+    switch(told)  # 090 comes, 'pay outside' goes
+    told.send(told.event("phone", "call 090-1234-5678"))
+    compiled = told.desk.memory.compiled.pack
+    back = told.desk.memory.compile(told.pack)
+
+    assert run(told, pack=compiled, rules=["lure"]).total.hits == 3  # two 直取引 and the phone
+
+    told.desk.command(lambda memory, tx: activate(memory, tx, back, by="t", reason="back"), alone=True)
+    # Now 090 is new again, and 'pay outside' counts but for the time in which it was gone.
+    assert run(told, pack=compiled, rules=["lure"]).total.hits == 3
+    assert run(told, rules=["lure"]).total.hits == 3
+
+
+def test_since_and_newest_bound_what_is_judged(told: Station) -> None:
+    assert run(told, rules=["lure"], since_at=Instant(told.clock.now() - 3 * DAY - HOUR)).events == 3
+    bounded = run(told, rules=["lure"], newest=2)
+    assert (bounded.events, bounded.bounded, bounded.total.hits) == (2, True, 1)
+
+
+def test_what_cannot_be_run_is_refused(told: Station) -> None:
+    with pytest.raises(NothingToTest):
+        run(told, rules=["no_such_rule"])
+    with pytest.raises(NothingToTest):
+        run(told, since_at=Instant(told.clock.now() + DAY))
+    bad = edited(told.pack, **{rule_file(told.pack): ("recipients_1h >= 5", "recipients_1h >= nothing")})
+    with pytest.raises(PackInvalid):
+        run(told, pack=bad)
+
+
+def test_what_sql_cannot_say_is_run_live_and_named(told: Station) -> None:
+    # The list is asked for a text that is a feature's value: no span can be joined to that.
+    path = rule_file(told.pack)
+    features = told.pack.files["features.yaml"] + (
+        "- feature: last_text\n  about: {en: e, ja: j}\n  on: message.sent\n  by: sender.id\n  value: last(text)\n"
+        "  within: 24 hours\n"
+    )
+    new = parse_files(
+        {
+            **edited(told.pack, **{path: ("mentions(text, 'lures') AND messages_1h >= 3",
+                                          "mentions(last_text, 'lures')")}).files,
+            "features.yaml": features,
+        }
+    )  # fmt: skip
+
+    found = run(told, pack=new, rules=["lure", "lure_again"])
+
+    assert found.engines["sql"] == "1 rules"
+    assert found.engines["live"].startswith("1 rules: mentions")
+    assert {each.rule: each.engine for each in found.rules} == {"lure": "sql", "lure_again": "live"}
+    assert {each.rule: each.measured.flagged for each in found.rules} == {"lure": 3, "lure_again": 3}
+    with pytest.raises(EngineUnfit, match="lure_again: mentions"):
+        run(told, pack=new, engine="sql")
+
+
+def test_a_report_is_readable(told: Station) -> None:
+    text = render_report(run(told, against=told.pack))
+    assert "precision 50.0 %" in text
+    assert "harm: no losses and no amounts are known" in text
+    assert "█·█·█" in text
+    assert "What people would have done after a block is not known" in text
+
+
+def test_the_command_says_the_same_by_sql_and_live_on_a_named_log(tmp_path: pathlib.Path) -> None:
+    rows = "".join(
+        f"{number},{'直取引しませんか' if number % 3 == 0 else 'こんにちは'},{number % 2}\n" for number in range(60)
+    )
+    (tmp_path / "talk.csv").write_text("n,text,spam\n" + rows, encoding="utf-8")
+    (tmp_path / "map.yaml").write_text(
+        "about: t\nsource: t\nevent: message.sent\nid: n\ndata: {sender.id: \"'s' || n\", recipient.id: \"'r'\", text: text}\n"
+        "truth: {what: spam, harmful: spam = '1'}\n",
+        encoding="utf-8",
+    )
+    environment = {**os.environ, "KOBAN_DATA": str(tmp_path / "data"), "KOBAN_PACK": "tests/small_pack"}
+
+    def koban(*arguments: str) -> str:
+        done = subprocess.run([KOBAN, *arguments], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    koban("import", str(tmp_path / "talk.csv"), "--map", str(tmp_path / "map.yaml"), "--log", "talk")
+    found = {
+        engine: json.loads(
+            koban("backtest", "--pack", "tests/small_pack", "--log", "talk", "--engine", engine, "--json")
+        )
+        for engine in ("sql", "live")
+    }
+    assert found["sql"]["total"] == found["live"]["total"]
+    assert found["sql"]["total"]["hits"] == 20
+    assert found["sql"]["total"]["measured"]["true"] == 10
+    assert load_pack(pathlib.Path("tests/small_pack")).digest == found["sql"]["pack"]
