@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import duckdb
 import msgspec
 
-from koban.events.archive import archive_connection, fill
+from koban.events import archive as archives
 from koban.features import Plan, archive_relation, plan_features, resolve_key
 from koban.lab import measure
 from koban.lab.asof import Past
@@ -144,7 +144,7 @@ def _kinds(judged: Judged) -> set[str]:
 
 @contextlib.contextmanager
 def _connect(log: Log, question: Question, pack: PackDef, kinds: set[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    connection = archive_connection(
+    connection = archives.archive_connection(
         log.tx,
         log.archive,
         log.vault,
@@ -186,21 +186,21 @@ def _scope(
 
 
 def _make_tables(connection: duckdb.DuckDBPyConnection, packs: Sequence[Judged]) -> None:
-    fill(connection, "CREATE TABLE hits AS SELECT * FROM {rows}", {"seq": "int", "rule": "int"}, [])
+    archives.fill(connection, "CREATE TABLE hits AS SELECT * FROM {rows}", {"seq": "int", "rule": "int"}, [])
     rules = [
         {"rule": number, "pack": judged.which, "name": name}
         for judged in packs
         for name, number in judged.numbers.items()
     ]
     columns = {"rule": "int", "pack": "text", "name": "text"}
-    fill(connection, "CREATE TABLE rule_of AS SELECT * FROM {rows}", columns, rules)
+    archives.fill(connection, "CREATE TABLE rule_of AS SELECT * FROM {rows}", columns, rules)
     queues = [
         {"rule": judged.numbers[name], "queue": queue}
         for judged in packs
         for name, rule in judged.rules.items()
         for queue in measure.queues_of(rule)
     ]
-    fill(connection, "CREATE TABLE queue_of AS SELECT * FROM {rows}", {"rule": "int", "queue": "text"}, queues)
+    archives.fill(connection, "CREATE TABLE queue_of AS SELECT * FROM {rows}", {"rule": "int", "queue": "text"}, queues)
 
 
 def _run(ran: Ran, connection: duckdb.DuckDBPyConnection, judged: Judged) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from koban.events import Row, make_preparer
-from koban.events.archive import fill, read_typed
+from koban.events import archive as archives
 from koban.features import FeatureStore, compile_features, plan_features
 from koban.lab.in_sql import Run
 from koban.packs import RuleDef
@@ -49,7 +49,7 @@ def _rows(run: Run, compiled: Mapping[str, CompiledRules], feeding: set[str]) ->
 
     def of_type(name: str) -> Iterator[tuple[int, str, int, Row]]:
         event = run.pack.events[name]
-        found = read_typed(
+        found = archives.read_typed(
             run.log.tx,
             run.log.archive,
             run.log.vault,
@@ -65,7 +65,7 @@ def _rows(run: Run, compiled: Mapping[str, CompiledRules], feeding: set[str]) ->
 
 def _write(run: Run, page: list[dict[str, object]]) -> None:
     if page:
-        fill(
+        archives.fill(
             run.connection,
             "INSERT INTO hits SELECT * FROM {rows}",
             {"seq": "int", "rule": "int"},

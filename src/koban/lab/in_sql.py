@@ -12,8 +12,8 @@ from typing import Any, Final
 import duckdb
 import msgspec
 
+from koban.events import archive as archives
 from koban.events import make_preparer
-from koban.events.archive import fill, read_typed
 from koban.features import (
     Plan,
     archive_relation,
@@ -271,15 +271,15 @@ def _compute(
 ) -> None:
     """Fill a table with the values of atoms, computed as they are live, lists and labels as of each event."""
     columns = {"seq": "int"} | {f"a{place}": _SQL_TYPES[node.type] for place, (_, node) in enumerate(atoms.values())}
-    fill(run.connection, f"CREATE TABLE {table} AS SELECT * FROM {{rows}}", columns, [])
+    archives.fill(run.connection, f"CREATE TABLE {table} AS SELECT * FROM {{rows}}", columns, [])
     page: list[dict[str, object]] = []
     for row in _computed(run, name, list(atoms.values()), wanted=wanted, after_seq=after_seq):
         page.append(row)
         if len(page) == PAGE:
-            fill(run.connection, f"INSERT INTO {table} SELECT * FROM {{rows}}", columns, page)
+            archives.fill(run.connection, f"INSERT INTO {table} SELECT * FROM {{rows}}", columns, page)
             page = []
     if page:
-        fill(run.connection, f"INSERT INTO {table} SELECT * FROM {{rows}}", columns, page)
+        archives.fill(run.connection, f"INSERT INTO {table} SELECT * FROM {{rows}}", columns, page)
 
 
 def _computed(
@@ -297,7 +297,7 @@ def _computed(
     traces = compile_traces([msgspec.structs.replace(checked, root=node, type=node.type) for checked, node in atoms])
     names = [f"a{place}" for place in range(len(atoms))]
     paths = {path for checked, _ in atoms for path in checked.reads}
-    rows = read_typed(
+    rows = archives.read_typed(
         run.log.tx,
         run.log.archive,
         run.log.vault,
@@ -323,7 +323,7 @@ def _write_spans(run: Run) -> None:
             rows = [_span_row(each) for each in spans if _is_always(each) is kept]
             name = f"{run.prefix}{table}_{kind}"
             columns = {"name": "text", "value": "text", "after_at": "int", "until_at": "int"}
-            fill(run.connection, f"CREATE TABLE {name} AS SELECT * FROM {{rows}}", columns, rows)
+            archives.fill(run.connection, f"CREATE TABLE {name} AS SELECT * FROM {{rows}}", columns, rows)
 
 
 def _is_always(span: Interval) -> bool:

@@ -6,8 +6,8 @@ from typing import Final, Literal
 import duckdb
 
 from koban.base import DAY, Instant, to_rfc3339
+from koban.events import archive as archives
 from koban.events import make_preparer
-from koban.events.archive import fill, read_event_ids, read_typed
 from koban.features import archive_relation
 from koban.insight import Measured, measure, wilson
 from koban.lab import store
@@ -103,12 +103,12 @@ def _make_truth(connection: duckdb.DuckDBPyConnection, log: Log) -> None:
     of_events = store.truths_of_events(log.tx) if log.name and store.has_truths_of_events(log.tx) else []
     rows = [{"seq": seq, "harmful": harmful, "is_test": is_test} for seq, harmful, is_test in of_events]
     columns = {"seq": "int", "harmful": "int", "is_test": "int"}
-    fill(connection, "CREATE TABLE event_truth AS SELECT * FROM {rows}", columns, rows)
+    archives.fill(connection, "CREATE TABLE event_truth AS SELECT * FROM {rows}", columns, rows)
     subjects = [
         {"kind": kind, "id": subject, "harmful": value} for kind, subject, value in store.truths_of_subjects(log.tx)
     ]
     columns = {"kind": "text", "id": "text", "harmful": "int"}
-    fill(connection, "CREATE TABLE subject_truth AS SELECT * FROM {rows}", columns, subjects)
+    archives.fill(connection, "CREATE TABLE subject_truth AS SELECT * FROM {rows}", columns, subjects)
 
 
 def _make_scope(connection: duckdb.DuckDBPyConnection, pack: PackDef, scope: Scope, kinds: Sequence[str]) -> None:
@@ -252,14 +252,14 @@ def _samples(
     facts = store.facts(connection, seqs)
     ids = store.event_ids(log.tx, seqs)
     missing = [seq for seq in seqs if seq not in ids]
-    ids |= read_event_ids(log.tx, log.archive, missing)
+    ids |= archives.read_event_ids(log.tx, log.archive, missing)
     rows: dict[int, Mapping[str, object]] = {}
     for kind in {fact[2] for fact in facts}:
         event = pack.events[kind]
         among = frozenset(fact[0] for fact in facts if fact[2] == kind)
         sealed = {path for path, field in event.fields.items() if field.personal is not None and not field.joined}
         opened = set(event.fields) if log.name else set(event.fields) - sealed
-        found = read_typed(
+        found = archives.read_typed(
             log.tx, log.archive, log.vault, make_preparer(event), paths=opened, wanted=among,
             after_seq=min(among) - 1, upto_seq=max(among),
         )  # fmt: skip

@@ -9,7 +9,7 @@ import msgspec
 
 from koban.base import Instant, Refusal
 from koban.db import Tx
-from koban.events.archive import Archive
+from koban.events import archive as archives
 from koban.features import Plan
 from koban.insight import Measured, Share
 from koban.packs import PackDef, RuleDef
@@ -32,7 +32,7 @@ class Log:
     """A log to be read, as of one moment: the live one, or a named one."""
 
     tx: Tx
-    archive: Archive
+    archive: archives.Archive
     vault: Vault
     name: str = ""  # empty: the live log
 
