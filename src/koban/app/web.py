@@ -18,6 +18,7 @@ import koban.enforcement.routes as sanction_routes
 import koban.events.routes as event_routes
 import koban.events.store as event_store
 import koban.insight.routes as log_routes
+import koban.lab.routes as lab
 import koban.labels.routes as label_routes
 import koban.lists.routes as list_routes
 import koban.packs.routes as pack_routes
@@ -35,7 +36,7 @@ from koban.db import Tx
 from koban.events import Entry
 from koban.packs import PackDef, place
 from koban.pipeline import commands
-from koban.pipeline.explain import Explained, explain
+from koban.pipeline.explain import Explained, FeatureBehind, explain, explain_feature, explain_why_not
 from koban.pipeline.figures import BUCKETS_US
 from koban.rules import check_pack
 
@@ -118,10 +119,23 @@ def endpoints_of(koban_: Koban, kit: access.AccessKit, own: OwnData) -> list[End
         *pack_routes.endpoints(database, functools.partial(_switch, koban_), _check),
         *people_routes.endpoints(database, koban_.vault, lambda person, by: erase_person(koban_, person, by=by)),
         *log_routes.endpoints(own),
+        *_explaining(koban_),
         *private.endpoints(koban_),
         *access.endpoints(kit),
         *_machine_endpoints(koban_),
     ]
+
+
+def _explaining(koban_: Koban) -> list[Endpoint]:
+    database, vault, archive = koban_.database, koban_.vault, koban_.desk.archive
+    assert archive is not None, "a server has an archive"
+    return lab.explain_endpoints(
+        database,
+        lambda seq, rule, pack: explain_why_not(database, vault, seq, rule, pack=pack, archive=archive),
+        lambda seq, key, pack: explain_feature(database, vault, seq, key, pack=pack, archive=archive),
+        lambda seq, pack: explain(database, vault, seq, pack=pack, archive=archive),
+        (Explained, FeatureBehind),
+    )
 
 
 def _access_kit(koban_: Koban) -> access.AccessKit:

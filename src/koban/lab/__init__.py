@@ -6,6 +6,7 @@ what people wrote is opened only where a condition needs it, in memory, and is n
 """
 
 from koban.lab.backtest import backtest, hits_of
+from koban.lab.behind import Behind, Counted, FeatureUnknown, behind, values_at
 from koban.lab.render import render_report
 from koban.lab.store import touch_times
 from koban.lab.types import (
@@ -22,22 +23,32 @@ from koban.lab.types import (
     Total,
     Workload,
 )
+from koban.lab.why import Needed, Operand, WhyNot, why_not
 
 __all__ = [
+    "Behind",
     "Caught",
+    "Counted",
     "Engine",
     "EngineUnfit",
+    "FeatureUnknown",
     "Log",
+    "Needed",
     "NothingToTest",
+    "Operand",
     "Question",
     "Report",
     "RuleFigures",
     "Sample",
     "TooLarge",
     "Total",
+    "WhyNot",
     "Workload",
     "backtest",
+    "behind",
     "hits_of",
     "render_report",
     "touch_times",
+    "values_at",
+    "why_not",
 ]

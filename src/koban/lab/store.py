@@ -11,6 +11,32 @@ from koban.db import Tx
 CASES_MEASURED_MIN: Final = 20
 
 
+def seq_before(tx: Tx, at: int) -> int:
+    """Return a place in the log before which everything is older than a log time; -1 for the beginning.
+
+    Why a search by halves: log time rises with the place in the log, so no index on it is needed.
+    """
+    oldest = tx.rows("SELECT max(last_seq) FROM archive_files WHERE (day + 1) * 86400000000 <= ?", (at,))
+    low = int(oldest[0][0]) if oldest and oldest[0][0] is not None else -1
+    last = tx.rows("SELECT seq, log_at FROM log_entries ORDER BY seq DESC LIMIT 1")
+    first = tx.rows("SELECT value FROM log_state WHERE name = 'archived_seq'")
+    start = max(low, int(first[0][0]) if first else -1)
+    if not last or int(last[0][1]) < at:
+        return max(low, int(last[0][0]) if last else -1)
+    found = tx.rows("SELECT log_at FROM log_entries WHERE seq > ? ORDER BY seq LIMIT 1", (start,))
+    if not found or int(found[0][0]) >= at:
+        return low  # the moment lies in the archive
+    low, high = start, int(last[0][0])  # low lies before the moment, high does not
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = tx.rows("SELECT seq, log_at FROM log_entries WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,))
+        if int(found[0][1]) >= at:
+            high = middle
+        else:
+            low = int(found[0][0])
+    return low
+
+
 def touch_times(tx: Tx) -> dict[str, int]:
     """Return the median seconds that people worked on a case, per queue with at least 20 of them that ended by a decision."""
     if not sqlalchemy.inspect(tx.connection).has_table("case_touches"):

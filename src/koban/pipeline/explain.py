@@ -7,16 +7,17 @@ import msgspec
 
 import koban.decisions.store as decision_store
 import koban.events.store as event_store
-from koban.base import to_rfc3339
+from koban.base import Refusal, to_rfc3339
 from koban.db import Database, Tx
 from koban.decisions import DecisionMissing, DecisionRecord, FeatureValue, Inputs
 from koban.events import Entry, decode_document, make_preparer, read_row
 from koban.events.archive import Archive
+from koban.lab import Behind, Log, WhyNot, behind, values_at, why_not
 from koban.labels import LABEL_SET, LabelSet, LiveLabels
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, LiveLists
 from koban.packs import PackDef, load_version
 from koban.pipeline.sealing import open_entry
-from koban.rules import TraceNode, compile_rules
+from koban.rules import RuleMissing, TraceNode, compile_rules
 from koban.vault import Vault
 
 
@@ -29,6 +30,14 @@ class RuleExplained(msgspec.Struct, frozen=True, kw_only=True):
     matched: bool
     trace: TraceNode
     because: Mapping[str, str]
+
+
+class FeatureBehind(msgspec.Struct, frozen=True, kw_only=True):
+    """The events behind one feature of a decision, by the parts that it is read from."""
+
+    key: str
+    value: FeatureValue
+    parts: tuple[Behind, ...]
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,19 +65,26 @@ def explain(
         entry, inputs, record = _stored(tx, seq, archive)
         key = event_store.event_key(entry.source, entry.event_id)
         personal = open_entry(tx, vault, key, entry)
+        own = pack is None or pack.digest == inputs.pack
         pack = pack or load_version(tx, inputs.pack)
+        if entry.type not in pack.events:
+            raise EventUndeclared(f"Version {pack.digest[:12]} declares no event type {entry.type!r}.")
         lists, labels = _as_of(tx, pack, seq)
+        row = read_row(make_preparer(pack.events[entry.type]), decode_document(entry.data), personal)
+        # Only the rules that read this type are compiled: explaining must not hold up the decider beside it.
+        reading = {name: rule for name, rule in pack.rules.items() if entry.type in rule.on}
+        compiled = compile_rules(msgspec.structs.replace(pack, rules=reading), lists, labels).get(entry.type)
+        values = inputs.features
+        if not own and compiled is not None and archive is not None:
+            log = Log(tx=tx, archive=archive, vault=vault)
+            values = values_at(log, pack, entry.type, row, compiled.reads, seq=seq, at=entry.log_at)
     sealed_paths = frozenset(
         path for path, field in pack.events[entry.type].fields.items() if field.personal and not field.joined
     )
-    row = read_row(make_preparer(pack.events[entry.type]), decode_document(entry.data), personal)
-    # Only the rules that read this type are compiled: explaining must not hold up the decider beside it.
-    reading = {name: rule for name, rule in pack.rules.items() if entry.type in rule.on}
-    compiled = compile_rules(msgspec.structs.replace(pack, rules=reading), lists, labels).get(entry.type)
     explained = []
     for rule in compiled.rules if compiled is not None else ():
         assert compiled is not None
-        trace = _masked(compiled.explain(rule.name, row, inputs.features, entry.log_at), sealed_paths)
+        trace = _masked(compiled.explain(rule.name, row, values, entry.log_at), sealed_paths)
         explained.append(
             RuleExplained(
                 rule=rule.name,
@@ -83,13 +99,66 @@ def explain(
         decision=record,
         pack=pack.digest,
         log_time=to_rfc3339(entry.log_at),
-        features=inputs.features,
+        features=values,
         rules=tuple(sorted(explained, key=lambda one: not one.matched)),
         personal_gone=entry.sealed is not None and not personal,
     )
 
 
+def explain_why_not(
+    database: Database,
+    vault: Vault,
+    seq: int,
+    rule: str,
+    *,
+    pack: PackDef | None = None,
+    archive: Archive | None = None,
+) -> WhyNot:
+    """Say what would have to be otherwise for a rule to match an event, under the pack that decided it or another.
+
+    Refuses: DecisionMissing, RuleMissing.
+    """
+    explained = explain(database, vault, seq, pack=pack, archive=archive)
+    for each in explained.rules:
+        if each.rule == rule:
+            return why_not(rule, each.trace)
+    raise RuleMissing(f"No rule {rule[:80]!r} of that version reads {explained.decision.type}.")
+
+
+def explain_feature(
+    database: Database, vault: Vault, seq: int, key: str, *, archive: Archive, pack: PackDef | None = None
+) -> FeatureBehind:
+    """Return the events behind a feature of a decision.
+
+    Refuses: DecisionMissing, FeatureUnknown.
+    """
+    with database.read() as tx:
+        entry, inputs, _ = _stored(tx, seq, archive)
+        personal = open_entry(tx, vault, event_store.event_key(entry.source, entry.event_id), entry)
+        own = pack is None or pack.digest == inputs.pack
+        pack = pack or load_version(tx, inputs.pack)
+        if entry.type not in pack.events:
+            raise EventUndeclared(f"Version {pack.digest[:12]} declares no event type {entry.type!r}.")
+        row = read_row(make_preparer(pack.events[entry.type]), decode_document(entry.data), personal)
+        log = Log(tx=tx, archive=archive, vault=vault)
+        parts = behind(log, pack, entry.type, row, key, seq=seq, at=entry.log_at)
+        value = inputs.features.get(key)
+        if not own or key not in inputs.features:
+            value = values_at(log, pack, entry.type, row, {key}, seq=seq, at=entry.log_at)[key]
+        sealed = {path for path, field in pack.events[entry.type].fields.items() if field.personal and not field.joined}
+    hidden = isinstance(value, str) and bool(sealed)
+    return FeatureBehind(key=key, value=MASK if hidden else value, parts=parts)
+
+
 MASK = "(sealed)"
+
+
+class EventUndeclared(Refusal):
+    """A version that does not know an event's type."""
+
+    code = "event_undeclared"
+    status = 422
+    title = "That version does not know this type of event."
 
 
 def _masked(node: TraceNode, sealed: frozenset[str]) -> TraceNode:

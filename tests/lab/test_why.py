@@ -1,0 +1,99 @@
+"""Why not, and what is behind a feature."""
+
+import pytest
+from tests.archive.conftest import Station
+from tests.language.ground import ENV, NOON, checked
+
+from koban.base import MINUTE
+from koban.lab import Operand, why_not
+from koban.language import Value, compile_trace
+from koban.packs import parse_files
+from koban.pipeline.explain import explain, explain_feature, explain_why_not
+from koban.rules import RuleMissing
+
+ROW: dict[str, Value] = {"a": 3, "b": None, "s": "x", "p": True, "x": 1_500_000}
+
+
+@pytest.mark.parametrize(
+    ("when", "needed"),
+    [
+        ("a >= 3", []),
+        ("a >= 5", [("a >= 5", "true", "+2")]),
+        ("a > 3", [("a > 3", "true", "+1")]),
+        ("x < 1.25", [("x < 1.25", "true", "-0.25")]),
+        ("a >= 5 AND s = 'y' AND p", [("a >= 5", "true", "+2"), ("s = 'y'", "true", "")]),
+        ("(a >= 9 AND s = 'y') OR a >= 5", [("a >= 5", "true", "+2")]),
+        ("NOT p", [("p", "false", "")]),
+        ("NOT (a >= 3 AND p)", [("a >= 3", "false", "-1")]),
+        ("NOT (a >= 3 OR p)", [("a >= 3", "false", "-1"), ("p", "false", "")]),
+        ("b > 1", [("b > 1", "true", "")]),
+        ("b IS NOT NULL", [("b IS NOT NULL", "true", "")]),
+    ],
+)
+def test_the_fewest_conditions_are_named(when: str, needed: list[tuple[str, str, str]]) -> None:
+    trace = compile_trace(checked(when))(ROW, {}, NOON, ENV)
+    found = why_not("r", trace)
+    assert [(each.text, each.wanted, each.by) for each in found.needed] == needed
+    assert found.matched is (not needed)
+
+
+def test_a_needed_condition_says_what_it_looked_at() -> None:
+    trace = compile_trace(checked("length(s) + a > 9"))(ROW, {}, NOON, ENV)
+    (needed,) = why_not("r", trace).needed
+    assert needed.operands == (
+        Operand(text="length(s) + a", value="4"),
+        Operand(text="length(s)", value="1"),
+        Operand(text="s", value="'x'"),
+        Operand(text="a", value="3"),
+    )
+
+
+@pytest.fixture
+def sent(station: Station) -> Station:
+    for number, minutes in enumerate([0, 30, 29, 2]):
+        station.clock.advance(minutes * MINUTE)
+        station.send(station.event(f"e{number}", "直取引しませんか"))
+    station.send(station.event("other", data={"sender": {"id": "a2"}, "recipient": {"id": "b"}, "text": "x"}))
+    return station
+
+
+def last_seq(station: Station, event_id: str) -> int:
+    return int(str(station.rows("SELECT seq FROM log_entries WHERE event_id = ?", (event_id,))[0][0]))
+
+
+def test_the_events_behind_a_count_are_named_archived_or_not(sent: Station) -> None:
+    seq = last_seq(sent, "e3")
+
+    def ids() -> list[str]:
+        found = explain_feature(sent.database, sent.vault, seq, "messages_1h", archive=sent.archive)
+        (part,) = found.parts
+        assert found.value == part.total == len(part.events)
+        assert (part.subject_kind, part.subject, part.whole) == ("account", "a1", True)
+        return [each.event_id for each in part.events]
+
+    assert ids() == ["e3", "e2", "e1"]
+    sent.days_pass(40)
+    sent.run_archive()
+    assert ids() == ["e3", "e2", "e1"]
+
+
+def test_a_decision_is_explained_under_a_version_that_never_decided_it(sent: Station) -> None:
+    seq = last_seq(sent, "e3")
+    files = dict(sent.pack.files)
+    files["features.yaml"] += (
+        "- feature: messages_1d\n  about: {en: e, ja: j}\n  on: message.sent\n  by: sender.id\n  value: count(*)\n"
+        "  within: 1 day\n"
+    )
+    name = next(name for name in files if name.startswith("rules"))
+    files[name] = files[name].replace("messages_1h >= 3", "messages_1d >= 5")
+    other = parse_files(files)
+
+    explained = explain(sent.database, sent.vault, seq, pack=other, archive=sent.archive)
+
+    assert explained.features["messages_1d"] == 4
+    found = explain_why_not(sent.database, sent.vault, seq, "lure_again", pack=other, archive=sent.archive)
+    assert [(each.text, each.by) for each in found.needed] == [("messages_1d >= 5", "+1")]
+    own = explain_why_not(sent.database, sent.vault, seq, "lure_again", archive=sent.archive)
+    assert own.matched
+    with pytest.raises(RuleMissing):
+        explain_why_not(sent.database, sent.vault, seq, "big_payout", archive=sent.archive)
