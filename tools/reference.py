@@ -244,6 +244,7 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "an event type.acting": "path of the account that did it: sanctions fall on it",
     "an event type.recipient": "path of the account that it is addressed to: `warn: recipient` warns it",
     "an event type.content": "path of the subject that `hide` hides",
+    "an event type.reported": "of a report: path of the account that it is about; a review is then about it or the content",
     "an event type.texts": "fields that text functions read; they are normalised once",
     "an event type.loss": "`{amount: PATH, by: PATH}`: it tells of money lost, and which account caused it; backtests count it",
     "an event type.subjects": "path -> kind: which fields name a subject (`sender.id: account`)",
@@ -266,6 +267,7 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a policy.text": "the policy itself, as the person judged reads it, in `en` and `ja`",
     "a policy.severity": "`low`, `medium`, `high` or `severe`",
     "a policy.ladder": "what the first, second, … strike brings; the last step repeats",
+    "a policy.second_person": "`true`: a measure decided in a case waits for a second person; default for `severe` policies",
     "a policy.strikes_within": "how long a strike counts: a duration, or `ever`",
     "a list.list": "name under which conditions read it",
     "a list.kind": "`values`, compared whole, or `phrases`, looked for in text",
@@ -280,6 +282,18 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a queue.queue": "name, as `review` says it",
     "a queue.title": "what reviewers read, in `en` and `ja`",
     "a queue.due": "time within which its cases are due",
+    "a queue.calendar": "the calendar in whose open hours `due` is counted; without one, around the clock",
+    "a queue.harm": "what looking at its cases does to people: `child`, `sexual`, `violence`, `self_harm`, `hate`; default `none`",
+    "a queue.exposure": "how much of that one person is given within a day",
+    "a queue.two_people": "`true`: every judgement waits for a second person",
+    "a queue.escalates_to": "the queue to which its cases are sent up",
+    "a queue.alike": "what joins an open case: `text` (nearly the same text), `account` (further content of one account)",
+    "a calendar.calendar": "name, as queues say it",
+    "a calendar.title": "what staff read, in `en` and `ja`",
+    "a calendar.zone": "time zone, such as `Asia/Tokyo`; daylight saving is the zone's",
+    "a calendar.hours": "spans of each weekday, several a day; `'22:00-06:00'` ends on the next day, `'00:00-24:00'` is all day",
+    "a calendar.holidays": "dates without any span",
+    "a calendar.days": "dates with spans of their own",
     "a rule.rule": "name",
     "a rule.policy": "the policy under which it acts",
     "a rule.on": "event types that it looks at",
@@ -346,6 +360,14 @@ _FILES: Final = (
         (
             "- list: payment_words\n  kind: phrases\n  about: {en: Ways to pay outside, ja: 外部の支払い手段}\n"
             "  file: lists/payment_words.txt\n  unless: [PayPayドーム]\n  negatable: true"
+        ),
+    ),
+    (
+        "a calendar",
+        "calendars.yaml",
+        (
+            "- calendar: office\n  title: {en: Office hours, ja: 営業時間}\n  zone: Asia/Tokyo\n  hours:\n"
+            '    monday: ["09:00-12:00", "13:00-18:00"]\n    friday: "22:00-06:00"\n  holidays: ["2026-11-03"]'
         ),
     ),
     ("a queue", "queues.yaml", "- queue: general\n  title: {en: Everything else, ja: その他}\n  due: 24 hours"),
@@ -428,7 +450,11 @@ ACTION_WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
         "the acting account is suspended; without a time, until a person decides",
     ),
     "Strike": ("`strike`", "", "the next step of the policy's ladder against the acting account"),
-    "Review": ("`{review: scams}`", "", "a case in a queue; a further signal joins the open case"),
+    "Review": (
+        "`{review: scams}`",
+        "",
+        "a case in a queue; a further signal joins the open case; `{review: abuse, of: reporter}` is about who reported",
+    ),
 }
 
 _VALUES: Final = (
@@ -701,7 +727,7 @@ ENTRY_WORDS: Final[Mapping[str, str]] = {
     "snooze.set": "a rule was muted for one account until a moment",
     "pack.activated": "from here on another version of the pack decides",
     "budget.tripped": "a rule harmed as many people in an hour as it may; it only opens cases until a person sets its mode",
-    "timer.fired": "a stored deadline came: a sanction's end, a hold's lapse",
+    "timer.fired": "a stored deadline came: a sanction's end, a hold's lapse, a case's due time, a pause's end",
     "sanction.imposed": "a new sanction, with its policy, measure, grounds and end",
     "sanction.extended": "another signal joined a sanction in force",
     "sanction.ended": "a sanction expired or was lifted; it still counts as a strike",
@@ -711,7 +737,14 @@ ENTRY_WORDS: Final[Mapping[str, str]] = {
     "command.overturn.sanctions": "a person overturned sanctions; their entries follow",
     "command.lift.sanction": "a person ended a sanction early; its entry follows",
     "command.undo.rule": "a person took back what a rule did since a moment; the entries follow",
-    "case.closed": "a person judged a case; the label that follows is the next entry",
+    "case.closed": "a person judged a case; what was imposed or taken back, and the labels, follow",
+    "case.paused": "the clock of a case stands, for a reason and at the latest until a moment",
+    "case.resumed": "the clock of a case runs again; it is due later by the open time it stood",
+    "case.moved": "a case went to another queue, or was sent up, under a clock of its own",
+    "case.breached": "a case was not decided in its time; its timer's entry is the cause",
+    "case.reopened": "a judgement was taken back and the case waits again; what it imposed is overturned next",
+    "appeal.opened": "somebody appealed a sanction; what they wrote is sealed and not in the entry",
+    "appeal.decided": "a second person upheld or overturned; what was overturned follows",
     "person.erased": "a person's key was destroyed; what was sealed under it reads NULL from here on",
 }
 WEBHOOK_CALLS: Final[Mapping[str, tuple[str, ...]]] = {"kind": ()}
@@ -721,8 +754,8 @@ WEBHOOK_WORDS: Final[Mapping[str, str]] = {
     "sanction.ended": "a sanction expired or was lifted",
     "sanction.overturned": "a sanction is as if it had never been",
     "sanction.amended": "a sanction became milder",
-    "notice.requested": "show a warning to one person: title, policy text and reason in both languages",
-    "notice.withdrawn": "tell the person that the warning was a mistake",
+    "notice.requested": "tell one person something: a warning, a decision with its whole message and appeal page, an appeal's answer",
+    "notice.withdrawn": "tell the person that what they were told was a mistake, in the words of `message`",
     "decision.made": "the decision on an event that was sent with `?mode=async` and is not `allow`",
     "hold.lapsed": "nobody decided a held event in time; `becomes` says what it is now",
 }
@@ -730,6 +763,7 @@ ALERT_WORDS: Final[Mapping[str, str]] = {
     "actions.unconfirmed": "an endpoint has actions that were delivered and not confirmed within ten minutes",
     "actions.dead": "an action was given up after all attempts; replay it when the receiver is well",
     "budget.tripped": "a rule reached its cap of people harmed in an hour and only opens cases",
+    "case.breached": "cases of a queue were not decided in their time",
     "clock.stepped": "the wall clock jumped by more than five seconds and is not followed",
 }
 
@@ -813,7 +847,19 @@ TABLE_WORDS: Final[Mapping[str, str]] = {
     "actions": "What the marketplace was asked to do, and how far each of it got.",
     "alerts": "What a person should look at.",
     "case_signals": "The signals that opened or joined a case.",
+    "appeals": "What people say against sanctions, and how it was answered.",
+    "case_batches": "Cases that were judged at once, so that it can be taken back at once.",
+    "case_members": "The subjects of a case: the first one, and what was nearly the same or of the same account.",
+    "case_pauses": "When and why the clock of a case stood.",
+    "case_people": "Who is not given a case: who skipped it, decided what is appealed, or proposed its judgement.",
+    "case_proposals": "Judgements that wait, or waited, for a second person.",
+    "case_sanctions": "What a judgement imposed or took back.",
+    "case_timeline": "What happened to a case, line by line.",
+    "case_touches": "Each claim of a case: hands on it, apart from waiting.",
     "cases": "Work for people: one open case per queue and subject.",
+    "harm_optouts": "Which kinds of harm a person does not want to be given.",
+    "rule_outcomes": "How cases with a signal of a rule ended: what its next case is weighed by.",
+    "statements": "The statement of reasons of each sanction and of each change that made it milder.",
     "decisions": "The decision on each event, with its inputs; never changed.",
     "inbox": "Asynchronous events, durable and not yet decided.",
     "leases": "Who may decide the log, with the fencing token that each commit checks.",

@@ -18,7 +18,7 @@ FOLLOWED = {  # name -> page it is reached from, and the first link there to fol
     "decision": ("/decisions?verdict=block", "a.pill-link"),
     "rule": ("/rules", "main tbody a.id"),
     "sanction": ("/sanctions", "main tbody td:nth-child(2) a"),
-    "case": ("/cases", "main tbody td:nth-child(2) a[href^='/cases/']"),
+    "case": ("/cases", "main tbody td:nth-child(3) a[href^='/cases/']"),
     "list": ("/lists", "main tbody a.id"),
     "subject": ("/sanctions?kind=freeze_payout", "main tbody a[href^='/subjects/account/']"),
 }
@@ -30,6 +30,9 @@ PAGES = {
     "rules-all": "/rules/all-to-review",
     "sanctions": "/sanctions",
     "cases": "/cases",
+    "case-figures": "/cases/figures",
+    "protection": "/cases/protection",
+    "appeals": "/appeals",
     "actions": "/actions",
     "lists": "/lists",
     "alerts": "/alerts",

@@ -10,7 +10,7 @@ from tests.console.scene import NAMES
 
 from koban.decisions import store as decision_store
 
-PAGES = ("/board", "/decisions", "/events", "/rules", "/sanctions", "/cases", "/actions", "/lists", "/alerts",
+PAGES = ("/board", "/decisions", "/events", "/rules", "/sanctions", "/cases", "/cases/figures", "/cases/protection", "/appeals", "/actions", "/lists", "/alerts",
          "/quarantine", "/audit", "/staff", "/tokens", "/rules/all-to-review", "/account/password",
          "/decisions?rule=no_such_rule")  # fmt: skip
 LINKED = (

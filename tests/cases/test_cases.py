@@ -189,9 +189,9 @@ def test_the_next_case_is_the_one_due_first_that_nobody_holds(desk: Desk) -> Non
     desk.signal(request("m1"), due_in_s=300)
     desk.signal(request("m2"), due_in_s=100)
     with desk.database.write() as tx:
-        taken = [claim_next(tx, desk.at, "scams", by=f"staff_{index}").subject.id for index in range(2)]
+        taken = [claim_next(tx, desk.at, ("scams",), by=f"staff_{index}").subject.id for index in range(2)]
         with pytest.raises(QueueEmpty):
-            claim_next(tx, desk.at, "scams", by="staff_3")
+            claim_next(tx, desk.at, ("scams",), by="staff_3")
     assert taken == ["m2", "m1"]
 
 
@@ -202,7 +202,7 @@ def test_a_released_case_is_free_and_its_old_claim_is_worth_nothing(desk: Desk) 
         release(tx, desk.at, step.case_id, by="staff_1", fence=mine.fence)
         with pytest.raises(ClaimLost):
             release(tx, desk.at, step.case_id, by="staff_1", fence=mine.fence)
-        assert claim_next(tx, desk.at, "scams", by="staff_2").id == step.case_id
+        assert claim_next(tx, desk.at, ("scams",), by="staff_2").id == step.case_id
 
 
 @pytest.mark.parametrize(("outcome", "truth"), [("upheld", "fraud"), ("honest", "honest"), ("unclear", None)])

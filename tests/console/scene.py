@@ -28,6 +28,8 @@ from koban.access import (
 from koban.access import actions as access_actions
 from koban.access import endpoints as access_endpoints
 from koban.access import store as access_store
+from koban.app.casework import appeal_desk, sign_links, workbench
+from koban.app.private import CaseOpener
 from koban.audit import SeededSecrets, SigningKey, seal
 from koban.base import MINUTE, SECOND, Instant, ManualClock, to_rfc3339
 from koban.cases import claim_next
@@ -114,6 +116,7 @@ def open_scene(database: Database, clock: ManualClock, folder: pathlib.Path, *, 
         _endpoint(tx, clock.now())
         memory.load(tx, find)
     desk = Desk(database, memory, lease, find)
+    sign_links(desk, vault.appeal_key, "https://koban.test")
     desk.decider.start()
     try:
         compiled = memory.compile(pack)
@@ -164,7 +167,10 @@ def _kit(database: Database, clock: ManualClock, desk: Desk, vault: Vault, acces
         change_rules=lambda change: desk.command(lambda live, tx: commands.set_mode(live, tx, change)),
         sanction=lambda command: desk.command(lambda live, tx: commands.sanction(live, tx, command)),
         change_list=lambda change: desk.command(lambda live, tx: commands.change_list(live, tx, change)),
-        close_case=lambda command: desk.command(lambda live, tx: commands.close(live, tx, command)),
+        bench=workbench(desk, random.Random(4)),
+        appeals=appeal_desk(desk),
+        appeal_key=vault.appeal_key,
+        opener=CaseOpener(database, vault, SeededSecrets(8)),
         replay=desk.replay_quarantined,
         simulated=True,
     )
@@ -231,5 +237,5 @@ def _consequences(tx: Tx, at: Instant) -> None:
     queue = next(iter(case_store.count_open(tx, at)), None)
     if queue is not None:
         staff = access_store.list_staff(tx, after_id="", limit=10)
-        claim_next(tx, at, queue, by=staff[-1].id)
+        claim_next(tx, at, (queue,), by=staff[-1].id)
     seal(tx, at)

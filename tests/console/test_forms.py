@@ -235,12 +235,12 @@ def test_a_case_is_claimed_judged_and_closed_and_another_cannot_take_it(admin: V
     assert "Somebody else is working on this case." in taken.text
     fence = re.search(r'name="fence" value="(\d+)"', admin.get(page).text)
     assert fence is not None
-    stale = admin.send(page, page, outcome="honest", note="typed with care", fence="0")
+    stale = admin.send(page, page, do="decide", outcome="honest", note="typed with care", fence="0")
     assert stale.status_code == 409
     assert "typed with care" in stale.text
-    assert admin.send(page, page, outcome="maybe", fence=fence[1]).status_code == 409
-    closed = admin.send(page, page, outcome="honest", note="a joke among friends", fence=fence[1])
-    assert closed.headers["location"] == "/cases?done=case_closed"
+    assert admin.send(page, page, do="decide", outcome="maybe", fence=fence[1]).status_code == 409
+    closed = admin.send(page, page, do="decide", outcome="honest", note="a joke among friends", fence=fence[1])
+    assert closed.headers["location"] == f"{page}?done=case_closed"
     assert one(scene, "SELECT outcome FROM cases WHERE id = ?", case) == "honest"
     text = admin.get(page).text
     assert "a joke among friends" in text

@@ -165,6 +165,11 @@ def test_a_sanction_names_policy_rule_entry_and_event() -> None:
         "about": {"kind": "message", "id": "m1"},
         "event_ids": ["e1"],
         "market": "jp",
+        "ground": "policy",
+        "source": "own_initiative",
+        "automation": "fully",
+        "redress": "appeal",
+        "appeal_until": "2027-04-22T12:00:00.000000Z",
     }
 
 

@@ -68,9 +68,11 @@ class Station:
 
 
 @contextlib.contextmanager
-def open_station(database: Database, clock: ManualClock, folder: pathlib.Path, *, first: bool) -> Iterator[Station]:
+def open_station(
+    database: Database, clock: ManualClock, folder: pathlib.Path, *, first: bool, pack_folder: pathlib.Path = SMALL_PACK
+) -> Iterator[Station]:
     """Open a desk over a database, as a process does that starts or starts again."""
-    pack = load_pack(SMALL_PACK)
+    pack = load_pack(pack_folder)
     with database.write() as tx:
         vault = Vault.open_file(tx, folder / "vault.key", SeededSecrets(7))
 

@@ -41,7 +41,12 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
         ("labels.write", "Say what a subject finally was", "対象の最終的な結論を記録する"),
         ("cases.read", "See queues and cases", "キューと案件を見る"),
         ("cases.work", "Claim, note and close cases", "案件を受け持ち、記入し、完了する"),
+        ("cases.decide", "Decide cases, with the measures of the policy's ladder", "案件を判断し、規定の措置を行う"),
+        ("cases.approve", "Approve or decline what a colleague proposed", "同僚の提案を承認・却下する"),
         ("cases.assign", "Give cases to people and move them between queues", "案件の担当やキューを変更する"),
+        ("appeals.read", "See appeals", "異議申し立てを見る"),
+        ("appeals.file", "Hand in an appeal of a marketplace user", "利用者の異議申し立てを取り次ぐ"),
+        ("appeals.decide", "Decide appeals against what others decided", "他の担当者の判断への異議を判断する"),
         ("webhooks.read", "See webhook endpoints and deliveries", "Webhookの宛先と配信を見る"),
         ("webhooks.manage", "Add, change and remove webhook endpoints", "Webhookの宛先を追加・変更・削除する"),
         ("webhooks.replay", "Deliver webhooks again", "Webhookを再配信する"),
@@ -71,13 +76,13 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
 
 _AUDITOR: Final = (
     "board.read", "events.read", "quarantine.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read",
-    "packs.read", "lists.read", "labels.read", "cases.read", "webhooks.read", "alerts.read", "logs.read",
+    "packs.read", "lists.read", "labels.read", "cases.read", "appeals.read", "webhooks.read", "alerts.read", "logs.read",
     "evaluation.read", "simulation.read", "staff.read", "tokens.read", "audit.read", "audit.verify", "settings.read",
 )  # fmt: skip
 _REVIEWER: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read", "packs.read",
-    "lists.read", "labels.read", "labels.write", "cases.read", "cases.work", "alerts.read", "messages.read",
-    "simulation.steer",
+    "lists.read", "labels.read", "labels.write", "cases.read", "cases.work", "cases.decide", "cases.approve",
+    "appeals.read", "appeals.decide", "alerts.read", "messages.read", "simulation.steer",
 )  # fmt: skip
 _SPECIALIST: Final = (
     *_REVIEWER, "personal.read", "sanctions.impose", "sanctions.overturn", "rules.mode", "rules.undo",
@@ -92,7 +97,8 @@ _LEAD: Final = (
 _INTEGRATOR: Final = (
     "board.read", "metrics.read", "events.write", "events.read", "decisions.read", "subjects.read", "sanctions.read",
     "actions.confirm", "quarantine.read", "quarantine.replay", "rules.read", "packs.read", "webhooks.read",
-    "webhooks.manage", "webhooks.replay", "alerts.read", "tokens.read", "settings.read",
+    "webhooks.manage", "webhooks.replay", "alerts.read", "tokens.read", "settings.read", "appeals.read",
+    "appeals.file",
 )  # fmt: skip
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {

@@ -27,15 +27,18 @@ import koban.vault.routes as people_routes
 from koban import access, console, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
 from koban.app import private
+from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
 from koban.app.own_data import OwnData
 from koban.app.people import erase_person
 from koban.app.running import CHECKPOINTS, Koban, switch_pack
 from koban.base import DAY, Problem
+from koban.cases import work_routes
 from koban.db import Tx
+from koban.enforcement import appeal_routes
 from koban.events import Entry
 from koban.packs import PackDef, place
-from koban.pipeline import commands
+from koban.pipeline import casework, commands
 from koban.pipeline.explain import Explained, FeatureBehind, explain, explain_feature, explain_why_not
 from koban.pipeline.figures import BUCKETS_US
 from koban.rules import check_pack
@@ -56,6 +59,7 @@ def asgi(koban_: Koban, *, demo: Demo | None = None, own: OwnData | None = None)
     """Put HTTP in front of an open Koban."""
     own = own or OwnData(koban_)
     kit = _access_kit(koban_)
+    sign_links(koban_.desk, koban_.vault.appeal_key, koban_.settings.public_url)
     gate = access.Gate(
         clock=koban_.clock,
         randomness=koban_.randomness,
@@ -100,8 +104,12 @@ def endpoints_of(koban_: Koban, kit: access.AccessKit, own: OwnData) -> list[End
         ),
         *sanction_routes.endpoints(database, submit, event_store.last_seq),
         *case_routes.endpoints(
-            database, lambda command: desk.command(lambda memory, tx: commands.close(memory, tx, command))
+            database,
+            lambda command: desk.command(lambda memory, tx: casework.close(memory, tx, command)),
+            lambda: koban_.memory.compiled.pack.queues,
         ),
+        *work_routes.work_endpoints(workbench(desk, koban_.randomness)),
+        *appeal_routes.appeal_endpoints(appeal_desk(desk)),
         *webhooks.build_endpoints(
             webhooks.Desk(
                 database=database,
@@ -162,7 +170,10 @@ def _console_kit(koban_: Koban, kit: access.AccessKit, own: OwnData, *, demo: De
         change_rules=lambda change: desk.command(lambda memory, tx: commands.set_mode(memory, tx, change)),
         sanction=lambda command: desk.command(lambda memory, tx: commands.sanction(memory, tx, command)),
         change_list=lambda change: desk.command(lambda memory, tx: commands.change_list(memory, tx, change)),
-        close_case=lambda command: desk.command(lambda memory, tx: commands.close(memory, tx, command)),
+        bench=workbench(desk, koban_.randomness),
+        appeals=appeal_desk(desk),
+        appeal_key=koban_.vault.appeal_key,
+        opener=private.CaseOpener(koban_.database, koban_.vault, koban_.secrets),
         replay=desk.replay_quarantined,
         logs=own,
         simulated=demo is not None,

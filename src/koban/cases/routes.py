@@ -8,6 +8,7 @@ import msgspec
 from koban.access import Call, Endpoint, Page, PageQuery, endpoint
 from koban.base import Instant, to_rfc3339
 from koban.cases import actions, store
+from koban.cases.priority import Terms
 from koban.cases.types import (
     Case,
     CaseAlreadyClosed,
@@ -18,11 +19,14 @@ from koban.cases.types import (
     CaseStatus,
     ClaimLost,
     CloseCase,
+    JudgementUnfit,
     Note,
+    NotForYou,
     QueueEmpty,
 )
 from koban.db import Database
 from koban.enforcement import SubjectRef
+from koban.packs import QueueDef
 
 Submit = Callable[[CloseCase], CaseClosed]  # sends the command through the decider and waits for the fact
 SIGNALS_SHOWN_MAX: Final = 100
@@ -50,6 +54,17 @@ class CaseBody(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     closed_at: str | None
     closed_by: str | None
+    members: int = 1
+    harm: str = "none"
+    paused_at: str | None = None
+    pause_ends_at: str | None = None
+    breached_at: str | None = None
+    assigned_to: str | None = None
+    escalated: bool = False
+    proposal: str | None = None
+    appeal: str | None = None
+    rank_at: int = 0
+    terms: Terms | None = None  # why it is where it is in its queue
 
 
 class SignalBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,8 +110,10 @@ class CloseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     note: Note = ""
 
 
-def endpoints(database: Database, submit: Submit) -> tuple[Endpoint, ...]:
-    """Describe the routes; `submit` carries a closing through the decider."""
+def endpoints(
+    database: Database, submit: Submit, queues: Callable[[], Mapping[str, QueueDef]] = dict
+) -> tuple[Endpoint, ...]:
+    """Describe the routes; `submit` carries a closing through the decider, `queues` are those of the pack."""
     return (
         endpoint(
             "GET", "/v1/cases", "cases.read", lambda call: _list(database, call),
@@ -108,23 +125,23 @@ def endpoints(database: Database, submit: Submit) -> tuple[Endpoint, ...]:
         ),
         endpoint(
             "POST", "/v1/cases/{id}/claim", "cases.work", lambda call: _claim(database, call),
-            summary="Take a case", returns=CaseBody, raises=(CaseMissing, CaseAlreadyClosed, CaseClaimed),
+            summary="Take a case", returns=CaseBody, raises=(CaseMissing, CaseAlreadyClosed, CaseClaimed, NotForYou),
             description="Others leave it alone for twenty minutes. Claiming again prolongs it under a new fence.",
         ),
         endpoint(
-            "POST", "/v1/queues/{name}/claim", "cases.work", lambda call: _claim_next(database, call),
-            summary="Take the case of a queue that is due first", returns=CaseBody, raises=(QueueEmpty, CaseClaimed),
+            "POST", "/v1/queues/{name}/claim", "cases.work", lambda call: _claim_next(database, queues, call),
+            summary="Take the case of a queue that comes first", returns=CaseBody, raises=(QueueEmpty, CaseClaimed),
         ),
         endpoint(
             "POST", "/v1/cases/{id}/release", "cases.work", lambda call: _release(database, call),
             summary="Give a case back to its queue", body=FenceBody, returns=CaseBody,
-            raises=(CaseMissing, ClaimLost),
+            raises=(CaseMissing, CaseAlreadyClosed, ClaimLost),
         ),
         endpoint(
             "POST", "/v1/cases/{id}/close", "cases.work", lambda call: _close(database, submit, call),
             summary="Close a case with a judgement", body=CloseBody, returns=CaseBody,
             description="Upheld and honest become the label of the subject.",
-            raises=(CaseMissing, CaseAlreadyClosed, ClaimLost),
+            raises=(CaseMissing, CaseAlreadyClosed, ClaimLost, NotForYou, JudgementUnfit),
         ),
     )  # fmt: skip
 
@@ -141,7 +158,7 @@ def case_body(case: Case, at: Instant) -> CaseBody:
         status=case.status,
         opened_at=to_rfc3339(case.opened_at),
         due_at=to_rfc3339(case.due_at),
-        overdue=(case.closed_at or at) > case.due_at,
+        overdue=(case.closed_at or case.paused_at or at) > case.due_at,
         signals=case.signals,
         last_signal_at=to_rfc3339(case.last_signal_at),
         claimed_by=case.claimed_by,
@@ -151,7 +168,22 @@ def case_body(case: Case, at: Instant) -> CaseBody:
         note=case.note,
         closed_at=None if case.closed_at is None else to_rfc3339(case.closed_at),
         closed_by=case.closed_by,
+        members=case.members,
+        harm=case.harm,
+        paused_at=_written(case.paused_at),
+        pause_ends_at=_written(case.pause_ends_at),
+        breached_at=_written(case.breached_at),
+        assigned_to=case.assigned_to,
+        escalated=case.escalated,
+        proposal=case.proposal,
+        appeal=case.appeal,
+        rank_at=case.rank_at,
+        terms=case.terms,
     )
+
+
+def _written(at: Instant | None) -> str | None:
+    return None if at is None else to_rfc3339(at)
 
 
 def _list(database: Database, call: Call) -> Page[CaseBody]:
@@ -208,9 +240,10 @@ def _claim(database: Database, call: Call) -> CaseBody:
         return case_body(actions.claim(tx, call.at, call.path["id"], by=call.principal.actor), call.at)
 
 
-def _claim_next(database: Database, call: Call) -> CaseBody:
+def _claim_next(database: Database, queues: Callable[[], Mapping[str, QueueDef]], call: Call) -> CaseBody:
     with database.write() as tx:
-        return case_body(actions.claim_next(tx, call.at, call.path["name"], by=call.principal.actor), call.at)
+        claimed = actions.claim_next(tx, call.at, (call.path["name"],), by=call.principal.actor, guarded=queues())
+    return case_body(claimed, call.at)
 
 
 def _release(database: Database, call: Call) -> CaseBody:

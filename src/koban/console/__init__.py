@@ -5,7 +5,22 @@ personal stays sealed; whatever harms or frees somebody shows its consequence fi
 """
 
 from koban.access import Endpoint
-from koban.console import cases, decision, entrance, keep, lists, own, rules, sanctions, story, subjects, truth, watch
+from koban.console import (
+    appeals,
+    cases,
+    decision,
+    entrance,
+    keep,
+    lists,
+    own,
+    rules,
+    sanctions,
+    story,
+    subjects,
+    truth,
+    watch,
+    workspace,
+)
 from koban.console.kit import ConsoleKit, Explained, Figures
 from koban.console.pages import problem_page
 
@@ -14,5 +29,7 @@ __all__ = ["ConsoleKit", "Explained", "Figures", "endpoints", "problem_page"]
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return every page of the console."""
-    parts = (entrance, watch, decision, rules, sanctions, subjects, cases, lists, keep, story, truth, own)
+    parts = (
+        entrance, watch, decision, rules, sanctions, subjects, cases, workspace, appeals, lists, keep, story, truth, own,
+    )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

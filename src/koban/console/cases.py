@@ -1,11 +1,14 @@
-"""Cases: queues with their due times, one case with its signals, and judging it under a claim."""
+"""Cases: queues with their due times, what waits and why, several judged at once, and how long people took."""
 
+from collections.abc import Mapping
 from typing import Final, cast
+
+import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.access import store as access_store
-from koban.base import Instant, Refusal
-from koban.cases import CaseMissing, CloseCase, claim, claim_next, release
+from koban.base import DAY, Instant, Refusal
+from koban.cases import Case, CaseMissing, claim_next, figures_store, work_routes, work_store
 from koban.cases import store as case_store
 from koban.cases.types import CaseOutcome
 from koban.console.filters import read_filters
@@ -14,12 +17,12 @@ from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.console.words import language_of
 from koban.db import Tx
-from koban.enforcement import store as sanction_store
+from koban.packs import QueueDef
 
 OUTCOMES: Final = ("upheld", "honest", "unclear")
-NOTE_CHARS_MAX: Final = 4_000
-SIGNALS_SHOWN: Final = 50
 STAFF_MAX: Final = 500
+FIGURE_DAYS: Final = 7
+BULK_MAX: Final = 50  # on one page
 
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
@@ -28,31 +31,38 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
         endpoint("GET", "/cases", "cases.read", lambda call: _list(kit, call), summary="Cases", page=True),
         endpoint("POST", "/cases", "cases.work", lambda call: _next(kit, call), summary="Take the next case",
                  accepts="form", page=True),
-        endpoint("GET", "/cases/{id}", "cases.read", lambda call: _one(kit, call), summary="A case", page=True,
-                 raises=(CaseMissing,)),
-        endpoint("POST", "/cases/{id}", "cases.work", lambda call: _work(kit, call), summary="Work on a case",
-                 accepts="form", page=True, raises=(CaseMissing,)),
+        endpoint("GET", "/cases/figures", "cases.read", lambda call: _figures(kit, call),
+                 summary="How long cases wait and take", page=True),
+        endpoint("POST", "/cases/bulk", "cases.decide", lambda call: _bulk(kit, call),
+                 summary="Judge several cases at once", accepts="form", page=True),
+        endpoint("GET", "/cases/batches/{id}", "cases.read", lambda call: _batch(kit, call),
+                 summary="What was judged at once", page=True, raises=(CaseMissing,)),
+        endpoint("POST", "/cases/batches/{id}", "cases.decide", lambda call: _undo(kit, call),
+                 summary="Take back what was judged at once", accepts="form", page=True, raises=(CaseMissing,)),
+        endpoint("GET", "/cases/protection", "cases.work", lambda call: _protection(kit, call),
+                 summary="What one does not want to be given", page=True),
+        endpoint("POST", "/cases/protection", "cases.work", lambda call: _protect(kit, call),
+                 summary="Say what one does not want to be given", accepts="form", page=True),
     )  # fmt: skip
 
 
 def _list(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
-    names = ("queue", "status", "mine")
+    names = ("queue", "status", "mine", "late")
     filters = read_filters(call.query, names, Formats(language_of(call.language), kit.zone, call.at))
     columns = {"queue": queue} if (queue := filters.get("queue")) else {}
     if filters.get("mine"):
         columns["claimed_by"] = call.principal.id
     closed = filters.get("status") == "closed"
+    queues = kit.pack().queues
     with kit.database.read() as tx:
-        found = case_store.search_cases(
-            tx,
-            status="closed" if closed else "open",
-            limit=PAGE_ITEMS + 1,
-            after=_place(filters.cursor),
-            filters=columns,
+        found = case_store.search_ranked(
+            tx, closed=closed, limit=PAGE_ITEMS + 1, after=_place(filters.cursor), filters=columns
         )
-        counts = case_store.count_open(tx, call.at)
-        people = _names(tx)
+        counts = figures_store.count_queues(tx, call.at)
+        people = names_of(tx)
+        held = case_store.held_by(tx, call.principal.id, call.at)
     more = len(found) > PAGE_ITEMS
+    last = found[PAGE_ITEMS - 1] if more else None
     return page(
         kit,
         call,
@@ -60,82 +70,165 @@ def _list(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         status=409 if problem else 200,
         filters=filters,
         items=found[:PAGE_ITEMS],
-        next_cursor=f"{found[PAGE_ITEMS - 1].due_at}.{found[PAGE_ITEMS - 1].id}" if more else "",
-        counts=counts,
+        next_cursor="" if last is None else f"{(last.closed_at or 0) if closed else last.rank_at}.{last.id}",
+        counts=_ordered(counts, queues),
+        total=sum(count.open for count in counts.values()),
+        overdue=sum(count.overdue for count in counts.values()),
+        paused=sum(count.paused for count in counts.values()),
         closed=closed,
         names=people,
-        pack=kit.pack(),
-        problem=problem,
-    )
-
-
-def _next(kit: ConsoleKit, call: Call) -> Answer:
-    try:
-        with kit.database.write() as tx:
-            case = claim_next(tx, call.at, call.form.get("queue", ""), by=call.principal.actor)
-    except Refusal as refusal:
-        return _list(kit, call, problem=f"problem.{refusal.code}")
-    return done(call, f"/cases/{case.id}", "case_claimed")
-
-
-def _one(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
-    with kit.database.read() as tx:
-        case = case_store.read_case(tx, call.path["id"])
-        if case is None:
-            raise CaseMissing(f"there is no case {call.path['id'][:80]}")
-        signals = case_store.read_signals(tx, case.id, limit=SIGNALS_SHOWN)
-        about = [case.subject] if case.acting is None else [case.subject, case.acting]
-        sanctions = [each for subject in dict.fromkeys(about) for each in sanction_store.read_of_subject(tx, subject)]
-        people = _names(tx)
-    held = case.claimed_until is not None and case.claimed_until > call.at
-    return page(
-        kit,
-        call,
-        "case.html",
-        status=409 if problem else 200,
-        case=case,
-        signals=signals,
-        sanctions=sanctions[::-1],
-        names=people,
-        mine=held and case.claimed_by == call.principal.id,
         held=held,
-        overdue=(case.closed_at or call.at) > case.due_at,
         outcomes=OUTCOMES,
         pack=kit.pack(),
         problem=problem,
-        note=call.form.get("note", ""),
-        chosen=call.form.get("outcome", ""),
     )
 
 
-def _work(kit: ConsoleKit, call: Call) -> Answer:
-    form, by, case_id = call.form, call.principal.actor, call.path["id"]
-    fence = int(form["fence"]) if form.get("fence", "").isdecimal() and len(form["fence"]) < 10 else -1
+def _ordered(
+    counts: Mapping[str, figures_store.QueueCount], queues: Mapping[str, QueueDef]
+) -> dict[str, figures_store.QueueCount]:
+    """Return the queues that have anything, in the pack's order; one that the pack no longer has comes last."""
+    known = {name: counts[name] for name in queues if name in counts}
+    return known | {name: count for name, count in counts.items() if name not in known}
+
+
+def _next(kit: ConsoleKit, call: Call) -> Answer:
+    queues = kit.pack().queues
+    wanted = call.form.get("queue", "")
     try:
-        if form.get("do") == "claim":
-            with kit.database.write() as tx:
-                claim(tx, call.at, case_id, by=by)
-            return done(call, f"/cases/{case_id}", "case_claimed")
-        if form.get("do") == "release":
-            with kit.database.write() as tx:
-                release(tx, call.at, case_id, by=by, fence=fence)
-            return done(call, "/cases", "case_released")
-        outcome, note = form.get("outcome", ""), form.get("note", "").strip()
-        if outcome not in OUTCOMES or len(note) > NOTE_CHARS_MAX:
-            return _one(kit, call, problem="cases.problem_outcome")
-        # cast: it is one of the three that were just looked up
-        kit.close_case(CloseCase(case_id=case_id, outcome=cast("CaseOutcome", outcome), by=by, fence=fence, note=note))
-    except CaseMissing:
-        raise
+        with kit.database.write() as tx:
+            case = claim_next(
+                tx, call.at, (wanted,) if wanted else tuple(queues), by=call.principal.actor, guarded=queues
+            )
     except Refusal as refusal:
-        return _one(kit, call, problem=f"problem.{refusal.code}")
-    return done(call, "/cases", "case_closed")
+        return _list(kit, call, problem=f"problem.{refusal.code}")
+    return done(call, f"/cases/{case.id}?flow={wanted or 'all'}", "case_claimed")
 
 
-def _names(tx: Tx) -> dict[str, str]:
+def _figures(kit: ConsoleKit, call: Call) -> Answer:
+    with kit.database.read() as tx:
+        figures = work_routes.queue_figures(tx, Instant(call.at - FIGURE_DAYS * DAY))
+    return page(kit, call, "case_figures.html", figures=figures, days=FIGURE_DAYS, pack=kit.pack())
+
+
+def _bulk(kit: ConsoleKit, call: Call) -> Answer:
+    form = call.form
+    chosen = tuple(
+        name.removeprefix("case_") if not name.startswith("case_case_") else name[5:]
+        for name in form
+        if name.startswith("case_case_")
+    )[:BULK_MAX]
+    outcome = form.get("outcome", "")
+    if not chosen or outcome not in OUTCOMES:
+        return _list(kit, call, problem="cases.problem_bulk")
+    body = work_routes.BulkBody(
+        case_ids=chosen,
+        judgement=work_routes.JudgementBody(
+            outcome=cast("CaseOutcome", outcome),  # cast: it is one of the three that were just looked up
+            hide=bool(form.get("hide")) and outcome == "upheld",
+            strike=bool(form.get("strike")) and outcome == "upheld",
+            note=form.get("note", "")[:4_000],
+        ),
+    )
+    if form.get("do") != "apply":
+        preview = work_routes.bulk_preview(kit.bench, body, by=call.principal.actor, at=call.at)
+        return page(kit, call, "case_bulk.html", body=body, preview=preview)
+    result = work_routes.bulk_decide(kit.bench, body, by=call.principal.actor, at=call.at)
+    return done(call, f"/cases/batches/{result.batch_id}", "cases_decided")
+
+
+def _batch(kit: ConsoleKit, call: Call) -> Answer:
+    with kit.database.read() as tx:
+        batch = work_store.read_batch(tx, call.path["id"])
+        if batch is None:
+            raise CaseMissing(f"there is no batch {call.path['id'][:80]}")
+        found = [case_store.read_case(tx, case_id) for case_id in batch[2]]
+        people = names_of(tx)
+    return page(
+        kit,
+        call,
+        "case_batch.html",
+        batch_id=call.path["id"],
+        made_by=people.get(batch[0], batch[0]),
+        made_at=batch[1],
+        undone=batch[3],
+        items=[case for case in found if case is not None],
+        may_undo=not batch[3]
+        and work_routes.may_reopen(
+            batch[0], batch[1], by=call.principal.actor, at=call.at, may_any="cases.assign" in call.principal.grants
+        ),
+    )
+
+
+def _undo(kit: ConsoleKit, call: Call) -> Answer:
+    work_routes.bulk_undo(
+        kit.bench,
+        call.path["id"],
+        by=call.principal.actor,
+        at=call.at,
+        reason=call.form.get("reason", "").strip()[:2_000] or "undone",
+        may_any="cases.assign" in call.principal.grants,
+    )
+    return done(call, f"/cases/batches/{call.path['id']}", "cases_undone")
+
+
+def _protection(kit: ConsoleKit, call: Call) -> Answer:
+    mine = work_routes.protection(kit.bench, call.principal.actor, call.at)
+    return page(kit, call, "protection.html", mine=mine, harms=sorted(mine.limit_min))
+
+
+def _protect(kit: ConsoleKit, call: Call) -> Answer:
+    known = {queue.harm for queue in kit.pack().queues.values()} - {"none"}
+    with kit.database.write() as tx:
+        work_store.set_optouts(
+            tx, call.principal.actor, sorted(harm for harm in known if call.form.get(f"harm_{harm}"))
+        )
+    return done(call, "/cases/protection", "protected")
+
+
+def names_of(tx: Tx) -> dict[str, str]:
+    """Return the names of the staff by their ids."""
     return {one.id: one.name for one in access_store.list_staff(tx, after_id="", limit=STAFF_MAX)}
 
 
-def _place(cursor: str) -> tuple[Instant, str] | None:
-    due_at, _, case_id = cursor.partition(".")
-    return (Instant(int(due_at)), case_id) if due_at.isascii() and due_at.isdecimal() and len(due_at) < 18 else None
+def _place(cursor: str) -> tuple[int, str] | None:
+    place, _, case_id = cursor.partition(".")
+    return (int(place), case_id) if place.isascii() and place.isdecimal() and len(place) < 18 else None
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True):
+    """One term of a case's rank as a person reads it: what, how much of it, and what it is worth."""
+
+    name: str
+    value: str
+    worth: str  # a length of time, with its sign
+    ahead: bool
+
+
+def terms_of(case: Case, f: Formats, words: Mapping[str, str]) -> list[Term]:
+    """Return why a case is where it is, the weightiest term first."""
+    terms = case.terms
+    if terms is None:
+        return []
+    rows = [
+        ("severity", words.get(terms.severity, terms.severity), terms.severity_points),
+        ("probability", f.percent(terms.probability_bp, 10_000), terms.probability_points),
+        ("reports", f"{f.count(terms.reports)} / {f.count(terms.signals)}", terms.report_points),
+    ]
+    if terms.stake_points:
+        people = terms.people > 0 and terms.money_minor == 0
+        rows.append(
+            ("reach", f.count(terms.people), terms.stake_points)
+            if people
+            else ("money", f.money(terms.money_minor, "JPY"), terms.stake_points)
+        )
+    return [
+        Term(
+            name=name,
+            value=value,
+            worth=("+" if points >= 0 else "−") + f.length(abs(points) * terms.half_life_us // 1_000),
+            ahead=points >= 0,
+        )
+        for name, value, points in sorted(rows, key=lambda row: -abs(row[2]))
+        if points
+    ]

@@ -2,15 +2,16 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from koban.access import AccessKit
 from koban.access.types import OpenedSession
-from koban.base import Clock
-from koban.cases import CloseCase
-from koban.db import Database
-from koban.enforcement import Command, Outcome
+from koban.base import Clock, Instant
+from koban.cases import Workbench
+from koban.db import Database, Tx
+from koban.enforcement import AppealDesk, Command, Outcome
+from koban.events import Entry
 from koban.insight.types import LogDesk
 from koban.lists import ListChange
 from koban.packs import PackDef
@@ -70,6 +71,24 @@ class Explained(Protocol):
         ...
 
 
+class Opener(Protocol):
+    """Opens what people wrote, for a case and a purpose; `koban.app` makes it."""
+
+    def entries_of(self, tx: Tx, case_id: str, *, limit: int) -> list[Entry]:
+        """Return the newest events that brought a case about, oldest first."""
+        ...
+
+    def around(self, tx: Tx, entries: Sequence[Entry], accounts: Sequence[str]) -> list[Entry]:
+        """Return the events of the same conversation."""
+        ...
+
+    def open_in(
+        self, tx: Tx, case_id: str, entries: Iterable[Entry], *, purpose: str, by: str, at: Instant
+    ) -> Mapping[int, Mapping[str, object]]:
+        """Return personal fields by place; the trail knows of each."""
+        ...
+
+
 class StoryDesk(Protocol):
     """The demonstration's evening; `koban.app.demo` makes it, and only for `koban demo`."""
 
@@ -107,7 +126,10 @@ class ConsoleKit:
     change_rules: Callable[[ModeChange], object]
     sanction: Callable[[Command], Outcome]
     change_list: Callable[[ListChange], object]
-    close_case: Callable[[CloseCase], object]
+    bench: Workbench
+    appeals: AppealDesk
+    appeal_key: bytes  # of the links that people get
+    opener: Opener
     replay: Callable[[str, str], object]  # quarantine id, by
     logs: LogDesk | None = None  # None: a console without own data, in tests of other pages
     truth: pathlib.Path | None = None  # where a demonstration's truth lies; only the truth page reads it

@@ -113,6 +113,19 @@ def delete_decisions(tx: Tx, seqs: Sequence[int]) -> None:
     tx.many("DELETE FROM decisions WHERE seq = ?", rows)
 
 
+def seqs_around(tx: Tx, accounts: Sequence[str], *, around_seq: int, limit: int) -> list[int]:
+    """Return what some accounts did around a place in the log: as many decisions before it as after it."""
+    found: list[int] = []
+    for account in accounts:
+        for beyond, order in (("<=", "DESC"), (">", "")):
+            rows = tx.rows(
+                f"SELECT seq FROM decisions WHERE acting = ? AND seq {beyond} ? ORDER BY seq {order} LIMIT ?",
+                (account, around_seq, limit // 2),
+            )
+            found += [int(row[0]) for row in rows]
+    return found
+
+
 def search(
     tx: Tx,
     *,

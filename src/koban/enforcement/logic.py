@@ -55,6 +55,7 @@ WARNING_STANDS: Final = DAY
 # The same rule prolongs a sanction only by a tenth of its length or more: a raid is not forty new notices.
 PROLONGED_BY_AT_LEAST: Final = 10
 
+APPEAL_FOR: Final = 183 * DAY
 ACCOUNT: Final = "account"
 SYSTEM: Final = "koban"
 
@@ -79,6 +80,7 @@ def occasion_of(event_type: EventType, row: Mapping[str, object], *, event_id: s
         acting=named(event_type.acting),
         recipient=named(event_type.recipient),
         content=named(event_type.content),
+        reported=named(event_type.reported),
         market=market if isinstance(market, str) else "",
     )
 
@@ -116,7 +118,17 @@ def plan_by_hand(
         raise PolicyUnknown(f"the pack in force has no policy {command.policy}")
     _check_fit(command)
     draft = _Draft(history=history, at=at, seq=seq)
-    reason = _Reason(because=command.because, actor=command.by, about=command.about, market=command.market)
+    reason = _Reason(
+        because=command.because,
+        actor=command.by,
+        about=command.about,
+        market=command.market,
+        case_id=command.case_id,
+        proposed_by=command.proposed_by,
+        detected_by=command.detected_by,
+        event_ids=command.event_ids,
+        reported=command.reported,
+    )
     if command.kind == "strike":
         _strike(draft, command.subject, policy, reason)
     else:
@@ -278,8 +290,13 @@ def is_at_most(milder: SubjectState, harsher: SubjectState) -> bool:
 def statement_of(sanction: Sanction) -> Statement:
     """Write the statement of reasons; what was automated is read from the grounds, never from a form."""
     grounds = sanction.grounds or sanction.withdrawn
-    event_ids = dict.fromkeys(ground.event_id for ground in grounds if ground.event_id is not None)
+    event_ids = dict.fromkeys(
+        event_id
+        for ground in grounds
+        for event_id in ((ground.event_id,) if ground.event_id is not None else ground.event_ids)
+    )
     because = {tuple(sorted(ground.because.items())): ground.because for ground in grounds}
+    detected = any(ground.rule is not None or ground.detected_by for ground in grounds)
     return Statement(
         sanction_id=sanction.id,
         subject=sanction.subject,
@@ -292,12 +309,32 @@ def statement_of(sanction: Sanction) -> Statement:
         starts_at=to_rfc3339(sanction.starts_at),
         ends_at=None if sanction.ends_at is None else to_rfc3339(sanction.ends_at),
         strike=len(sanction.counted) + 1 if sanction.kind == "strike" else 0,
-        automated_detection=any(ground.rule is not None for ground in grounds),
+        automated_detection=detected,
         automated_decision=sanction.automated,
         about=sanction.about,
         event_ids=tuple(event_ids),
         market=sanction.market,
+        source="notice" if any(_is_notice(ground) for ground in grounds) else "own_initiative",
+        automation="fully" if sanction.automated else "partially" if detected else "not",
+        appeal_until=to_rfc3339(appeal_until(sanction)),
     )
+
+
+def appeal_until(sanction: Sanction) -> Instant:
+    """Return until when a sanction can be appealed: at least six months. Source: (EU) 2022/2065, article 20(1)."""
+    return Instant(sanction.imposed_at + APPEAL_FOR)
+
+
+def deciders_of(sanction: Sanction) -> frozenset[str]:
+    """Return the people who had a part in a sanction: none of them judges an appeal against it."""
+    grounds = (*sanction.grounds, *sanction.withdrawn)
+    return frozenset(
+        person for ground in grounds for person in (ground.actor, ground.proposed_by) if person is not None
+    )
+
+
+def _is_notice(ground: Ground) -> bool:
+    return ground.reported or (ground.event_type or "").startswith("report.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -311,6 +348,11 @@ class _Reason:
     event_type: str | None = None
     about: SubjectRef | None = None
     market: str = ""
+    case_id: str | None = None
+    proposed_by: str | None = None
+    detected_by: tuple[str, ...] = ()
+    event_ids: tuple[str, ...] = ()
+    reported: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -369,8 +411,8 @@ def _take(draft: _Draft, one: Applied, action: Action, occasion: Occasion, polic
     match action:
         case Block() | Hold() | Challenge():
             pass  # these are the verdict on the event, which `decisions` gives
-        case Review(queue=queue):
-            _review(draft, one, queue, occasion)
+        case Review(queue=queue, of=of):
+            _review(draft, one, queue, occasion, of=of)
         case Warn(target=target):
             if target in ("author", "both"):
                 _notice(draft, one, "author", occasion, policy)
@@ -424,8 +466,11 @@ def _reason(one: Applied, occasion: Occasion, about: SubjectRef | None) -> _Reas
     )
 
 
-def _review(draft: _Draft, one: Applied, queue: str, occasion: Occasion) -> None:
-    subject = occasion.content or occasion.acting
+def _review(draft: _Draft, one: Applied, queue: str, occasion: Occasion, *, of: Literal["subject", "reporter"]) -> None:
+    # A report is about what it names, and whoever made it is told how it ended.
+    is_report = occasion.reported is not None and of == "subject"
+    acting = occasion.reported if is_report else occasion.acting
+    subject = occasion.content or acting
     if subject is None:
         draft.unmet.append(Unmet(rule=one.rule, action="review", why="no_subject"))
         return
@@ -433,7 +478,8 @@ def _review(draft: _Draft, one: Applied, queue: str, occasion: Occasion) -> None
         ReviewRequest(
             queue=queue,
             subject=subject,
-            acting=occasion.acting,
+            acting=acting,
+            reporter=occasion.acting if is_report else None,
             rule=one.rule,
             policy=one.policy,
             because=one.because,
@@ -519,6 +565,11 @@ def _impose(
         because=reason.because,
         event_id=reason.event_id,
         event_type=reason.event_type,
+        case_id=reason.case_id,
+        proposed_by=reason.proposed_by,
+        detected_by=reason.detected_by,
+        event_ids=reason.event_ids,
+        reported=reason.reported,
     )
     standing = _standing(draft, subject, kind, measure, policy)
     if standing is not None:

@@ -9,7 +9,17 @@ from sqlalchemy import BigInteger, Column, Index, Table, Text
 
 from koban.base import Instant, to_rfc3339
 from koban.db import Tx, metadata
-from koban.enforcement.types import Change, Notice, Sanction, Step, SubjectRef, SubjectState
+from koban.enforcement import logic
+from koban.enforcement.types import (
+    Change,
+    Notice,
+    Sanction,
+    SanctionEnded,
+    Statement,
+    Step,
+    SubjectRef,
+    SubjectState,
+)
 
 sanctions: Final = Table(
     "sanctions",
@@ -72,12 +82,28 @@ notices: Final = Table(
     Column("requested_at", BigInteger, nullable=False, comment="Log time of the cause, in microseconds."),
     Column("withdrawn_at", BigInteger, nullable=True, comment="When it was taken back, because its rule was undone."),
     Column("body", Text, nullable=False, comment="The whole notice, JSON."),
+    Column("event_id", Text, nullable=True, comment="The event that it is about."),
+    Column("case_id", Text, nullable=True, comment="The case whose judgement it tells."),
+    Column("role", Text, nullable=False, comment="author, recipient or reporter."),
     Index("notices_rule", "rule", "requested_at"),
+    Index("notices_event", "event_id"),
+    Index("notices_case", "case_id"),
+)
+
+statements: Final = Table(
+    "statements",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="The log entry that it was made at."),
+    Column("sanction_id", Text, nullable=False, index=True, comment="The sanction; its newest statement is in force."),
+    Column("kind", Text, nullable=False, comment="The change that it was made for: sanction.imposed, .amended, …"),
+    Column("made_at", BigInteger, nullable=False, comment="Log time, in microseconds."),
+    Column("body", Text, nullable=False, comment="The statement of reasons, JSON. Rows are never changed."),
 )
 
 _NOTICE: Final = msgspec.json.Decoder(Notice)
 _SANCTION: Final = msgspec.json.Decoder(Sanction)
 _CHANGE: Final[msgspec.json.Decoder[Change]] = msgspec.json.Decoder(Change)
+_STATEMENT: Final = msgspec.json.Decoder(Statement)
 _ENCODER: Final = msgspec.json.Encoder()
 
 _INSERT_SANCTION: Final = (
@@ -160,6 +186,10 @@ def write(tx: Tx, recorded: Sequence[Recorded]) -> None:
     tx.many(_INSERT_SANCTION, [_sanction_row(each) for each in recorded])
     tx.many(_INSERT_CHANGE, [_change_row(each) for each in recorded])
     tx.many(
+        "INSERT INTO statements (seq, sanction_id, kind, made_at, body) VALUES (?, ?, ?, ?, ?)",
+        [_statement_row(each) for each in recorded if not isinstance(each.step.change, SanctionEnded)],
+    )
+    tx.many(
         _INSERT_STATE,
         [
             (
@@ -177,8 +207,22 @@ def write(tx: Tx, recorded: Sequence[Recorded]) -> None:
 def write_notices(tx: Tx, asked: Sequence[Notice]) -> None:
     """Store notices in the transaction of their cause, so that they can be taken back with their rule."""
     tx.many(
-        "INSERT INTO notices (id, rule, subject_kind, subject_id, requested_at, body) VALUES (?, ?, ?, ?, ?, ?)",
-        [(each.id, each.rule, each.to.kind, each.to.id, each.at, _ENCODER.encode(each).decode()) for each in asked],
+        "INSERT INTO notices (id, rule, subject_kind, subject_id, requested_at, body, event_id, case_id, role)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                each.id,
+                each.rule,
+                each.to.kind,
+                each.to.id,
+                each.at,
+                _ENCODER.encode(each).decode(),
+                each.event_id,
+                each.case_id,
+                each.role,
+            )
+            for each in asked
+        ],
     )
 
 
@@ -190,6 +234,34 @@ def read_notices(tx: Tx, rule: str, since_at: Instant, *, limit: int) -> list[No
         (rule, since_at, limit),
     )
     return [_NOTICE.decode(row[0]) for row in rows]
+
+
+def read_notices_about(tx: Tx, *, case_ids: Sequence[str], event_ids: Sequence[str], limit: int) -> list[Notice]:
+    """Return what people were told about some cases and events and was not taken back, oldest first."""
+    statement = (
+        sqlalchemy.select(notices.c.body)
+        .where(
+            sqlalchemy.or_(notices.c.case_id.in_(case_ids), notices.c.event_id.in_(event_ids)),
+            notices.c.withdrawn_at.is_(None),
+        )
+        .order_by(notices.c.requested_at, notices.c.id)
+        .limit(limit)
+    )
+    return [_NOTICE.decode(row[0]) for row in tx.execute(statement)]
+
+
+def read_notices_of_case(tx: Tx, case_id: str, *, limit: int) -> list[tuple[Notice, bool]]:
+    """Return what was told over a case, oldest first, and whether it was taken back."""
+    rows = tx.rows(
+        "SELECT body, withdrawn_at FROM notices WHERE case_id = ? ORDER BY requested_at, id LIMIT ?", (case_id, limit)
+    )
+    return [(_NOTICE.decode(row[0]), row[1] is not None) for row in rows]
+
+
+def read_statement(tx: Tx, sanction_id: str) -> tuple[int, Statement] | None:
+    """Return the statement of reasons of a sanction that is in force, and the log entry that it was made at."""
+    rows = tx.rows("SELECT seq, body FROM statements WHERE sanction_id = ? ORDER BY seq DESC LIMIT 1", (sanction_id,))
+    return (int(rows[0][0]), _STATEMENT.decode(rows[0][1])) if rows else None
 
 
 def withdraw_notices(tx: Tx, ids: Sequence[str], at: Instant) -> None:
@@ -311,6 +383,12 @@ def _change_row(recorded: Recorded) -> tuple[object, ...]:
         recorded.at,
         _ENCODER.encode(change).decode(),
     )
+
+
+def _statement_row(recorded: Recorded) -> tuple[object, ...]:
+    after = recorded.step.after
+    written = _ENCODER.encode(logic.statement_of(after)).decode()
+    return recorded.seq, after.id, entry_type(recorded.step.change), recorded.at, written
 
 
 def _written(until: Instant | None) -> str | None:

@@ -11,6 +11,9 @@ from koban.packs import Action, Texts
 Effect = Literal["none", "warn", "hide", "restrict", "freeze_payout", "suspend"]
 SanctionKind = Literal["hide", "restrict", "freeze_payout", "suspend", "warn", "strike"]
 Status = Literal["in_force", "ended", "overturned"]
+NoticeRole = Literal["author", "recipient", "reporter"]
+NoticePurpose = Literal["warning", "decision", "appeal", "correction"]
+Automation = Literal["fully", "partially", "not"]
 
 
 class SubjectRef(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -43,6 +46,11 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     because: Texts
     event_id: str | None = None
     event_type: str | None = None
+    case_id: str | None = None  # the case in which a person decided
+    proposed_by: str | None = None  # of two people: who proposed what `actor` approved
+    detected_by: tuple[str, ...] = ()  # the rules whose signals the case was about
+    event_ids: tuple[str, ...] = ()  # the events that the case was about
+    reported: bool = False  # whether somebody's report was among them
 
 
 class Closing(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,14 +214,18 @@ class Occasion(msgspec.Struct, frozen=True, kw_only=True):
     recipient: SubjectRef | None
     content: SubjectRef | None
     market: str = ""
+    reported: SubjectRef | None = None  # of a report: the account that it is about
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """A warning that the marketplace is asked to show to one person. It changes no state."""
+    """What the marketplace is asked to tell one person. It changes no state.
+
+    A warning has its policy's text; a decision's and an appeal's notice have the whole message to show.
+    """
 
     id: str
     to: SubjectRef
-    role: Literal["author", "recipient"]
+    role: NoticeRole
     about: SubjectRef | None
     policy: str
     title: Texts
@@ -225,6 +237,11 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant
     event_id: str | None = None
     market: str = ""
+    purpose: NoticePurpose = "warning"
+    message: Texts = {}  # what the person reads, complete, in both languages
+    sanction_ids: tuple[str, ...] = ()  # what it tells of
+    case_id: str | None = None
+    appeal_url: str = ""
 
 
 class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,6 +256,7 @@ class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str
     event_type: str
     market: str = ""
+    reporter: SubjectRef | None = None  # who reported it, where the event is a report
 
 
 class Unmet(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,7 +278,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """The statement of reasons: what the person judged is told, and what an appeal is held against."""
+    """The statement of reasons: what the person judged is told, and what an appeal is held against.
+
+    Source: the fields of Regulation (EU) 2022/2065, article 17(3), where they make sense outside the Union too. What
+    was automated, and who gave notice, is read from the grounds in the log, never from a form.
+    """
 
     sanction_id: str
     subject: SubjectRef
@@ -278,6 +300,11 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     about: SubjectRef | None
     event_ids: tuple[str, ...]
     market: str
+    ground: Literal["policy"] = "policy"  # incompatible with the marketplace's terms; law is never judged here
+    source: Literal["own_initiative", "notice"] = "own_initiative"  # whether a report led to it
+    automation: Automation = "not"  # of finding and deciding together
+    redress: Literal["appeal"] = "appeal"
+    appeal_until: str | None = None
 
 
 Reason: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000)]
@@ -296,6 +323,11 @@ class ImposeSanction(msgspec.Struct, frozen=True, kw_only=True, tag="impose_sanc
     for_us: int | None = None
     about: SubjectRef | None = None
     market: str = ""
+    case_id: str | None = None  # the rest comes from the case, where it was decided in one
+    proposed_by: str | None = None
+    detected_by: tuple[str, ...] = ()
+    event_ids: tuple[str, ...] = ()
+    reported: bool = False
 
 
 class OverturnSanctions(msgspec.Struct, frozen=True, kw_only=True, tag="overturn_sanctions"):

@@ -26,6 +26,7 @@ CHALLENGES: Final = ("passkey", "ekyc", "three_d_secure", "photo")
 _WORDS: Final = ("hide", "block", "suspend", "strike")
 _MAPPINGS: Final = ("hold", "challenge", "warn", "restrict", "freeze_payout", "suspend", "review")
 _EXTRA: Final = {"hold": "becomes", "restrict": "for"}
+_OPTIONAL: Final = {"review": "of"}
 
 
 def read_action(node: Node, faults: list[Fault]) -> Action | None:
@@ -58,7 +59,9 @@ def read_action(node: Node, faults: list[Fault]) -> Action | None:
         faults.append(Fault(source=first.at if first else node.at, detail=detail, hint=hint))
         return None
     extra = [_EXTRA[verb]] if verb in _EXTRA else []
-    record = reading.open_record(node, faults, what=f"the action '{verb}'", required=[verb, *extra])
+    record = reading.open_record(
+        node, faults, what=f"the action '{verb}'", required=[verb, *extra], optional=filter(None, [_OPTIONAL.get(verb)])
+    )
     return None if record is None else _read_mapping(verb, record)
 
 
@@ -86,7 +89,8 @@ def _read_mapping(verb: str, record: Record) -> Action | None:
         case "suspend":
             return Suspend(for_us=reading.duration(node, record.faults, what="'suspend'"))
         case _:
-            return Review(queue=reading.name(record, "review"))
+            of = reading.one_of(record, "of", ("subject", "reporter"), "subject")
+            return Review(queue=reading.name(record, "review"), of="reporter" if of == "reporter" else "subject")
 
 
 def read_ladder_step(node: Node, faults: list[Fault]) -> LadderStep | None:

@@ -5,9 +5,9 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from koban.packs.types import EventType, FeatureDef, ListDef, PackDef, PolicyDef, QueueDef, RuleDef
+from koban.packs.types import CalendarDef, EventType, FeatureDef, ListDef, PackDef, PolicyDef, QueueDef, RuleDef
 
-T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, QueueDef, RuleDef)
+T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, CalendarDef, QueueDef, RuleDef)
 
 _PLACES: Final = {"source", "value_at", "where_at", "when_at"}
 
@@ -28,6 +28,7 @@ def compare_packs(old: PackDef, new: PackDef) -> tuple[Difference, ...]:
         *_compare("features", old.features, new.features),
         *_compare("policies", old.policies, new.policies),
         *_compare("lists", old.lists, new.lists),
+        *_compare("calendars", old.calendars, new.calendars),
         *_compare("queues", old.queues, new.queues),
         *_compare("rules", old.rules, new.rules),
     )

@@ -9,9 +9,11 @@ from typing import Final, TypeVar
 from koban.packs import links, reading
 from koban.packs.documents import Items, Node, parse_document
 from koban.packs.faults import Fault, PackInvalid
+from koban.packs.queue_sections import check_queues, read_calendar, read_queue
 from koban.packs.rule_sections import read_cases, read_rule
-from koban.packs.sections import read_event, read_feature, read_list, read_policy, read_queue
+from koban.packs.sections import read_event, read_feature, read_list, read_policy
 from koban.packs.types import (
+    CalendarDef,
     EventType,
     FeatureDef,
     ListDef,
@@ -29,11 +31,11 @@ MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_PACK_BYTES: Final = 32 * 1024 * 1024
 MAX_ITEMS: Final = 10_000
 
-_SECTIONS: Final = ("events", "features", "policies", "lists", "queues", "rules", "cases")
+_SECTIONS: Final = ("events", "features", "policies", "lists", "calendars", "queues", "rules", "cases")
 
 _FILE_NAME: Final = re.compile(r"([a-z0-9_-]{1,80}/){0,4}[a-z0-9_-]{1,80}\.(yaml|txt)")
 
-T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, QueueDef, RuleDef)
+T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, CalendarDef, QueueDef, RuleDef)
 
 
 def load_pack(folder: pathlib.Path) -> PackDef:
@@ -102,6 +104,7 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
     features = links.fill_ratios(features)
     policies = _named(nodes["policies"], lambda node: read_policy(node, faults), faults, "policy")
     lists = _named(nodes["lists"], lambda node: read_list(node, faults, files), faults, "list")
+    calendars = _named(nodes["calendars"], lambda node: read_calendar(node, faults), faults, "calendar")
     queues = _named(nodes["queues"], lambda node: read_queue(node, faults), faults, "queue")
     rules = _named(nodes["rules"], lambda node: read_rule(node, faults), faults, "rule")
     cases: list[RuleCase] = []
@@ -110,6 +113,7 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
     faults.extend(links.check_features(features, events))
     faults.extend(links.check_policies(policies))
     faults.extend(links.check_lists(lists, events))
+    faults.extend(check_queues(queues, calendars))
     faults.extend(links.check_rules(rules, events=events, policies=policies, queues=queues))
     faults.extend(links.check_cases(tuple(cases), rules))
     if faults:
@@ -125,6 +129,7 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
         lists=lists,
         queues=queues,
         cases=tuple(cases),
+        calendars=calendars,
         about=about,
         files=dict(files),
     )

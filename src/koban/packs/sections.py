@@ -1,10 +1,10 @@
-"""The sections of a pack other than rules: events, features, policies, lists and queues, one reader each."""
+"""The sections of a pack other than rules: events, features, policies and lists, one reader each."""
 
 import re
 from collections.abc import Mapping
 from typing import Final, cast
 
-from koban.base import DAY, SECOND
+from koban.base import DAY
 from koban.packs import reading
 from koban.packs.actions import read_ladder_step
 from koban.packs.documents import Entries, Node, Scalar
@@ -18,7 +18,6 @@ from koban.packs.types import (
     ListDef,
     LossRole,
     PolicyDef,
-    QueueDef,
     Source,
     SubjectRole,
 )
@@ -44,7 +43,7 @@ def read_event(node: Node, faults: list[Fault]) -> EventType | None:
         faults,
         what="an event type",
         required=("event", "about", "within_ms", "fallback", "retention", "fields"),
-        optional=("acting", "recipient", "content", "texts", "subjects", "loss"),
+        optional=("acting", "recipient", "content", "reported", "texts", "subjects", "loss"),
     )
     if record is None:
         return None
@@ -54,12 +53,12 @@ def read_event(node: Node, faults: list[Fault]) -> EventType | None:
     for path, at in texts:
         _known_path(record, at, path, fields, "text")
     roles: dict[str, str | None] = {}
-    for role in ("acting", "recipient", "content"):
+    for role in ("acting", "recipient", "content", "reported"):
         roles[role] = reading.optional_name(record, role, DOTTED)
         if roles[role] is not None and roles[role] not in subjects:
             detail = f"'{role}' must name one of the event's subjects"
             record.fault(record.at_of(role), detail, nearest(str(roles[role]), subjects))
-    for person in (roles["acting"], roles["recipient"]):
+    for person in (roles["acting"], roles["recipient"], roles["reported"]):
         if person in subjects and subjects[person].kind != "account":
             record.fault(record.at, f"'{person}' must be a subject of kind account")
     retention = record.value("retention")
@@ -70,6 +69,7 @@ def read_event(node: Node, faults: list[Fault]) -> EventType | None:
         acting=roles["acting"],
         recipient=roles["recipient"],
         content=roles["content"],
+        reported=roles["reported"],
         within_ms=reading.integer(record, "within_ms", low=1, high=60_000, default=200),
         fallback=reading.one_of(record, "fallback", FALLBACKS, "allow"),
         retention_days=_days(retention, faults) if retention is not None else 365,
@@ -296,7 +296,7 @@ def read_policy(node: Node, faults: list[Fault]) -> PolicyDef | None:
         faults,
         what="a policy",
         required=("policy", "title", "text", "severity"),
-        optional=("ladder", "strikes_within"),
+        optional=("ladder", "strikes_within", "second_person"),
     )
     if record is None:
         return None
@@ -313,6 +313,7 @@ def read_policy(node: Node, faults: list[Fault]) -> PolicyDef | None:
         severity=severity,  # type: ignore[arg-type]  # one_of has checked it against SEVERITIES
         ladder=tuple(ladder),
         strikes_within_us=None if ever or within is None else reading.duration(within, faults, what="'strikes_within'"),
+        second_person=reading.boolean(record, "second_person", default=severity == "severe"),
         source=record.at,
     )
 
@@ -377,17 +378,3 @@ def _list_entries(record: Record, key: str, file_key: str, files: Mapping[str, s
         else:
             found[entry] = at
     return tuple(found)
-
-
-def read_queue(node: Node, faults: list[Fault]) -> QueueDef | None:
-    """Read one review queue."""
-    record = reading.open_record(node, faults, what="a queue", required=("queue", "title", "due"))
-    if record is None:
-        return None
-    due = record.value("due")
-    return QueueDef(
-        name=reading.name(record, "queue"),
-        title=reading.texts(record, "title"),
-        due_in_s=reading.duration(due, faults, what="'due'") // SECOND if due is not None else 3_600,
-        source=record.at,
-    )

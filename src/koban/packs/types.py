@@ -14,6 +14,9 @@ from koban.base import Instant
 
 FieldType = Literal["text", "int", "decimal", "bool", "timestamp", "text[]"]
 Texts = Mapping[str, str]  # language ("en", "ja") -> text; both are always there
+HarmClass = Literal["none", "child", "sexual", "violence", "self_harm", "hate"]
+Likeness = Literal["text", "account"]
+Span = tuple[int, int]  # minutes of a day by the wall clock, start and end; past 1440: on the next day
 
 # 2026-01-15T12:00:00+09:00, a Thursday: the log time of a test case that names none.
 CASE_TIME: Final = Instant(1_768_446_000_000_000)
@@ -68,6 +71,7 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     about: Texts
     source: Source
     loss: LossRole | None = None  # what backtests count as harm that was caught, or was not
+    reported: str | None = None  # of a report: path of the account it is about; who acts is then the reporter
 
 
 class FeatureDef(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,9 +144,10 @@ class Strike(msgspec.Struct, frozen=True, kw_only=True, tag="strike"):
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True, tag="review"):
-    """Open a case in a queue."""
+    """Open a case in a queue; `of` the reporter: about who filed the report, and not about what it names."""
 
     queue: str
+    of: Literal["subject", "reporter"] = "subject"
 
 
 Action = Hide | Block | Hold | Challenge | Warn | Restrict | FreezePayout | Suspend | Strike | Review
@@ -195,6 +200,7 @@ class PolicyDef(msgspec.Struct, frozen=True, kw_only=True):
     ladder: tuple[LadderStep, ...]
     strikes_within_us: int | None  # strikes older than this no longer count; None: they always do
     source: Source
+    second_person: bool = False  # a measure decided in a case waits for a second person's approval
 
 
 class ListDef(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,6 +217,23 @@ class ListDef(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
 
 
+class Hours(msgspec.Struct, frozen=True, kw_only=True):
+    """When a clock runs, in one time zone. A span belongs to the day on which it starts, also where it ends on the next."""
+
+    zone: str
+    weekly: tuple[tuple[Span, ...], ...]  # Monday first
+    days: tuple[tuple[str, tuple[Span, ...]], ...] = ()  # dates with spans of their own, instead; a holiday has none
+
+
+class CalendarDef(msgspec.Struct, frozen=True, kw_only=True):
+    """A business calendar. Due times that were given under an older version stay as they are."""
+
+    name: str
+    title: Texts
+    hours: Hours
+    source: Source
+
+
 class QueueDef(msgspec.Struct, frozen=True, kw_only=True):
     """A review queue and the time within which its cases are due."""
 
@@ -218,6 +241,14 @@ class QueueDef(msgspec.Struct, frozen=True, kw_only=True):
     title: Texts
     due_in_s: int
     source: Source
+    calendar: str = ""  # whose open hours `due_in_s` is counted in; empty: around the clock
+    harm: HarmClass = "none"  # what looking at its cases does to people
+    exposure_min: int = 0  # minutes of it within a day that one person is given; 0: no limit
+    two_people: bool = False  # every judgement waits for a second person
+    escalates_to: str = ""
+    alike: tuple[
+        Likeness, ...
+    ] = ()  # what makes further content part of an open case: nearly the same text, one account
 
 
 class RuleCase(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,5 +283,6 @@ class PackDef(msgspec.Struct, frozen=True, kw_only=True):
     lists: Mapping[str, ListDef]
     queues: Mapping[str, QueueDef]
     cases: tuple[RuleCase, ...]
+    calendars: Mapping[str, CalendarDef] = {}
     about: Texts = {}
     files: Mapping[str, str] = {}  # the text of every file it was read from: for carets, and to store the version

@@ -8,7 +8,6 @@ import msgspec
 
 from koban import enforcement
 from koban.audit import record
-from koban.cases import CaseClosed, CloseCase, close_case
 from koban.db import Tx
 from koban.features import FeatureStore, new_features
 from koban.labels import LABEL_SET, LabelSet, set_label
@@ -111,19 +110,6 @@ def sanction(memory: Memory, tx: Tx, command: enforcement.Command) -> enforcemen
     memory.tell_states(recorded)
     record(tx, at, command.by, f"command.{kind}", ",".join(outcome.sanction_ids[:5]), {"seq": seq})
     return outcome
-
-
-def close(memory: Memory, tx: Tx, command: CloseCase) -> CaseClosed:
-    """Close a case with its judgement, and set the label that follows.
-
-    Refuses: CaseMissing, CaseAlreadyClosed, ClaimLost.
-    """
-    closed = close_case(tx, memory.log_time.peek(), command)
-    memory.enter("case.closed", msgspec.json.encode(closed.change), about=f"case:{command.case_id}", cause_seq=None)
-    memory.undo.append(memory.cases.apply(closed.change))
-    for one in closed.labels:
-        label(memory, tx, one)
-    return closed.change
 
 
 def activate(

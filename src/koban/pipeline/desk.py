@@ -13,6 +13,7 @@ import koban.decisions.store as decision_store
 import koban.events.store as event_store
 from koban import enforcement
 from koban.base import Instant, Problem, Refusal, Unavailable, limits, random_id
+from koban.cases import DUE_TIMER, PAUSE_TIMER
 from koban.db import Database, Lease, Tx
 from koban.events import (
     Decider,
@@ -32,6 +33,7 @@ from koban.events import (
 )
 from koban.events.archive import Archive, ArchivedEvent
 from koban.events.routes import Conflicting, Decided, EventQuarantined, Kept, QuarantineMissing, Result, Taken
+from koban.pipeline import casework
 from koban.pipeline.flow import HOLD_LAPSE, Arrival, decide
 from koban.pipeline.memory import Memory, PackAt
 from koban.pipeline.sealing import open_entry, seal
@@ -401,6 +403,10 @@ class Desk:
                     self.memory.tell_states((recorded,))
             elif timer.kind == HOLD_LAPSE:
                 self.memory.tell_lapse(int(timer.about), seq, fired_at)
+            elif timer.kind == DUE_TIMER:
+                casework.breach(self.memory, timer.about, seq, fired_at)
+            elif timer.kind == PAUSE_TIMER:
+                casework.end_pause(self.memory, timer.about, seq, fired_at)
 
     def _until_due(self) -> int | None:
         due = self.memory.timers.next_due()

@@ -165,7 +165,7 @@ def _carry_out(
         seq=entry.seq,
     )
     recorded = tuple(memory.enter_change(change, entry.seq) for change in plan.changes)
-    cases = tuple(memory.open_case(review, entry) for review in plan.reviews)
+    cases = tuple(memory.open_case(review, entry, row) for review in plan.reviews)
     _spend(memory, entry, rules, signals, occasion)
     return _Brought(
         sanctions=tuple(dict.fromkeys(each.step.after.id for each in recorded)),

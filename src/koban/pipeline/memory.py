@@ -11,8 +11,8 @@ import structlog
 import koban.decisions.store as decision_store
 import koban.events.store as event_store
 from koban import enforcement, webhooks
-from koban.base import MINUTE, Clock, Instant, limits
-from koban.cases import LiveCases
+from koban.base import MINUTE, Clock, Instant, limits, sequence_id
+from koban.cases import DUE_TIMER, CaseOpened, LiveCases, Nature, hours_of, sketch_of, stake_of, text_of
 from koban.db import LiveTimers, Timer, Tx, load_timers
 from koban.decisions import DecisionRecord
 from koban.enforcement import Change, LiveSanctions, Recorded, Step
@@ -31,6 +31,8 @@ _log = structlog.get_logger("koban.pipeline")
 
 CHANGE_SOURCE: Final = "koban:log"
 LET_GO_EVERY: Final = 10 * MINUTE
+LIKENESS: Final = b"koban-likeness"
+DUE_TIMERS_FROM: Final = 128  # an entry's first timers are those of its hold and its sanctions
 PackAt = Callable[[Tx, int], PackDef]
 
 
@@ -68,6 +70,7 @@ class Memory:
         self.book = webhooks.EndpointBook()
         self.cases = LiveCases()
         self.on_told: Callable[[], None] = lambda: None  # called after a commit that asks the marketplace for something
+        self.appeal_link: Callable[[enforcement.Sanction], str] = lambda _sanction: ""  # the app knows its own address
         self.undo: list[Callable[[], object]] = []
         self.tx: Tx | None = None
         self.log_time = LogTime(clock, Instant(0), self._clock_stepped)
@@ -239,16 +242,40 @@ class Memory:
         self.undo.append(lambda: self.timers.remove(timer.id))
         self.rows.timers.append(timer)
 
-    def open_case(self, review: enforcement.ReviewRequest, entry: Entry) -> str:
+    def open_case(self, review: enforcement.ReviewRequest, entry: Entry, row: Row) -> str:
         """Open a case for a signal that wants a person's judgement, or join the one that is open; return its id."""
-        step, undo = self.cases.open(review, self.compiled.pack.queues[review.queue], at=entry.log_at, seq=entry.seq)
+        pack = self.compiled.pack
+        queue, event_type = pack.queues[review.queue], pack.events[entry.type]
+        alike = "text" in queue.alike
+        nature = Nature(
+            severity=pack.policies[review.policy].severity,
+            stake=stake_of(event_type, row),
+            sketch=sketch_of(text_of(event_type.texts, row), self.vault.digest(LIKENESS)) if alike else (),
+            hours=hours_of(pack, queue.name),
+        )
+        step, undo = self.cases.open(review, queue, at=entry.log_at, seq=entry.seq, nature=nature)
         self.undo.append(undo)
         self.rows.opened_cases.append(step)
+        if isinstance(step.change, CaseOpened):
+            case = step.change.case
+            ordinal = DUE_TIMERS_FROM + int(case.id[-2:], 16)
+            timer = Timer(
+                id=sequence_id("timer", entry.seq, ordinal), due_at=case.due_at, kind=DUE_TIMER, about=case.id
+            )
+            self.set_timer(timer)
         return step.case_id
 
     def tell_states(self, recorded: Sequence[Recorded]) -> None:
         """Ask the marketplace to carry out changed states."""
-        self.rows.requests.extend(request for each in recorded if (request := webhooks.request_for(each)) is not None)
+        self.rows.requests.extend(
+            request
+            for each in recorded
+            if (request := webhooks.request_for(each, appeal_url=self._appeal_url(each))) is not None
+        )
+
+    def _appeal_url(self, recorded: Recorded) -> str:
+        after = recorded.step.after
+        return self.appeal_link(after) if after.status == "in_force" else ""
 
     def tell_notice(self, notice: enforcement.Notice) -> None:
         """Ask the marketplace to show a warning."""

@@ -49,6 +49,7 @@ class Vault:
         self._dated_key = keys.derive(master, "koban-dated")
         self._pseudonym_key = keys.derive(master, "koban-pseudonym")
         self._digest_key = keys.derive(master, "koban-digest")
+        self.appeal_key = keys.derive(master, "koban-appeals")  # signs the links in notices
         self.webhook_key = keys.derive(master, "koban-webhooks")  # for webhooks.SecretBox alone
         self._sealers: dict[str, tuple[AESGCM, bytes]] = {}
         self._pending: dict[str, tuple[str, bytes, Instant]] = {}

@@ -4,13 +4,23 @@ import base64
 import datetime
 import random
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 import standardwebhooks
 
 from koban.base import HOUR, MINUTE, SECOND, Instant, sequence_id, to_rfc3339
-from koban.enforcement import Notice, Recorded, StateBody, SubjectRef, entry_type, sanction_body, state_body
+from koban.enforcement import (
+    Notice,
+    NoticePurpose,
+    NoticeRole,
+    Recorded,
+    StateBody,
+    SubjectRef,
+    entry_type,
+    sanction_body,
+    state_body,
+)
 from koban.webhooks.types import Action, ActionRequest, Due, Outgoing, WebhookEndpoint
 
 FIRST_PAUSE: Final = 2 * SECOND
@@ -31,10 +41,17 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoticeBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A warning to show to one person: who, about what, under which policy, and why."""
+    """What to tell one person: who, about what, under which policy, and why.
+
+    Where `message` is not empty it is the whole text to show; `appeal_url` is a page that needs no sign-in.
+    """
 
     id: str
-    role: Literal["author", "recipient"]
+    role: NoticeRole
+    purpose: NoticePurpose
+    message: Mapping[str, str]
+    sanction_ids: tuple[str, ...]
+    appeal_url: str
     about: SubjectRef | None
     policy: str
     title: Mapping[str, str]
@@ -46,8 +63,10 @@ class NoticeBody(msgspec.Struct, frozen=True, kw_only=True):
     market: str
 
 
-def request_for(recorded: Recorded) -> ActionRequest | None:
+def request_for(recorded: Recorded, *, appeal_url: str = "") -> ActionRequest | None:
     """Return the action that a sanction's change asks for; None where nothing changes for the person.
+
+    `appeal_url` is the page on which the person can appeal it without signing in.
 
     A signal that joins a sanction without moving its end is not told again; neither is the end of a warning.
     """
@@ -63,7 +82,7 @@ def request_for(recorded: Recorded) -> ActionRequest | None:
         state=state_body(recorded.state),
         seq=recorded.seq,
         at=recorded.at,
-        detail={"sanction": sanction_body(after)},
+        detail={"sanction": sanction_body(after), **({"appeal_url": appeal_url} if appeal_url else {})},
     )
 
 
@@ -164,6 +183,10 @@ def _about_notice(kind: str, notice: Notice, state: StateBody, *, seq: int, at: 
     body = NoticeBody(
         id=notice.id,
         role=notice.role,
+        purpose=notice.purpose,
+        message=notice.message,
+        sanction_ids=notice.sanction_ids,
+        appeal_url=notice.appeal_url,
         about=notice.about,
         policy=notice.policy,
         title=notice.title,
