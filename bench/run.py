@@ -15,6 +15,7 @@ from bench.backtest import measure_backtest
 from bench.bulk import measure_bulk
 from bench.engine import measure_engines
 from bench.features import measure_features
+from bench.ledger import measure_ledger
 from bench.measure import FULL, ROOT, TINY, Row, Size, describe_machine
 from bench.over_http import measure_http
 from bench.start import measure_start
@@ -26,6 +27,7 @@ BENCHES: Final[dict[str, Callable[[Size], list[Row]]]] = {
     "backtest": measure_backtest,
     "http": measure_http,
     "start": measure_start,
+    "ledger": measure_ledger,
 }
 RESULTS: Final = ROOT / "bench" / "results" / "latest.json"
 

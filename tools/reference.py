@@ -279,6 +279,68 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a list.unless_file": "the same from a text file",
     "a list.negatable": "phrases only: `true` when a denied mention is none (「直取引はお断り」)",
     "a list.whole_word": "phrases only: `true` when a Latin or katakana phrase must not be part of a longer word",
+    "the ledger.ledger": "name of the ledger; one item of the pack says it",
+    "the ledger.time_zone": "where booking dates are counted, as in `Asia/Tokyo`",
+    "the ledger.levels": "levels of verification, which limits are declared for",
+    "a book of the chart.book": "the code",
+    "a book of the chart.title": "what finance reads, in `en` and `ja`",
+    "a book of the chart.grows": "`debit` or `credit`: the side on which a balance is counted positive",
+    "a book of the chart.backing": "where its value is: `outside` (banks, providers), `people` (owed to or by somebody), `own`",
+    "a book of the chart.currencies": "ISO 4217 codes in which it is kept",
+    "a book of the chart.owner": "kind of whom or what each book belongs to; without it there is one book in each currency",
+    "a book of the chart.may_overdraw": "`true`: it may fall below zero on its growing side",
+    "a book of the chart.most_minor": "the most that a book may hold, in minor units",
+    "a limit.limit": "name, as a refusal says it",
+    "a limit.about": "what it limits, in `en` and `ja`",
+    "a limit.on": "postings that count",
+    "a limit.of": "the parameter that says who",
+    "a limit.amount": "the parameter that says how much",
+    "a limit.currency": "the currency in which amounts are counted",
+    "a limit.within": "how far back it counts",
+    "a limit.levels": "for every level of the ledger: how often, how much",
+    "a level.count": "how often at most; without it no bound",
+    "a level.amount_minor": "how much at most, in minor units; without it no bound",
+    "a posting.posting": "name, as requests and transfers say it",
+    "a posting.about": "what happened, in `en` and `ja`",
+    "a posting.currencies": "in which currencies it may be posted",
+    "a posting.parameters": "what a request must give, each with its type",
+    "a posting.entries": "debits and credits, in order; all of them stand or none",
+    "a posting.order": "the parameter that is the order of its transfers",
+    "a posting.payment": "the parameter that is the payment of its transfers",
+    "a posting.cause": "the parameter that is the reason; needed where own money is given away",
+    "a posting.evidence": "the parameter that is the outside's fact; needed where money comes in from outside",
+    "a posting.undone_by": "the posting that takes it back; proved to leave nothing",
+    "a posting.followed_by": "postings that may follow",
+    "a posting.final": "why nothing follows, in `en` and `ja`",
+    "a posting.tells": "`event` and `data`: the event of source koban:ledger that rules then see",
+    "a parameter.amount": "`true`; any parameter without another key is an amount",
+    "a parameter.zero": "`true`: the amount may be nothing, and its leg is then left out",
+    "a parameter.at_most": "a sum of amounts that it never passes; used in proofs and checked in requests",
+    "a parameter.owner": "it names whose book: the kind that the chart says",
+    "a parameter.posting": "it is the id of an earlier posting of this name",
+    "an entry.debit": "one leg, or a list of legs; one side has a single leg",
+    "an entry.credit": "one leg, or a list of legs",
+    "an entry.hold": "`true`: the amounts are reserved until settled, released, or time runs out",
+    "an entry.for": "how long a hold lasts; without it until it is resolved",
+    "an entry.currency": "another currency than the posting's",
+    "an entry.settle": "the parameter that names an earlier posting, whose held leg becomes final",
+    "an entry.release": "the parameter that names an earlier posting, whose held leg is given back",
+    "an entry.leg": "which held leg, from 1; the first where it is left out",
+    "an entry.amount": "how much of a held leg is settled; without it all",
+    "a leg.book": "code of the chart",
+    "a leg.of": "the parameter that says whose book",
+    "a leg.amount": "a sum of amounts, as in `price - fee`",
+    "a worked example.example": "what it shows",
+    "a worked example.steps": "postings, one after the other, on an empty ledger",
+    "a worked example.balances": "what books then hold on their growing side; every other book must be empty",
+    "a worked example.pending": "what is pending on books",
+    "a step.posting": "which posting",
+    "a step.with": "its parameters",
+    "a step.id": "its id; `step1`, `step2`, … where it is left out",
+    "a step.currency": "JPY where it is left out",
+    "a step.level": "the level of verification",
+    "a step.expect": "the result code, `posted` where it is left out",
+    "a step.after": "time that passes before it",
     "a queue.queue": "name, as `review` says it",
     "a queue.title": "what reviewers read, in `en` and `ja`",
     "a queue.due": "time within which its cases are due",
@@ -324,6 +386,7 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a table of cases.why": "as in a case",
 }
 
+NESTED: Final = frozenset({"a field", "a parameter", "an entry", "a leg", "a level", "a step"})  # parts of documents
 _FILES: Final = (
     ("pack.yaml", "pack.yaml", "pack: corner_shop\nversion: '1'\nabout: {en: Our rules, ja: 私たちのルール}"),
     (
@@ -369,6 +432,51 @@ _FILES: Final = (
             "- calendar: office\n  title: {en: Office hours, ja: 営業時間}\n  zone: Asia/Tokyo\n  hours:\n"
             '    monday: ["09:00-12:00", "13:00-18:00"]\n    friday: "22:00-06:00"\n  holidays: ["2026-11-03"]'
         ),
+    ),
+    ("the ledger", "ledger.yaml", "- ledger: shop\n  time_zone: Asia/Tokyo\n  levels: [none, identity]"),
+    (
+        "a book of the chart",
+        "ledger.yaml",
+        (
+            "- {book: bank, title: {en: Bank, ja: 銀行}, grows: debit, backing: outside, currencies: [JPY]}\n"
+            "- {book: wallet, title: {en: Wallet, ja: 残高}, grows: credit, backing: people, owner: account, currencies: [JPY]}"
+        ),
+    ),
+    (
+        "a posting",
+        "postings.yaml",
+        (
+            "- posting: cash_in\n  about: {en: Money came in, ja: チャージ}\n  currencies: [JPY]\n"
+            "  parameters: {account: {owner: account}, bank_line: reference, amount: amount}\n  evidence: bank_line\n"
+            "  entries:\n    - debit: {book: bank, amount: amount}\n      credit: {book: wallet, of: account, amount: amount}\n"
+            "  final: {en: It is there., ja: 入金済みです。}"
+        ),
+    ),
+    ("a parameter", "postings.yaml under `parameters`", "fee: {zero: true, at_most: price}"),
+    ("an entry", "postings.yaml under `entries`", "- {settle: authorisation, leg: 1, amount: amount}"),
+    ("a leg", "postings.yaml under `debit` and `credit`", "{book: wallet, of: seller, amount: price - fee}"),
+    (
+        "a limit",
+        "ledger.yaml",
+        (
+            "- limit: cash_in_day\n  about: {en: Cash-in in a day, ja: 1日のチャージ}\n  on: [cash_in]\n  of: account\n"
+            "  amount: amount\n  currency: JPY\n  within: 24 hours\n  levels: {none: {count: 0}, identity: {amount_minor: 300000}}"
+        ),
+    ),
+    ("a level", "ledger.yaml under `levels`", "identity: {count: 20, amount_minor: 300000}"),
+    (
+        "a worked example",
+        "cases/ledger.yaml",
+        (
+            "- example: Somebody puts in 500 yen\n  steps:\n"
+            "    - {posting: cash_in, level: identity, with: {account: a1, bank_line: l1, amount: 500}}\n"
+            "  balances: {bank.JPY: 500, 'wallet.JPY:a1': 500}"
+        ),
+    ),
+    (
+        "a step",
+        "cases/ledger.yaml under `steps`",
+        "- {posting: cash_in, level: none, expect: limit_count_exceeded, with: {amount: 1}}",
     ),
     ("a queue", "queues.yaml", "- queue: general\n  title: {en: Everything else, ja: その他}\n  due: 24 hours"),
     (
@@ -764,6 +872,7 @@ ALERT_WORDS: Final[Mapping[str, str]] = {
     "actions.dead": "an action was given up after all attempts; replay it when the receiver is well",
     "budget.tripped": "a rule reached its cap of people harmed in an hour and only opens cases",
     "case.breached": "cases of a queue were not decided in their time",
+    "chain.too_deep": "a fact follows three facts that follow each other and was not told to rules",
     "clock.stepped": "the wall clock jumped by more than five seconds and is not followed",
 }
 
@@ -1027,13 +1136,20 @@ the caller's back."""
 
 def ledger_page() -> str:
     """Write the page about what the ledger answers."""
-    from koban.ledger import MEANING, TRANSIENT, BookCode, LimitCode, TransferCode
+    from koban.ledger import BookCode, LimitCode, PostingCode, TransferCode
+    from koban.ledger.codes import MEANING, TRANSIENT
+    from koban.ledger.posting import TRANSIENT_POSTINGS
 
-    def rows(kind: Iterable[BookCode | LimitCode | TransferCode]) -> str:
+    def rows(kind: Iterable[BookCode | LimitCode | PostingCode | TransferCode]) -> str:
         return table_of(
             ("", "code", "burns the id", "meaning"),
             [
-                (str(number), code(each.value), "yes" if each in TRANSIENT else "", MEANING[each])
+                (
+                    str(number),
+                    code(each.value),
+                    "yes" if each in TRANSIENT or each in TRANSIENT_POSTINGS else "",
+                    MEANING[each],
+                )
                 for number, each in enumerate(kind)
             ],
         )

@@ -11,6 +11,7 @@ import koban.events.store
 import koban.features.store
 import koban.insight.store
 import koban.labels.store
+import koban.ledger.posting_store
 import koban.ledger.store
 import koban.lists.store
 import koban.packs.store

@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 
 import koban.events.store as event_store
 from koban.access import forget_keys
-from koban.audit import SigningKey, checkpoint, seal
+from koban.audit import SigningKey, append_checkpoint, checkpoint, seal
 from koban.base import DAY, Clock, Instant, limits
 from koban.db import Database
+from koban.ledger import log_end
 from koban.rules import forget_harm
 from koban.vault import forget_days
 from koban.webhooks import delete_finished
 
+LEDGER_CHECKPOINTS = "ledger-checkpoints.jsonl"
 ACTIONS_KEPT_FOR = 90 * DAY
 DELETED_AT_ONCE_MAX = 1_000
 SEALED_AT_ONCE_MAX = 1_000
@@ -39,8 +41,9 @@ def jobs(
     checkpoints: pathlib.Path,
     *,
     archive: Callable[[], object] = lambda: None,
+    expire_pendings: Callable[[], object] = lambda: None,
 ) -> Sequence[Job]:
-    """Return the table; `archive` starts the process that moves old entries."""
+    """Return the table; `archive` starts the process that moves old entries, `expire_pendings` asks the decider."""
 
     def forget_old_harm() -> None:
         with database.write() as tx:
@@ -67,6 +70,7 @@ def jobs(
             run=lambda: _seal_audit(database, clock, signing_key, checkpoints),
             why="An audit row is part of the chain within a second, and signed outside the database.",
         ),
+        *_ledger_jobs(database, clock, signing_key, checkpoints, expire_pendings),
         Job(
             name="harm.forget",
             every_s=600.0,
@@ -98,6 +102,36 @@ def jobs(
             why="A confirmed action is history after 90 days; the sanction itself stays.",
         ),
     )
+
+
+def _ledger_jobs(
+    database: Database,
+    clock: Clock,
+    signing_key: SigningKey,
+    checkpoints: pathlib.Path,
+    expire_pendings: Callable[[], object],
+) -> Sequence[Job]:
+    return (
+        Job(
+            name="ledger.expire",
+            every_s=1.0,
+            run=expire_pendings,
+            why="What a pending transfer reserved is free again when its time runs out, also in a quiet hour.",
+        ),
+        Job(
+            name="ledger.sign",
+            every_s=10.0,
+            run=lambda: _sign_ledger(database, clock, signing_key, checkpoints.with_name(LEDGER_CHECKPOINTS)),
+            why="The end of the ledger's log is signed outside the database once a minute.",
+        ),
+    )
+
+
+def _sign_ledger(database: Database, clock: Clock, signing_key: SigningKey, path: pathlib.Path) -> None:
+    with database.read() as tx:
+        position, chain_hash, _ = log_end(tx)
+    if position:
+        append_checkpoint((position, chain_hash), clock.now(), signing_key, path)
 
 
 def _seal_audit(database: Database, clock: Clock, signing_key: SigningKey, checkpoints: pathlib.Path) -> None:

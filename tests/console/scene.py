@@ -38,6 +38,7 @@ from koban.db import Database, Tx
 from koban.decisions import DecisionRecord
 from koban.events import decode, take_log
 from koban.events.routes import Decided
+from koban.ledger import LedgerReport, verify
 from koban.packs import PackDef, active_at, load_pack, load_version
 from koban.pipeline import Desk, Memory, commands, explain
 from koban.sim import Settings, Size, plan, wire
@@ -172,8 +173,14 @@ def _kit(database: Database, clock: ManualClock, desk: Desk, vault: Vault, acces
         appeal_key=vault.appeal_key,
         opener=CaseOpener(database, vault, SeededSecrets(8)),
         replay=desk.replay_quarantined,
+        prove_ledger=lambda: _proof(database),
         simulated=True,
     )
+
+
+def _proof(database: Database) -> LedgerReport:
+    with database.read() as tx:
+        return verify(tx)
 
 
 def _traffic(desk: Desk, clock: ManualClock, *, minutes: int, ends_at: Instant) -> None:

@@ -103,13 +103,15 @@ def test_words_are_about_what_exists() -> None:
 
 
 def test_examples_of_pack_files_make_a_pack(tmp_path: pathlib.Path) -> None:
+    from koban.ledger import run_ledger_cases
     from koban.packs import load_pack
     from koban.rules import check_pack, run_cases
 
     for what, place, example in reference._FILES:
-        if what == "a field":
+        if what in reference.NESTED:
             continue
         file = tmp_path / place.split(" ")[0]
+        file.parent.mkdir(exist_ok=True)
         before = file.read_text(encoding="utf-8") if file.exists() else ""
         file.write_text(f"{before}{example}\n", encoding="utf-8")
     (tmp_path / "lists").mkdir()
@@ -122,6 +124,7 @@ def test_examples_of_pack_files_make_a_pack(tmp_path: pathlib.Path) -> None:
     pack = load_pack(tmp_path)
     assert not check_pack(pack)
     assert run_cases(pack).passed
+    assert [each.wrong for each in run_ledger_cases(pack.ledger)] == [()]
 
 
 def test_check_says_that_nothing_is_stale(capsys: pytest.CaptureFixture[str]) -> None:

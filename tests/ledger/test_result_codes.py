@@ -9,13 +9,12 @@ from tests.ledger.ground import CHART, START, burned, codes, everything, move, p
 from koban.base import SECOND, limits
 from koban.db import Tx
 from koban.ledger import (
-    MEANING,
-    TRANSIENT,
     BookCode,
     Condition,
     Flag,
     LimitCode,
     NewBook,
+    PostingCode,
     Transfer,
     TransferCode,
     change_limits,
@@ -23,6 +22,7 @@ from koban.ledger import (
     create_books,
     verify,
 )
+from koban.ledger.codes import MEANING, TRANSIENT
 
 C = TransferCode
 MAX = limits.AMOUNT_MINOR_MAX
@@ -98,6 +98,7 @@ CASES: Sequence[tuple[TransferCode, Before, Transfer]] = (
     (C.DATE_INVALID, _stands(), move("x", "a", "b", 1, effective_date="21.10.2026")),
     (C.DEBIT_BOOK_NOT_FOUND, _stands(), move("x", "nobody", "b", 1)),
     (C.CREDIT_BOOK_NOT_FOUND, _stands(), move("x", "a", "nobody", 1)),
+    (C.CREDIT_BOOK_NOT_FOUND, _stands(), move("x", "a", "no\x00body", 1)),
     (C.BOOKS_MUST_HAVE_THE_SAME_CURRENCY, _stands(), move("x", "a", "a.usd", 1)),
     (C.TRANSFER_MUST_HAVE_THE_CURRENCY_OF_ITS_BOOKS, _stands(), move("x", "a", "b", 1, currency="USD")),
     (C.PENDING_TRANSFER_NOT_FOUND, _stands(), post("x", "nothing")),
@@ -180,7 +181,7 @@ def test_a_refusal_has_its_code_and_changes_nothing_but_the_id_that_it_burns(
 def test_every_code_has_a_case_or_a_test_and_a_meaning() -> None:
     elsewhere = {C.CREATED, C.LINKED_EVENT_FAILED, C.LINKED_EVENT_CHAIN_OPEN}
     assert {each[0] for each in CASES} | elsewhere == set(TransferCode)
-    assert set(MEANING) == {*TransferCode, *BookCode, *LimitCode}
+    assert set(MEANING) == {*TransferCode, *BookCode, *LimitCode, *PostingCode}
 
 
 def test_of_several_faults_the_first_in_the_order_is_told(tx: Tx) -> None:

@@ -69,6 +69,14 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
         ("audit.verify", "Check that the audit trail is unbroken", "監査記録の改ざん検査を行う"),
         ("people.erase", "Forget a person for good", "本人の個人情報を完全に消去する"),
         ("people.hold", "Place and lift a legal hold", "法的保全を設定・解除する"),
+        ("ledger.read", "See books, transfers and statements", "帳簿・振替・明細を見る"),
+        ("ledger.post", "Make postings from templates", "仕訳テンプレートから記帳する"),
+        (
+            "ledger.manage",
+            "Open books, change their limits and make transfers by hand",
+            "帳簿を開設し、限度額を変更し、手動で振替を行う",
+        ),
+        ("ledger.verify", "Prove every balance from the ledger's log", "台帳の記録からすべての残高を検証する"),
         ("settings.read", "See the settings in force", "有効な設定を見る"),
         ("system.backup", "Take a backup", "バックアップを取る"),
     )
@@ -78,6 +86,7 @@ _AUDITOR: Final = (
     "board.read", "events.read", "quarantine.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read",
     "packs.read", "lists.read", "labels.read", "cases.read", "appeals.read", "webhooks.read", "alerts.read", "logs.read",
     "evaluation.read", "simulation.read", "staff.read", "tokens.read", "audit.read", "audit.verify", "settings.read",
+    "ledger.read", "ledger.verify",
 )  # fmt: skip
 _REVIEWER: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read", "packs.read",
@@ -88,7 +97,7 @@ _SPECIALIST: Final = (
     *_REVIEWER, "personal.read", "sanctions.impose", "sanctions.overturn", "rules.mode", "rules.undo",
     "rules.emergency", "rules.test", "packs.stage", "packs.activate", "lists.write", "quarantine.read",
     "quarantine.replay", "webhooks.read", "alerts.acknowledge", "logs.read", "logs.import", "evaluation.read",
-    "simulation.read", "events.write",
+    "simulation.read", "events.write", "ledger.read",
 )  # fmt: skip
 _LEAD: Final = (
     *_SPECIALIST, "cases.assign", "webhooks.replay", "staff.read", "tokens.read", "people.hold", "settings.read",
@@ -99,6 +108,12 @@ _INTEGRATOR: Final = (
     "actions.confirm", "quarantine.read", "quarantine.replay", "rules.read", "packs.read", "webhooks.read",
     "webhooks.manage", "webhooks.replay", "alerts.read", "tokens.read", "settings.read", "appeals.read",
     "appeals.file",
+    "ledger.read", "ledger.post",
+)  # fmt: skip
+_FINANCE: Final = (
+    "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "packs.read", "alerts.read",
+    "alerts.acknowledge", "cases.read", "cases.work", "audit.read", "audit.verify", "ledger.read", "ledger.post",
+    "ledger.manage", "ledger.verify",
 )  # fmt: skip
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
@@ -108,6 +123,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
     "reviewer": frozenset(_REVIEWER),
     "auditor": frozenset(_AUDITOR),
     "integrator": frozenset(_INTEGRATOR),
+    "finance": frozenset(_FINANCE),
 }
 
 ROLE_TITLES: Final[Mapping[str, Mapping[str, str]]] = {
@@ -117,6 +133,7 @@ ROLE_TITLES: Final[Mapping[str, Mapping[str, str]]] = {
     "reviewer": {"en": "Reviewer", "ja": "審査担当"},
     "auditor": {"en": "Auditor", "ja": "監査担当"},
     "integrator": {"en": "Integrator", "ja": "連携エンジニア"},
+    "finance": {"en": "Finance", "ja": "経理担当"},
 }
 
 

@@ -25,6 +25,7 @@ from koban.base.settings import Settings
 from koban.db import Database, Tx, newest_revision, revision, upgrade
 from koban.events import take_log
 from koban.packs import PackDef, active_at, load_pack, load_version
+from koban.pipeline import money
 from koban.pipeline.commands import activate, features_to_fill
 from koban.pipeline.desk import Desk
 from koban.pipeline.memory import Memory
@@ -231,7 +232,15 @@ def open_koban(
         _activate_given(desk, settings, given)
         signing_key = SigningKey.open(settings.data / AUDIT_KEY, secrets)
         archive = functools.partial(run_when_due, settings, database, clock, lambda: memory.compiled.pack.events)
-        for job in jobs(database, clock, signing_key, settings.data / CHECKPOINTS, archive=archive):
+        table = jobs(
+            database,
+            clock,
+            signing_key,
+            settings.data / CHECKPOINTS,
+            archive=archive,
+            expire_pendings=functools.partial(money.expire_when_due, desk),
+        )
+        for job in table:
             stack.callback(Periodic(job.name, job.every_s, job.run).close)
         box = SecretBox(vault.webhook_key, secrets)
         sender = HttpSender()

@@ -20,6 +20,7 @@ import koban.events.store as event_store
 import koban.insight.routes as log_routes
 import koban.lab.routes as lab
 import koban.labels.routes as label_routes
+import koban.ledger.routes as ledger_routes
 import koban.lists.routes as list_routes
 import koban.packs.routes as pack_routes
 import koban.rules.routes as rule_routes
@@ -29,6 +30,7 @@ from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
 from koban.app import private
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
+from koban.app.money import ledger_commands
 from koban.app.own_data import OwnData
 from koban.app.people import erase_person
 from koban.app.running import CHECKPOINTS, Koban, switch_pack
@@ -121,6 +123,7 @@ def endpoints_of(koban_: Koban, kit: access.AccessKit, own: OwnData) -> list[End
         ),
         *list_routes.endpoints(database, change_list, lambda: _declared(koban_.memory.compiled.pack)),
         *label_routes.endpoints(database, label),
+        *ledger_routes.endpoints(database, ledger_commands(koban_)),
         *rule_routes.endpoints(
             database, set_mode, lambda: koban_.memory.compiled.pack.rules, functools.partial(_hits, koban_)
         ),
@@ -175,6 +178,7 @@ def _console_kit(koban_: Koban, kit: access.AccessKit, own: OwnData, *, demo: De
         appeal_key=koban_.vault.appeal_key,
         opener=private.CaseOpener(koban_.database, koban_.vault, koban_.secrets),
         replay=desk.replay_quarantined,
+        prove_ledger=ledger_commands(koban_).prove,
         logs=own,
         simulated=demo is not None,
         truth=demo.truth if demo is not None else None,

@@ -4,7 +4,18 @@ Owns the tables audit_entries, audit_head and audit_salts, and the seam `Secrets
 transaction that did the thing; after sealing, no single entry can be altered, removed, moved or cut off unseen.
 """
 
-from koban.audit.actions import SigningKey, checkpoint, proves, read_checkpoints, record, seal, sync_folder, verify
+from koban.audit.actions import (
+    SigningKey,
+    append_checkpoint,
+    check_checkpoints,
+    checkpoint,
+    proves,
+    read_checkpoints,
+    record,
+    seal,
+    sync_folder,
+    verify,
+)
 from koban.audit.secrets import Secrets, SeededSecrets, SystemSecrets
 from koban.audit.store import list_entries
 from koban.audit.types import AuditEntry, Broken, Checkpoint, Report, Sealed
@@ -19,6 +30,8 @@ __all__ = [
     "SeededSecrets",
     "SigningKey",
     "SystemSecrets",
+    "append_checkpoint",
+    "check_checkpoints",
     "checkpoint",
     "list_entries",
     "proves",

@@ -157,17 +157,28 @@ def sync_folder(folder: pathlib.Path) -> None:
 def checkpoint(
     tx: Tx, at: Instant, key: SigningKey, path: pathlib.Path, *, not_within_us: int = CHECKPOINT_EVERY_US
 ) -> Checkpoint | None:
-    """Append a signed checkpoint of the chain to the file at `path`.
+    """Append a signed checkpoint of the audit chain to the file at `path`; otherwise as `append_checkpoint`."""
+    return append_checkpoint(store.read_head(tx), at, key, path, not_within_us=not_within_us)
 
-    None when nothing was sealed since the last one, or the last one is younger than `not_within_us`.
-    `tx` must be one in which nothing is sealed: a checkpoint of a sealing that is rolled back would be a false alarm.
+
+def append_checkpoint(
+    end: tuple[int, str] | None,
+    at: Instant,
+    key: SigningKey,
+    path: pathlib.Path,
+    *,
+    not_within_us: int = CHECKPOINT_EVERY_US,
+) -> Checkpoint | None:
+    """Append a signed checkpoint of a chain that ends at (position, hash) to the file at `path`.
+
+    None when nothing was added since the last one, or the last one is younger than `not_within_us`.
+    `end` must be committed: a checkpoint of what is rolled back would be a false alarm.
     The file is to be copied off the machine: a line that has left cannot be taken back. One process at a time
     writes it (the server that holds the folder).
     """
     last = _last_checkpoint(path)
     if last is not None and 0 <= at - last.at < not_within_us:
         return None
-    end = store.read_head(tx)
     if end is None or end[0] == (last.position if last is not None else 0):
         return None
     made = logic.sign(
@@ -183,6 +194,11 @@ def checkpoint(
         file.flush()
         os.fsync(file.fileno())
     return made
+
+
+def check_checkpoints(key: Ed25519PublicKey, checkpoints: Sequence[Checkpoint]) -> Broken | None:
+    """Check that each checkpoint is signed by the installation's key, follows the one before, and never steps back."""
+    return logic.check_checkpoints(key, tuple(checkpoints))
 
 
 def read_checkpoints(path: pathlib.Path) -> tuple[Checkpoint, ...]:

@@ -2,7 +2,7 @@
 
 import typer
 
-from koban.cli import keeping, lab, logs, packs, server, simulation
+from koban.cli import keeping, lab, ledger, logs, packs, server, simulation
 from koban.cli.frame import refuse
 
 __all__ = ["app", "main"]
@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for part in (server, packs, lab, logs, simulation, keeping):
+for part in (server, packs, lab, logs, simulation, keeping, ledger):
     app.add_typer(part.app)
 
 

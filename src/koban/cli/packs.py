@@ -45,13 +45,16 @@ def run_cases_of(
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Run the cases of a pack's rules: what must match and what must not. Exit code 1 when one fails."""
+    from koban.ledger import run_ledger_cases
     from koban.packs import load_pack
     from koban.rules import describe_failure, run_cases
 
     loaded = load_pack(pack)
     report = run_cases(loaded)
+    examples = run_ledger_cases(loaded.ledger)
+    wrong = [each for each in examples if each.wrong]
     if json:
-        print_json(report)
+        print_json({"rules": report.rules, "faults": report.faults, "examples": examples})
     else:
         for result in report.rules:
             for failed in result.failed:
@@ -64,7 +67,12 @@ def run_cases_of(
             f"{len(report.rules)} rules, {sum(each.must_match + each.must_not_match - len(each.failed) for each in report.rules)} cases passed, "
             f"{sum(len(each.failed) for each in report.rules)} failed"
         )
-    sys.exit(DONE if report.passed else FAILED)
+        for each in wrong:
+            for line in each.wrong:
+                print(f"worked example '{each.name}': {line}")
+        if examples:
+            print(f"{len(examples)} worked examples of postings, {len(wrong)} failed")
+    sys.exit(DONE if report.passed and not wrong else FAILED)
 
 
 @pack_app.command("push")

@@ -12,6 +12,7 @@ from koban.console import (
     entrance,
     keep,
     lists,
+    money,
     own,
     rules,
     sanctions,
@@ -30,6 +31,6 @@ __all__ = ["ConsoleKit", "Explained", "Figures", "endpoints", "problem_page"]
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return every page of the console."""
     parts = (
-        entrance, watch, decision, rules, sanctions, subjects, cases, workspace, appeals, lists, keep, story, truth, own,
+        entrance, watch, decision, rules, sanctions, subjects, cases, workspace, appeals, lists, keep, story, truth, own, money,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

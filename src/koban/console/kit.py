@@ -13,6 +13,7 @@ from koban.db import Database, Tx
 from koban.enforcement import AppealDesk, Command, Outcome
 from koban.events import Entry
 from koban.insight.types import LogDesk
+from koban.ledger import LedgerReport
 from koban.lists import ListChange
 from koban.packs import PackDef
 from koban.rules import ModeChange, TraceNode
@@ -134,5 +135,6 @@ class ConsoleKit:
     logs: LogDesk | None = None  # None: a console without own data, in tests of other pages
     truth: pathlib.Path | None = None  # where a demonstration's truth lies; only the truth page reads it
     story: StoryDesk | None = None  # a demonstration's evening, and its one-click roles
+    prove_ledger: Callable[[], LedgerReport]  # proves every balance from the log
     simulated: bool = False  # a banner says that what is shown is simulated traffic
     zone: str = "Asia/Tokyo"

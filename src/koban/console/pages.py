@@ -39,7 +39,15 @@ def _nav(*items: tuple[str, str]) -> tuple[NavItem, ...]:
 
 NAVIGATION: Final[tuple[tuple[str, tuple[NavItem, ...]], ...]] = (
     ("watch", _nav(("board", "board.read"), ("decisions", "decisions.read"), ("events", "events.read"))),
-    ("act", _nav(("cases", "cases.read"), ("sanctions", "sanctions.read"), ("actions", "webhooks.read"))),
+    (
+        "act",
+        _nav(
+            ("cases", "cases.read"),
+            ("sanctions", "sanctions.read"),
+            ("actions", "webhooks.read"),
+            ("money", "ledger.read"),
+        ),
+    ),
     ("rule", _nav(("rules", "rules.read"), ("lists", "lists.read"))),
     ("measure", _nav(("truth", "simulation.read"), ("logs", "logs.read"))),
     (

@@ -347,6 +347,13 @@ def balances(tx: Tx, book_ids: Sequence[str]) -> list[Balance | None]:
     return [store.balance_of(found[each], as_of) if each in found else None for each in book_ids]
 
 
+def list_books(tx: Tx, *, code: str | None, owner: str | None, after: int, limit: int) -> list[tuple[int, Balance]]:
+    """Return books in the order in which they were opened, each with the number after which the next page begins."""
+    as_of = store.read_head(tx).position
+    found = store.list_books(tx, code=code, owner=owner, after_num=after, limit=limit)
+    return [(each.num, store.balance_of(each, as_of)) for each in found]
+
+
 def statement(
     tx: Tx,
     book_id: str,

@@ -99,6 +99,30 @@ class TransferCode(enum.StrEnum):
     EXCEEDS_DEBITS = "exceeds_debits"
 
 
+class PostingCode(enum.StrEnum):
+    """What became of a posting from a template. In order of precedence, `posted` when none holds."""
+
+    POSTED = "posted"
+    ID_INVALID = "id_invalid"
+    EXISTS_WITH_DIFFERENT_TEMPLATE = "exists_with_different_template"
+    EXISTS_WITH_DIFFERENT_PARAMETERS = "exists_with_different_parameters"
+    EXISTS = "exists"
+    ID_ALREADY_FAILED = "id_already_failed"
+    TEMPLATE_UNKNOWN = "template_unknown"
+    CURRENCY_NOT_IN_TEMPLATE = "currency_not_in_template"
+    PARAMETER_MISSING = "parameter_missing"
+    PARAMETER_UNKNOWN = "parameter_unknown"
+    PARAMETER_INVALID = "parameter_invalid"
+    LEVEL_MISSING = "level_missing"
+    LEVEL_UNKNOWN = "level_unknown"
+    LIMIT_COUNT_EXCEEDED = "limit_count_exceeded"
+    LIMIT_AMOUNT_EXCEEDED = "limit_amount_exceeded"
+    NOTHING_TO_MOVE = "nothing_to_move"
+    BOOK_REFUSED = "book_refused"
+    TRANSFER_IMPOSSIBLE = "transfer_impossible"
+    TRANSFER_REFUSED = "transfer_refused"
+
+
 TRANSIENT: Final = frozenset(
     {
         TransferCode.DEBIT_BOOK_NOT_FOUND,
@@ -122,9 +146,9 @@ TRANSIENT: Final = frozenset(
 """Refusals that depend on the state of the ledger: the same transfer might pass a moment later, so its id is burned and
 answers `id_already_failed` for ever, with the first answer beside it. A retry can never turn a failure into a success."""
 
-MEANING: Final[dict[BookCode | LimitCode | TransferCode, str]] = {
+MEANING: Final[dict[BookCode | LimitCode | PostingCode | TransferCode, str]] = {
     BookCode.CREATED: "The book exists from now on.",
-    BookCode.ID_INVALID: "An id has 1 to 96 letters, digits and `_ . : ~ -`.",
+    BookCode.ID_INVALID: "An id has 1 to 96 letters, digits and `_ . : ~ % -`.",
     BookCode.EXISTS_WITH_DIFFERENT_CURRENCY: "A book with this id exists, in another currency.",
     BookCode.EXISTS_WITH_DIFFERENT_CODE: "A book with this id exists, under another code.",
     BookCode.EXISTS_WITH_DIFFERENT_OWNER: "A book with this id exists, of another owner.",
@@ -143,7 +167,7 @@ MEANING: Final[dict[BookCode | LimitCode | TransferCode, str]] = {
     TransferCode.CREATED: "The transfer stands, for ever.",
     TransferCode.LINKED_EVENT_FAILED: "Another transfer of its chain failed, so this one changed nothing either.",
     TransferCode.LINKED_EVENT_CHAIN_OPEN: "The last transfer of the batch is linked to one that does not come.",
-    TransferCode.ID_INVALID: "An id has 1 to 96 letters, digits and `_ . : ~ -`.",
+    TransferCode.ID_INVALID: "An id has 1 to 96 letters, digits and `_ . : ~ % -`.",
     TransferCode.EXISTS_WITH_DIFFERENT_FLAGS: "A transfer with this id exists, with other flags.",
     TransferCode.EXISTS_WITH_DIFFERENT_PENDING_ID: "A transfer with this id exists, for another pending transfer.",
     TransferCode.EXISTS_WITH_DIFFERENT_TIMEOUT: "A transfer with this id exists, with another timeout.",
@@ -200,4 +224,23 @@ MEANING: Final[dict[BookCode | LimitCode | TransferCode, str]] = {
     TransferCode.OVERFLOWS_CREDITS: "Pending and posted credits together would pass 2^63 - 1. Burns the id.",
     TransferCode.EXCEEDS_CREDITS: "The debit book would go below what its limit allows. Burns the id.",
     TransferCode.EXCEEDS_DEBITS: "The credit book would go above what its limit allows. Burns the id.",
+    PostingCode.POSTED: "All of its transfers stand.",
+    PostingCode.ID_INVALID: "A posting's id has 1 to 80 letters, digits and `_ . : ~ % -`.",
+    PostingCode.EXISTS_WITH_DIFFERENT_TEMPLATE: "A posting with this id was made from another template.",
+    PostingCode.EXISTS_WITH_DIFFERENT_PARAMETERS: "A posting with this id was made with other parameters.",
+    PostingCode.EXISTS: "This very posting exists already: a retry, and nothing to do.",
+    PostingCode.ID_ALREADY_FAILED: "A posting with this id was refused before; a new attempt needs a new id.",
+    PostingCode.TEMPLATE_UNKNOWN: "The active pack has no such posting template.",
+    PostingCode.CURRENCY_NOT_IN_TEMPLATE: "The template is not for this currency.",
+    PostingCode.PARAMETER_MISSING: "A parameter of the template is missing.",
+    PostingCode.PARAMETER_UNKNOWN: "The template has no such parameter.",
+    PostingCode.PARAMETER_INVALID: "A parameter is of another type, empty, negative, or past what bounds it.",
+    PostingCode.LEVEL_MISSING: "The posting is limited by verification level, and none is said.",
+    PostingCode.LEVEL_UNKNOWN: "The active pack has no such verification level.",
+    PostingCode.LIMIT_COUNT_EXCEEDED: "Done more often than the level allows within the limit's time. Burns the id.",
+    PostingCode.LIMIT_AMOUNT_EXCEEDED: "More than the level allows within the limit's time. Burns the id.",
+    PostingCode.NOTHING_TO_MOVE: "Every amount comes to nothing.",
+    PostingCode.BOOK_REFUSED: "A book that it needs cannot be opened as the chart says.",
+    PostingCode.TRANSFER_IMPOSSIBLE: "A transfer of it was refused whatever the moment; `about` says why.",
+    PostingCode.TRANSFER_REFUSED: "A transfer of it was refused because of the moment; `about` says why. Burns the id.",
 }

@@ -25,7 +25,7 @@ from koban.ledger.types import (
     TransferResult,
 )
 
-ID: Final = re.compile(r"[A-Za-z0-9_.:~-]{1,96}").fullmatch
+ID: Final = re.compile(r"[A-Za-z0-9_.:~%-]{1,96}").fullmatch
 _CURRENCY: Final = re.compile(r"[A-Z]{3}").fullmatch
 _REASON: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}").fullmatch
 _REFERENCE: Final = re.compile(r"[^\x00-\x1f\x7f]{1,128}").fullmatch

@@ -212,9 +212,14 @@ _BOOK_COLUMNS: Final = (
 )
 
 
+def _sound(ids: Iterable[str]) -> list[str]:
+    """Leave out what no id can be; PostgreSQL would not even look for a text with a NUL in it."""
+    return [each for each in ids if "\0" not in each]
+
+
 def load_books(tx: Tx, ids: Iterable[str]) -> dict[str, BookState]:
     """Return those of the books that exist, by id."""
-    rows = tx.among(f"SELECT {_BOOK_COLUMNS} FROM ledger_books WHERE id IN (??)", list(ids))
+    rows = tx.among(f"SELECT {_BOOK_COLUMNS} FROM ledger_books WHERE id IN (??)", _sound(ids))
     return {row[1]: _book_state(row) for row in rows}
 
 
@@ -253,7 +258,7 @@ _KNOWN: Final = (
 
 def load_known(tx: Tx, ids: Sequence[str]) -> dict[str, Known]:
     """Return those of the transfers that stand, by id."""
-    found = tx.among("SELECT position FROM ledger_transfers WHERE id IN (??)", ids)
+    found = tx.among("SELECT position FROM ledger_transfers WHERE id IN (??)", _sound(ids))
     return load_known_at(tx, [row[0] for row in found])
 
 
@@ -286,7 +291,7 @@ def load_known_at(tx: Tx, positions: Sequence[int]) -> dict[str, Known]:
 
 def load_burned(tx: Tx, ids: Sequence[str]) -> dict[str, TransferCode]:
     """Return which of the ids failed before, and how."""
-    rows = tx.among("SELECT about, body FROM ledger_changes WHERE kind = 'burned' AND about IN (??)", ids)
+    rows = tx.among("SELECT about, body FROM ledger_changes WHERE kind = 'burned' AND about IN (??)", _sound(ids))
     return {row[0]: TransferCode(msgspec.json.decode(row[1])["code"]) for row in rows}
 
 
@@ -607,7 +612,7 @@ _STORED: Final = (
 
 def find_transfer(tx: Tx, transfer_id: str) -> StoredTransfer | None:
     """Return a transfer by its id."""
-    rows = tx.rows(f"{_STORED} WHERE t.id = ?", (transfer_id,))
+    rows = tx.rows(f"{_STORED} WHERE t.id = ?", (transfer_id,)) if _sound([transfer_id]) else []
     return _stored(rows[0]) if rows else None
 
 
@@ -620,7 +625,7 @@ def list_transfers(
     for column, value in (("order_ref", order), ("payment_ref", payment)):
         if value is not None:
             where.append(f"t.{column} = ?")
-            parameters.append(value)
+            parameters.append(value.replace("\0", "\N{REPLACEMENT CHARACTER}"))
     rows = tx.rows(
         f"{_STORED} WHERE {' AND '.join(where)} ORDER BY t.position DESC LIMIT ?",
         (*parameters, limit),
@@ -677,7 +682,7 @@ def list_books(tx: Tx, *, code: str | None, owner: str | None, after_num: int, l
     for column, value in (("code", code), ("owner", owner)):
         if value is not None:
             where.append(f"{column} = ?")
-            parameters.append(value)
+            parameters.append(value.replace("\0", "\N{REPLACEMENT CHARACTER}"))
     rows = tx.rows(
         f"SELECT {_BOOK_COLUMNS} FROM ledger_books WHERE {' AND '.join(where)} ORDER BY num LIMIT ?",
         (*parameters, limit),

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
 from koban.packs import links, reading
-from koban.packs.documents import Items, Node, parse_document
+from koban.packs.documents import Entries, Items, Node, parse_document
 from koban.packs.faults import Fault, PackInvalid
+from koban.packs.ledger_sections import read_ledger
 from koban.packs.queue_sections import check_queues, read_calendar, read_queue
 from koban.packs.rule_sections import read_cases, read_rule
 from koban.packs.sections import read_event, read_feature, read_list, read_policy
@@ -31,7 +32,9 @@ MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_PACK_BYTES: Final = 32 * 1024 * 1024
 MAX_ITEMS: Final = 10_000
 
-_SECTIONS: Final = ("events", "features", "policies", "lists", "calendars", "queues", "rules", "cases")
+_SECTIONS: Final = (
+    "events", "features", "policies", "lists", "calendars", "queues", "rules", "cases", "ledger", "postings",
+)  # fmt: skip
 
 _FILE_NAME: Final = re.compile(r"([a-z0-9_-]{1,80}/){0,4}[a-z0-9_-]{1,80}\.(yaml|txt)")
 
@@ -108,7 +111,11 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
     queues = _named(nodes["queues"], lambda node: read_queue(node, faults), faults, "queue")
     rules = _named(nodes["rules"], lambda node: read_rule(node, faults), faults, "rule")
     cases: list[RuleCase] = []
+    examples = [node for node in nodes["cases"] if _is_example(node)]
+    ledger = read_ledger(nodes["ledger"], nodes["postings"], examples, faults, events)
     for node in nodes["cases"]:
+        if _is_example(node):
+            continue
         cases.extend(read_cases(node, faults, events=events, features=features, lists=lists))
     faults.extend(links.check_features(features, events))
     faults.extend(links.check_policies(policies))
@@ -131,6 +138,7 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
         cases=tuple(cases),
         calendars=calendars,
         about=about,
+        ledger=ledger,
         files=dict(files),
     )
 
@@ -141,6 +149,11 @@ def lists_of_files(files: Mapping[str, str]) -> dict[str, ListDef]:
     kept = {name: text for name, text in files.items() if not name.endswith(".yaml") or name.startswith("lists")}
     nodes = _sections(kept, faults)
     return _named(nodes["lists"], lambda node: read_list(node, faults, files), faults, "list")
+
+
+def _is_example(node: Node) -> bool:
+    """Tell a worked example of postings from a case of a rule."""
+    return isinstance(node, Entries) and any(key.text == "example" for key, _ in node.pairs)
 
 
 def _wrong_files(files: Mapping[str, str]) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from koban.base import Instant
+from koban.ledger import LedgerDef
 
 FieldType = Literal["text", "int", "decimal", "bool", "timestamp", "text[]"]
 Texts = Mapping[str, str]  # language ("en", "ja") -> text; both are always there
@@ -285,4 +286,5 @@ class PackDef(msgspec.Struct, frozen=True, kw_only=True):
     cases: tuple[RuleCase, ...]
     calendars: Mapping[str, CalendarDef] = {}
     about: Texts = {}
+    ledger: LedgerDef = LedgerDef()
     files: Mapping[str, str] = {}  # the text of every file it was read from: for carets, and to store the version

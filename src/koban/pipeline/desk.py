@@ -21,7 +21,6 @@ from koban.events import (
     Envelope,
     Fault,
     Flag,
-    Kind,
     Prepared,
     Row,
     Steps,
@@ -36,7 +35,7 @@ from koban.events.routes import Conflicting, Decided, EventQuarantined, Kept, Qu
 from koban.pipeline import casework
 from koban.pipeline.flow import HOLD_LAPSE, Arrival, decide
 from koban.pipeline.memory import Memory, PackAt
-from koban.pipeline.sealing import open_entry, seal
+from koban.pipeline.sealing import entry_of, open_entry, seal
 from koban.pipeline.types import CommandUnit, Done, EventUnit, FaultUnit, Refused, Repeated, Reply, Unit, WaitingUnit
 
 _log = structlog.get_logger("koban.pipeline")
@@ -277,7 +276,7 @@ class Desk:
             if waiting != prepared.digest:
                 return self._differs(prepared, "data")
             return Taken(id=prepared.id, source=prepared.source)
-        entry = _entry(prepared, seal(self.memory.vault, unit.key, prepared.personal))
+        entry = entry_of(prepared, seal(self.memory.vault, unit.key, prepared.personal))
         if unit.imported:
             entry = msgspec.structs.replace(entry, flags=entry.flags | Flag.IMPORTED)
         if unit.asynchronous:
@@ -510,23 +509,4 @@ def stored_as_cloudevent(entry: Entry, personal: Mapping[str, object]) -> bytes:
             data=data,
             damaged=False,
         )
-    )
-
-
-def _entry(prepared: Prepared, sealed: bytes | None) -> Entry:
-    return Entry(
-        seq=-1,
-        log_at=prepared.received_at,
-        received_at=prepared.received_at,
-        kind=Kind.EVENT,
-        type=prepared.type,
-        source=prepared.source,
-        event_id=prepared.id,
-        event_at=prepared.event_at,
-        subject=prepared.subject,
-        data=prepared.data,
-        sealed=sealed,
-        digest=prepared.digest,
-        flags=prepared.flags,
-        cause_seq=None,
     )

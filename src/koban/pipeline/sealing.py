@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from koban.db import Tx
-from koban.events import Entry
+from koban.events import Entry, Kind, Prepared
 from koban.vault import Sealed, Vault
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -44,3 +44,23 @@ def open_entries(tx: Tx, vault: Vault, entries: Sequence[tuple[bytes, Entry]]) -
 def people_of(entry_sealed: bytes | None) -> tuple[str, ...]:
     """Return whose fields an entry holds."""
     return tuple(_DECODER.decode(entry_sealed)) if entry_sealed is not None else ()
+
+
+def entry_of(prepared: Prepared, sealed: bytes | None, *, cause_seq: int | None = None) -> Entry:
+    """Return what will be an event's entry, but for its place and time in the log."""
+    return Entry(
+        seq=-1,
+        log_at=prepared.received_at,
+        received_at=prepared.received_at,
+        kind=Kind.EVENT,
+        type=prepared.type,
+        source=prepared.source,
+        event_id=prepared.id,
+        event_at=prepared.event_at,
+        subject=prepared.subject,
+        data=prepared.data,
+        sealed=sealed,
+        digest=prepared.digest,
+        flags=prepared.flags,
+        cause_seq=cause_seq,
+    )

@@ -1,0 +1,104 @@
+"""The ledger on the command line: prove it, look at books, post."""
+
+import contextlib
+import pathlib
+import sys
+from typing import Annotated
+
+import typer
+
+from koban.cli.frame import DONE, FAILED, Json, print_json, running_server, settings_of_environment
+
+app = typer.Typer()
+ledger_app = typer.Typer(help="Books and transfers.", no_args_is_help=True)
+app.add_typer(ledger_app, name="ledger")
+
+
+@ledger_app.command("verify")
+def ledger_verify(json: Json = False) -> None:  # noqa: FBT002 - a flag
+    """Prove every balance from the ledger's log. Exit code 1 and the first broken row when it does not hold."""
+    from koban.app import open_to_read
+    from koban.app.money import prove
+    from koban.app.running import AUDIT_KEY
+    from koban.audit import SigningKey, SystemSecrets
+
+    settings = settings_of_environment()
+    database, _vault = open_to_read(settings, SystemSecrets())
+    with contextlib.closing(database):
+        report = prove(database, settings.data, SigningKey.open(settings.data / AUDIT_KEY, SystemSecrets()).public)
+    if json:
+        print_json(report)
+    elif report.broken is None:
+        print(
+            f"Every balance is proved: {report.transfers:,} transfers over {report.books:,} books, {report.pending:,} "
+            f"pending, {report.signed:,} signed checkpoints."
+        )
+    else:
+        broken = report.broken
+        print(f"The ledger is broken at position {broken.position} ({broken.what}) {broken.about}: {broken.detail}")
+    sys.exit(DONE if report.broken is None else FAILED)
+
+
+@ledger_app.command("totals")
+def ledger_totals(json: Json = False) -> None:  # noqa: FBT002 - a flag
+    """Say where every yen sits."""
+    from koban.app import open_to_read
+    from koban.audit import SystemSecrets
+    from koban.ledger import read_totals
+
+    database, _vault = open_to_read(settings_of_environment(), SystemSecrets())
+    with contextlib.closing(database), database.read() as tx:
+        totals = read_totals(tx)
+    if json:
+        print_json(totals)
+        return
+    for each in totals:
+        net = each.credits_posted_minor - each.debits_posted_minor
+        side = "credit" if net >= 0 else "debit"
+        print(f"{each.currency} {each.code:<24} {abs(net):>18,} {side:<6}  {each.books:>10,} books")
+
+
+@ledger_app.command("statement")
+def ledger_statement(
+    book: Annotated[str, typer.Argument(help="Id of the book, as in wallet.JPY:a1.")],
+    at: Annotated[str | None, typer.Option(help="A past moment, RFC 3339.")] = None,
+    lines: Annotated[int, typer.Option(help="How many lines.")] = 20,
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Show a book as it stood at a moment, with its newest lines up to then."""
+    from koban.app import open_to_read
+    from koban.audit import SystemSecrets
+    from koban.base import to_rfc3339
+    from koban.ledger import statement
+    from koban.ledger.routes import moment
+
+    database, _vault = open_to_read(settings_of_environment(), SystemSecrets())
+    with contextlib.closing(database), database.read() as tx:
+        found = statement(tx, book, at=moment(at), limit=lines)
+    if json:
+        print_json(found)
+        return
+    balance = found.balance
+    print(
+        f"{book} ({balance.code}, {balance.currency}): credits less debits {balance.net_credit_minor:,}; "
+        f"pending debits {balance.debits_pending_minor:,}, pending credits {balance.credits_pending_minor:,}"
+    )
+    for line in found.lines:
+        sign = "-" if line.side == "debit" else "+"
+        print(
+            f"{to_rfc3339(line.at)}  {sign}{line.amount_minor:>14,}  {line.reason:<28} {line.other_book:<32} {line.transfer}"
+        )
+
+
+@ledger_app.command("post")
+def ledger_post(
+    file: Annotated[pathlib.Path, typer.Argument(help="JSON file of one posting: id, template, parameters, …")],
+) -> None:
+    """Make a posting on the running server. Exit code 1 when it was refused."""
+    import msgspec
+
+    from koban.app.remote import call
+
+    answer = call(running_server(), "POST", "/v1/ledger/postings", msgspec.json.decode(file.read_bytes()))
+    print_json(answer)
+    sys.exit(DONE if answer["code"] in {"posted", "exists"} else FAILED)

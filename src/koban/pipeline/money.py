@@ -1,0 +1,141 @@
+"""Money moved by the decider: the posting, its audit row and the fact that rules see stand in one transaction."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+import koban.events.store as event_store
+from koban import ledger
+from koban.audit import record
+from koban.base import Instant
+from koban.db import Tx
+from koban.events import Envelope, Fault, prepare, read_row
+from koban.ledger import BookResult, LimitResult, NewBook, Posting, PostingCode, PostingResult, Transfer, TransferResult
+from koban.pipeline.flow import Arrival, decide
+from koban.pipeline.memory import Memory
+from koban.pipeline.sealing import entry_of
+
+if TYPE_CHECKING:
+    from koban.pipeline.desk import Desk
+
+LEDGER_SOURCE: Final = "koban:ledger"
+CHAIN_MAX: Final = 3  # facts that bring about facts; deeper ones are not told, and somebody is alerted
+
+
+def make_posting(memory: Memory, tx: Tx, posting: Posting, *, by: str, cause_seq: int | None = None) -> PostingResult:
+    """Make a posting and tell the fact that its template names, decided like any event, in the same transaction.
+
+    `cause_seq` is the log entry that brought it about, when one did.
+    """
+    at = memory.log_time.peek()
+    definition = memory.compiled.pack.ledger
+    result = ledger.post(tx, at, definition, posting)
+    if result.is_recorded:
+        details = {"template": posting.template, "code": result.code.value, "transfers": len(result.transfers)}
+        record(tx, at, by, "ledger.posting", posting.id, details)
+    tells = definition.templates[posting.template].tells if result.code is PostingCode.POSTED else None
+    if tells is not None:
+        values: dict[str, object] = {
+            **posting.parameters,
+            "posting": posting.id,
+            "level": posting.level,
+            "currency": posting.currency,
+        }
+        data = {path: values[name] for path, name in tells.data.items() if values[name] is not None}
+        _tell(memory, tx, at, kind=tells.event, event_id=posting.id, data=data, cause_seq=cause_seq)
+    return result
+
+
+def make_transfers(memory: Memory, tx: Tx, batch: Sequence[Transfer], *, by: str) -> list[TransferResult]:
+    """Make transfers by hand; each made one has its audit row."""
+    at = memory.log_time.peek()
+    results = ledger.create_transfers(tx, at, memory.compiled.pack.ledger.chart, batch)
+    for result in results:
+        if result.code is ledger.TransferCode.CREATED:
+            record(tx, at, by, "ledger.transfer", result.id, {"amount_minor": result.amount_minor})
+    return results
+
+
+def open_books(memory: Memory, tx: Tx, batch: Sequence[NewBook], *, by: str) -> list[BookResult]:
+    """Open books by hand; each opened one has its audit row."""
+    at = memory.log_time.peek()
+    results = ledger.create_books(tx, at, memory.compiled.pack.ledger.chart, batch)
+    for result in results:
+        if result.code is ledger.BookCode.CREATED:
+            record(tx, at, by, "ledger.book_opened", result.id)
+    return results
+
+
+def set_limits(
+    memory: Memory,
+    tx: Tx,
+    book: str,
+    *,
+    net_debit_max_minor: int | None,
+    net_credit_max_minor: int | None,
+    by: str,
+) -> LimitResult:
+    """Change what a book may reach, with its audit row."""
+    at = memory.log_time.peek()
+    result = ledger.change_limits(
+        tx, at, book, net_debit_max_minor=net_debit_max_minor, net_credit_max_minor=net_credit_max_minor
+    )
+    if result.code is ledger.LimitCode.CHANGED:
+        limits = {"net_debit_max_minor": net_debit_max_minor, "net_credit_max_minor": net_credit_max_minor}
+        record(tx, at, by, "ledger.limits_changed", book, limits)
+    return result
+
+
+def expire_when_due(desk: "Desk") -> int:
+    """Free what pending transfers reserved whose time ran out; return how many were freed."""
+    with desk.database.read() as tx:
+        due = ledger.next_due(tx)
+    if due is None or due > desk.memory.clock.now():
+        return 0
+    return desk.command(
+        lambda memory, tx: len(ledger.expire_due(tx, memory.log_time.peek(), memory.compiled.pack.ledger.chart))
+    )
+
+
+def _tell(
+    memory: Memory, tx: Tx, at: Instant, *, kind: str, event_id: str, data: dict[str, object], cause_seq: int | None
+) -> None:
+    """Enter a fact of the ledger as an event and decide it (design.md §6: facts that rules may see)."""
+    if _depth(tx, cause_seq) >= CHAIN_MAX:
+        memory.alert(
+            "chain.too_deep", f"event:{event_id}", f"{kind} follows {CHAIN_MAX} facts and was not told to rules."
+        )
+        return
+    envelope = Envelope(
+        id=event_id, source=LEDGER_SOURCE, type=kind, event_at=at, subject=None, data=nested(data), damaged=False
+    )
+    preparer = memory.compiled.preparers[kind]
+    prepared = prepare(preparer, envelope, at, memory.vault.pseudonym, memory.vault.digest)
+    assert not isinstance(prepared, Fault), "the pack was checked: the template's data fits its event type"
+    entry = entry_of(prepared, None, cause_seq=cause_seq)
+    row = read_row(preparer, msgspec.json.decode(prepared.data), {})
+    decide(memory, Arrival(entry=entry, row=row, unread=(), since_at=None))
+
+
+def nested(data: dict[str, object]) -> dict[str, object]:
+    """Turn dotted paths into the nested data of an event."""
+    document: dict[str, object] = {}
+    for path, value in data.items():
+        node = document
+        *above, last = path.split(".")
+        for part in above:
+            below = node.setdefault(part, {})
+            assert isinstance(below, dict), "no declared field holds another"
+            node = below
+        node[last] = value
+    return document
+
+
+def _depth(tx: Tx, cause_seq: int | None) -> int:
+    depth = 0
+    while cause_seq is not None and depth < CHAIN_MAX:
+        entry = event_store.read_entry(tx, cause_seq)
+        depth += 1
+        cause_seq = entry.cause_seq if entry is not None else None
+    return depth
