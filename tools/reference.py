@@ -824,6 +824,7 @@ ENTRY_CALLS: Final[Mapping[str, tuple[str, ...]]] = {  # first argument of `ente
         "command.overturn.sanctions",
         "command.lift.sanction",
         "command.undo.rule",
+        "command.undo.items",
     ),
 }
 ENTRY_WORDS: Final[Mapping[str, str]] = {
@@ -835,7 +836,7 @@ ENTRY_WORDS: Final[Mapping[str, str]] = {
     "snooze.set": "a rule was muted for one account until a moment",
     "pack.activated": "from here on another version of the pack decides",
     "budget.tripped": "a rule harmed as many people in an hour as it may; it only opens cases until a person sets its mode",
-    "timer.fired": "a stored deadline came: a sanction's end, a hold's lapse, a case's due time, a pause's end",
+    "timer.fired": "a stored deadline came: a sanction's end, a hold's lapse, a case's due time, a pause's end, an emergency rule's end",
     "sanction.imposed": "a new sanction, with its policy, measure, grounds and end",
     "sanction.extended": "another signal joined a sanction in force",
     "sanction.ended": "a sanction expired or was lifted; it still counts as a strike",
@@ -853,6 +854,11 @@ ENTRY_WORDS: Final[Mapping[str, str]] = {
     "case.reopened": "a judgement was taken back and the case waits again; what it imposed is overturned next",
     "appeal.opened": "somebody appealed a sanction; what they wrote is sealed and not in the entry",
     "appeal.decided": "a second person upheld or overturned; what was overturned follows",
+    "command.undo.items": "a person took back single things that rules did: sanctions, notices, verdicts; the entries follow",
+    "emergency.started": "a person started a rule for an hour; the entry holds the whole of it, and its place is the rule's version",
+    "emergency.extended": "a second person let an emergency rule live longer, once",
+    "emergency.ended": "an emergency rule is over: its time came, a person ended it, or a new pack no longer has what it names",
+    "rule.expected": "what a rule is expected to do, from a backtest or its own past, and the ceiling that follows",
     "person.erased": "a person's key was destroyed; what was sealed under it reads NULL from here on",
 }
 WEBHOOK_CALLS: Final[Mapping[str, tuple[str, ...]]] = {"kind": ()}
@@ -865,6 +871,7 @@ WEBHOOK_WORDS: Final[Mapping[str, str]] = {
     "notice.requested": "tell one person something: a warning, a decision with its whole message and appeal page, an appeal's answer",
     "notice.withdrawn": "tell the person that what they were told was a mistake, in the words of `message`",
     "decision.made": "the decision on an event that was sent with `?mode=async` and is not `allow`",
+    "decision.withdrawn": "a verdict was a mistake, because a rule behind it was; `was` and `now` say what it was and would have been",
     "hold.lapsed": "nobody decided a held event in time; `becomes` says what it is now",
 }
 ALERT_WORDS: Final[Mapping[str, str]] = {
@@ -873,6 +880,12 @@ ALERT_WORDS: Final[Mapping[str, str]] = {
     "budget.tripped": "a rule reached its cap of people harmed in an hour and only opens cases",
     "case.breached": "cases of a queue were not decided in their time",
     "chain.too_deep": "a fact follows three facts that follow each other and was not told to rules",
+    "emergency.started": "somebody started an emergency rule; the lead is told at once",
+    "emergency.unfit": "an emergency rule ended because a new pack no longer has what it names",
+    "rule.drift": "a rule matches far more or fewer people than it did, or is less often right; of those named, 1 % are wrong in expectation",
+    "rule.dead": "rules that matched nothing for 30 days",
+    "audit.broken": "the audit trail was altered, cut off or rewritten",
+    "decider.failed": "this process has stopped deciding; events are refused until one decides again",
     "clock.stepped": "the wall clock jumped by more than five seconds and is not followed",
 }
 

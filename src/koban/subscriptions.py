@@ -6,17 +6,20 @@ webhooks is the one thing that is not here: it is woken by commits and has a thr
 
 import dataclasses
 import pathlib
+import random
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import koban.events.store as event_store
 from koban.access import forget_keys
-from koban.audit import SigningKey, append_checkpoint, checkpoint, seal
+from koban.audit import SigningKey, append_checkpoint, checkpoint, read_checkpoints, seal, verify
 from koban.base import DAY, Clock, Instant, limits
 from koban.db import Database
 from koban.ledger import log_end
+from koban.oncall import OncallKit, deliver_due, escalate, watch
 from koban.rules import forget_harm
 from koban.vault import forget_days
-from koban.webhooks import delete_finished
+from koban.webhooks import delete_finished, raise_alert
 
 LEDGER_CHECKPOINTS = "ledger-checkpoints.jsonl"
 ACTIONS_KEPT_FOR = 90 * DAY
@@ -125,6 +128,60 @@ def _ledger_jobs(
             why="The end of the ledger's log is signed outside the database once a minute.",
         ),
     )
+
+
+def watchers(health: Callable[[], object], chain: Callable[[], object]) -> Sequence[Job]:
+    """Return the part of the table that looks whether all is as it should be."""
+    return (
+        Job(
+            name="audit.verify",
+            every_s=3600.0,
+            run=chain,
+            why="A chain that somebody broke calls a person, before anybody thinks of looking.",
+        ),
+        Job(
+            name="rules.health",
+            every_s=600.0,
+            run=health,
+            why="What a rule did in an hour is counted when the hour is over; drift and dead rules are named.",
+        ),
+    )
+
+
+def pagers(kit: OncallKit, messages: ThreadPoolExecutor) -> Sequence[Job]:
+    """Return the part of the table that calls people: apart, so that nothing else can hold it up."""
+
+    def look() -> None:
+        watch(kit)
+        escalate(kit)
+
+    return (
+        Job(
+            name="oncall.watch",
+            every_s=1.0,
+            run=look,
+            why="A trouble becomes a page within seconds; one that nobody takes in time calls the next level.",
+        ),
+        Job(
+            name="oncall.deliver",
+            every_s=0.5,
+            run=lambda: deliver_due(kit, messages),
+            why="Messages leave at once, and again until they were taken or somebody has the page.",
+        ),
+    )
+
+
+def watch_chain(
+    database: Database, clock: Clock, randomness: random.Random, key: SigningKey, checkpoints: pathlib.Path
+) -> None:
+    """Walk the audit chain and raise an alert where it is broken."""
+    with database.read() as tx:
+        report = verify(tx, read_checkpoints(checkpoints), key.public)
+    if report.broken is None:
+        return
+    detail = f"The audit trail was changed: {report.broken}"[:500]
+    with database.write() as tx:
+        raise_alert(tx, clock.now(), randomness, kind="audit.broken", about="audit", detail=detail)
 
 
 def _sign_ledger(database: Database, clock: Clock, signing_key: SigningKey, path: pathlib.Path) -> None:

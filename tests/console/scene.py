@@ -30,6 +30,7 @@ from koban.access import endpoints as access_endpoints
 from koban.access import store as access_store
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.private import CaseOpener
+from koban.app.urgent import emergencies
 from koban.audit import SeededSecrets, SigningKey, seal
 from koban.base import MINUTE, SECOND, Instant, ManualClock, to_rfc3339
 from koban.cases import claim_next
@@ -39,11 +40,12 @@ from koban.decisions import DecisionRecord
 from koban.events import decode, take_log
 from koban.events.routes import Decided
 from koban.ledger import LedgerReport, verify
+from koban.oncall import OncallKit
 from koban.packs import PackDef, active_at, load_pack, load_version
 from koban.pipeline import Desk, Memory, commands, explain
 from koban.sim import Settings, Size, plan, wire
 from koban.vault import Vault
-from koban.webhooks import WebhookEndpoint, raise_alert
+from koban.webhooks import SecretBox, WebhookEndpoint, raise_alert
 from koban.webhooks import store as webhook_store
 
 STARTER = pathlib.Path(__file__).parents[2] / "packs" / "starter"
@@ -62,6 +64,7 @@ class Scene:
     desk: Desk
     pack: PackDef
     first_link: str
+    kit: console.ConsoleKit
 
     def email(self, role: str) -> str:
         return f"{role}@koban.test"
@@ -136,8 +139,9 @@ def open_scene(database: Database, clock: ManualClock, folder: pathlib.Path, *, 
             checkpoint_file=folder / "checkpoints.jsonl",
             audit_key=SigningKey.open(folder / "audit.key", secrets).public,
         )
-        app = build_app(_kit(database, clock, desk, vault, access), clock)
-        yield Scene(app=app, database=database, clock=clock, desk=desk, pack=pack, first_link=link.path)
+        kit = _kit(database, clock, desk, vault, access)
+        app = build_app(kit, clock)
+        yield Scene(app=app, database=database, clock=clock, desk=desk, pack=pack, first_link=link.path, kit=kit)
     finally:
         desk.decider.close()
 
@@ -174,6 +178,9 @@ def _kit(database: Database, clock: ManualClock, desk: Desk, vault: Vault, acces
         opener=CaseOpener(database, vault, SeededSecrets(8)),
         replay=desk.replay_quarantined,
         prove_ledger=lambda: _proof(database),
+        emergencies=emergencies(database, vault, desk, clock, zone="Asia/Tokyo"),
+        oncall=oncall_of(database, clock),
+        contacts_box=SecretBox(b"k" * 32, access.secrets),
         simulated=True,
     )
 
@@ -181,6 +188,14 @@ def _kit(database: Database, clock: ManualClock, desk: Desk, vault: Vault, acces
 def _proof(database: Database) -> LedgerReport:
     with database.read() as tx:
         return verify(tx)
+
+
+def oncall_of(database: Database, clock: ManualClock) -> OncallKit:
+    """On-call that reaches nobody."""
+    return OncallKit(
+        database=database, clock=clock, randomness=random.Random(4), deliver=lambda _contact, _page, _link: "no network",
+        key=b"links", public_url="http://koban.test", decider_failed=lambda: False,
+    )  # fmt: skip
 
 
 def _traffic(desk: Desk, clock: ManualClock, *, minutes: int, ends_at: Instant) -> None:

@@ -17,13 +17,16 @@ from koban import enforcement
 from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Refusal
 from koban.db import Database
 from koban.decisions import DecisionRecord
+from koban.emergency import EmergencyStarted, EndEmergency, ExtendEmergency
+from koban.emergency.types import Measure
 from koban.enforcement.types import SanctionImposed
 from koban.events import Kind
 from koban.events.routes import Conflicting, Decided, Kept, Taken
 from koban.labels import LabelSet, LabelSource
 from koban.lists import EntriesAdded, EntryRemoved
-from koban.packs import Mode, ModeName
+from koban.packs import Hide, Hold, Mode, ModeName
 from koban.pipeline import commands, explain
+from koban.pipeline.urgent import end_emergency, extend_emergency, prepare_overlay, start_emergency
 from koban.rules import ModeChanged, ReviewAllSwitched, SnoozeSet
 
 LURE = "直取引しませんか"
@@ -172,6 +175,43 @@ def judgements(draw: st.DrawFn) -> Act:
     return act
 
 
+@st.composite
+def emergencies(draw: st.DrawFn) -> Act:
+    """A person types a rule for an hour, lets it live longer, or ends it; some read what no rule of the pack reads."""
+    kind, number = draw(st.integers(0, 5)), draw(st.integers(0, 3))
+    when = draw(
+        st.sampled_from(
+            ("mentions(text, 'lures')", "texts_1d >= 2", "of(paid_out, sender.id) > 0 OR flag", "messages_1h >= 1")
+        )
+    )
+    hold = Hold(for_us=HOUR, becomes="allow")
+    measures: tuple[tuple[Measure, ...], ...] = ((Hide(),), (hold,), (Hide(), hold))
+    then = draw(st.sampled_from(measures))
+    lasts = draw(st.sampled_from((MINUTE, 30 * MINUTE, HOUR)))
+
+    def act(town: Town) -> None:
+        name = f"emergency.r{number}"
+        if kind == 4:
+            longer = ExtendEmergency(name=name, lasts_us=HOUR, by="staff_2", reason="law")
+            _ask(town, lambda memory, tx: extend_emergency(memory, tx, longer))
+        elif kind == 5:
+            over = EndEmergency(name=name, by="staff_2", reason="law")
+            _ask(town, lambda memory, tx: end_emergency(memory, tx, over))
+        else:
+            started = EmergencyStarted(
+                name=name, policy="fraud", on=("message.sent",), when=when, then=then, cap_per_hour=2,
+                because={"en": "for now", "ja": "当面"}, lasts_us=lasts, ends_at=Instant(0),
+                review_due_at=Instant(town.clock.now() + DAY), by="staff_1", reason="law",
+            )  # fmt: skip
+            try:
+                overlay = prepare_overlay(town.desk.memory, started)
+            except Refusal:
+                return
+            _ask(town, lambda memory, tx: start_emergency(memory, tx, started, overlay))
+
+    return act
+
+
 def _fail_next(how: Any) -> Act:  # Any: one of the words of Flaky.next_write
     def act(town: Town) -> None:
         town.database.next_write = how
@@ -210,7 +250,9 @@ def _step(us: int) -> Act:
 
 
 lives = st.lists(
-    st.one_of(sendings(), sendings(), sendings(), changes(), judgements(), happenings()), min_size=3, max_size=25
+    st.one_of(sendings(), sendings(), sendings(), changes(), judgements(), happenings(), emergencies()),
+    min_size=3,
+    max_size=25,
 )
 
 LAW = settings(
@@ -331,6 +373,8 @@ def _check_reasons(town: Town) -> None:
     known = {str(row[0]) for row in town.rows("SELECT id FROM sanctions")}
     assert {one for record, _ in town.decisions().values() for one in record.sanctions} <= known
     for seq, rule in town.rows("SELECT seq, rule FROM case_signals"):
+        if causes[int(str(seq))].type == "emergency.started":
+            continue  # the review that an emergency rule owes
         assert rule in {one.rule for one in town.decisions()[int(str(seq))][0].signals}
 
 

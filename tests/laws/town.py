@@ -31,15 +31,18 @@ from koban.pipeline.filling import fill_features
 from koban.pipeline.flow import Arrival, decide
 from koban.pipeline.memory import Compiled
 from koban.pipeline.sealing import open_entry
+from koban.pipeline.urgent import follow_emergency
 from koban.rules import (
     BUDGET_TRIPPED,
     MODE_CHANGED,
     PACK_ACTIVATED,
     REVIEW_ALL_SWITCHED,
+    RULE_EXPECTED,
     SNOOZE_SET,
     BudgetTripped,
     ModeChanged,
     ReviewAllSwitched,
+    RuleExpected,
     SnoozeSet,
 )
 from koban.vault import Vault
@@ -473,6 +476,11 @@ def _follow(tx: Tx, memory: Memory, entry: Entry, past: Sequence[tuple[Entry, Ma
             compiled = memory.compile(_find_pack(tx, entry.seq))
             memory.lists.set_pack({name: each.entries for name, each in compiled.pack.lists.items()})
             _go_over(memory, compiled, entry, past)
+            follow_emergency(memory, entry)
+        case kind if kind == RULE_EXPECTED:
+            memory.ceilings.apply(msgspec.json.decode(entry.data, type=RuleExpected))
+        case kind if kind.startswith("emergency."):
+            follow_emergency(memory, entry)
         case kind if kind == ENTRIES_ADDED:
             memory.lists.apply(msgspec.json.decode(entry.data, type=EntriesAdded))
         case kind if kind == ENTRY_REMOVED:
@@ -517,6 +525,11 @@ def picture(memory: Memory, at: Instant) -> dict[str, object]:
     """Return all that decisions read from memory, in a form that can be compared; feature values are read by events."""
     subjects = {each.subject for each in memory.sanctions._by_id.values()}
     return {
+        "emergency": {
+            name: (each.started, each.seq, each.ends_at, each.extended_by)
+            for name, each in memory.emergency.standing.items()
+        },
+        "ceilings": dict(memory.ceilings.all),
         "lists": {
             name: {value: until for value, until in values.items() if until > at}
             for name, values in memory.lists.values.items()

@@ -13,7 +13,8 @@ from koban.access.openapi import openapi
 from koban.access.permissions import CATALOGUE, PUBLIC, ROLE_TITLES, ROLES, SIGNED_IN
 from koban.access.routes import AccessKit, endpoints
 from koban.access.signing_in import change_account, sign_in
-from koban.access.types import Answer, Call, Cookie, Endpoint, Page, PageQuery, Principal, endpoint, redirect
+from koban.access.store import list_staff
+from koban.access.types import Answer, Call, Cookie, Endpoint, Page, PageQuery, Principal, Staff, endpoint, redirect
 from koban.access.web import Gate, Guarded, ProblemBody, build_routes, problem_handlers
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Principal",
     "ProblemBody",
     "Rate",
+    "Staff",
     "StaffDirectory",
     "authorise",
     "build_routes",
@@ -45,6 +47,7 @@ __all__ = [
     "endpoints",
     "forget_keys",
     "issue_token",
+    "list_staff",
     "openapi",
     "problem_handlers",
     "redirect",

@@ -52,6 +52,13 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
         ("webhooks.replay", "Deliver webhooks again", "Webhookを再配信する"),
         ("alerts.read", "See alerts", "アラートを見る"),
         ("alerts.acknowledge", "Acknowledge alerts", "アラートを確認済みにする"),
+        ("oncall.read", "See who is on call, and pages", "当番と呼び出しを見る"),
+        (
+            "oncall.answer",
+            "Take and resolve pages, keep one's own contacts",
+            "呼び出しに対応し、自分の連絡先を管理する",
+        ),
+        ("oncall.manage", "Change the rota and everybody's contacts", "当番表と全員の連絡先を変更する"),
         ("logs.read", "See imported logs and their runs", "取り込んだログと実行結果を見る"),
         ("logs.import", "Import a file as a log of its own", "ファイルを別ログとして取り込む"),
         ("evaluation.read", "See how decisions compare with labels", "判定と正解の比較を見る"),
@@ -87,11 +94,13 @@ _AUDITOR: Final = (
     "packs.read", "lists.read", "labels.read", "cases.read", "appeals.read", "webhooks.read", "alerts.read", "logs.read",
     "evaluation.read", "simulation.read", "staff.read", "tokens.read", "audit.read", "audit.verify", "settings.read",
     "ledger.read", "ledger.verify",
+    "oncall.read",
 )  # fmt: skip
 _REVIEWER: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read", "packs.read",
     "lists.read", "labels.read", "labels.write", "cases.read", "cases.work", "cases.decide", "cases.approve",
     "appeals.read", "appeals.decide", "alerts.read", "messages.read", "simulation.steer",
+    "oncall.read", "oncall.answer",
 )  # fmt: skip
 _SPECIALIST: Final = (
     *_REVIEWER, "personal.read", "sanctions.impose", "sanctions.overturn", "rules.mode", "rules.undo",
@@ -102,6 +111,7 @@ _SPECIALIST: Final = (
 _LEAD: Final = (
     *_SPECIALIST, "cases.assign", "webhooks.replay", "staff.read", "tokens.read", "people.hold", "settings.read",
     "metrics.read",
+    "oncall.manage",
 )  # fmt: skip
 _INTEGRATOR: Final = (
     "board.read", "metrics.read", "events.write", "events.read", "decisions.read", "subjects.read", "sanctions.read",

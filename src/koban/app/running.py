@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import gc
+import hmac
 import json
 import os
 import pathlib
@@ -24,14 +25,16 @@ from koban.base import Clock, Refusal
 from koban.base.settings import Settings
 from koban.db import Database, Tx, newest_revision, revision, upgrade
 from koban.events import take_log
+from koban.insight import watch_health
+from koban.oncall import Mail, OncallKit, deliver_by, mail_by, no_mail, read_smtp
 from koban.packs import PackDef, active_at, load_pack, load_version
 from koban.pipeline import money
-from koban.pipeline.commands import activate, features_to_fill
+from koban.pipeline.commands import activate, expect, features_to_fill
 from koban.pipeline.desk import Desk
 from koban.pipeline.memory import Memory
-from koban.subscriptions import jobs
+from koban.subscriptions import jobs, pagers, watch_chain, watchers
 from koban.vault import Vault
-from koban.webhooks import HttpSender, Post, SecretBox, WebhookWorker
+from koban.webhooks import HttpSender, Post, SecretBox, Send, WebhookWorker
 
 _log = structlog.get_logger("koban.app")
 
@@ -40,6 +43,7 @@ AUDIT_KEY: Final = "audit.key"
 CHECKPOINTS: Final = "audit-checkpoints.jsonl"
 SERVER_FILE: Final = "server.json"
 COLLECT_AFTER: Final = (20_000, 50, 1_000)  # new objects; young collections to a middle one; middle ones to a full one
+PAGERS: Final = 4  # threads that send pages, apart from everything else
 HANDLERS: Final = 8  # threads for blocking handlers: they mostly wait for the decider or the disk
 
 assert koban.schema.METADATA.tables, "every table is known before the first migration"
@@ -75,6 +79,7 @@ class Koban:
     directory: StaffDirectory
     signing_key: SigningKey
     box: SecretBox
+    oncall: OncallKit
     pool: ThreadPoolExecutor
 
     @property
@@ -232,6 +237,8 @@ def open_koban(
         _activate_given(desk, settings, given)
         signing_key = SigningKey.open(settings.data / AUDIT_KEY, secrets)
         archive = functools.partial(run_when_due, settings, database, clock, lambda: memory.compiled.pack.events)
+        health = functools.partial(_watch_health, desk, clock, randomness)
+        chain = functools.partial(watch_chain, database, clock, randomness, signing_key, settings.data / CHECKPOINTS)
         table = jobs(
             database,
             clock,
@@ -240,7 +247,7 @@ def open_koban(
             archive=archive,
             expire_pendings=functools.partial(money.expire_when_due, desk),
         )
-        for job in table:
+        for job in (*table, *watchers(health, chain)):
             stack.callback(Periodic(job.name, job.every_s, job.run).close)
         box = SecretBox(vault.webhook_key, secrets)
         sender = HttpSender()
@@ -248,6 +255,11 @@ def open_koban(
         worker = WebhookWorker(Post(database=database, clock=clock, send=sender, box=box, randomness=randomness))
         memory.on_told = worker.wake
         stack.callback(worker.close)
+        oncall_kit = _oncall_kit(settings, desk, clock, randomness, sender=sender, box=box, key=vault.webhook_key)
+        messages = ThreadPoolExecutor(PAGERS, thread_name_prefix="koban-pager")
+        stack.callback(messages.shutdown)
+        for pager in pagers(oncall_kit, messages):
+            stack.callback(Periodic(pager.name, pager.every_s, pager.run).close)
         pool = ThreadPoolExecutor(HANDLERS, thread_name_prefix="koban-handler")
         stack.callback(pool.shutdown)
         stack.enter_context(rare_collections())
@@ -262,8 +274,45 @@ def open_koban(
             directory=StaffDirectory(database),
             signing_key=signing_key,
             box=box,
+            oncall=oncall_kit,
             pool=pool,
         )
+
+
+def _watch_health(desk: Desk, clock: Clock, randomness: random.Random) -> None:
+    watch_health(
+        desk.database,
+        clock,
+        randomness,
+        desk.memory.compiled.pack,
+        lambda change: desk.command(lambda memory, tx: expect(memory, tx, change)),
+    )
+
+
+def _oncall_kit(
+    settings: Settings,
+    desk: Desk,
+    clock: Clock,
+    randomness: random.Random,
+    *,
+    sender: Send,
+    box: SecretBox,
+    key: bytes,
+) -> OncallKit:
+    """Choose how people are reached.
+
+    Refuses: MailSettingInvalid.
+    """
+    mail: Mail = mail_by(read_smtp(settings.smtp_url), settings.mail_from) if settings.smtp_url else no_mail
+    return OncallKit(
+        database=desk.database,
+        clock=clock,
+        randomness=randomness,
+        deliver=deliver_by(sender, box, clock, mail),
+        key=hmac.digest(key, b"koban on-call receipts", "sha256"),
+        public_url=settings.public_url,
+        decider_failed=lambda: desk.decider.failed is not None,
+    )
 
 
 def _activate_given(desk: Desk, settings: Settings, given: Callable[[], PackDef]) -> None:

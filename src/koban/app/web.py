@@ -25,7 +25,7 @@ import koban.lists.routes as list_routes
 import koban.packs.routes as pack_routes
 import koban.rules.routes as rule_routes
 import koban.vault.routes as people_routes
-from koban import access, console, webhooks
+from koban import access, console, emergency, oncall, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
 from koban.app import private
 from koban.app.casework import appeal_desk, sign_links, workbench
@@ -34,11 +34,13 @@ from koban.app.money import ledger_commands
 from koban.app.own_data import OwnData
 from koban.app.people import erase_person
 from koban.app.running import CHECKPOINTS, Koban, switch_pack
+from koban.app.urgent import emergencies
 from koban.base import DAY, Problem
 from koban.cases import work_routes
 from koban.db import Tx
 from koban.enforcement import appeal_routes
 from koban.events import Entry
+from koban.insight import health_endpoints
 from koban.packs import PackDef, place
 from koban.pipeline import casework, commands
 from koban.pipeline.explain import Explained, FeatureBehind, explain, explain_feature, explain_why_not
@@ -71,8 +73,9 @@ def asgi(koban_: Koban, *, demo: Demo | None = None, own: OwnData | None = None)
         problem_page=functools.partial(console.problem_page, simulated=demo is not None),
         once=access.Once(koban_.database),
     )
-    endpoints = endpoints_of(koban_, kit, own)
-    pages = console.endpoints(_console_kit(koban_, kit, own, demo=demo))
+    verbs = emergencies_of(koban_)
+    endpoints = endpoints_of(koban_, kit, own, verbs)
+    pages = console.endpoints(_console_kit(koban_, kit, own, demo=demo, verbs=verbs))
     document = access.openapi(endpoints, koban.__version__)
     described = endpoint(
         "GET",
@@ -92,8 +95,11 @@ def asgi(koban_: Koban, *, demo: Demo | None = None, own: OwnData | None = None)
     return served
 
 
-def endpoints_of(koban_: Koban, kit: access.AccessKit, own: OwnData) -> list[Endpoint]:
+def endpoints_of(
+    koban_: Koban, kit: access.AccessKit, own: OwnData, verbs: emergency.Emergencies | None = None
+) -> list[Endpoint]:
     """Describe every route under /v1, and those for machines around it."""
+    verbs = verbs or emergencies_of(koban_)
     desk, database = koban_.desk, koban_.database
     change_list = lambda change: desk.command(lambda memory, tx: commands.change_list(memory, tx, change))  # noqa: E731
     submit = lambda command: desk.command(lambda memory, tx: commands.sanction(memory, tx, command))  # noqa: E731
@@ -126,6 +132,14 @@ def endpoints_of(koban_: Koban, kit: access.AccessKit, own: OwnData) -> list[End
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
         *rule_routes.endpoints(
             database, set_mode, lambda: koban_.memory.compiled.pack.rules, functools.partial(_hits, koban_)
+        ),
+        *emergency.endpoints(database, verbs),
+        *emergency.undo_endpoints(database, submit),
+        *oncall.endpoints(koban_.oncall, koban_.box, may_allow_private=koban_.settings.allow_private_webhooks),
+        *health_endpoints(
+            database,
+            lambda: koban_.memory.compiled.pack,
+            lambda change: desk.command(lambda memory, tx: commands.expect(memory, tx, change)),
         ),
         *pack_routes.endpoints(database, functools.partial(_switch, koban_), _check),
         *people_routes.endpoints(database, koban_.vault, lambda person, by: erase_person(koban_, person, by=by)),
@@ -161,7 +175,19 @@ def _access_kit(koban_: Koban) -> access.AccessKit:
     )
 
 
-def _console_kit(koban_: Koban, kit: access.AccessKit, own: OwnData, *, demo: Demo | None) -> console.ConsoleKit:
+def emergencies_of(koban_: Koban) -> emergency.Emergencies:
+    """Return the verbs of emergency rules of an open Koban."""
+    return emergencies(koban_.database, koban_.vault, koban_.desk, koban_.clock, zone=koban_.settings.zone)
+
+
+def _console_kit(
+    koban_: Koban,
+    kit: access.AccessKit,
+    own: OwnData,
+    *,
+    demo: Demo | None,
+    verbs: emergency.Emergencies | None = None,
+) -> console.ConsoleKit:
     desk = koban_.desk
     return console.ConsoleKit(
         database=koban_.database,
@@ -183,6 +209,11 @@ def _console_kit(koban_: Koban, kit: access.AccessKit, own: OwnData, *, demo: De
         simulated=demo is not None,
         truth=demo.truth if demo is not None else None,
         story=demo,
+        emergencies=verbs or emergencies_of(koban_),
+        oncall=koban_.oncall,
+        contacts_box=koban_.box,
+        may_allow_private=koban_.settings.allow_private_webhooks,
+        zone=koban_.settings.zone,
     )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import zoneinfo
 from collections.abc import Mapping
 from typing import Final
 
@@ -27,6 +28,9 @@ class Settings:
     public_url: str
     strict: bool
     allow_private_webhooks: bool
+    zone: str
+    smtp_url: str
+    mail_from: str
     log_level: str
 
 
@@ -39,6 +43,9 @@ SETTING_NOTES: Final[Mapping[str, str]] = {
     "KOBAN_PUBLIC_URL": "Address under which people reach the console; with https, cookies are marked secure.",
     "KOBAN_STRICT": "`1` refuses events with undeclared fields. Default: they are kept, unread and reported.",
     "KOBAN_ALLOW_PRIVATE_WEBHOOKS": "`1` lets webhooks go to private and loopback addresses. Default: refused.",
+    "KOBAN_ZONE": "Time zone of mornings, shifts and the console. Default: Asia/Tokyo.",
+    "KOBAN_SMTP_URL": "Where pages are handed in as mail: `smtp://user:password@host:587?starttls=1` or `smtps://…`. Default: no mail.",
+    "KOBAN_MAIL_FROM": "The sender of such mail. Default: koban@localhost.",
     "KOBAN_LOG_LEVEL": "debug, info, warning or error. Default: info.",
 }
 
@@ -66,8 +73,19 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         public_url=environment.get("KOBAN_PUBLIC_URL", f"http://{host}:{port}").rstrip("/"),
         strict=_flag(environment, "KOBAN_STRICT"),
         allow_private_webhooks=_flag(environment, "KOBAN_ALLOW_PRIVATE_WEBHOOKS"),
+        zone=_zone(environment.get("KOBAN_ZONE", "Asia/Tokyo")),
+        smtp_url=environment.get("KOBAN_SMTP_URL", ""),
+        mail_from=environment.get("KOBAN_MAIL_FROM", "koban@localhost"),
         log_level=level,
     )
+
+
+def _zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingInvalid(f"KOBAN_ZONE is {name!r}; it must be a zone such as Asia/Tokyo or Europe/Paris.") from None
+    return name
 
 
 def _port(text: str) -> int:

@@ -9,10 +9,12 @@ from koban.console import (
     appeals,
     cases,
     decision,
+    emergency,
     entrance,
     keep,
     lists,
     money,
+    oncall,
     own,
     rules,
     sanctions,
@@ -31,6 +33,7 @@ __all__ = ["ConsoleKit", "Explained", "Figures", "endpoints", "problem_page"]
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return every page of the console."""
     parts = (
-        entrance, watch, decision, rules, sanctions, subjects, cases, workspace, appeals, lists, keep, story, truth, own, money,
+        entrance, watch, decision, rules, sanctions, subjects, cases, workspace, appeals,
+        emergency, lists, oncall, keep, story, truth, own, money,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

@@ -10,14 +10,17 @@ from koban.access.types import OpenedSession
 from koban.base import Clock, Instant
 from koban.cases import Workbench
 from koban.db import Database, Tx
+from koban.emergency import Emergencies
 from koban.enforcement import AppealDesk, Command, Outcome
 from koban.events import Entry
 from koban.insight.types import LogDesk
 from koban.ledger import LedgerReport
 from koban.lists import ListChange
+from koban.oncall import OncallKit
 from koban.packs import PackDef
 from koban.rules import ModeChange, TraceNode
 from koban.sim.story import StoryNow
+from koban.webhooks import SecretBox
 
 
 class Figures(Protocol):
@@ -132,6 +135,10 @@ class ConsoleKit:
     appeal_key: bytes  # of the links that people get
     opener: Opener
     replay: Callable[[str, str], object]  # quarantine id, by
+    emergencies: Emergencies
+    oncall: OncallKit
+    contacts_box: SecretBox
+    may_allow_private: bool = False  # whether contacts may lie inside the own network
     logs: LogDesk | None = None  # None: a console without own data, in tests of other pages
     truth: pathlib.Path | None = None  # where a demonstration's truth lies; only the truth page reads it
     story: StoryDesk | None = None  # a demonstration's evening, and its one-click roles

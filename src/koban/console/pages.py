@@ -46,14 +46,16 @@ NAVIGATION: Final[tuple[tuple[str, tuple[NavItem, ...]], ...]] = (
             ("sanctions", "sanctions.read"),
             ("actions", "webhooks.read"),
             ("money", "ledger.read"),
+            ("emergency", "rules.read"),
         ),
     ),
-    ("rule", _nav(("rules", "rules.read"), ("lists", "lists.read"))),
+    ("rule", _nav(("rules", "rules.read"), ("rule-health", "rules.read"), ("lists", "lists.read"))),
     ("measure", _nav(("truth", "simulation.read"), ("logs", "logs.read"))),
     (
         "keep",
         _nav(
             ("alerts", "alerts.read"),
+            ("on-call", "oncall.read"),
             ("quarantine", "quarantine.read"),
             ("audit", "audit.read"),
             ("staff", "staff.read"),

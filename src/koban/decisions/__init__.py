@@ -1,6 +1,6 @@
 """Signals become one verdict with reasons. Owns `decisions` and `signals`; a decision once given never changes."""
 
-from koban.decisions.logic import conclude, describe_actions, fallback_verdict, verdict_name
+from koban.decisions.logic import conclude, describe_actions, fallback_verdict, remaining_verdict, verdict_name
 from koban.decisions.types import (
     VERDICT_NAMES,
     Allow,
@@ -36,5 +36,6 @@ __all__ = [
     "conclude",
     "describe_actions",
     "fallback_verdict",
+    "remaining_verdict",
     "verdict_name",
 ]

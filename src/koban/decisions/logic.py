@@ -1,11 +1,21 @@
 """From signals that act to one verdict: the strictest wins."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, assert_never
 
 import koban.packs as asked
 from koban.base import Instant
-from koban.decisions.types import Allow, Block, Challenge, Hold, Verdict, VerdictName, Warn
+from koban.decisions.types import (
+    VERDICT_NAMES,
+    Allow,
+    Block,
+    Challenge,
+    DecisionRecord,
+    Hold,
+    Verdict,
+    VerdictName,
+    Warn,
+)
 
 
 def conclude(actions: Iterable[asked.Action], at: Instant) -> Verdict:
@@ -58,6 +68,20 @@ def verdict_name(verdict: Verdict) -> VerdictName:
             return "block"
         case _:
             assert_never(verdict)
+
+
+def remaining_verdict(record: DecisionRecord, without: Collection[str]) -> VerdictName:
+    """Return what a decision would have been if some of its rules had not acted; a fallback was no rule's doing."""
+    if record.fallback:
+        return record.verdict
+    led_to = {"hide": "block"}
+    words = [
+        led_to.get(verb, verb)
+        for signal in record.signals
+        if signal.applied and signal.rule not in without
+        for verb in (action.partition(":")[0] for action in signal.actions)
+    ]
+    return max((name for name in VERDICT_NAMES if name in words), key=VERDICT_NAMES.index, default="allow")
 
 
 def fallback_verdict(name: str, at: Instant) -> Verdict:

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
 
-from koban.db import Tx, metadata
+from koban.db import Tx, metadata, upsert
 from koban.decisions.types import DecisionRecord, Inputs
 
 decisions: Final = Table(
@@ -42,6 +42,18 @@ signals: Final = Table(
     Column("withheld", Text, nullable=False, comment="Why it did not act; empty when it did."),
     Column("acting", Text, nullable=True, comment="Account that did it."),
     Index("signals_rule", "rule", "seq"),
+)
+
+decision_withdrawals: Final = Table(
+    "decision_withdrawals",
+    metadata,
+    Column(
+        "seq", BigInteger, primary_key=True, autoincrement=False, comment="The decision that was taken back in part."
+    ),
+    Column("rule", Text, primary_key=True, comment="The rule whose part in it is withdrawn."),
+    Column("withdrawn_seq", BigInteger, nullable=False, comment="The log entry of the command."),
+    Column("withdrawn_at", BigInteger, nullable=False, comment="Log time, in microseconds."),
+    comment="Verdicts that a person took back because a rule was wrong; the decision itself stays as it was given.",
 )
 
 Row = tuple[int, int, str, str, str | None, int, str, str]
@@ -93,6 +105,30 @@ def read_inputs(tx: Tx, seq: int) -> Inputs | None:
     """Return what one decision read."""
     found = tx.rows("SELECT inputs FROM decisions WHERE seq = ?", (seq,))
     return _INPUTS.decode(found[0][0]) if found else None
+
+
+def read_inputs_of(tx: Tx, seqs: Sequence[int]) -> dict[int, Inputs]:
+    """Return what some decisions read."""
+    if not seqs:
+        return {}
+    marks = ", ".join("?" * len(seqs))
+    rows = tx.rows(f"SELECT seq, inputs FROM decisions WHERE seq IN ({marks})", tuple(seqs))
+    return {int(row[0]): _INPUTS.decode(row[1]) for row in rows}
+
+
+def accounts_signalled(tx: Tx, accounts: Sequence[str], *, since_at: int) -> frozenset[str]:
+    """Return those of some accounts of whose events a rule matched one since a moment."""
+    found: set[str] = set()
+    for start in range(0, len(accounts), _IN_MAX):
+        some = tuple(accounts[start : start + _IN_MAX])
+        marks = ", ".join("?" * len(some))
+        rows = tx.rows(
+            "SELECT DISTINCT d.acting FROM decisions d WHERE d.log_at >= ? AND d.acting IN"
+            f" ({marks}) AND EXISTS (SELECT 1 FROM signals s WHERE s.seq = d.seq)",
+            (since_at, *some),
+        )
+        found.update(str(row[0]) for row in rows)
+    return frozenset(found)
 
 
 def read_whole(tx: Tx, seqs: Sequence[int]) -> dict[int, tuple[str, str]]:
@@ -158,6 +194,24 @@ def search(
     if until_at is not None:
         statement = statement.where(decisions.c.log_at < until_at)
     return [_RECORD.decode(row[0]) for row in tx.execute(statement)]
+
+
+def withdraw(tx: Tx, seq: int, rule: str, *, withdrawn_seq: int, at: int) -> frozenset[str]:
+    """Note that a rule's part in a decision is withdrawn; return every rule of it that is."""
+    row = {"seq": seq, "rule": rule, "withdrawn_seq": withdrawn_seq, "withdrawn_at": at}
+    upsert(tx, decision_withdrawals, [row], keys=["seq", "rule"], update=[])
+    return frozenset(row[0] for row in tx.rows("SELECT rule FROM decision_withdrawals WHERE seq = ?", (seq,)))
+
+
+def read_acted(tx: Tx, rule: str, *, since_at: int, after_seq: int, limit: int) -> list[int]:
+    """Return decisions on which a rule acted since a moment and whose part in them stands, oldest first."""
+    rows = tx.rows(
+        "SELECT g.seq FROM signals g WHERE g.rule = ? AND g.applied = 1 AND g.seq > ? AND g.log_at >= ?"
+        " AND NOT EXISTS (SELECT 1 FROM decision_withdrawals w WHERE w.seq = g.seq AND w.rule = g.rule)"
+        " ORDER BY g.seq LIMIT ?",
+        (rule, after_seq, since_at, limit),
+    )
+    return [int(row[0]) for row in rows]
 
 
 def count_verdicts(tx: Tx, *, since_at: int) -> dict[str, int]:

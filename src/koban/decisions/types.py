@@ -87,16 +87,18 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     text_damaged: bool = False
     unread: tuple[str, ...] = ()
     pack: str = ""
+    emergency: tuple[int, ...] = ()  # versions of the emergency rules that were asked: the entries that started them
 
 
 FeatureValue = bool | int | str | tuple[str, ...] | None
 
 
-class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What the decision read besides the event itself: feature values by key, and the pack's digest."""
+class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the decision read besides the event itself: feature values by key, the pack's digest, emergency rules."""
 
     features: Mapping[str, FeatureValue]
     pack: str
+    emergency: tuple[int, ...] = ()
 
 
 class DecisionMissing(Refusal):

@@ -25,6 +25,7 @@ from koban.enforcement.routes import SanctionBody, Submit, endpoints, sanction_b
 from koban.enforcement.store import (
     Recorded,
     StateBody,
+    accounts_sanctioned,
     count_in_force,
     decode_change,
     encode_change,
@@ -55,7 +56,10 @@ from koban.enforcement.types import (
     Step,
     SubjectRef,
     SubjectState,
+    UndoGround,
+    UndoItems,
     UndoRule,
+    UndoVerdict,
     Unmet,
 )
 
@@ -91,8 +95,12 @@ __all__ = [
     "SubjectRef",
     "SubjectState",
     "Submit",
+    "UndoGround",
+    "UndoItems",
     "UndoRule",
+    "UndoVerdict",
     "Unmet",
+    "accounts_sanctioned",
     "appeal_endpoints",
     "appeal_until",
     "carry_out",

@@ -21,6 +21,7 @@ from koban.enforcement.types import (
     SanctionNotInForce,
     Step,
     SubjectRef,
+    UndoItems,
     UndoRule,
 )
 from koban.packs import PolicyDef
@@ -64,6 +65,8 @@ def carry_out(
             return Outcome(sanction_ids=_touched(changes), plan=Plan(changes=changes))
         case UndoRule():
             return _undo_rule(live, tx, command, at=at)
+        case UndoItems():
+            return _undo_items(live, tx, command, at=at)
         case _ as unknown:
             assert_never(unknown)
 
@@ -103,6 +106,20 @@ def _undo_rule(live: LiveSanctions, tx: Tx, command: UndoRule, *, at: Instant) -
         next_after = str(stored[-1][0] if stored else after_at)
     plan = Plan(changes=changes, withdrawn=tuple(notices[:UNDO_CHUNK]))
     return Outcome(sanction_ids=_touched(changes), plan=plan, next_after=next_after)
+
+
+def _undo_items(live: LiveSanctions, tx: Tx, command: UndoItems, *, at: Instant) -> Outcome:
+    """Withdraw the grounds and notices that are named; verdicts are the pipeline's, which knows decisions."""
+    wanted = frozenset((each.sanction_id, each.rule, each.cause_seq) for each in command.grounds)
+
+    def withdraws(sanction: Sanction, ground: Ground) -> bool:
+        return (sanction.id, ground.rule, ground.cause_seq) in wanted
+
+    found = _find(live, tx, tuple(sorted({each.sanction_id for each in command.grounds})))
+    changes = _withdraw(live, tx, found.values(), withdraws, at=at, by=command.by, reason=command.reason)
+    notices = store.read_standing_notices(tx, command.notices)
+    store.withdraw_notices(tx, [notice.id for notice in notices], at)
+    return Outcome(sanction_ids=_touched(changes), plan=Plan(changes=changes, withdrawn=tuple(notices)))
 
 
 def _withdraw(

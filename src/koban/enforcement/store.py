@@ -264,6 +264,15 @@ def read_statement(tx: Tx, sanction_id: str) -> tuple[int, Statement] | None:
     return (int(rows[0][0]), _STATEMENT.decode(rows[0][1])) if rows else None
 
 
+def read_standing_notices(tx: Tx, ids: Sequence[str]) -> list[Notice]:
+    """Return those of some notices that were not taken back."""
+    if not ids:
+        return []
+    marks = ", ".join("?" * len(ids))
+    rows = tx.rows(f"SELECT body FROM notices WHERE withdrawn_at IS NULL AND id IN ({marks}) ORDER BY id", tuple(ids))
+    return [_NOTICE.decode(row[0]) for row in rows]
+
+
 def withdraw_notices(tx: Tx, ids: Sequence[str], at: Instant) -> None:
     """Note that notices were taken back."""
     tx.many("UPDATE notices SET withdrawn_at = ? WHERE id = ?", [(at, each) for each in ids])
@@ -336,6 +345,21 @@ def search_sanctions(tx: Tx, *, before: str | None, limit: int, filters: Mapping
     if before is not None:
         statement = statement.where(sanctions.c.id < before)
     return [_SANCTION.decode(row[0]) for row in tx.execute(statement)]
+
+
+def accounts_sanctioned(tx: Tx, accounts: Sequence[str]) -> frozenset[str]:
+    """Return those of some accounts on whom something was ever imposed that was not overturned."""
+    found: set[str] = set()
+    for start in range(0, len(accounts), 500):
+        some = tuple(accounts[start : start + 500])
+        marks = ", ".join("?" * len(some))
+        rows = tx.rows(
+            "SELECT DISTINCT subject_id FROM sanctions WHERE subject_kind = 'account' AND status <> 'overturned'"
+            f" AND subject_id IN ({marks})",
+            some,
+        )
+        found.update(str(row[0]) for row in rows)
+    return frozenset(found)
 
 
 def count_in_force(tx: Tx) -> dict[str, int]:

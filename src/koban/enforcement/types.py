@@ -356,7 +356,32 @@ class UndoRule(msgspec.Struct, frozen=True, kw_only=True, tag="undo_rule"):
     after: str = ""
 
 
-Command: TypeAlias = ImposeSanction | OverturnSanctions | LiftSanction | UndoRule
+class UndoGround(msgspec.Struct, frozen=True, kw_only=True):
+    """One ground of a sanction: that a rule acted at one entry."""
+
+    sanction_id: str
+    rule: str
+    cause_seq: int
+
+
+class UndoVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rule contributed to the verdict on one event."""
+
+    seq: int
+    rule: str
+
+
+class UndoItems(msgspec.Struct, frozen=True, kw_only=True, tag="undo_items"):
+    """A person's command: take back single things that rules did. Few at once; whoever asks cuts them into chunks."""
+
+    grounds: tuple[UndoGround, ...]
+    notices: tuple[str, ...]
+    verdicts: tuple[UndoVerdict, ...]
+    by: str
+    reason: str
+
+
+Command: TypeAlias = ImposeSanction | OverturnSanctions | LiftSanction | UndoRule | UndoItems
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -197,6 +197,19 @@ def read_entries(tx: Tx, *, after_seq: int, limit: int) -> list[Entry]:
     return [_entry(row) for row in found]
 
 
+def read_back(tx: Tx, types: Sequence[str], *, before_seq: int | None, limit: int) -> list[Entry]:
+    """Return entries of some types before a place, newest first."""
+    if not types:
+        return []
+    marks = ", ".join("?" * len(types))
+    before = "" if before_seq is None else " AND seq < ?"
+    values = (*types, *(() if before_seq is None else (before_seq,)), limit)
+    rows = tx.rows(
+        f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE type IN ({marks}){before} ORDER BY seq DESC LIMIT ?", values
+    )
+    return [_entry(row) for row in rows]
+
+
 def read_of_type(tx: Tx, type_: str, *, after_seq: int, limit: int) -> list[Entry]:
     """Return the next entries of one type in log order."""
     found = tx.rows(

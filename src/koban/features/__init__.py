@@ -28,14 +28,16 @@ is never applied to twice; the same log gives the same values in DuckDB.
 
 from koban.features.check import check_features
 from koban.features.expressions import check_argument, check_condition
+from koban.features.generate import Bind
 from koban.features.plan import SLOTS, Plan, plan_features, resolve_key
-from koban.features.program import FeatureProgram, compile_features, new_features
+from koban.features.program import FeatureProgram, compile_features, functions_reading, new_features
 from koban.features.scope import features_in_scope
 from koban.features.sql import archive_relation, feature_sql
 from koban.features.state import Entry, FeatureStore, backfill, stored_watermark
 
 __all__ = [
     "SLOTS",
+    "Bind",
     "Entry",
     "FeatureProgram",
     "FeatureStore",
@@ -48,6 +50,7 @@ __all__ = [
     "compile_features",
     "feature_sql",
     "features_in_scope",
+    "functions_reading",
     "new_features",
     "plan_features",
     "resolve_key",

@@ -35,6 +35,16 @@ def compile_features(
     return FeatureProgram(plan=plan, functions=functions, sources=sources)
 
 
+def functions_reading(
+    program: FeatureProgram, pack: PackDef, reads: Mapping[str, Collection[str]]
+) -> Mapping[str, Bind]:
+    """Return the functions of some event types once more, so that they give the values of other features.
+
+    What is kept of subjects does not depend on what is read, so such a function runs over the same records.
+    """
+    return {name: generate(program.plan, pack.events[name], keys)[0] for name, keys in reads.items()}
+
+
 def new_features(old: FeatureProgram, new: FeatureProgram) -> set[str]:
     """Name the features of `new` whose state does not carry over from `old`: they start empty or are backfilled."""
     return {name for name in new.plan.features if any(part.cell not in old.plan.cells for part in new.plan.parts(name))}

@@ -6,12 +6,12 @@ Three places hold a subject's record. `hot`: decoded, the most recently used. `c
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from koban.db import Tx
 from koban.features import store
-from koban.features.generate import HEAD, UNSAVED, VERSION, Apply, Row, Texts, take_back
+from koban.features.generate import HEAD, UNSAVED, VERSION, Apply, Bind, Row, Texts, take_back
 from koban.features.program import FeatureProgram, compile_features
 from koban.features.records import Record, pack_record, unpack_record
 from koban.features.store import CellId, Layout
@@ -170,6 +170,17 @@ class FeatureStore:
             for name, source in filled.release().items():
                 for subject in self._of(name).overlay(source, seq):
                     self._unsaved.append((name, subject, seq))
+
+    def rebind(self, functions: Mapping[str, Bind]) -> Callable[[], None]:
+        """Run other functions of the same plan over the same records; returns what takes it back."""
+        before = self._functions
+        touches = {kind: subjects.touch for kind, subjects in self._subjects.items()}
+        self._functions = {name: bind(touches, self._undo, self._unsaved.append) for name, bind in functions.items()}
+
+        def undo() -> None:
+            self._functions = before
+
+        return undo
 
     def release(self) -> "dict[str, _Subjects]":
         """Hand over the records of a backfilled store to the live one, and keep none."""

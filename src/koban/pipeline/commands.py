@@ -4,18 +4,39 @@ Every function here has the shape that `Desk.command` wants once its first argum
 transaction, enters the change, stores it and makes memory follow.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
+import koban.decisions.store as decision_store
+import koban.events.store as event_store
 from koban import enforcement
 from koban.audit import record
+from koban.base import Instant, sequence_id
 from koban.db import Tx
+from koban.decisions import remaining_verdict
 from koban.features import FeatureStore, new_features
 from koban.labels import LABEL_SET, LabelSet, set_label
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, ListMissing, add_entries, remove_entry
-from koban.packs import PackDef, save_activation
-from koban.pipeline.memory import Compiled, Memory
-from koban.rules import PACK_ACTIVATED, ModeChange, ModeChanged, PackActivated, change_mode, mode_entry_type
+from koban.packs import ModeName, PackDef, save_activation
+from koban.pipeline.memory import Compiled, Memory, subject_of
+from koban.pipeline.urgent import refit
+from koban.rules import (
+    PACK_ACTIVATED,
+    RULE_EXPECTED,
+    UNPROVEN_ACTIONS,
+    ModeChange,
+    ModeChanged,
+    PackActivated,
+    RuleExpected,
+    RuleMissing,
+    change_mode,
+    mode_entry_type,
+)
+from koban.rules.store import save_expected
 
+UNDO_CHUNK = 20  # decisions in one command, so that none holds the decider for long
+VERDICTS = "verdicts:"  # where an undo of a rule goes on, after its sanctions
 JOINED_LISTS = frozenset({"device", "ip", "bank", "card", "phone", "email", "address"})
 
 
@@ -101,6 +122,8 @@ def sanction(memory: Memory, tx: Tx, command: enforcement.Command) -> enforcemen
     """
     kind = str(command.__struct_config__.tag).replace("_", ".", 1)
     seq, at = memory.enter(f"command.{kind}", msgspec.json.encode(command), about=None, cause_seq=None)
+    if isinstance(command, enforcement.UndoRule) and command.after.startswith(VERDICTS):
+        return _undo_verdicts_of(memory, tx, command, seq, at)
     outcome = enforcement.carry_out(memory.sanctions, tx, command, memory.compiled.pack.policies, at=at, seq=seq)
     recorded = tuple(memory.enter_change(change, seq) for change in outcome.plan.changes)
     for notice in outcome.plan.notices:
@@ -108,8 +131,53 @@ def sanction(memory: Memory, tx: Tx, command: enforcement.Command) -> enforcemen
     for notice in outcome.plan.withdrawn:
         memory.tell_withdrawal(notice, seq, at)
     memory.tell_states(recorded)
+    if isinstance(command, enforcement.UndoItems):
+        undo_verdicts(memory, tx, command.verdicts, seq, at)
     record(tx, at, command.by, f"command.{kind}", ",".join(outcome.sanction_ids[:5]), {"seq": seq})
+    if isinstance(command, enforcement.UndoRule) and outcome.next_after is None:
+        return msgspec.structs.replace(outcome, next_after=f"{VERDICTS}-1")
     return outcome
+
+
+def _undo_verdicts_of(
+    memory: Memory, tx: Tx, command: enforcement.UndoRule, seq: int, at: Instant
+) -> enforcement.Outcome:
+    """Go on with an undo, whose sanctions are done, through the verdicts to which the rule led."""
+    after_seq = int(command.after.removeprefix(VERDICTS))
+    seqs = decision_store.read_acted(
+        tx, command.rule, since_at=command.since_at, after_seq=after_seq, limit=UNDO_CHUNK + 1
+    )
+    chunk = seqs[:UNDO_CHUNK]
+    undo_verdicts(memory, tx, [enforcement.UndoVerdict(seq=each, rule=command.rule) for each in chunk], seq, at)
+    return enforcement.Outcome(
+        sanction_ids=(),
+        plan=enforcement.Plan(),
+        next_after=f"{VERDICTS}{chunk[-1]}" if len(seqs) > UNDO_CHUNK else None,
+    )
+
+
+def undo_verdicts(memory: Memory, tx: Tx, verdicts: Sequence[enforcement.UndoVerdict], seq: int, at: Instant) -> None:
+    """Withdraw rules' parts in verdicts: what nothing else stands behind is told to be a mistake, and a hold lifts.
+
+    The decision stays as it was given; that it was withdrawn is a row beside it.
+    """
+    for each in verdicts:
+        record_ = decision_store.read_bodies(tx, [each.seq]).get(each.seq)
+        entry = event_store.read_entry(tx, each.seq)
+        if record_ is None or entry is None or record_.verdict not in {"block", "hold", "challenge"}:
+            continue
+        withdrawn = decision_store.withdraw(tx, each.seq, each.rule, withdrawn_seq=seq, at=at)
+        now = remaining_verdict(record_, withdrawn)
+        if now == record_.verdict or now == remaining_verdict(record_, withdrawn - {each.rule}):
+            continue
+        if record_.verdict == "hold":
+            memory.drop_timer(sequence_id("timer", each.seq))
+        memory.tell_verdict(
+            subject_of(memory.compiled, entry),
+            {"event_id": record_.id, "decision": each.seq, "was": record_.verdict, "now": now},
+            seq=seq,
+            at=at,
+        )
 
 
 def activate(
@@ -126,8 +194,40 @@ def activate(
     record(tx, at, by, "pack.activated", pack.digest[:12], {"seq": seq})
     memory.undo.append(memory.lists.set_pack({name: each.entries for name, each in pack.lists.items()}))
     memory.features.switch(tx, compiled.features, seq, filled=filled)
-    memory.compiled = compiled
+    before, memory.compiled = memory.compiled.pack, compiled
+    refit(memory, tx, seq)
+    _doubt_new_rules(memory, tx, before, seq)
     return Entered(seq=seq)
+
+
+def expect(memory: Memory, tx: Tx, change: RuleExpected, *, cause_seq: int | None = None) -> Entered:
+    """Say what is expected of a rule: far above it, it stops by itself.
+
+    Refuses: RuleMissing.
+    """
+    if change.rule not in memory.compiled.pack.rules:
+        raise RuleMissing(f"The active pack has no rule '{change.rule[:80]}'.")
+    seq, at = memory.enter(RULE_EXPECTED, msgspec.json.encode(change), about=f"rule:{change.rule}", cause_seq=cause_seq)
+    save_expected(tx, seq, at, change)
+    memory.undo.append(memory.ceilings.apply(change))
+    record(tx, at, change.by, RULE_EXPECTED, f"rule:{change.rule}", {"seq": seq, "ceiling": change.ceiling})
+    return Entered(seq=seq)
+
+
+def _doubt_new_rules(memory: Memory, tx: Tx, before: PackDef, cause_seq: int) -> None:
+    """Let rules that come with another pack, live, and of which nothing is known, act a few times only.
+
+    A rule that only changed keeps what was expected of it; the pack that an installation begins with is not doubted.
+    """
+    for name, rule in memory.compiled.pack.rules.items():
+        if name in before.rules or memory.modes.mode(rule).name is not ModeName.LIVE:
+            continue
+        if memory.ceilings.of(name) is None:
+            doubted = RuleExpected(
+                rule=name, basis="none", people=0, hours=0, ceiling=UNPROVEN_ACTIONS, counts="actions", by="koban",
+                reason="new, live, and without a backtest or a past of its own",
+            )  # fmt: skip
+            expect(memory, tx, doubted, cause_seq=cause_seq)
 
 
 def features_to_fill(memory: Memory, compiled: Compiled) -> frozenset[str]:

@@ -15,6 +15,7 @@ from koban import enforcement
 from koban.base import Instant, Problem, Refusal, Unavailable, limits, random_id
 from koban.cases import DUE_TIMER, PAUSE_TIMER
 from koban.db import Database, Lease, Tx
+from koban.emergency import EMERGENCY_TIMER
 from koban.events import (
     Decider,
     Entry,
@@ -37,6 +38,7 @@ from koban.pipeline.flow import HOLD_LAPSE, Arrival, decide
 from koban.pipeline.memory import Memory, PackAt
 from koban.pipeline.sealing import entry_of, open_entry, seal
 from koban.pipeline.types import CommandUnit, Done, EventUnit, FaultUnit, Refused, Repeated, Reply, Unit, WaitingUnit
+from koban.pipeline.urgent import expire_emergency
 
 _log = structlog.get_logger("koban.pipeline")
 
@@ -400,6 +402,8 @@ class Desk:
                 if ended is not None:
                     recorded = self.memory.enter_change(ended, seq)
                     self.memory.tell_states((recorded,))
+            elif timer.kind == EMERGENCY_TIMER:
+                expire_emergency(self.memory, timer.about, seq, fired_at)
             elif timer.kind == HOLD_LAPSE:
                 self.memory.tell_lapse(int(timer.about), seq, fired_at)
             elif timer.kind == DUE_TIMER:

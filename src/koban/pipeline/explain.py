@@ -6,10 +6,12 @@ from collections.abc import Mapping
 import msgspec
 
 import koban.decisions.store as decision_store
+import koban.emergency.store as emergency_store
 import koban.events.store as event_store
 from koban.base import Refusal, to_rfc3339
 from koban.db import Database, Tx
 from koban.decisions import DecisionMissing, DecisionRecord, FeatureValue, Inputs
+from koban.emergency import rule_of
 from koban.events import Entry, decode_document, make_preparer, read_row
 from koban.events.archive import Archive
 from koban.lab import Behind, Log, WhyNot, behind, values_at, why_not
@@ -73,6 +75,9 @@ def explain(
         row = read_row(make_preparer(pack.events[entry.type]), decode_document(entry.data), personal)
         # Only the rules that read this type are compiled: explaining must not hold up the decider beside it.
         reading = {name: rule for name, rule in pack.rules.items() if entry.type in rule.on}
+        if own:
+            urgent = emergency_store.read_versions(tx, inputs.emergency)
+            reading |= {each.name: rule_of(each.started) for each in urgent}
         compiled = compile_rules(msgspec.structs.replace(pack, rules=reading), lists, labels).get(entry.type)
         values = inputs.features
         if not own and compiled is not None and archive is not None:

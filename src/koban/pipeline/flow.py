@@ -50,6 +50,8 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
     values = memory.features.apply(memory.tx, seq, entry.type, arrival.row, at, texts=texts)
     rules = compiled.rules.get(entry.type)
     matched = [rules.rules[index] for index in rules.run(arrival.row, values, at, texts)] if rules is not None else []
+    urgent, asked = memory.emergency.run(entry.type, arrival.row, values, at, texts)
+    matched += urgent
     acting = _text(arrival.row, event_type.acting)
     signals: tuple[Signal, ...] = ()
     if matched:
@@ -89,6 +91,7 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
         text_damaged=Flag.DAMAGED in entry.flags,
         unread=arrival.unread,
         pack=compiled.pack.digest[:12],
+        emergency=asked,
     )
     body = _ENCODER.encode(record)
     _keep(memory, entry, record, body, values=values, signals=signals, acting=acting, since_at=arrival.since_at)
@@ -237,7 +240,7 @@ def _keep(
 ) -> None:
     """Gather the rows of the decision and of its signals."""
     took_us = max(0, memory.clock.now() - (since_at if since_at is not None else entry.received_at))
-    inputs = _ENCODER.encode(Inputs(features=values, pack=memory.compiled.pack.digest))
+    inputs = _ENCODER.encode(Inputs(features=values, pack=memory.compiled.pack.digest, emergency=record.emergency))
     memory.rows.decisions.append(
         (entry.seq, entry.log_at, entry.type, record.verdict, acting, took_us, body.decode(), inputs.decode())
     )

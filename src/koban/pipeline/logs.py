@@ -39,6 +39,7 @@ from koban.packs import PackDef
 from koban.pipeline.flow import Arrival, decide
 from koban.pipeline.memory import Memory
 from koban.pipeline.sealing import open_entries, seal
+from koban.pipeline.urgent import follow_emergency
 from koban.vault import Vault
 
 CHUNK: Final = 1_000
@@ -272,6 +273,7 @@ def replay(log: NamedLog, pack: PackDef, *, progress: Progress = lambda _done, _
             after_seq = entries[-1].seq
             keyed = [(event_store.event_key(entry.source, entry.event_id), entry) for entry in entries]
             for entry, personal in zip(entries, open_entries(tx, log.vault, keyed), strict=True):
+                follow_emergency(memory, entry)
                 preparer = memory.compiled.preparers.get(entry.type)
                 if entry.kind is not Kind.EVENT or preparer is None:
                     skipped += entry.kind is Kind.EVENT
@@ -284,6 +286,7 @@ def replay(log: NamedLog, pack: PackDef, *, progress: Progress = lambda _done, _
             decision_store.insert_decisions(tx, memory.rows.decisions)
             decision_store.insert_signals(tx, memory.rows.signals)
             memory.rows.clear()
+            memory.undo.clear()
             memory.features.forget()
         progress(events + skipped, of)
     return ReplayReport(

@@ -11,20 +11,29 @@ import structlog
 import koban.decisions.store as decision_store
 import koban.events.store as event_store
 from koban import enforcement, webhooks
-from koban.base import MINUTE, Clock, Instant, limits, sequence_id
-from koban.cases import DUE_TIMER, CaseOpened, LiveCases, Nature, hours_of, sketch_of, stake_of, text_of
+from koban.base import MINUTE, SECOND, Clock, Instant, limits, sequence_id
+from koban.cases import DUE_TIMER, CaseOpened, CaseStep, LiveCases, Nature, hours_of, sketch_of, stake_of, text_of
 from koban.db import LiveTimers, Timer, Tx, load_timers
 from koban.decisions import DecisionRecord
+from koban.emergency import LiveEmergency, Overlay, compile_overlay, rule_of
 from koban.enforcement import Change, LiveSanctions, Recorded, Step
 from koban.events import Entry, Flag, Kind, LogTime, Preparer, Row, decode_document, make_preparer, read_row
 from koban.features import FeatureProgram, FeatureStore, backfill, compile_features, new_features, stored_watermark
 from koban.labels import LiveLabels
 from koban.lists import LiveLists
-from koban.packs import PackDef
+from koban.packs import PackDef, PackInvalid, RuleDef
 from koban.pipeline.figures import Figures
 from koban.pipeline.rows import Rows
 from koban.pipeline.sealing import open_entries
-from koban.rules import BUDGET_TRIPPED, Budgets, BudgetTripped, CompiledRules, LiveModes, compile_rules
+from koban.rules import (
+    BUDGET_TRIPPED,
+    Budgets,
+    BudgetTripped,
+    CompiledRules,
+    LiveCeilings,
+    LiveModes,
+    compile_rules,
+)
 from koban.vault import Vault
 
 _log = structlog.get_logger("koban.pipeline")
@@ -65,10 +74,12 @@ class Memory:
         self.labels = LiveLabels()
         self.modes = LiveModes()
         self.budgets = Budgets()
+        self.ceilings = LiveCeilings()
         self.sanctions = LiveSanctions()
         self.timers = LiveTimers([])
         self.book = webhooks.EndpointBook()
         self.cases = LiveCases()
+        self.emergency = LiveEmergency()
         self.on_told: Callable[[], None] = lambda: None  # called after a commit that asks the marketplace for something
         self.appeal_link: Callable[[enforcement.Sanction], str] = lambda _sanction: ""  # the app knows its own address
         self.undo: list[Callable[[], object]] = []
@@ -99,6 +110,40 @@ class Memory:
         self._made = (compiled, lists)
         return compiled
 
+    def overlay_of(self, rules: Sequence[RuleDef]) -> Overlay:
+        """Compile emergency rules to run beside the pack in force; may be called outside the decider's thread.
+
+        Refuses: PackInvalid.
+        """
+        compiled = self.compiled
+        return compile_overlay(
+            compiled.pack, compiled.rules, compiled.features, rules, lists=self.lists, labels=self.labels
+        )
+
+    def lay_over(self, rules: Sequence[RuleDef]) -> tuple[str, ...]:
+        """Run those of some emergency rules that fit the pack in force; return the names of those that do not."""
+        fitting = [rule for rule in rules if self._fits(rule)]
+        unfit = tuple(rule.name for rule in rules if rule not in fitting)
+        self.install(self.overlay_of(fitting))
+        for name in unfit:
+            _log.warning("emergency_rule_unfit", rule=name)
+        return unfit
+
+    def _fits(self, rule: RuleDef) -> bool:
+        pack = self.compiled.pack
+        if rule.policy not in pack.policies or not set(rule.on) <= pack.events.keys():
+            return False
+        try:
+            self.overlay_of((rule,))
+        except PackInvalid:
+            return False
+        return True
+
+    def install(self, overlay: Overlay) -> None:
+        """Run an overlay from here on, and have its features read."""
+        self.undo.append(self.emergency.install(overlay))
+        self.undo.append(self.features.rebind(overlay.functions or self.compiled.features.functions))
+
     def load(self, tx: Tx, pack_at: PackAt) -> None:
         """Make everything from the database; `pack_at` gives the pack in force at an entry."""
         last = event_store.last_entry(tx)
@@ -120,6 +165,8 @@ class Memory:
         self.modes.load(tx)
         self.budgets = Budgets()
         self.budgets.load(tx, now)
+        self.ceilings = LiveCeilings()
+        self.ceilings.load(tx)
         self.sanctions = LiveSanctions(enforcement.load(tx, now))
         self.timers = LiveTimers(load_timers(tx))
         self.book.reload(tx)
@@ -129,6 +176,8 @@ class Memory:
         self.vault.drop()
         self.compiled = self.compile(pack)
         self._recover_features(tx, pack_at)
+        self.emergency.load(tx)
+        self.lay_over(tuple(rule_of(each.started) for each in self.emergency.standing.values()))
 
     def _recover_features(self, tx: Tx, pack_at: PackAt) -> None:
         """Open feature state as of its watermark and replay the entries after it, switching packs where the log does."""
@@ -253,17 +302,39 @@ class Memory:
             sketch=sketch_of(text_of(event_type.texts, row), self.vault.digest(LIKENESS)) if alike else (),
             hours=hours_of(pack, queue.name),
         )
-        step, undo = self.cases.open(review, queue, at=entry.log_at, seq=entry.seq, nature=nature)
+        return self._opened(self.cases.open(review, queue, at=entry.log_at, seq=entry.seq, nature=nature), entry.seq)
+
+    def _opened(self, opened: tuple[CaseStep, Callable[[], None]], seq: int) -> str:
+        step, undo = opened
         self.undo.append(undo)
         self.rows.opened_cases.append(step)
         if isinstance(step.change, CaseOpened):
             case = step.change.case
             ordinal = DUE_TIMERS_FROM + int(case.id[-2:], 16)
-            timer = Timer(
-                id=sequence_id("timer", entry.seq, ordinal), due_at=case.due_at, kind=DUE_TIMER, about=case.id
+            self.set_timer(
+                Timer(id=sequence_id("timer", seq, ordinal), due_at=case.due_at, kind=DUE_TIMER, about=case.id)
             )
-            self.set_timer(timer)
         return step.case_id
+
+    def owe_case(self, review: enforcement.ReviewRequest, *, due_at: Instant, seq: int, at: Instant) -> str:
+        """Open a case whose due time is given, or join the open one of its queue and subject; return its id."""
+        queue = self.compiled.pack.queues[review.queue]
+        due = msgspec.structs.replace(queue, due_in_s=max(1, (due_at - at) // SECOND))
+        nature = Nature(severity=self.compiled.pack.policies[review.policy].severity)
+        return self._opened(self.cases.open(review, due, at=at, seq=seq, nature=nature), seq)
+
+    def tell_verdict(
+        self, subject: enforcement.SubjectRef, detail: Mapping[str, object], *, seq: int, at: Instant
+    ) -> None:
+        """Tell that a verdict was a mistake."""
+        self._request("decision.withdrawn", subject, seq, at, detail)
+
+    def drop_timer(self, timer_id: str) -> None:
+        """Take a timer back; one that is not set (any more) is fine."""
+        removed = self.timers.remove(timer_id)
+        if removed is not None:
+            self.undo.append(lambda: self.timers.add(removed))
+            self.rows.fired.append(timer_id)
 
     def tell_states(self, recorded: Sequence[Recorded]) -> None:
         """Ask the marketplace to carry out changed states."""
@@ -318,18 +389,29 @@ class Memory:
         """Count somebody whom a rule harmed; the one who uses the budget up trips it for those who come after."""
         self.undo.append(self.budgets.spend(rule, harmed, entry.log_at))
         self.rows.harm.append((entry.seq, rule, harmed, entry.log_at))
-        count = self.budgets.harmed(rule, entry.log_at)
-        if count < cap_per_hour or self.modes.tripped(rule):
+        if self.modes.tripped(rule):
             return
-        tripped = BudgetTripped(rule=rule, harmed=count, cause_seq=entry.seq)
-        seq, at = self.enter(BUDGET_TRIPPED, msgspec.json.encode(tripped), about=f"rule:{rule}", cause_seq=entry.seq)
+        count = self.budgets.harmed(rule, entry.log_at)
+        expected = self.ceilings.of(rule)
+        if count >= cap_per_hour:
+            said = f"The rule harmed {count} people within an hour, as many as it may."
+            self._trip(BudgetTripped(rule=rule, harmed=count, cause_seq=entry.seq), said)
+        elif expected is not None:
+            done = self.budgets.acted(rule, entry.log_at) if expected.counts == "actions" else count
+            if done >= expected.ceiling:
+                said = (
+                    f"The rule is new, and acted {done} times within an hour."
+                    if expected.basis == "none"
+                    else f"The rule harmed {done} people within an hour; {expected.people} in {expected.hours} hours were expected."
+                )
+                self._trip(BudgetTripped(rule=rule, harmed=done, cause_seq=entry.seq, why="ceiling"), said)
+
+    def _trip(self, tripped: BudgetTripped, said: str) -> None:
+        about = f"rule:{tripped.rule}"
+        seq, at = self.enter(BUDGET_TRIPPED, msgspec.json.encode(tripped), about=about, cause_seq=tripped.cause_seq)
         self.undo.append(self.modes.apply(seq, tripped))
         self.rows.trips.append((seq, at, tripped))
-        self.alert(
-            "budget.tripped",
-            f"rule:{rule}",
-            f"The rule harmed {count} people within an hour, as many as it may. It only opens cases until a person decides.",
-        )
+        self.alert("budget.tripped", about, f"{said} It only opens cases until a person decides.")
 
     def let_go(self) -> None:
         """Forget ended sanctions that no decision reads any more, now and then, between batches."""

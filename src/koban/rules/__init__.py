@@ -8,6 +8,7 @@ from koban.language import TraceNode
 from koban.rules.budgets import Budgets
 from koban.rules.cases import CasesReport, FailedCase, RuleResult, describe_failure, run_cases
 from koban.rules.compile import CompiledRules, LivePhrases, compile_rules, render_trace
+from koban.rules.expect import UNPROVEN_ACTIONS, LiveCeilings, ceiling_of, upper_bound
 from koban.rules.logic import acts, harms, in_share, select
 from koban.rules.modes import LiveModes, change_mode
 from koban.rules.reference import action_words, duration_words, mode_words, pack_reference
@@ -18,17 +19,20 @@ from koban.rules.types import (
     MODE_CHANGED,
     PACK_ACTIVATED,
     REVIEW_ALL_SWITCHED,
+    RULE_EXPECTED,
     SNOOZE_SET,
     Applied,
     BudgetTripped,
     Circumstance,
     Disposition,
+    ExpectationInvalid,
     Limited,
     ModeChange,
     ModeChanged,
     ModeInvalid,
     PackActivated,
     ReviewAllSwitched,
+    RuleExpected,
     RuleMissing,
     Signal,
     SnoozeSet,
@@ -42,7 +46,9 @@ __all__ = [
     "MODE_CHANGED",
     "PACK_ACTIVATED",
     "REVIEW_ALL_SWITCHED",
+    "RULE_EXPECTED",
     "SNOOZE_SET",
+    "UNPROVEN_ACTIONS",
     "Applied",
     "BudgetTripped",
     "Budgets",
@@ -51,8 +57,10 @@ __all__ = [
     "Circumstance",
     "CompiledRules",
     "Disposition",
+    "ExpectationInvalid",
     "FailedCase",
     "Limited",
+    "LiveCeilings",
     "LiveModes",
     "LivePhrases",
     "ModeChange",
@@ -60,6 +68,7 @@ __all__ = [
     "ModeInvalid",
     "PackActivated",
     "ReviewAllSwitched",
+    "RuleExpected",
     "RuleMissing",
     "RuleResult",
     "Signal",
@@ -69,6 +78,7 @@ __all__ = [
     "Withheld",
     "action_words",
     "acts",
+    "ceiling_of",
     "change_mode",
     "check_pack",
     "check_rules",
@@ -86,4 +96,5 @@ __all__ = [
     "save_harm",
     "select",
     "typed_rules",
+    "upper_bound",
 ]

@@ -49,6 +49,11 @@ class Budgets:
 
         return undo
 
+    def acted(self, rule: str, at: int) -> int:
+        """Return how often the rule acted against anybody in the hour up to a log time."""
+        window = self._rules.get(rule)
+        return 0 if window is None else window.actions(at)
+
     def harmed(self, rule: str, at: int) -> int:
         """Return how many different accounts the rule harmed in the hour up to a log time."""
         window = self._rules.get(rule)
@@ -70,6 +75,10 @@ class _Window:
         if not self._times or self._times[0][0] > since:
             return len(self._last)
         return sum(1 for last in self._last.values() if last > since)
+
+    def actions(self, at: int) -> int:
+        since = at - limits.HARM_WINDOW
+        return sum(1 for time, _ in self._times if time > since)
 
     def add(self, account: str, at: int) -> Undo:
         dropped = self._drop(at - limits.HARM_WINDOW)

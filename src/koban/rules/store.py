@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, Index, Table, Text
 
 from koban.base import Instant
 from koban.db import Tx, metadata, upsert
-from koban.rules.types import BudgetTripped
+from koban.rules.types import BudgetTripped, RuleExpected
 
 ALL: Final = "*"  # the row of the switch that puts every rule to review
 
@@ -48,6 +48,22 @@ _harm: Final = Table(
     Column("at", BigInteger, nullable=False, comment="log time, microseconds UTC"),
     Index("rule_harm_by_time", "at"),
     comment="People that rules acted against lately: counted against each rule's cap per hour, then deleted.",
+)
+
+_expectations: Final = Table(
+    "rule_expectations",
+    metadata,
+    Column("rule", Text, primary_key=True, comment="rule"),
+    Column("basis", Text, nullable=False, comment="none: nothing is known yet; backtest; past: its own"),
+    Column("people", BigInteger, nullable=False, comment="people whom it touched, each once an hour"),
+    Column("hours", BigInteger, nullable=False, comment="in so many hours"),
+    Column("ceiling", BigInteger, nullable=False, comment="from this count in an hour on it only opens cases"),
+    Column("counts", Text, nullable=False, comment="actions or people"),
+    Column("by", Text, nullable=False, comment="actor; koban where it was measured"),
+    Column("reason", Text, nullable=False, comment="where it comes from"),
+    Column("set_seq", BigInteger, nullable=False, comment="log entry"),
+    Column("set_at", BigInteger, nullable=False, comment="log time, microseconds UTC"),
+    comment="What each rule is expected to do, and the ceiling that follows.",
 )
 
 HARM_SQL: Final = "INSERT INTO rule_harm (seq, rule, account, at) VALUES (?, ?, ?, ?)"
@@ -93,7 +109,7 @@ def save_trip(tx: Tx, seq: int, at: Instant, change: BudgetTripped) -> None:
         changed_seq=seq,
         changed_at=at,
         changed_by="koban",
-        reason=f"{change.harmed} people harmed within an hour",
+        reason=f"{change.harmed} {'people harmed' if change.why == 'cap' else 'where fewer were expected,'} within an hour",
     )
     columns = ["tripped_seq", "changed_seq", "changed_at", "changed_by", "reason"]
     upsert(tx, _modes, [msgspec.structs.asdict(row)], keys=["rule"], update=columns)
@@ -102,6 +118,30 @@ def save_trip(tx: Tx, seq: int, at: Instant, change: BudgetTripped) -> None:
 def modes(tx: Tx) -> Sequence[ModeRow]:
     """Read every rule whose mode was ever set, and the switch."""
     return [ModeRow(**row) for row in tx.execute(sqlalchemy.select(_modes).order_by(_modes.c.rule)).mappings()]
+
+
+def save_expected(tx: Tx, seq: int, at: Instant, change: RuleExpected) -> None:
+    """Write what is expected of a rule from here on."""
+    values = msgspec.structs.asdict(change) | {"set_seq": seq, "set_at": at}
+    upsert(tx, _expectations, [values], keys=["rule"], update=[name for name in values if name != "rule"])
+
+
+def expectations(tx: Tx) -> Sequence[RuleExpected]:
+    """Read what is expected of every rule."""
+    columns = [_expectations.c[name] for name in RuleExpected.__struct_fields__]
+    return [
+        RuleExpected(**row) for row in tx.execute(sqlalchemy.select(*columns).order_by(_expectations.c.rule)).mappings()
+    ]
+
+
+def past_of_rules(tx: Tx, *, since_at: int, until_at: int) -> dict[str, int]:
+    """Return how many people each rule matched in a span of time, each counted once in an hour of it."""
+    rows = tx.rows(
+        "SELECT rule, count(*) FROM (SELECT DISTINCT rule, acting, log_at / 3600000000 AS hour FROM signals"
+        " WHERE log_at >= ? AND log_at < ? AND acting IS NOT NULL AND withheld <> 'imported') touched GROUP BY rule",
+        (since_at, until_at),
+    )
+    return {str(row[0]): int(row[1]) for row in rows}
 
 
 def save_snooze(tx: Tx, row: SnoozeRow) -> None:

@@ -1,7 +1,7 @@
 """Signals and what becomes of them; the log entries that change how rules act; what is refused."""
 
 import enum
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -13,6 +13,7 @@ REVIEW_ALL_SWITCHED: Final = "review_all.switched"
 SNOOZE_SET: Final = "snooze.set"
 PACK_ACTIVATED: Final = "pack.activated"
 BUDGET_TRIPPED: Final = "budget.tripped"
+RULE_EXPECTED: Final = "rule.expected"
 
 
 class Why(enum.StrEnum):
@@ -111,6 +112,31 @@ class BudgetTripped(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     harmed: int
     cause_seq: int
+    why: Literal["cap", "ceiling"] = "cap"
+
+
+class RuleExpected(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload of `rule.expected`: what a rule is expected to do, and from which count in an hour on it is too much.
+
+    `ceiling` stands here, computed, so that a replay reads a number and no statistics.
+    """
+
+    rule: str
+    basis: Literal["none", "backtest", "past"]
+    people: int
+    hours: int
+    ceiling: int
+    counts: Literal["actions", "people"]
+    by: str
+    reason: str
+
+
+class ExpectationInvalid(Refusal):
+    """Figures that no expectation can be made of."""
+
+    code: ClassVar[str] = "expectation_invalid"
+    status: ClassVar[int] = 422
+    title: ClassVar[str] = "This cannot be expected of a rule."
 
 
 ModeChange: TypeAlias = ModeChanged | ReviewAllSwitched | SnoozeSet | BudgetTripped

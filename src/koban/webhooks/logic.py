@@ -145,9 +145,6 @@ def signed(due: Due, secrets: Sequence[bytes], at: Instant) -> Outgoing:
     Source: https://www.standardwebhooks.com, "Signature scheme"; the timestamp is that of the attempt.
     """
     action = due.action
-    moment = datetime.datetime.fromtimestamp(at // SECOND, tz=datetime.UTC)
-    text = action.body.decode()
-    signatures = " ".join(standardwebhooks.Webhook(each).sign(action.id, moment, text) for each in secrets)
     return Outgoing(
         url=due.endpoint.url,
         body=action.body,
@@ -155,11 +152,22 @@ def signed(due: Due, secrets: Sequence[bytes], at: Instant) -> Outgoing:
         headers={
             "content-type": "application/json",
             "user-agent": "koban-webhooks",
-            "webhook-id": action.id,
-            "webhook-timestamp": str(at // SECOND),
-            "webhook-signature": signatures,
+            **sign(action.id, action.body, secrets, at),
         },
     )
+
+
+def sign(message_id: str, body: bytes, secrets: Sequence[bytes], at: Instant) -> dict[str, str]:
+    """Return the headers that say which message this is, when it was sent, and that we sent it."""
+    moment = datetime.datetime.fromtimestamp(at // SECOND, tz=datetime.UTC)
+    text = body.decode()
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(at // SECOND),
+        "webhook-signature": " ".join(
+            standardwebhooks.Webhook(each).sign(message_id, moment, text) for each in secrets
+        ),
+    }
 
 
 def next_attempt(attempts: int, at: Instant, retry_after_s: int, randomness: random.Random) -> Instant | None:

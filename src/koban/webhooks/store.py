@@ -386,6 +386,17 @@ def read_alert(tx: Tx, alert_id: str) -> Alert | None:
     return None if found is None else _alert(found)
 
 
+def open_alerts(tx: Tx, *, limit: int = 500) -> list[Alert]:
+    """Return the alerts that nobody has taken note of, newest first."""
+    return search_alerts(tx, before=None, limit=limit, is_open=True)
+
+
+def recent_alerts(tx: Tx, *, since: Instant, limit: int = 500) -> list[Alert]:
+    """Return alerts of which somebody took note since a moment."""
+    statement = _ALERTS.where(alerts.c.acknowledged_at >= since).order_by(alerts.c.id.desc()).limit(limit)
+    return [_alert(row) for row in tx.execute(statement)]
+
+
 def search_alerts(tx: Tx, *, before: str | None, limit: int, is_open: bool | None) -> list[Alert]:
     """Return alerts, newest first; `is_open` None: all."""
     statement = _ALERTS.order_by(alerts.c.id.desc()).limit(limit)
