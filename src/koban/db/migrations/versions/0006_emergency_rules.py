@@ -1,14 +1,14 @@
 """Emergency rules, and verdicts that were taken back
 
-Revision: 0005
-Before: 0004
+Revision: 0006
+Before: 0005
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
