@@ -19,6 +19,7 @@ from bench.ledger import measure_ledger
 from bench.measure import FULL, ROOT, TINY, Row, Size, describe_machine
 from bench.over_http import measure_http
 from bench.start import measure_start
+from bench.story import measure_story
 
 BENCHES: Final[dict[str, Callable[[Size], list[Row]]]] = {
     "engine": measure_engines,
@@ -28,6 +29,7 @@ BENCHES: Final[dict[str, Callable[[Size], list[Row]]]] = {
     "http": measure_http,
     "start": measure_start,
     "ledger": measure_ledger,
+    "story": measure_story,
 }
 RESULTS: Final = ROOT / "bench" / "results" / "latest.json"
 

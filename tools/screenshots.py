@@ -35,6 +35,8 @@ PAGES = {
     "appeals": "/appeals",
     "actions": "/actions",
     "lists": "/lists",
+    "truth": "/truth",
+    "logs": "/logs",
     "alerts": "/alerts",
     "quarantine": "/quarantine",
     "audit": "/audit",

@@ -54,6 +54,31 @@ def test_every_role_opens_with_one_click_and_sees_the_mark_and_the_bar(browser: 
     assert demo.alive()
 
 
+def test_every_page_of_the_console_opens_beside_the_bar(browser: httpx.Client) -> None:
+    enter(browser, "admin")
+    listed = browser.get("/decisions").text
+    linked = re.findall(r'href="(/decisions/\d+)"', listed)[:1] + re.findall(r'href="(/subjects/[^"]+)"', listed)[:1]
+    assert len(linked) == 2
+    pages = (
+        "board",
+        "events",
+        "cases",
+        "sanctions",
+        "actions",
+        "rules",
+        "lists",
+        "alerts",
+        "audit",
+        "staff",
+        "truth",
+        "logs",
+    )
+    for path in (*linked, *(f"/{name}" for name in pages)):
+        answer = browser.get(path)
+        assert (path, answer.status_code) == (path, 200)
+        assert 'id="story"' in answer.text, path
+
+
 def test_the_bar_pauses_restarts_and_leaves_for_who_may_and_the_trail_knows_it(browser: httpx.Client) -> None:
     enter(browser, "auditor")
     assert browser.post("/story", data={"do": "pause", "csrf": csrf(browser)}).status_code == 403
