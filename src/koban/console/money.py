@@ -77,7 +77,14 @@ def _glance(kit: ConsoleKit, call: Call) -> Answer:
     with kit.database.read() as tx:
         totals = read_totals(tx)
         newest = list_transfers(tx, order=None, payment=None, before=None, limit=12)
-    return page(kit, call, "money.html", currencies=_currencies(totals, kinds), newest=newest, kinds=kinds)
+    return page(
+        kit,
+        call,
+        "money.html",
+        currencies=_currencies(totals, kinds),
+        newest=newest,
+        postings=kit.pack().ledger.templates,
+    )
 
 
 def _currencies(totals: Sequence[Total], kinds: Mapping[str, BookKind]) -> list[Currency]:

@@ -31,6 +31,7 @@ from koban.ledger.types import (
 )
 
 _RESOLVES: Final = int(Flag.POST_PENDING | Flag.VOID_PENDING)
+_PENDING: Final = int(Flag.PENDING)
 
 
 class BatchTooLarge(Refusal):
@@ -290,7 +291,7 @@ def _write(tx: Tx, at: Instant, work: logic.Work, end: store.Head, due: Sequence
         before = store.read_totals(tx)
         store.save_totals(tx, _new_totals(before, work.rows, moved))
         store.save_books(tx, moved.values())
-        made = [row for row in work.rows if row.known.flags & Flag.PENDING]
+        made = [row for row in work.rows if row.known.flags & _PENDING]
         store.insert_pendings(tx, [(work.pendings[row.known.id], row.debit_num, row.credit_num) for row in made])
         store.save_resolved(tx, [(state, by, place) for place, (state, by) in work.resolved.items()])
         store.insert_marks(tx, work.rows)
