@@ -59,6 +59,25 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+@contextlib.contextmanager
+def fresh_address(request: pytest.FixtureRequest, kind: str, data: pathlib.Path) -> Iterator[str]:
+    """Give the address of an empty database for a server process whose data folder is `data`."""
+    if kind == "sqlite":
+        yield f"sqlite:///{data}/koban.db"
+        return
+    address = sqlalchemy.make_url(request.getfixturevalue("postgres_url"))
+    name = f"served_{os.getpid()}_{random.getrandbits(40):x}"
+    admin = sqlalchemy.create_engine(address.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    try:
+        yield address.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     """A clock that stands still until it is moved."""

@@ -887,6 +887,7 @@ ALERT_WORDS: Final[Mapping[str, str]] = {
     "audit.broken": "the audit trail was altered, cut off or rewritten",
     "decider.failed": "this process has stopped deciding; events are refused until one decides again",
     "clock.stepped": "the wall clock jumped by more than five seconds and is not followed",
+    "fact.unreadable": "the pack declares an event type of Koban's own with other fields than the fact has",
 }
 
 

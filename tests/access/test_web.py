@@ -316,6 +316,11 @@ def test_a_path_parameter_with_nul_is_malformed(client: Browser) -> None:
     assert client.get("/v1/things/%00", headers=TOKEN).status_code == 400
 
 
+@pytest.mark.parametrize("written", ["a%2Fb", "a%2fb"])
+def test_a_slash_in_an_id_is_part_of_the_id(client: Browser, written: str) -> None:
+    assert "no a/b here" in client.get(f"/v1/things/{written}", headers=TOKEN).text
+
+
 def test_the_longer_name_wins_over_a_parameter(client: Browser) -> None:
     assert client.get("/v1/things/mine", headers=LEAD).json()["by"] == "staff_1"
 

@@ -3,6 +3,7 @@
 import collections
 import pathlib
 import random
+from collections.abc import Callable
 
 import duckdb
 import msgspec
@@ -84,8 +85,10 @@ def _post(station: Station, batch: list[bytes]) -> None:
         batch.clear()
 
 
-def compare(station: Station) -> collections.Counter[str]:
-    """Hold DuckDB against the decisions; return how often each rule matched."""
+def compare(
+    station: Station, silent: Callable[[int], frozenset[str]] = lambda _seq: frozenset()
+) -> collections.Counter[str]:
+    """Hold DuckDB against the decisions; return how often each rule matched. `silent` names the rules that were off."""
     decided, inputs = _decided(station)
     counts: collections.Counter[str] = collections.Counter()
     sampled = set(random.Random(1).sample(sorted(inputs), min(FEATURES_SAMPLED, len(inputs))))
@@ -98,14 +101,15 @@ def compare(station: Station) -> collections.Counter[str]:
         for name, rules in compiled.items():
             matches, features = _in_duckdb(connection, station, name, rules)
             for seq, matched in matches.items():
-                assert matched == decided[seq], (name, seq)
+                assert matched - silent(seq) == decided[seq], (name, seq)
                 counts.update(matched)
             for seq in sampled & features.keys():
                 said = inputs[seq]
                 assert {key: features[seq][key] for key in said if key in features[seq]} == said, (name, seq)
                 compared += len(said)
             assert matches.keys() == {seq for seq, kind in _kinds(station).items() if kind == name}
-    assert compared > 0
+    reads = any(each.feature_keys for rules in compiled.values() for each in rules.typed)
+    assert compared > 0 or not reads
     return counts
 
 

@@ -278,6 +278,15 @@ def test_what_still_cannot_be_read_stays_in_quarantine_and_says_why(admin: Visit
     assert one(scene, "SELECT status FROM quarantine WHERE id = ?", waiting) == "waiting"
 
 
+def test_what_nobody_wants_is_dropped_and_the_trail_says_who_did(admin: Visitor, scene: Scene) -> None:
+    waiting = str(one(scene, "SELECT id FROM quarantine WHERE status = 'waiting' LIMIT 1"))
+    answer = admin.send("/quarantine", f"/quarantine/{waiting}", drop="1")
+    assert answer.headers["location"] == "/quarantine?done=quarantine_dropped"
+    assert one(scene, "SELECT status FROM quarantine WHERE id = ?", waiting) == "dropped"
+    assert waiting in admin.get("/audit?action=quarantine.dropped").text
+    assert admin.send("/quarantine", f"/quarantine/{waiting}", drop="1").status_code == 404
+
+
 def test_an_action_that_was_given_up_is_sent_again(admin: Visitor, scene: Scene) -> None:
     action = one(scene, "SELECT id FROM actions WHERE status <> 'dead' LIMIT 1")
     with scene.database.write() as tx:

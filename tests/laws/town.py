@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 START: Final = Instant(1_792_584_000_000_000)
 
-_COMMON: Final = {
+COMMON: Final = {
     "pack.yaml": "pack: law\nversion: '1'\nabout: {en: For laws, ja: 法則のため}\n",
     "events.yaml": """
 - event: message.sent
@@ -234,7 +234,7 @@ RULES: Final = ("lure", "lure_again", "labelled", "bad_device", "repeats", "fres
 
 
 def _parse(features: str, rules: str, lists: Mapping[str, str]) -> PackDef:
-    files = {**_COMMON, "features.yaml": features, "rules/rules.yaml": rules}
+    files = {**COMMON, "features.yaml": features, "rules/rules.yaml": rules}
     for old, new in lists.items():
         assert old in files["lists.yaml"]
         files["lists.yaml"] = files["lists.yaml"].replace(old, new)
@@ -444,18 +444,18 @@ class Replayed:
     silent: frozenset[str]  # rules that were off
 
 
-def replay(town: Town) -> tuple[dict[int, Replayed], Memory]:
+def replay(database: Database, vault: Vault) -> tuple[dict[int, Replayed], Memory]:
     """Decide the log again from nothing but itself: consequences off, every change consumed from its entry."""
-    memory = Memory(town.vault, ManualClock(Instant(0)), random.Random(0), consequences=False)
+    memory = Memory(vault, ManualClock(Instant(0)), random.Random(0), consequences=False)
     found: dict[int, Replayed] = {}
     past: list[tuple[Entry, Mapping[str, object]]] = []
-    with town.real.read() as tx:
+    with database.read() as tx:
         for entry in event_store.walk_entries(tx):
             if entry.kind is Kind.CHANGE:
                 _follow(tx, memory, entry, past)
                 continue
             key = event_store.event_key(entry.source, entry.event_id)
-            personal = open_entry(tx, town.vault, key, entry)
+            personal = open_entry(tx, vault, key, entry)
             past.append((entry, personal))
             preparer = memory.compiled.preparers[entry.type]
             row = read_row(preparer, decode_document(entry.data), personal)

@@ -3,12 +3,14 @@
 import contextlib
 import dataclasses
 import json
+import logging
 import pathlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import pytest
+import structlog
 
 from koban.audit import SeededSecrets
 from koban.base import Instant, ManualClock, to_rfc3339
@@ -23,6 +25,14 @@ from koban.pipeline.memory import Memory
 from koban.vault import Vault
 
 SMALL_PACK = pathlib.Path(__file__).parents[1] / "small_pack"
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Log nothing below critical: drawing a traceback with everything in it takes longer than the tests wait."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

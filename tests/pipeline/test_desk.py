@@ -52,6 +52,15 @@ def test_the_same_event_again_gets_the_first_answer_byte_for_byte(station: Stati
     assert station.rows("SELECT count(*) FROM log_entries WHERE kind = 'event'") == [(1,)]
 
 
+def test_the_order_of_members_makes_no_other_event(station: Station) -> None:
+    event = station.event("e1", LURE)
+    data = event["data"]
+    assert isinstance(data, dict)
+    first = station.send(event)[0]
+    turned = {name: event[name] for name in reversed(event)} | {"data": {name: data[name] for name in reversed(data)}}
+    assert station.send(turned) == [first]
+
+
 def test_a_repetition_within_one_batch_is_decided_once(station: Station) -> None:
     event = station.event("e1")
     first, second = station.send(event, event)
@@ -138,6 +147,10 @@ def test_what_a_failing_unit_did_is_undone_and_the_event_kept(station: Station) 
     assert msgspec.json.decode(str(inputs))["features"]["messages_1h"] == 4
     replayed = station.desk.replay_quarantined(results[0].quarantine_id, "staff")
     assert verdict(replayed) == "block"
+    assert station.rows("SELECT status FROM quarantine") == [("replayed",)]
+    assert station.rows("SELECT actor, action FROM audit_entries ORDER BY id DESC LIMIT 1") == [
+        ("staff", "quarantine.replayed")
+    ]
 
 
 def test_after_a_failed_commit_nothing_is_answered_and_memory_is_made_again(station: Station) -> None:

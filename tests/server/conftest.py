@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 
 import httpx
 import pytest
+from tests.conftest import fresh_address
 
 SMALL_PACK = pathlib.Path(__file__).parents[1] / "small_pack"
 
@@ -109,8 +110,12 @@ def _wait(process: subprocess.Popen[bytes], client: httpx.Client, data: pathlib.
     raise AssertionError("the server did not answer within a minute")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for a whole module: what one test sends must not disturb another."""
-    with start_server(tmp_path_factory.mktemp("server") / "data") as started:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for a whole module, on each database: what one test sends must not disturb another."""
+    data = tmp_path_factory.mktemp("server") / "data"
+    with (
+        fresh_address(request, str(request.param), data) as address,
+        start_server(data, KOBAN_DATABASE_URL=address) as started,
+    ):
         yield started

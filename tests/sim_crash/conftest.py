@@ -1,13 +1,11 @@
 """A database of each kind that a server process can be pointed at, and a pack whose rules go on acting."""
 
-import os
 import pathlib
-import random
 import shutil
 from collections.abc import Iterator
 
 import pytest
-import sqlalchemy
+from tests.conftest import fresh_address
 
 SMALL_PACK = pathlib.Path(__file__).parents[1] / "small_pack"
 
@@ -27,17 +25,5 @@ def pack(tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[str]:
     """Address of an empty database, on SQLite and on PostgreSQL."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/data/koban.db"
-        return
-    address = sqlalchemy.make_url(request.getfixturevalue("postgres_url"))
-    name = f"crash_{os.getpid()}_{random.getrandbits(40):x}"
-    admin = sqlalchemy.create_engine(address.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-    try:
-        yield address.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
-    finally:
-        with admin.connect() as connection:
-            connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
+    with fresh_address(request, str(request.param), tmp_path / "data") as address:
+        yield address

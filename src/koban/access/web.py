@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import random
+import re
 import urllib.parse
 from collections.abc import (
     AsyncGenerator,
@@ -165,9 +166,9 @@ def problem_handlers(gate: Gate) -> Mapping[int | type[Exception], ExceptionHand
 
     async def answer(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
-            refusal: Refusal = MethodNotKnown(f"{request.method} is not for {request.url.path}")
+            refusal: Refusal = MethodNotKnown(f"{request.method} is not for {_as_written(request.url.path)}")
         else:
-            refusal = RouteMissing(f"there is nothing at {request.url.path}")
+            refusal = RouteMissing(f"there is nothing at {_as_written(request.url.path)}")
         sent = _problem(refusal, request.scope.get(_REQUEST_ID, ""))
         page = None
         if gate.problem_page is not None and "text/html" in request.headers.get("accept", ""):
@@ -201,6 +202,11 @@ class Guarded:
             return
         request_id = _request_id(scope, self._gate)
         scope[_REQUEST_ID] = request_id
+        raw: bytes = scope.get("raw_path") or b""
+        if b"%2f" in raw.lower():
+            # An id may hold a slash. Written %2F it is part of the id, and no border between two parts of an address.
+            held = _ESCAPED_SLASH.sub(_SLASH_IN_ID, raw.decode("ascii", "replace"))
+            scope["path"] = urllib.parse.unquote(held)
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -278,6 +284,12 @@ class _Gone(Exception):  # not a refusal: nobody is left to read it
 
 
 _REQUEST_ID: Final = "koban.request_id"
+_ESCAPED_SLASH: Final = re.compile("%2[fF]")
+_SLASH_IN_ID: Final = "\ufdd0"  # stands for it while routes are matched: a code point that is no character and in no id
+
+
+def _as_written(path: str) -> str:
+    return path.replace(_SLASH_IN_ID, "%2F")
 
 
 class _Edge:
@@ -327,7 +339,9 @@ class _Edge:
         context.principal = caller.principal
         grant = logic.authorise(caller.principal, endpoint.permission)
         reader = self._readers[method]
-        path = reader.path({name: str(value) for name, value in scope.get("path_params", {}).items()})
+        path = reader.path(
+            {name: str(value).replace(_SLASH_IN_ID, "/") for name, value in scope.get("path_params", {}).items()}
+        )
         query, params = reader.query(scope.get("query_string", b""))
         raw = b"" if method in _SAFE else await _body(receive, context.headers, endpoint)
         body, form = reader.body(raw, context.headers)
@@ -339,7 +353,7 @@ class _Edge:
             at=at,
             request_id=context.request_id,
             method=method,
-            url_path=scope["path"],
+            url_path=_as_written(scope["path"]),
             path=path,
             query=query,
             params=params,

@@ -26,6 +26,7 @@ FEATURE_SLICE_IDLE_MAX: Final = 500  # and in one commit made for nothing else
 REST_AFTER_FAILURE: Final = SECOND  # before the decider tries again what failed without anybody waiting for it
 WRITE_BACK_AFTER: Final = 200_000  # microseconds without work after which feature records are written back
 TIMERS_PER_BATCH_MAX: Final = 64
+CAUSE_CHAIN_MAX: Final = 3  # facts of Koban's own in one chain of causes; a further one is stopped with an alert
 
 # Pages and queries.
 PAGE_DEFAULT: Final = 50

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from koban.cli.frame import Json, print_json, running_server
+from koban.cli.frame import Json, print_json, running_server, settings_of_environment
 
 app = typer.Typer()
 sim_app = typer.Typer(help="The simulated marketplace.", no_args_is_help=True)
@@ -34,16 +34,20 @@ def sim_run(
 
 @sim_app.command("report")
 def sim_report(
-    truth: Annotated[pathlib.Path, typer.Option(help="Folder that `koban sim run` or `koban demo` wrote.")],
+    truth: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Folder that `koban sim run` wrote; default: the one that `make run` writes."),
+    ] = None,
     url: Annotated[str | None, typer.Option(help="Address of Koban; default: the server on this data folder.")] = None,
     token: Annotated[str | None, typer.Option(envvar="KOBAN_TOKEN", help="API token.")] = None,
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Say what was found and missed, by trick and by name, and which honest people were hurt."""
+    from koban.app.demo import truth_folder
     from koban.sim import Target, main_report, render
 
     where, secret = running_server(url, token)
-    report = main_report(Target(base_url=where, token=secret), truth)
+    report = main_report(Target(base_url=where, token=secret), truth or truth_folder(settings_of_environment()))
     if json:
         print_json(report)
     else:

@@ -15,6 +15,7 @@ from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.console.words import language_of
 from koban.events import store as event_store
+from koban.events.actions import settle_quarantined
 from koban.webhooks import store as webhook_store
 from koban.webhooks.types import AlertMissing
 
@@ -33,7 +34,7 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
         endpoint("GET", "/quarantine", "quarantine.read", lambda call: _quarantine(kit, call), summary="Quarantine",
                  page=True),
         endpoint("POST", "/quarantine/{id}", "quarantine.replay", lambda call: _replay(kit, call),
-                 summary="Send a quarantined event again", accepts="form", page=True),
+                 summary="Send a quarantined event again, or give it up", accepts="form", page=True),
         endpoint("GET", "/audit", "audit.read", lambda call: _audit(kit, call), summary="The audit trail", page=True),
         endpoint("POST", "/audit", "audit.verify", lambda call: _verify(kit, call), summary="Verify the audit trail",
                  accepts="form", page=True),
@@ -96,6 +97,10 @@ def _quarantine(kit: ConsoleKit, call: Call, *, problem: str = "", problems: tup
 
 
 def _replay(kit: ConsoleKit, call: Call) -> Answer:
+    if call.form.get("drop"):
+        with kit.database.write() as tx:
+            settle_quarantined(tx, call.at, call.path["id"], by=call.principal.actor, replayed=False)
+        return done(call, "/quarantine", "quarantine_dropped")
     try:
         kit.replay(call.path["id"], call.principal.actor)
     except Refusal as refusal:

@@ -264,10 +264,10 @@ class LogTime:
 
     def peek(self) -> Instant:
         """Return the present log time without using it up."""
-        expected = self._wall + (self._clock.monotonic() - self._monotonic)
-        wall = self._clock.now()
+        monotonic, wall = self._clock.monotonic(), self._clock.now()
+        expected = self._wall + (monotonic - self._monotonic)
         if abs(wall - expected) <= limits.CLOCK_STEP_MAX:
-            self._wall, self._monotonic = wall, self._clock.monotonic()
+            self._wall, self._monotonic = wall, monotonic
             self._followed = True
             return Instant(max(wall, self._last))
         if self._followed:

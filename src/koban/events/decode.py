@@ -2,7 +2,7 @@
 
 import decimal
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -12,6 +12,7 @@ from koban.events.types import BodyUnreadable, Envelope, Fault, TooManyEvents
 
 _DECODER: Final = msgspec.json.Decoder(float_hook=decimal.Decimal)
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _WHITESPACE: Final = b" \t\r\n"
 _ESCAPED_SURROGATES: Final = re.compile(
     rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -35,20 +36,25 @@ def decode(body: bytes, content_type: str) -> list[Envelope | Fault]:
         return [_line(line) for line in lines]
     document, damaged = _parse(body)
     if isinstance(document, dict):
-        _check_keys(body, document)
-        return [_envelope(document, body, damaged=damaged)]
+        deep = _check_keys(body, document) > limits.JSON_DEPTH_MAX
+        return [_envelope(document, body, damaged=damaged, deep=deep)]
     if isinstance(document, list):
         _check_count(len(document))
         if not document:
             raise BodyUnreadable("The batch is empty. Send at least one event.")
-        _check_keys(body, document)
-        return [_envelope(item, None, damaged=damaged) for item in document]
+        deep = _check_keys(body, document) > limits.JSON_DEPTH_MAX
+        return [_envelope(item, None, damaged=damaged, deep=deep) for item in document]
     raise BodyUnreadable("The body is JSON, but neither an event (an object) nor a batch of events (an array).")
 
 
 def encode(document: object) -> bytes:
     """Write JSON as Koban stores it; decimals keep every digit."""
     return _ENCODER.encode(document)
+
+
+def encode_sorted(document: object) -> bytes:
+    """Write JSON that is the same whatever the order of an object's members, to compare what was sent."""
+    return _SORTED.encode(document)
 
 
 def decode_document(raw: bytes) -> dict[str, object]:
@@ -68,10 +74,10 @@ def _check_count(count: int) -> None:
 def _line(line: bytes) -> Envelope | Fault:
     try:
         document, damaged = _parse(line)
-        _check_keys(line, document)
+        deep = _check_keys(line, document) > limits.JSON_DEPTH_MAX
     except BodyUnreadable as refusal:
         return Fault(raw=line, problems=refusal.problems or (Problem(path="", detail=refusal.detail),))
-    return _envelope(document, line, damaged=damaged)
+    return _envelope(document, line, damaged=damaged, deep=deep)
 
 
 def _parse(raw: bytes) -> tuple[object, bool]:
@@ -99,14 +105,15 @@ def _unreadable(detail: str) -> BodyUnreadable:
     return BodyUnreadable(detail, problems=(Problem(path="", detail=detail, hint="Send JSON as RFC 8259 defines it."),))
 
 
-def _check_keys(raw: bytes, document: object) -> None:
-    """Refuse an object that names a member twice.
+def _check_keys(raw: bytes, document: object) -> int:
+    """Refuse an object that names a member twice; return how deep the document is nested.
 
     Decoders disagree about which of the two counts, and a rule must not read one thing and the marketplace
     another. Counting key-like places is cheap and never too low; only where it differs is the body read again.
     """
-    if raw.translate(None, _WHITESPACE).count(b'":') == _count_keys(document, 0):
-        return
+    keys, depth = _measure(document, 1)
+    if raw.translate(None, _WHITESPACE).count(b'":') == keys:
+        return depth
     import json
 
     def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
@@ -118,34 +125,27 @@ def _check_keys(raw: bytes, document: object) -> None:
         return seen
 
     json.loads(raw.decode("utf-8", errors="replace"), object_pairs_hook=pairs)
+    return depth
 
 
-def _count_keys(node: object, depth: int) -> int:
+def _measure(node: object, depth: int) -> tuple[int, int]:
+    """Count the members of all objects in a document, and say how deep it is nested; `depth` is that of `node`."""
     if depth > limits.JSON_DEPTH_MAX + 8:
         raise _unreadable("The JSON is nested too deeply.")
-    count = 0
+    keys, deepest = 0, depth
     if type(node) is dict:
-        count = len(node)
-        for item in node.values():
-            if type(item) is dict or type(item) is list:
-                count += _count_keys(item, depth + 1)
+        keys = len(node)
+        items: Iterable[object] = node.values()
     elif type(node) is list:
-        for item in node:
-            if type(item) is dict or type(item) is list:
-                count += _count_keys(item, depth + 1)
-    return count
-
-
-def _is_shallow(data: dict[str, object]) -> bool:
-    """Tell at a glance that data has at most two levels, as almost all events have."""
-    for value in data.values():
-        if type(value) is dict:
-            for below in value.values():
-                if type(below) is dict or type(below) is list:
-                    return False
-        elif type(value) is list:
-            return False
-    return True
+        items = node
+    else:
+        return 0, depth
+    for item in items:
+        if type(item) is dict or type(item) is list:
+            more, reached = _measure(item, depth + 1)
+            keys += more
+            deepest = max(deepest, reached)
+    return keys, deepest
 
 
 def _depth(node: object) -> int:
@@ -164,13 +164,14 @@ def _depth(node: object) -> int:
     return deepest
 
 
-def _envelope(document: object, raw: bytes | None, *, damaged: bool) -> Envelope | Fault:
+def _envelope(document: object, raw: bytes | None, *, damaged: bool, deep: bool) -> Envelope | Fault:
+    """Check one item; `deep`: the request holds something that is nested deeper than an event may be."""
     if not isinstance(document, dict):
         return Fault(
             raw=raw if raw is not None else _ENCODER.encode(document),
             problems=(Problem(path="", detail="An event is a JSON object; this item is not one."),),
         )
-    problems = list(_attribute_problems(document))
+    problems = [] if _is_plain(document) else list(_attribute_problems(document))
     at: Instant | None = None
     time = document.get("time")
     if isinstance(time, str):
@@ -185,7 +186,7 @@ def _envelope(document: object, raw: bytes | None, *, damaged: bool) -> Envelope
     if not isinstance(data, dict):
         problems.append(Problem(path="/data", detail="The data of an event must be a JSON object."))
         data = {}
-    elif not _is_shallow(data) and _depth(data) > limits.JSON_DEPTH_MAX:
+    elif deep and _depth(data) > limits.JSON_DEPTH_MAX:
         problems.append(Problem(path="/data", detail=f"The data is nested deeper than {limits.JSON_DEPTH_MAX} levels."))
     if problems:
         return _fault(document, raw, tuple(problems))
@@ -213,6 +214,26 @@ def _fault(document: dict[str, object], raw: bytes | None, problems: tuple[Probl
         except RecursionError:
             raw = b"(nested too deeply to be written again)"
     return Fault(raw=raw, problems=problems, id=text("id"), source=text("source"), type=text("type"))
+
+
+def _is_plain(document: dict[str, object]) -> bool:
+    """Tell at a glance that the attributes are as almost all events have them."""
+    get = document.get
+    source = get("source")
+    return (
+        _is_name(get("id"))
+        and _is_name(get("type"))
+        and _is_name(source)
+        and not str(source).startswith("koban:")
+        and (get("subject") is None or _is_name(get("subject")))
+        and (get("time") is None or _is_name(get("time")))
+        and get("specversion", "1.0") == "1.0"
+        and "data_base64" not in document
+    )
+
+
+def _is_name(value: object) -> bool:
+    return type(value) is str and 0 < len(value) <= limits.ID_CHARS_MAX and value.isprintable()
 
 
 def _attribute_problems(document: dict[str, object]) -> Iterator[Problem]:

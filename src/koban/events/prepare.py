@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from koban.base import Instant, Problem, from_rfc3339, limits
-from koban.events.decode import encode
+from koban.events.decode import encode, encode_sorted
+from koban.events.reader import INT_MAX, INT_MIN, Field, Read, make_read
 from koban.events.types import Envelope, Fault, Flag, Prepared, Row, Value
 from koban.packs import EventType
 
 _SCALE: Final = 1_000_000
-_INT_MIN: Final = -(1 << 63)
-_INT_MAX: Final = (1 << 63) - 1
 _DECIMAL_MAX: Final = 10**18 - 1
 
 Pseudonym = Callable[[str, str], str]
@@ -20,77 +19,36 @@ Digest = Callable[[bytes], bytes]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Reader:
-    """How one declared field is found and read."""
-
-    path: str
-    parts: tuple[str, ...]
-    type: str
-    personal: tuple[str, ...] | None
-    joined_as: str | None
-    subject: bool
-    longest: int  # a text up to this length is read as it is; -1: no text
-    plain: bool  # neither personal nor joined
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Node:
-    """The declared fields below one member of the data, as a tree that is walked beside the data."""
-
-    leaves: tuple[tuple[str, _Reader], ...]
-    below: tuple[tuple[str, "_Node"], ...]
-    names: frozenset[str]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Preparer:
     """Reads events of one type. Make it with `make_preparer` and keep it."""
 
     event_type: EventType
-    readers: tuple[_Reader, ...]
-    root: _Node
+    fields: tuple[Field, ...]
+    read: Read
     acting: tuple[str, ...] | None
     late_after: int
 
 
 def make_preparer(event_type: EventType) -> Preparer:
     """Make what `prepare` needs for events of one type."""
-    readers = tuple(
-        _Reader(
+    fields = tuple(
+        Field(
             path=path,
             parts=tuple(path.split(".")),
             type=field.type,
             personal=tuple(field.personal.split(".")) if field.personal else None,
             joined_as=joined_kind(event_type, path),
             subject=path in event_type.subjects,
-            longest=_longest(field.type, subject=path in event_type.subjects),
-            plain=not field.personal and joined_kind(event_type, path) is None,
         )
         for path, field in event_type.fields.items()
     )
     return Preparer(
         event_type=event_type,
-        readers=readers,
-        root=_node([(reader.parts, reader) for reader in readers]),
+        fields=fields,
+        read=make_read(fields),
         acting=tuple(event_type.acting.split(".")) if event_type.acting else None,
         late_after=limits.LATE_AFTER,
     )
-
-
-def _longest(kind: str, *, subject: bool) -> int:
-    if kind != "text":
-        return -1
-    return limits.ID_CHARS_MAX if subject else limits.TEXT_CHARS_MAX
-
-
-def _node(readers: list[tuple[tuple[str, ...], _Reader]]) -> _Node:
-    leaves = tuple((parts[0], reader) for parts, reader in readers if len(parts) == 1)
-    names = dict.fromkeys(parts[0] for parts, _ in readers if len(parts) > 1)
-    below = tuple(
-        (name, _node([(parts[1:], reader) for parts, reader in readers if len(parts) > 1 and parts[0] == name]))
-        for name in names
-    )
-    return _Node(leaves=leaves, below=below, names=frozenset([*(name for name, _ in leaves), *names]))
 
 
 def joined_kind(event_type: EventType, path: str) -> str | None:
@@ -128,25 +86,19 @@ def prepare(
     taken: list[tuple[tuple[str, ...], object]] = []
     unread: list[tuple[str, ...]] = []
     shortened: list[tuple[str, ...]] = []
-    for reader, value in _walk(data, preparer.root, (), unread):
-        # Almost every value is such a text or number; the checks of `_typed` are for the others.
-        if type(value) is str and len(value) <= reader.longest:
-            read: Value = value
-        elif type(value) is int and reader.type == "int" and _INT_MIN <= value <= _INT_MAX:
-            read = value
-        else:
-            read = _typed(reader, value, problems)
-            if isinstance(value, str) and len(value) > limits.TEXT_CHARS_MAX:
-                shortened.append(reader.parts)
-        if reader.plain:
-            pass
-        elif reader.joined_as is not None and isinstance(read, str):
-            read = pseudonym(reader.joined_as, read)
-            taken.append((reader.parts, read))
-        elif reader.personal is not None:
-            personal.setdefault(_owner(data, reader.personal), {})[reader.path] = value
-            taken.append((reader.parts, None))
-        row[reader.path] = read
+    held: list[tuple[Field, object]] = []
+    preparer.read(data, row, held, unread)
+    for field, value in held:
+        read = _typed(field, value, problems)
+        if isinstance(value, str) and len(value) > limits.TEXT_CHARS_MAX:
+            shortened.append(field.parts)
+        if field.joined_as is not None and isinstance(read, str):
+            read = pseudonym(field.joined_as, read)
+            taken.append((field.parts, read))
+        elif field.personal is not None:
+            personal.setdefault(_owner(data, field.personal), {})[field.path] = value
+            taken.append((field.parts, None))
+        row[field.path] = read
     if strict:
         problems.extend(
             Problem(path=_pointer(parts), detail="This field is not declared for the event type.") for parts in unread
@@ -188,16 +140,16 @@ def read_row(preparer: Preparer, data: Mapping[str, object], personal: Mapping[s
     """Read the row again from a stored entry: `data` as kept, `personal` as opened by the vault (erased: missing)."""
     row: Row = {}
     ignored: list[Problem] = []
-    for reader in preparer.readers:
-        value = personal.get(reader.path) if reader.personal and reader.joined_as is None else _dig(data, reader.parts)
+    for field in preparer.fields:
+        value = personal.get(field.path) if field.personal and field.joined_as is None else _dig(data, field.parts)
         if value is not None:
-            row[reader.path] = _typed(reader, value, ignored)
+            row[field.path] = _typed(field, value, ignored)
     return row
 
 
 def _whole(envelope: Envelope) -> bytes:
     """Write what must be the same when an event comes again: type, subject, time and data after decoding."""
-    return encode(
+    return encode_sorted(
         {
             "id": envelope.id,
             "source": envelope.source,
@@ -229,26 +181,6 @@ def _pointer(parts: tuple[str, ...]) -> str:
     return "/data/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def _walk(
-    data: Mapping[str, object], node: _Node, prefix: tuple[str, ...], unread: list[tuple[str, ...]]
-) -> list[tuple[_Reader, object]]:
-    """Return the declared fields that were sent, with their values; add the paths of the undeclared to `unread`."""
-    found: list[tuple[_Reader, object]] = []
-    for name, reader in node.leaves:
-        value = data.get(name)
-        if value is not None:
-            found.append((reader, value))
-    for name, child in node.below:
-        value = data.get(name)
-        if isinstance(value, dict):
-            found.extend(_walk(value, child, (*prefix, name), unread))
-        elif value is not None:
-            unread.append((*prefix, name))
-    if not data.keys() <= node.names:
-        unread.extend((*prefix, name) for name in data if name not in node.names)
-    return found
-
-
 def _without(data: Mapping[str, object], taken: list[tuple[tuple[str, ...], object]]) -> dict[str, object]:
     """Copy the data with the taken places removed, or replaced where a pseudonym stands in."""
     copy: dict[str, object] = dict(data)
@@ -271,23 +203,23 @@ def _without(data: Mapping[str, object], taken: list[tuple[tuple[str, ...], obje
     return copy
 
 
-def _typed(reader: _Reader, value: object, problems: list[Problem]) -> Value:
+def _typed(field: Field, value: object, problems: list[Problem]) -> Value:
     """Read one value as its declared type; note a problem where it is another."""
-    match reader.type:
+    match field.type:
         case "text":
             if isinstance(value, str):
-                if reader.subject and len(value) > limits.ID_CHARS_MAX:
-                    return _wrong(reader, f"an id of at most {limits.ID_CHARS_MAX} characters", value, problems)
+                if field.subject and len(value) > limits.ID_CHARS_MAX:
+                    return _wrong(field, f"an id of at most {limits.ID_CHARS_MAX} characters", value, problems)
                 return value if len(value) <= limits.TEXT_CHARS_MAX else _ends_of(value)
         case "int":
-            if isinstance(value, int) and not isinstance(value, bool) and _INT_MIN <= value <= _INT_MAX:
+            if isinstance(value, int) and not isinstance(value, bool) and INT_MIN <= value <= INT_MAX:
                 return value
         case "bool":
             if isinstance(value, bool):
                 return value
         case "decimal":
             if isinstance(value, int | decimal.Decimal) and not isinstance(value, bool):
-                return _scaled(reader, value, problems)
+                return _scaled(field, value, problems)
         case "timestamp":
             if isinstance(value, str):
                 at = from_rfc3339(value)
@@ -296,7 +228,7 @@ def _typed(reader: _Reader, value: object, problems: list[Problem]) -> Value:
         case "text[]":
             if isinstance(value, list) and all(isinstance(item, str) for item in value):
                 return tuple(value)
-    return _wrong(reader, _EXPECTED[reader.type], value, problems)
+    return _wrong(field, _EXPECTED[field.type], value, problems)
 
 
 def _ends_of(text: str) -> str:
@@ -318,16 +250,16 @@ _EXPECTED: Final = {
 }
 
 
-def _wrong(reader: _Reader, expected: str, value: object, problems: list[Problem]) -> Value:
+def _wrong(field: Field, expected: str, value: object, problems: list[Problem]) -> Value:
     kind = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", int: "a whole number"}
     got = kind.get(type(value), "a number")
     problems.append(
-        Problem(path=_pointer(reader.parts), detail=f"The field must be {expected}; {got} was sent that is not one.")
+        Problem(path=_pointer(field.parts), detail=f"The field must be {expected}; {got} was sent that is not one.")
     )
     return None
 
 
-def _scaled(reader: _Reader, value: int | decimal.Decimal, problems: list[Problem]) -> Value:
+def _scaled(field: Field, value: int | decimal.Decimal, problems: list[Problem]) -> Value:
     """Scale to millionths, rounding half away from zero, as DuckDB casts to decimal(18,6)."""
     with decimal.localcontext() as context:
         context.prec = 60
@@ -337,5 +269,5 @@ def _scaled(reader: _Reader, value: int | decimal.Decimal, problems: list[Proble
         except (decimal.InvalidOperation, OverflowError):
             whole = _DECIMAL_MAX + 1
     if abs(whole) > _DECIMAL_MAX:
-        return _wrong(reader, _EXPECTED["decimal"], value, problems)
+        return _wrong(field, _EXPECTED["decimal"], value, problems)
     return whole

@@ -11,6 +11,7 @@ from koban.access import Answer, Call, Endpoint, Page, PageQuery, ProblemBody, e
 from koban.base import Instant, Problem, Refusal, limits, to_rfc3339
 from koban.db import Database, Tx
 from koban.events import store
+from koban.events.actions import settle_quarantined
 from koban.events.decode import decode
 from koban.events.types import (
     BodyUnreadable,
@@ -19,6 +20,7 @@ from koban.events.types import (
     EventConflict,
     EventMissing,
     Fault,
+    QuarantineMissing,
     TooManyEvents,
 )
 
@@ -29,14 +31,6 @@ class EventQuarantined(Refusal):
     code = "event_quarantined"
     status = 422
     title = "The event could not be read and is kept in quarantine."
-
-
-class QuarantineMissing(Refusal):
-    """No such quarantined event."""
-
-    code = "quarantine_missing"
-    status = 404
-    title = "There is no such quarantined event."
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,6 +202,11 @@ def endpoints(
     def send_again(call: Call) -> Answer:
         return _single(replay(call.path["quarantine_id"], call.principal.actor))
 
+    def drop(call: Call) -> Answer:
+        with database.write() as tx:
+            settle_quarantined(tx, call.at, call.path["quarantine_id"], by=call.principal.actor, replayed=False)
+        return Answer(body=None, status=204)
+
     return [
         endpoint(
             "POST", "/v1/events", "events.write", take, summary="Send one event, a batch, or NDJSON",
@@ -228,6 +227,10 @@ def endpoints(
             "POST", "/v1/quarantine/{quarantine_id}/replay", "quarantine.replay", send_again,
             summary="Send a quarantined event again", returns=msgspec.Raw,
             raises=(QuarantineMissing, EventQuarantined, EventConflict),
+        ),
+        endpoint(
+            "POST", "/v1/quarantine/{quarantine_id}/drop", "quarantine.replay", drop,
+            summary="Give a quarantined event up", status=204, raises=(QuarantineMissing,),
         ),
     ]  # fmt: skip
 

@@ -107,11 +107,11 @@ def insert_entries(tx: Tx, entries: Sequence[Entry]) -> None:
                 entry.seq,
                 entry.log_at,
                 entry.received_at,
-                entry.kind.value,
+                "event" if entry.kind is Kind.EVENT else "change",
                 entry.type,
                 entry.source,
                 entry.event_id,
-                event_key(entry.source, entry.event_id) if entry.kind is Kind.EVENT else None,
+                _key_of(entry),
                 entry.event_at,
                 entry.subject,
                 entry.data.decode(),
@@ -123,6 +123,12 @@ def insert_entries(tx: Tx, entries: Sequence[Entry]) -> None:
             for entry in entries
         ],
     )
+
+
+def _key_of(entry: Entry) -> bytes | None:
+    if entry.key is None and entry.kind is Kind.EVENT:
+        return event_key(entry.source, entry.event_id)
+    return entry.key
 
 
 def find_keys(tx: Tx, keys: Sequence[bytes]) -> dict[bytes, tuple[int, bytes | None]]:
@@ -292,7 +298,7 @@ def insert_waiting(tx: Tx, rows: Sequence[tuple[int, Entry]]) -> None:
                 entry.type,
                 entry.source,
                 entry.event_id,
-                event_key(entry.source, entry.event_id),
+                _key_of(entry),
                 entry.event_at,
                 entry.subject,
                 entry.data.decode(),

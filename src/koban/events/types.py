@@ -90,6 +90,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes | None
     flags: Flag
     cause_seq: int | None
+    key: bytes | None = None  # under which an event stands once; known where it was just prepared, else see `event_key`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,6 +131,14 @@ class EventMissing(Refusal):
     code = "event_missing"
     status = 404
     title = "There is no such event."
+
+
+class QuarantineMissing(Refusal):
+    """No such quarantined event."""
+
+    code = "quarantine_missing"
+    status = 404
+    title = "There is no such quarantined event."
 
 
 class LogTaken(Refusal):

@@ -5,6 +5,7 @@ Three places hold a subject's record. `hot`: decoded, the most recently used. `c
 `write_slice`, oldest first; a record leaves memory only when the table has it.
 """
 
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
@@ -252,10 +253,11 @@ class _Subjects:
         self._position = position
         self._layouts = layouts
         self._hot: OrderedDict[str, Record] = OrderedDict()
-        self._cold: OrderedDict[str, bytes] = OrderedDict()
+        self._cold: dict[str, bytes] = {}  # in order of their coming; an OrderedDict takes 80 bytes more for each
         self._ahead: dict[str, int] = {}  # as_of_seq of stored records that a replay has not caught up with yet
         self._version = 0
         self._cells: tuple[CellId, ...] = ()
+        self._empty: tuple[int | None, ...] = (0, 0)  # the record of a subject that nothing is known of
         self._moves: dict[int, list[int | None]] = {}
         self._filled: _Subjects | None = None
         self._filled_seq = 0
@@ -281,6 +283,7 @@ class _Subjects:
         """From now on, keep these cells."""
         self._version = layout.version
         self._cells = layout.cells
+        self._empty = (layout.version, 0, *(None for _ in layout.cells))
         self._moves = {}
 
     def overlay(self, filled: "_Subjects", seq: int) -> list[str]:
@@ -357,8 +360,10 @@ class _Subjects:
                 self._cold[subject] = pack_record(record)
         if cold_limit is None:
             return
-        for _ in range(min(len(self._cold) - cold_limit, EVICT_MAX)):
-            subject, packed = self._cold.popitem(last=False)
+        if len(self._cold) <= cold_limit:
+            return
+        for subject in list(itertools.islice(self._cold, min(len(self._cold) - cold_limit, EVICT_MAX))):
+            packed = self._cold.pop(subject)
             if unpack_record(packed)[UNSAVED]:
                 self._cold[subject] = packed
             else:
@@ -371,7 +376,7 @@ class _Subjects:
             if subject not in self._cold and not self.complete:
                 self._fetch(subject)
             packed = self._cold.get(subject)
-            record = [0, 0] if packed is None else unpack_record(packed)
+            record = list(self._empty) if packed is None else unpack_record(packed)
             if packed is not None and self._ahead and subject in self._ahead:
                 if self._ahead[subject] >= self._position()[1]:
                     self._move(record)

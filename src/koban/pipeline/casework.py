@@ -27,6 +27,7 @@ from koban.db import Timer, Tx
 from koban.enforcement import Notice, Sanction, SubjectRef, messages
 from koban.packs import Texts
 from koban.pipeline.commands import label, sanction
+from koban.pipeline.facts import Fact, enter_fact
 from koban.pipeline.following import enter_closing, find_sanction, notice_id, set_due_timer, truth, withdraw
 from koban.pipeline.judgement import (
     ACCOUNT,
@@ -89,6 +90,7 @@ def decide(memory: Memory, tx: Tx, command: DecideCase) -> Judged:
         if SubjectRef(kind=one.subject_kind, id=one.subject_id) in wanted:
             label(memory, tx, one)
     told = _tell(memory, occasion, command, seq=seq, imposed=imposed, taken_back=taken_back)
+    _tell_rules(memory, tx, closed.change, seq)
     return Judged(case_id=case.id, imposed=imposed, taken_back=taken_back, notices=told)
 
 
@@ -104,9 +106,10 @@ def close(memory: Memory, tx: Tx, command: cases.CloseCase) -> cases.CaseClosed:
     if queue is not None and queue.two_people:
         raise JudgementUnfit(f"{queue.name} wants two people: decide, and let a second person approve.")
     closed = cases.close_case(tx, memory.log_time.peek(), command, hours=hours_of(memory.compiled.pack, case.queue))
-    enter_closing(memory, tx, closed)
+    seq = enter_closing(memory, tx, closed)
     for one in closed.labels:
         label(memory, tx, one)
+    _tell_rules(memory, tx, closed.change, seq)
     return closed.change
 
 
@@ -354,6 +357,20 @@ def _decision_notice(
     )
     memory.tell_notice(notice)
     return notice.id
+
+
+def _tell_rules(memory: Memory, tx: Tx, change: cases.CaseClosed, seq: int) -> None:
+    """Enter a judgement as a fact that rules may see, where the pack declares `case.closed`."""
+    data = {
+        "case_id": change.case_id,
+        "queue": change.queue,
+        "policy": change.policy,
+        "outcome": change.outcome,
+        change.subject.kind: {"id": change.subject.id},
+    }
+    # A case may be reopened and closed again: each closing is a fact of its own.
+    fact = Fact(room="cases", id=f"{change.case_id}.{seq}", type="case.closed", subject=change.subject.id, data=data)
+    enter_fact(memory, tx, fact, cause_seq=seq)
 
 
 def _enter_resuming(memory: Memory, change: cases.CaseResumed, *, cause_seq: int | None) -> None:

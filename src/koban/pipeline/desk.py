@@ -31,8 +31,10 @@ from koban.events import (
     prepare,
     read_row,
 )
+from koban.events.actions import settle_quarantined
 from koban.events.archive import Archive, ArchivedEvent
-from koban.events.routes import Conflicting, Decided, EventQuarantined, Kept, QuarantineMissing, Result, Taken
+from koban.events.routes import Conflicting, Decided, EventQuarantined, Kept, Result, Taken
+from koban.events.types import QuarantineMissing
 from koban.pipeline import casework
 from koban.pipeline.flow import HOLD_LAPSE, Arrival, decide
 from koban.pipeline.memory import Memory, PackAt
@@ -157,7 +159,6 @@ class Desk:
 
         Refuses: QuarantineMissing, EventQuarantined.
         """
-        del actor
         with self.database.read() as tx:
             row = event_store.read_one_quarantined(tx, quarantine_id)
             if row is None or row["status"] != "waiting":
@@ -174,7 +175,7 @@ class Desk:
         result = self._with_archived(self.decider.submit([unit]).result())[0]
         if not isinstance(result, Kept):
             with self.database.write() as tx:
-                event_store.set_quarantine_status(tx, quarantine_id, "replayed")
+                settle_quarantined(tx, self.memory.clock.now(), quarantine_id, by=actor, replayed=True)
         return result
 
     def _unit(
@@ -278,7 +279,7 @@ class Desk:
             if waiting != prepared.digest:
                 return self._differs(prepared, "data")
             return Taken(id=prepared.id, source=prepared.source)
-        entry = entry_of(prepared, seal(self.memory.vault, unit.key, prepared.personal))
+        entry = entry_of(prepared, unit.key, seal(self.memory.vault, unit.key, prepared.personal))
         if unit.imported:
             entry = msgspec.structs.replace(entry, flags=entry.flags | Flag.IMPORTED)
         if unit.asynchronous:
@@ -429,6 +430,7 @@ class Desk:
 
     def _committed(self) -> None:
         told = bool(self.memory.rows.requests)
+        self.memory.figures.decided(self.memory.rows.decisions)
         self.memory.vault.settle()
         self.memory.features.forget()
         self.memory.undo.clear()

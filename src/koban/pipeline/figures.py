@@ -4,11 +4,12 @@ import bisect
 import collections
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from koban.base import SECOND, Instant
 from koban.decisions import VERDICT_NAMES
+from koban.decisions.store import Row as DecisionRow
 
 KEPT_S: Final = 300
 BUCKETS_US: Final = (250, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 250_000, 1_000_000)
@@ -45,21 +46,22 @@ class Figures:
         self._sum = 0
         self._others: collections.Counter[str] = collections.Counter()
 
-    def decided(self, at: Instant, verdict: str, took_us: int) -> None:
-        """Count one decision."""
-        second = at // SECOND
+    def decided(self, decisions: Sequence[DecisionRow]) -> None:
+        """Count the decisions of a batch that was committed."""
         with self._lock:
-            counts = self._seconds.get(second)
-            if counts is None:
-                counts = self._seconds[second] = collections.Counter()
-                while len(self._seconds) > KEPT_S:
-                    self._seconds.popitem(last=False)
-            counts[verdict] += 1
-            self._verdicts[verdict] += 1
-            self._times.append(took_us)
-            self._sum += took_us
-            place = bisect.bisect_left(BUCKETS_US, took_us)
-            self._buckets[BUCKETS_US[place] if place < len(BUCKETS_US) else -1] += 1
+            for _seq, at, _type, verdict, _acting, took_us, *_ in decisions:
+                second = at // SECOND
+                counts = self._seconds.get(second)
+                if counts is None:
+                    counts = self._seconds[second] = collections.Counter()
+                    while len(self._seconds) > KEPT_S:
+                        self._seconds.popitem(last=False)
+                counts[verdict] += 1
+                self._verdicts[verdict] += 1
+                self._times.append(took_us)
+                self._sum += took_us
+                place = bisect.bisect_left(BUCKETS_US, took_us)
+                self._buckets[BUCKETS_US[place] if place < len(BUCKETS_US) else -1] += 1
 
     def count(self, what: str) -> None:
         """Count something else: duplicate, conflict, quarantined, overdue."""

@@ -22,10 +22,10 @@ from koban.text import Normalised
 HOLD_LAPSE = "hold.lapse"
 
 _ENCODER = msgspec.json.Encoder()
+_ALLOW = decided.Allow()
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """An event on its way into the log: what will be its entry, but for its place and time, and its row of values."""
 
     entry: Entry
@@ -60,16 +60,16 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
             memory.modes,
             account=acting,
             at=at,
-            circumstance=_circumstance(entry.flags),
+            circumstance=_circumstance(entry),
             default_queue=compiled.default_queue,
         )
 
-    overdue = Flag.OVERDUE in entry.flags
-    verdict: Verdict = (
-        decided.fallback_verdict(event_type.fallback, at)
-        if overdue
-        else decided.conclude((action for signal in signals for action in acts(signal.disposition)), at)
-    )
+    overdue = _is_marked(entry, Flag.OVERDUE)
+    verdict: Verdict = _ALLOW
+    if overdue:
+        verdict = decided.fallback_verdict(event_type.fallback, at)
+    elif signals:
+        verdict = decided.conclude((action for signal in signals for action in acts(signal.disposition)), at)
     brought = _carry_out(memory, entry, arrival.row, matched=matched, signals=signals) if signals else _NOTHING
     record = DecisionRecord(
         id=entry.event_id,
@@ -78,7 +78,7 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
         seq=seq,
         decided_at=to_rfc3339(at),
         verdict=decided.verdict_name(verdict),
-        signals=_records(matched, signals, brought.unmet),
+        signals=_records(matched, signals, brought.unmet) if signals else (),
         hold=HoldRecord(lifts_at=to_rfc3339(verdict.lifts_at), becomes=verdict.becomes)
         if isinstance(verdict, decided.Hold)
         else None,
@@ -87,8 +87,8 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
         sanctions=brought.sanctions,
         cases=brought.cases,
         fallback=overdue,
-        late=Flag.LATE in entry.flags,
-        text_damaged=Flag.DAMAGED in entry.flags,
+        late=_is_marked(entry, Flag.LATE),
+        text_damaged=_is_marked(entry, Flag.DAMAGED),
         unread=arrival.unread,
         pack=compiled.pack.digest[:12],
         emergency=asked,
@@ -127,12 +127,16 @@ def _enter(memory: Memory, arrival: Arrival, event_type: EventType) -> Entry:
     return entry
 
 
-def _circumstance(flags: Flag) -> Circumstance:
-    if Flag.IMPORTED in flags:
+def _is_marked(entry: Entry, flag: Flag) -> bool:
+    return bool(entry.flags) and flag in entry.flags  # almost no entry has any: asking an enum is dear
+
+
+def _circumstance(entry: Entry) -> Circumstance:
+    if _is_marked(entry, Flag.IMPORTED):
         return Circumstance.IMPORTED
-    if Flag.OVERDUE in flags:
+    if _is_marked(entry, Flag.OVERDUE):
         return Circumstance.OVERDUE
-    return Circumstance.LATE if Flag.LATE in flags else Circumstance.ORDINARY
+    return Circumstance.LATE if _is_marked(entry, Flag.LATE) else Circumstance.ORDINARY
 
 
 def _text(row: Row, path: str | None) -> str | None:
@@ -220,6 +224,8 @@ def _records(
 
 def _warned(signals: Sequence[Signal]) -> tuple[str, ...]:
     """Name who is to be warned beside a stricter verdict: a hidden lure still wants its recipient warned."""
+    if not signals:
+        return ()
     concluded = decided.conclude(
         (action for signal in signals for action in acts(signal.disposition) if type(action).__name__ == "Warn"),
         Instant(0),
@@ -248,7 +254,6 @@ def _keep(
         memory.rows.signals.append(
             (entry.seq, signal.rule, entry.log_at, signal.policy, int(kept.applied), kept.withheld, acting)
         )
-    memory.figures.decided(entry.log_at, record.verdict, took_us)
     if record.fallback:
         memory.figures.count("overdue")
 

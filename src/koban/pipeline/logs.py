@@ -285,6 +285,7 @@ def replay(log: NamedLog, pack: PackDef, *, progress: Progress = lambda _done, _
                 rules[signal[1]] = rules.get(signal[1], 0) + 1
             decision_store.insert_decisions(tx, memory.rows.decisions)
             decision_store.insert_signals(tx, memory.rows.signals)
+            memory.figures.decided(memory.rows.decisions)
             memory.rows.clear()
             memory.undo.clear()
             memory.features.forget()

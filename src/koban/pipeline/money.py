@@ -1,26 +1,17 @@
 """Money moved by the decider: the posting, its audit row and the fact that rules see stand in one transaction."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import msgspec
-
-import koban.events.store as event_store
 from koban import ledger
 from koban.audit import record
-from koban.base import Instant
 from koban.db import Tx
-from koban.events import Envelope, Fault, prepare, read_row
 from koban.ledger import BookResult, LimitResult, NewBook, Posting, PostingCode, PostingResult, Transfer, TransferResult
-from koban.pipeline.flow import Arrival, decide
+from koban.pipeline.facts import Fact, enter_fact
 from koban.pipeline.memory import Memory
-from koban.pipeline.sealing import entry_of
 
 if TYPE_CHECKING:
     from koban.pipeline.desk import Desk
-
-LEDGER_SOURCE: Final = "koban:ledger"
-CHAIN_MAX: Final = 3  # facts that bring about facts; deeper ones are not told, and somebody is alerted
 
 
 def make_posting(memory: Memory, tx: Tx, posting: Posting, *, by: str, cause_seq: int | None = None) -> PostingResult:
@@ -43,7 +34,8 @@ def make_posting(memory: Memory, tx: Tx, posting: Posting, *, by: str, cause_seq
             "currency": posting.currency,
         }
         data = {path: values[name] for path, name in tells.data.items() if values[name] is not None}
-        _tell(memory, tx, at, kind=tells.event, event_id=posting.id, data=data, cause_seq=cause_seq)
+        fact = Fact(room="ledger", id=posting.id, type=tells.event, subject=None, data=nested(data))
+        enter_fact(memory, tx, fact, cause_seq=cause_seq)
     return result
 
 
@@ -98,26 +90,6 @@ def expire_when_due(desk: "Desk") -> int:
     )
 
 
-def _tell(
-    memory: Memory, tx: Tx, at: Instant, *, kind: str, event_id: str, data: dict[str, object], cause_seq: int | None
-) -> None:
-    """Enter a fact of the ledger as an event and decide it (design.md §6: facts that rules may see)."""
-    if _depth(tx, cause_seq) >= CHAIN_MAX:
-        memory.alert(
-            "chain.too_deep", f"event:{event_id}", f"{kind} follows {CHAIN_MAX} facts and was not told to rules."
-        )
-        return
-    envelope = Envelope(
-        id=event_id, source=LEDGER_SOURCE, type=kind, event_at=at, subject=None, data=nested(data), damaged=False
-    )
-    preparer = memory.compiled.preparers[kind]
-    prepared = prepare(preparer, envelope, at, memory.vault.pseudonym, memory.vault.digest)
-    assert not isinstance(prepared, Fault), "the pack was checked: the template's data fits its event type"
-    entry = entry_of(prepared, None, cause_seq=cause_seq)
-    row = read_row(preparer, msgspec.json.decode(prepared.data), {})
-    decide(memory, Arrival(entry=entry, row=row, unread=(), since_at=None))
-
-
 def nested(data: dict[str, object]) -> dict[str, object]:
     """Turn dotted paths into the nested data of an event."""
     document: dict[str, object] = {}
@@ -130,12 +102,3 @@ def nested(data: dict[str, object]) -> dict[str, object]:
             node = below
         node[last] = value
     return document
-
-
-def _depth(tx: Tx, cause_seq: int | None) -> int:
-    depth = 0
-    while cause_seq is not None and depth < CHAIN_MAX:
-        entry = event_store.read_entry(tx, cause_seq)
-        depth += 1
-        cause_seq = entry.cause_seq if entry is not None else None
-    return depth

@@ -46,7 +46,7 @@ def people_of(entry_sealed: bytes | None) -> tuple[str, ...]:
     return tuple(_DECODER.decode(entry_sealed)) if entry_sealed is not None else ()
 
 
-def entry_of(prepared: Prepared, sealed: bytes | None, *, cause_seq: int | None = None) -> Entry:
+def entry_of(prepared: Prepared, key: bytes, sealed: bytes | None, *, cause_seq: int | None = None) -> Entry:
     """Return what will be an event's entry, but for its place and time in the log."""
     return Entry(
         seq=-1,
@@ -63,4 +63,5 @@ def entry_of(prepared: Prepared, sealed: bytes | None, *, cause_seq: int | None 
         digest=prepared.digest,
         flags=prepared.flags,
         cause_seq=cause_seq,
+        key=key,
     )

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
+
 from koban.base import Instant
 from koban.events import Entry, Envelope, Fault, Prepared
 from koban.events.routes import Result
@@ -13,8 +15,7 @@ if TYPE_CHECKING:
     from koban.pipeline.memory import Memory
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EventUnit:
+class EventUnit(msgspec.Struct, frozen=True, kw_only=True):
     """An event that somebody waits for; `asynchronous` only until it is durable."""
 
     envelope: Envelope

@@ -25,7 +25,7 @@ DIGEST_BYTES: Final = 16
 _VERSION: Final = b"\x01"
 _KEY_ID_BYTES: Final = 4
 _NONCE_BYTES: Final = 12
-_NONCES_DRAWN: Final = 1_024
+_DRAWN_AT_ONCE: Final = 1_024
 _HEAD_BYTES: Final = 1 + _KEY_ID_BYTES + _NONCE_BYTES
 _DAY_BYTES: Final = 4
 _EVICTED_AT_ONCE: Final = PEOPLE_CACHED_MAX // 10
@@ -53,8 +53,8 @@ class Vault:
         self.webhook_key = keys.derive(master, "koban-webhooks")  # for webhooks.SecretBox alone
         self._sealers: dict[str, tuple[AESGCM, bytes]] = {}
         self._pending: dict[str, tuple[str, bytes, Instant]] = {}
-        self._nonces = b""
-        self._nonce_at = 0
+        self._nonces = _Drawn(secrets, _NONCE_BYTES)
+        self._salts = _Drawn(secrets, SALT_BYTES)
 
     @staticmethod
     def open_file(tx: Tx, path: pathlib.Path, secrets: Secrets) -> "Vault":
@@ -110,7 +110,7 @@ class Vault:
         for pseudonym, person in missing.items():
             salt = salts.get(pseudonym)
             if salt is None:
-                salt = self._secrets.draw(SALT_BYTES)
+                salt = self._salts.next()
                 self._pending[person] = (pseudonym, salt, at)
             self._sealers[person] = self._sealer(salt)
 
@@ -120,12 +120,7 @@ class Vault:
         `prepare` must have been called for the person.
         """
         cipher, head = self._sealers[person]
-        at = self._nonce_at
-        if at >= len(self._nonces):
-            self._nonces = self._secrets.draw(_NONCE_BYTES * _NONCES_DRAWN)
-            at = 0
-        self._nonce_at = at + _NONCE_BYTES
-        nonce = self._nonces[at : at + _NONCE_BYTES]
+        nonce = self._nonces.next()
         return head + nonce + cipher.encrypt(nonce, _encode(fields), _associated(person, context))
 
     def new_salts(self) -> list[tuple[str, bytes, Instant]]:
@@ -195,6 +190,27 @@ class Vault:
         for person in list(self._sealers)[:_EVICTED_AT_ONCE]:
             if person not in self._pending:
                 del self._sealers[person]
+
+
+class _Drawn:
+    """Random values of one length, asked of the system by the thousand: a call for each costs more than sealing."""
+
+    __slots__ = ("_at", "_bytes", "_length", "_secrets")
+
+    def __init__(self, secrets: Secrets, length: int) -> None:
+        self._secrets = secrets
+        self._length = length
+        self._bytes = b""
+        self._at = 0
+
+    def next(self) -> bytes:
+        """Return a value that was never returned before."""
+        at = self._at
+        if at >= len(self._bytes):
+            self._bytes = self._secrets.draw(self._length * _DRAWN_AT_ONCE)
+            at = 0
+        self._at = at + self._length
+        return self._bytes[at : at + self._length]
 
 
 def _associated(person: str, context: str) -> bytes:

@@ -94,8 +94,8 @@ class _Reader:
         self._open = [path for path in opened if path in paths]
         self._lists = {path for path in self._open if opened[path] == "text[]"}
         self._sealed = {path for path in sealed_columns(preparer.event_type) if path in paths}
-        readers = tuple(each for each in preparer.readers if each.path in self._sealed)
-        self._sealed_only = dataclasses.replace(preparer, readers=readers)
+        fields = tuple(each for each in preparer.fields if each.path in self._sealed)
+        self._sealed_only = dataclasses.replace(preparer, fields=fields)
 
     def columns(
         self, archive: Archive, files: Sequence[ArchiveFile], where: str, wanted: Collection[int] | None
