@@ -166,13 +166,13 @@ def test_own_csv_to_a_precision_figure(open_window: Opener, tmp_path: pathlib.Pa
     page.get_by_role("button", name="取り込んで中身を見る").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("問い合わせ.csv", timeout=SOON)
     assert page.locator("#encoding").input_value() == "cp932"
-    expect(page.get_by_label("本文 意味")).to_have_value("text")
-    expect(page.get_by_label("判定 意味")).to_have_value("truth")
+    expect(page.get_by_role("combobox", name="本文 意味")).to_have_value("text")
+    expect(page.get_by_role("combobox", name="判定 意味")).to_have_value("truth")
     expect(page.locator("#own-preview")).to_contain_text("手数料がもったいないので直接振込でお願いします0")
     # What is chosen wrongly is said at once, kindly; and put right.
-    page.get_by_label("送信者 意味").select_option("text")
+    page.get_by_role("combobox", name="送信者 意味").select_option("text")
     expect(page.locator("#own-preview")).to_contain_text("同じ意味の列が2つあります", timeout=SOON)
-    page.get_by_label("送信者 意味").select_option("sender.id")
+    page.get_by_role("combobox", name="送信者 意味").select_option("sender.id")
     expect(page.locator("#own-preview")).to_contain_text("会員0", timeout=SOON)
     page.get_by_role("button", name="判定する", exact=True).click()
     expect(page.locator("#own-precision")).to_have_text("–", timeout=SOON)
