@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bench.backtest import measure_backtest
 from bench.bulk import measure_bulk
+from bench.cases import measure_queue
 from bench.engine import measure_engines
 from bench.features import measure_features
 from bench.ledger import measure_ledger
@@ -27,6 +28,7 @@ BENCHES: Final[dict[str, Callable[[Size], list[Row]]]] = {
     "bulk": measure_bulk,
     "backtest": measure_backtest,
     "http": measure_http,
+    "queue": measure_queue,
     "start": measure_start,
     "ledger": measure_ledger,
     "story": measure_story,

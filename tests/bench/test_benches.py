@@ -10,7 +10,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("bench", ["engine", "features", "bulk", "backtest", "http", "start", "ledger", "story"])
+@pytest.mark.parametrize(
+    "bench", ["engine", "features", "bulk", "backtest", "http", "queue", "start", "ledger", "story"]
+)
 def test_bench_runs_in_a_tiny_form(bench: str, tmp_path: pathlib.Path) -> None:
     written = tmp_path / "results.json"
     command = [sys.executable, "-m", "bench.run", bench, "--tiny", "--json", str(written)]

@@ -27,7 +27,7 @@ def test_harm_moves_a_case_forward_and_every_term_is_kept(bench: Bench) -> None:
     assert mild.terms is not None
     assert (grave.terms.severity, grave.terms.severity_points) == ("severe", 5_000)
     assert (mild.terms.severity, mild.terms.severity_points, mild.terms.probability_bp) == ("medium", 1_000, 5_000)
-    assert mild.terms.half_life_us == 15 * MINUTE
+    assert mild.terms.half_life_us == HOUR // 16
     for case in (mild, grave):
         assert case.terms is not None
         assert case.rank_at == case.due_at - case.terms.boost_us
@@ -222,3 +222,10 @@ def test_a_due_time_is_counted_in_open_hours(bench: Bench) -> None:
     assert case.queue == "brand"
     tomorrow = Instant(1_792_584_000_000_000 + 17 * HOUR)
     assert case.due_at == tomorrow
+
+
+def test_a_queue_of_minutes_comes_before_a_queue_of_hours_and_harm_decides_within_one(bench: Bench) -> None:
+    slow = bench.lure("e1", "a brand bag")
+    quick = bench.lure("e2", sender="a2")
+    assert bench.next("brand", "scams").id == quick.id
+    assert slow.rank_at > slow.opened_at, "no case ranks before the moment at which it was opened"

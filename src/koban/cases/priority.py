@@ -1,8 +1,9 @@
 """Why a case is where it is in its queue: a few terms, each worth some time, and nothing else.
 
 A case's rank is its due time moved forward by what its terms are worth. Doubling the expected harm is worth one
-half-life of its queue, a quarter of the time within which its cases are due. So the order never has to be computed
-again as time goes by, harm outweighs waiting only so far, and no case waits for ever: the boost is bounded.
+half-life of its queue, a sixteenth of the time within which its cases are due, and at most twelve doublings count. So
+the order never has to be computed again as time goes by, queues of minutes come before queues of hours, harm outweighs
+waiting only so far, and no case waits for ever: a rank lies between a quarter of the due time and a little past it.
 """
 
 import math
@@ -14,11 +15,12 @@ import msgspec
 from koban.base import SECOND, Instant
 from koban.packs import EventType, QueueDef
 
-HALF_LIVES: Final = 4  # in the time within which a case is due
-HALF_LIFE_MIN: Final = 30 * SECOND
-BOOST_MAX: Final = 12_000  # thousandths of a doubling: a case at most three due times ahead
+HALF_LIVES: Final = 16  # in the time within which a case is due
+HALF_LIFE_MIN: Final = SECOND
+BOOST_MAX: Final = 12_000  # thousandths of a doubling: a case at most three quarters of its due time ahead
 BOOST_MIN: Final = -3_000
 SEVERITY: Final[Mapping[str, int]] = {"low": 0, "medium": 1_000, "high": 3_000, "severe": 5_000}
+assert BOOST_MAX < HALF_LIVES * 1_000, "no case ranks before the moment at which it was opened"
 STAKE_UNIT_MINOR: Final = 10_000  # 10,000 yen at risk doubles the harm of a case without money
 REACH_UNIT: Final = 10
 PRIOR: Final = (2, 2)  # upheld and honest cases that every rule starts with

@@ -1,0 +1,181 @@
+"""Judging in a real Chromium: three cases by keyboard, two people on one case, an appeal with everything restored."""
+
+import re
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from playwright.sync_api import Page, expect
+from tests.browser.conftest import AXE, Opener, Reader, Site
+
+from koban.base import MINUTE
+
+LURES = (
+    "はじめまして。こちらで本人確認をお願いいたします http://amazonite.top/pay",
+    "お荷物をお届けできませんでした。再配達のお手続きはこちらから https://yamato-re.xyz/b",
+    "在庫の写真はこのページに全部のせてありますのでご覧ください http://photo-album.click/a1",
+)
+
+
+def violations(page: Page) -> list[str]:
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    result = page.evaluate("(tags) => axe.run({runOnly: {type: 'tag', values: tags}})", rules)
+    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in result["violations"]]
+
+
+def lure(site: Site, name: str, text: str) -> str:
+    """Send a lure and return its case."""
+    cases = site.scene.message(name, text).cases
+    assert cases, f"no rule asks for a judgement of {text}"
+    return cases[0]
+
+
+def rows(site: Site, sql: str, *values: object) -> list[tuple[object, ...]]:
+    with site.scene.database.read() as tx:
+        return [tuple(row) for row in tx.rows(sql, values)]
+
+
+def queue_of(site: Site, case_id: str) -> str:
+    return str(rows(site, "SELECT queue FROM cases WHERE id = ?", case_id)[0][0])
+
+
+def away_from(case_id: str) -> Callable[[str], bool]:
+    return lambda url: case_id not in url.split("?")[0]
+
+
+def take(reader: Reader, case_id: str, flow: str = "") -> None:
+    reader.go(f"/cases/{case_id}" + (f"?flow={flow}" if flow else ""))
+    reader.page.keyboard.press("c")
+    expect(reader.page.locator(".judge")).to_be_visible()
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_three_cases_are_judged_by_keyboard_and_the_next_opens_by_itself(
+    open_reader: Opener, site: Site, language: str
+) -> None:
+    cases = [lure(site, f"keys-{language}-{place}", text) for place, text in enumerate(LURES)]
+    reader = open_reader(language).sign_in("reviewer")
+    page = reader.page
+    me = rows(site, "SELECT id FROM staff WHERE email = ?", site.scene.email("reviewer"))[0][0]
+    before = len(rows(site, "SELECT id FROM cases WHERE closed_by = ?", me))
+    take(reader, cases[0], flow=queue_of(site, cases[0]))
+    judged = []
+    for key, outcome in (("1", "upheld"), ("2", "honest"), ("3", "unclear")):
+        here = re.search(r"/cases/(case_[0-9a-f]+)", page.url)
+        assert here is not None
+        judged.append((here[1], outcome))
+        page.keyboard.press(key)
+        if key == "1":
+            page.keyboard.press("h")
+            page.keyboard.press("s")
+            expect(page.locator("[name=hide]")).not_to_be_checked()
+        page.keyboard.press("n")
+        page.keyboard.type(f"seen {outcome}")
+        page.keyboard.press("Escape")
+        page.keyboard.press("d")
+        page.wait_for_url(away_from(here[1]))
+        if page.locator(".judge").count() == 0:
+            reader.go("/cases")
+            page.keyboard.press("Enter")
+            expect(page.locator(".judge")).to_be_visible()
+    for case_id, outcome in judged:
+        assert rows(site, "SELECT outcome, note, closed_by FROM cases WHERE id = ?", case_id) == [
+            (outcome, f"seen {outcome}", me)
+        ]
+    assert len(rows(site, "SELECT id FROM cases WHERE closed_by = ?", me)) == before + 3
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    assert violations(page) == []
+
+
+def test_two_people_on_one_case_and_what_the_slower_one_typed_is_not_lost(open_reader: Opener, site: Site) -> None:
+    case_id = lure(site, "two-1", LURES[0] + "お返事お待ちしています")
+    first, second = open_reader("en").sign_in("reviewer"), open_reader("ja").sign_in("specialist")
+    take(first, case_id)
+    second.go(f"/cases/{case_id}")
+    expect(second.page.locator(".judge")).to_have_count(0)
+    expect(second.page.locator("main")).to_contain_text("担当者")
+    first.page.keyboard.press("1")
+    first.page.fill("#note", "typed with great care")
+    site.scene.clock.advance(21 * MINUTE)
+    take(second, case_id)
+    first.page.keyboard.press("Control+Enter")
+    expect(first.page.locator("[role=alert]")).to_contain_text("You no longer hold this case")
+    expect(first.page.locator("#kept")).to_have_value(re.compile("typed with great care"))
+    assert rows(site, "SELECT status FROM cases WHERE id = ?", case_id) == [("open",)]
+    second.page.keyboard.press("2")
+    second.page.keyboard.press("d")
+    expect(second.page.locator("[role=status]").first).to_be_visible()
+    assert rows(site, "SELECT outcome FROM cases WHERE id = ?", case_id) == [("honest",)]
+    first.complaints[:] = [each for each in first.complaints if "409" not in each]
+
+
+def test_an_appeal_without_signing_in_is_overturned_and_everything_is_restored(open_reader: Opener, site: Site) -> None:
+    case_id = lure(site, "appeal-1", LURES[1] + "よろしくお願いします")
+    reviewer = open_reader("ja").sign_in("reviewer")
+    take(reviewer, case_id)
+    page = reviewer.page
+    page.keyboard.press("1")
+    page.keyboard.press("f")
+    page.fill("#facts_ja", "サイトの外での支払いを求める内容でした。")
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    expect(page.locator("#preview .letter").first).to_contain_text("サイトの外での支払いを求める内容でした。")
+    assert violations(page) == []
+    expect(page.locator("#preview")).to_contain_text("もう一人の承認が必要です")
+    page.keyboard.press("d")
+    expect(page.locator("main")).to_contain_text("もう一人が承認または却下します")
+    second = open_reader("en").sign_in("admin")
+    second.go(f"/cases/{case_id}")
+    second.page.keyboard.press("c")
+    expect(second.page.locator(".notice.caution")).to_contain_text("A second person is needed")
+    assert violations(second.page) == []
+    second.page.keyboard.press("d")
+    expect(second.page.locator(".pill.large")).to_contain_text("Broken")
+    imposed = [str(row[0]) for row in rows(site, "SELECT sanction_id FROM case_sanctions WHERE case_id = ?", case_id)]
+    assert len(imposed) == 2
+    link = notice_of(site, case_id)
+    person = open_reader("ja", width=390)
+    person.go(link)
+    expect(person.page.locator("h1")).to_have_text("判断への異議申し立て")
+    assert violations(person.page) == []
+    person.page.fill("#text", "値下げの相談をしただけで、支払いはサイト内のつもりでした。")
+    person.page.click("button.primary")
+    expect(person.page.locator("[role=status]")).to_contain_text("申し立てを受け付けました")
+    ((appeal_case,),) = rows(site, "SELECT case_id FROM appeals WHERE sanction_id = ?", link_sanction(site, imposed))
+    reviewer.go(f"/cases/{appeal_case}")
+    expect(page.locator("main")).to_contain_text("別の担当者が判断します")
+    specialist = open_reader("en").sign_in("specialist")
+    specialist.go(f"/cases/{appeal_case}")
+    specialist.page.keyboard.press("c")
+    expect(specialist.page.locator(".judge")).to_be_visible()
+    expect(specialist.page.locator(".said").first).to_contain_text("値下げの相談をしただけで")
+    assert violations(specialist.page) == []
+    specialist.page.fill("#facts_ja", "値下げの相談で、問題はありませんでした。")
+    specialist.page.keyboard.press("Escape")
+    specialist.page.keyboard.press("2")
+    expect(specialist.page.locator("[role=status]").first).to_be_visible()
+    marks = ", ".join("?" * len(imposed))
+    assert set(rows(site, f"SELECT status FROM sanctions WHERE id IN ({marks})", *imposed)) == {("overturned",)}
+    person.go(link)
+    expect(person.page.locator("[role=status]")).to_contain_text("判断は誤りでした")
+    expect(person.page.locator("[role=status]")).to_contain_text("値下げの相談で、問題はありませんでした。")
+    told = rows(site, "SELECT count(*) FROM notices WHERE case_id = ? AND withdrawn_at IS NULL", case_id)
+    assert told == [(0,)]
+
+
+def notice_of(site: Site, case_id: str) -> str:
+    """Return the path of the page that the person judged was told of."""
+    ((body,),) = rows(site, "SELECT body FROM notices WHERE case_id = ? AND role = 'author'", case_id)
+    url = str(msgspec.json.decode(str(body))["appeal_url"])
+    assert url.startswith("https://koban.test/appeal/")
+    return url.removeprefix("https://koban.test")
+
+
+def link_sanction(site: Site, imposed: list[str]) -> str:
+    """Return the sanction that the link was for: what fell on the account."""
+    marks = ", ".join("?" * len(imposed))
+    return str(rows(site, f"SELECT id FROM sanctions WHERE kind = 'strike' AND id IN ({marks})", *imposed)[0][0])
