@@ -1,4 +1,4 @@
-"""The engine alone: Koban's compiled rules beside hand-written Python and two packages, with the same answers."""
+"""The engine alone: Koban's compiled rules beside hand-written Python and three packages, with the same answers."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from bench.workload import (
     TEXTS,
     Event,
     Term,
+    in_cel,
     in_koban,
     in_python,
     in_rule_engine,
@@ -21,7 +22,7 @@ from koban.language import Environment, Scope, Type, check, compile_program, com
 
 Fired = tuple[int, ...]
 TARGETS = {("Koban", 100): 30.0, ("Koban", 500): 150.0, ("Koban, every part of every rule", 100): 100.0}
-SLOW = frozenset({"zen-engine (one compiled expression)", "rule-engine"})
+SLOW = frozenset({"zen-engine (one compiled expression)", "rule-engine", "cel-python"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ def build_engines(rules: Sequence[Term]) -> list[Engine]:
         Engine(name="Python by hand, one function for all", run=_python_function(rules)),
         Engine(name="zen-engine (one compiled expression)", run=_zen(rules)),
         Engine(name="rule-engine", run=_rule_engine(rules)),
+        Engine(name="cel-python", run=_cel(rules)),
     ]
 
 
@@ -153,3 +155,17 @@ def _rule_engine(rules: Sequence[Term]) -> Callable[[Event], Fired]:
 
     compiled = [(number, rule_engine.Rule(in_rule_engine(rule))) for number, rule in enumerate(rules)]
     return lambda event: tuple([number for number, rule in compiled if rule.matches(event)])
+
+
+def _cel(rules: Sequence[Term]) -> Callable[[Event], Fired]:
+    import celpy
+    from celpy.adapter import json_to_cel
+
+    environment = celpy.Environment(runner_class=celpy.CompiledRunner)
+    programs = [(number, environment.program(environment.compile(in_cel(rule)))) for number, rule in enumerate(rules)]
+
+    def run(event: Event) -> Fired:
+        activation: Any = json_to_cel(event)  # Any: a mapping, since an event is one
+        return tuple([number for number, program in programs if program.evaluate(activation)])
+
+    return run

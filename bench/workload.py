@@ -218,3 +218,17 @@ def in_rule_engine(term: Term) -> str:
             return "(" + word.join(in_rule_engine(each) for each in term.terms) + ")"
         case _:
             return in_zen(term)
+
+
+def in_cel(term: Term) -> str:
+    """Write a rule for the Common Expression Language."""
+    match term.op:
+        case "has":
+            return f"{term.field}.contains('{term.value}')"
+        case "like_re":
+            return f"{term.field}.matches('{term.value}')"
+        case "all" | "any":
+            word = " && " if term.op == "all" else " || "
+            return "(" + word.join(in_cel(each) for each in term.terms) + ")"
+        case _:
+            return in_zen(term)

@@ -257,11 +257,11 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a feature.value": "one aggregate, see *Feature values*",
     "a feature.about": "what it is, in `en` and `ja`",
     "a feature.on": "event types that feed it, when `by` is one path for all of them",
-    "a feature.by": "path of the subject it belongs to, or a mapping of event type -> path (then without `on`)",
+    "a feature.by": "path of the subject it belongs to, a pair of two (`[buyer.id, seller.id]`), or `everyone`; or a mapping of event type -> that (then without `on`)",
     "a feature.where": "Koban SQL over the event's fields: only events for which it is true are counted",
     "a feature.within": "a duration, or `ever`",
     "a feature.excluding": "`current`: the event that asks is not counted; default `nothing`",
-    "a feature.bound": "only and always for `count(distinct x)`: exact up to it, and it means that many or more",
+    "a feature.bound": "for `count(distinct x)`: exact up to it, and it means that many or more; for `most_frequent` and `linked_…`: how many values seen last are kept",
     "a policy.policy": "place in the tree: `fraud/outside_contact`; its parent is declared too",
     "a policy.title": "what people read, in `en` and `ja`",
     "a policy.text": "the policy itself, as the person judged reads it, in `en` and `ja`",
@@ -341,6 +341,12 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a step.level": "the level of verification",
     "a step.expect": "the result code, `posted` where it is left out",
     "a step.after": "time that passes before it",
+    "a definition.define": "name under which conditions, and other definitions, read it",
+    "a definition.as": "what it stands for, in [Koban SQL](koban-sql.md)",
+    "a definition.about": "what it means, in `en` and `ja`",
+    "a score.score": "name under which `score('name')` reads it",
+    "a score.of": "the kind of subject it is recorded for",
+    "a score.about": "what it says, in `en` and `ja`",
     "a queue.queue": "name, as `review` says it",
     "a queue.title": "what reviewers read, in `en` and `ja`",
     "a queue.due": "time within which its cases are due",
@@ -478,12 +484,22 @@ _FILES: Final = (
         "cases/ledger.yaml under `steps`",
         "- {posting: cash_in, level: none, expect: limit_count_exceeded, with: {amount: 1}}",
     ),
+    (
+        "a definition",
+        "definitions.yaml or definitions/*.yaml",
+        "- define: writes_to_many\n  as: messages_1h >= 50\n  about: {en: Writes to very many people, ja: 非常に多くの人に送信}",
+    ),
+    (
+        "a score",
+        "scores.yaml",
+        "- score: scam_risk\n  of: account\n  about: {en: How likely a scammer, ja: 詐欺らしさ}",
+    ),
     ("a queue", "queues.yaml", "- queue: general\n  title: {en: Everything else, ja: その他}\n  due: 24 hours"),
     (
         "a rule",
         "rules.yaml or rules/*.yaml",
         (
-            "- rule: message_burst\n  policy: spam\n  on: [message.sent]\n  when: messages_1h >= 50\n"
+            "- rule: message_burst\n  policy: spam\n  on: [message.sent]\n  when: writes_to_many OR score('scam_risk') > 0.9\n"
             "  then: [{review: general}]\n  mode: shadow\n  cap: 20 per hour\n"
             "  because: {en: You wrote to very many people., ja: 短時間に多くの方へ送信しています。}"
         ),
@@ -571,10 +587,40 @@ _VALUES: Final = (
     ("count(distinct x)", "int", "different x, exactly up to `bound`"),
     ("sum(x)", "as x", "exact; NULL beyond the type while the window holds too much"),
     ("avg(x)", "decimal", "total / count, cut at six digits"),
+    ("stddev(x)", "decimal", "standard deviation of a sample, exact and cut at six digits; NULL below two values"),
     ("min(x), max(x)", "as x", "numbers and times"),
     ("first(x), last(x)", "as x", "in log order, within the window; the first 256 characters of a text"),
+    ("most_frequent(x)", "as x", "of the `bound` values seen last in the window; of several, the one seen last"),
     ("age_days()", "int", "whole days since the subject's first counted event"),
+    (
+        "sequence(a THEN b WITHIN 10 minutes)",
+        "int",
+        "how often event b came within 10 minutes after event a at the same subject; further THEN … WITHIN … may follow",
+    ),
+    (
+        "linked_sanctioned(x)",
+        "int",
+        "of the `bound` subjects x seen last at this one (the accounts of a device), how many stand under a sanction now",
+    ),
+    (
+        "linked_youngest(x, age), linked_oldest(x, age)",
+        "int",
+        "whole days of the youngest or oldest of them, by their own feature `age`, an age_days()",
+    ),
     ("ratio(a, b)", "decimal", "one feature over another of the same kind of subject; NULL where b is 0"),
+    (
+        "rate(a, b)",
+        "decimal",
+        "how many times faster than the subject's own past: a per its window over b per its window (an hour against 30 days)",
+    ),
+    (
+        "peers(a, total, members)",
+        "decimal",
+        (
+            "how many times the average of its peers: a × members / total, where total and members (a distinct count) "
+            "belong to a subject that peers share, such as a category, or `everyone`"
+        ),
+    ),
 )
 
 _MODES: Final = (
@@ -831,6 +877,7 @@ ENTRY_WORDS: Final[Mapping[str, str]] = {
     "list.entry_added": "values were put on a list, until a moment or for good",
     "list.entry_removed": "a value was taken off a list",
     "label.set": "a person, an import or a rule said what a subject is, or took it back",
+    "score.recorded": "a model outside said how likely something is of a subject",
     "mode.changed": "a person set a rule's mode, or let it follow the pack again; this also ends a tripped cap",
     "review_all.switched": "every rule was put to review at once, or back",
     "snooze.set": "a rule was muted for one account until a moment",

@@ -19,6 +19,7 @@ import koban.lists.store
 import koban.oncall.store
 import koban.packs.store
 import koban.rules.store
+import koban.scores.store
 import koban.vault.store
 import koban.webhooks.store
 

@@ -9,6 +9,7 @@ from koban.language import (
     FeatureInfo,
     ListInfo,
     Scope,
+    ScoreInfo,
     Type,
     Value,
     check,
@@ -60,7 +61,23 @@ SCOPE = Scope(
     },
     labels=frozenset({"scammer", "vip"}),
     units={"weight_g": "grams", "price_minor": "minor"},
+    scores={"risk": ScoreInfo(kind="account", path="sender.id"), "device_risk": ScoreInfo(kind="device")},
+    definitions={
+        "writes_much": "sent_1h > limit",
+        "limit": "5",
+        "from_us": "length(s) = 1 AND writes_much",
+        "broken": "sent_1h >",
+        "unknown_inside": "nothing_here > 5",
+        "broken_below": "NOT unknown_inside",
+        "ring": "a > 5 AND other_ring",
+        "other_ring": "ring OR p",
+        "never": "a > 5 AND a < 3",
+        "big_1": "a = 1 OR a = 2 OR a = 3 OR a = 4 OR a = 5 OR a = 6 OR a = 7 OR a = 8 OR a = 9",
+        "big_2": "big_1 OR big_1 OR big_1 OR big_1 OR big_1 OR big_1 OR big_1 OR big_1",
+        "big_3": "big_2 OR big_2 OR big_2 OR big_2 OR big_2 OR big_2 OR big_2 OR big_2 OR big_2",
+    },
 )
+SCORE_KEYS = ("score:risk@sender.id", "score:risk@recipient.id")
 ENV = Environment(
     values={
         "trusted": {"s1": NEVER, "old": NOON - 1},
@@ -111,8 +128,9 @@ def in_duckdb(
     connection: duckdb.DuckDBPyConnection, expressions: list[Checked], rows: list[dict[str, Value]], at: int = NOON
 ) -> list[list[Value]]:
     """Return the value of each expression for each row, computed by DuckDB."""
-    names = [*NAMES, *FEATURES, "sent_1h@recipient.id"]
+    names = [*NAMES, *FEATURES, "sent_1h@recipient.id", *SCORE_KEYS]
     kinds = {**NAMES, **{name: info.type for name, info in FEATURES.items()}, "sent_1h@recipient.id": Type.INT}
+    kinds |= dict.fromkeys(SCORE_KEYS, Type.DECIMAL)
     columns = {name: f'"{name}"' for name in names} | {"time": '"time"'}
     connection.execute("DROP TABLE IF EXISTS given")
     fields = ", ".join(f'"{name}" {SQL_TYPES[kinds[name]]}' for name in names)

@@ -29,6 +29,7 @@ from koban.packs import Hide, Hold, Mode, ModeName
 from koban.pipeline import commands, explain
 from koban.pipeline.urgent import end_emergency, extend_emergency, prepare_overlay, start_emergency
 from koban.rules import ModeChanged, ReviewAllSwitched, SnoozeSet
+from koban.scores import ScoreRecorded
 
 LURE = "直取引しませんか"
 Act = Callable[[Town], None]
@@ -104,7 +105,8 @@ def _ask(town: Town, run: Callable[..., object]) -> None:
 def changes(draw: st.DrawFn) -> Act:
     """A person changes a list, a label, a mode, a sanction."""
     account, rule, after = draw(accounts), draw(st.sampled_from(RULES)), draw(moments)
-    kind = draw(st.integers(0, 9))
+    kind = draw(st.integers(0, 11))
+    risk = draw(st.sampled_from((0, 400_000, 600_000, 1_000_001)))
     value = draw(st.sampled_from(("fraud", "honest", None)))
     source = draw(st.sampled_from(tuple(LabelSource)))
     mode = draw(
@@ -132,6 +134,12 @@ def changes(draw: st.DrawFn) -> Act:
             case 6 | 7:
                 set_to = ModeChanged(rule=rule, mode=mode, by="staff_1", reason="law")
                 _ask(town, lambda memory, tx: commands.set_mode(memory, tx, set_to))
+            case 9 | 10:
+                scored = ScoreRecorded(
+                    name="risk", subject_kind="account", subject_id=account, score=risk, model="m1", by="model",
+                    expires_at=until,
+                )  # fmt: skip
+                _ask(town, lambda memory, tx: commands.score(memory, tx, scored))
             case 8:
                 snooze = SnoozeSet(rule=rule, account=account, until=until, by="staff_1", reason="law")
                 _ask(town, lambda memory, tx: commands.set_mode(memory, tx, snooze))

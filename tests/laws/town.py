@@ -45,6 +45,7 @@ from koban.rules import (
     RuleExpected,
     SnoozeSet,
 )
+from koban.scores import SCORE_RECORDED, ScoreRecorded
 from koban.vault import Vault
 
 T = TypeVar("T")
@@ -126,6 +127,19 @@ COMMON: Final = {
   entries: [直取引, pay outside]
   about: {en: Lures, ja: 誘導}
 """,
+    "definitions.yaml": """
+- define: lures
+  as: mentions(text, 'lures')
+  about: {en: Asks to leave, ja: 外部へ誘う}
+- define: lures_untrusted
+  as: lures AND NOT in_list(sender.id, 'trusted')
+  about: {en: Asks to leave and is not trusted, ja: 信頼されていない人が外部へ誘う}
+""",
+    "scores.yaml": """
+- score: risk
+  of: account
+  about: {en: Risk by a model, ja: モデルによる危険度}
+""",
     "queues.yaml": """
 - queue: scams
   title: {en: Scams, ja: 詐欺}
@@ -173,7 +187,7 @@ _RULES: Final = """
 - rule: lure
   policy: fraud/lure
   on: [message.sent]
-  when: mentions(text, 'lures') AND NOT in_list(sender.id, 'trusted')
+  when: lures_untrusted
   then: [hide, {warn: recipient}]
   mode: live
   cap: 2 per hour
@@ -181,14 +195,14 @@ _RULES: Final = """
 - rule: lure_again
   policy: fraud/lure
   on: [message.sent]
-  when: mentions(text, 'lures') AND messages_1h >= 2
+  when: lures AND messages_1h >= 2
   then: [strike, {review: scams}]
   mode: live
   because: {en: asks again and again, ja: 何度も求めています}
 - rule: labelled
   policy: fraud/lure
   on: [message.sent]
-  when: has_label(sender.id, 'fraud')
+  when: has_label(sender.id, 'fraud') OR score('risk') > 0.5 AND score('risk', recipient.id) IS NULL
   then: [block]
   mode: {live: 50%}
   because: {en: said to be fraud, ja: 詐欺とされています}
@@ -485,6 +499,8 @@ def _follow(tx: Tx, memory: Memory, entry: Entry, past: Sequence[tuple[Entry, Ma
             memory.lists.apply(msgspec.json.decode(entry.data, type=EntriesAdded))
         case kind if kind == ENTRY_REMOVED:
             memory.lists.apply(msgspec.json.decode(entry.data, type=EntryRemoved))
+        case kind if kind == SCORE_RECORDED:
+            memory.scores.apply(msgspec.json.decode(entry.data, type=ScoreRecorded))
         case kind if kind == LABEL_SET:
             memory.labels.apply(msgspec.json.decode(entry.data, type=LabelSet), entry.log_at)
         case kind if kind in _MODES:
@@ -511,6 +527,7 @@ def _go_over(
     memory.compiled = compiled
     if before is None:
         memory.features = FeatureStore(compiled.features)
+        memory.features.standing = memory.is_sanctioned
         return
     names = new_features(before.features, compiled.features)
     rows = (

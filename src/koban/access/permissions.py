@@ -39,6 +39,8 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
         ("lists.write", "Add and remove list entries", "リストの項目を追加・削除する"),
         ("labels.read", "See labels", "正解ラベルを見る"),
         ("labels.write", "Say what a subject finally was", "対象の最終的な結論を記録する"),
+        ("scores.read", "See what models said of subjects", "モデルのスコアを見る"),
+        ("scores.write", "Record what a model says of a subject", "モデルのスコアを記録する"),
         ("cases.read", "See queues and cases", "キューと案件を見る"),
         ("cases.work", "Claim, note and close cases", "案件を受け持ち、記入し、完了する"),
         ("cases.decide", "Decide cases, with the measures of the policy's ladder", "案件を判断し、規定の措置を行う"),
@@ -92,6 +94,7 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
 _AUDITOR: Final = (
     "board.read", "events.read", "quarantine.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read",
     "packs.read", "lists.read", "labels.read", "cases.read", "appeals.read", "webhooks.read", "alerts.read", "logs.read",
+    "scores.read",
     "evaluation.read", "simulation.read", "staff.read", "tokens.read", "audit.read", "audit.verify", "settings.read",
     "ledger.read", "ledger.verify",
     "oncall.read",
@@ -100,7 +103,7 @@ _REVIEWER: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read", "packs.read",
     "lists.read", "labels.read", "labels.write", "cases.read", "cases.work", "cases.decide", "cases.approve",
     "appeals.read", "appeals.decide", "alerts.read", "messages.read", "simulation.steer",
-    "oncall.read", "oncall.answer",
+    "oncall.read", "oncall.answer", "scores.read",
 )  # fmt: skip
 _SPECIALIST: Final = (
     *_REVIEWER, "personal.read", "sanctions.impose", "sanctions.overturn", "rules.mode", "rules.undo",
@@ -117,7 +120,7 @@ _INTEGRATOR: Final = (
     "board.read", "metrics.read", "events.write", "events.read", "decisions.read", "subjects.read", "sanctions.read",
     "actions.confirm", "quarantine.read", "quarantine.replay", "rules.read", "packs.read", "webhooks.read",
     "webhooks.manage", "webhooks.replay", "alerts.read", "tokens.read", "settings.read", "appeals.read",
-    "appeals.file",
+    "appeals.file", "scores.read", "scores.write",
     "ledger.read", "ledger.post",
 )  # fmt: skip
 _FINANCE: Final = (

@@ -34,13 +34,14 @@ from koban.labels import LABEL_SET
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED
 from koban.packs import EventType, PackDef, active_at, load_pack, load_version
 from koban.rules import PACK_ACTIVATED
+from koban.scores import SCORE_RECORDED
 from koban.vault import Vault, held_people
 
 _log = structlog.get_logger("koban.archive")
 
 FOLDER: Final = "archive"
 # Explanations fold these up to the decision they explain, so they stay at hand for good; there are few of them.
-KEPT_CHANGES: Final = frozenset({ENTRIES_ADDED, ENTRY_REMOVED, LABEL_SET, PACK_ACTIVATED})
+KEPT_CHANGES: Final = frozenset({ENTRIES_ADDED, ENTRY_REMOVED, LABEL_SET, SCORE_RECORDED, PACK_ACTIVATED})
 CHILD_MAX_S: Final = 6 * 3600.0
 NICENESS: Final = 10
 

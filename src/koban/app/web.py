@@ -24,6 +24,7 @@ import koban.ledger.routes as ledger_routes
 import koban.lists.routes as list_routes
 import koban.packs.routes as pack_routes
 import koban.rules.routes as rule_routes
+import koban.scores.routes as score_routes
 import koban.vault.routes as people_routes
 from koban import access, console, emergency, oncall, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
@@ -130,6 +131,9 @@ def endpoints_of(
         *list_routes.endpoints(database, change_list, lambda: _declared(koban_.memory.compiled.pack)),
         *label_routes.endpoints(database, label),
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
+        *score_routes.endpoints(
+            database, lambda change: desk.command(lambda memory, tx: commands.score(memory, tx, change))
+        ),
         *rule_routes.endpoints(
             database, set_mode, lambda: koban_.memory.compiled.pack.rules, functools.partial(_hits, koban_)
         ),

@@ -2,11 +2,14 @@
 
 import pathlib
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from koban.cli.frame import DONE, FAILED, Json, print_json, running_server
+
+if TYPE_CHECKING:
+    from koban.packs import PackDef
 
 app = typer.Typer()
 rule_app = typer.Typer(help="Rules on the running server.", no_args_is_help=True)
@@ -16,10 +19,13 @@ app.add_typer(pack_app, name="pack")
 
 
 @app.command()
-def check(pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")]) -> None:
-    """Check a pack: every name, type and expression. Exit code 1 when something is wrong."""
+def check(
+    pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
+    costs: Annotated[bool, typer.Option(help="Also estimate what each rule costs.")] = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Check a pack: every name, type and expression. Exit code 1 when something is wrong; warnings leave it 0."""
     from koban.packs import PackInvalid, load_pack, render_fault
-    from koban.rules import check_pack
+    from koban.rules import advise, check_pack
 
     try:
         loaded = load_pack(pack)
@@ -33,10 +39,28 @@ def check(pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.
     if faults:
         print(f"koban check: {len(faults)} to mend", file=sys.stderr)
         sys.exit(FAILED)
+    advice = advise(loaded)
+    for fault in advice:
+        print(f"warning: {render_fault(fault, loaded.files)}", file=sys.stderr)
+    if costs:
+        _print_costs(loaded)
     print(
         f"{pack}: {len(loaded.events)} event types, {len(loaded.features)} features, {len(loaded.rules)} rules, "
         f"{len(loaded.lists)} lists, {len(loaded.policies)} policies: nothing to mend"
+        + (f", {len(advice)} to look at" if advice else "")
     )
+
+
+def _print_costs(pack: "PackDef") -> None:
+    """Print what conditions cost at most, dearest first: a rough estimate, before anything runs."""
+    from koban.rules import costs_of
+
+    found = costs_of(pack)
+    for name, cost_ns in sorted(found.events.items(), key=lambda each: -each[1]):
+        print(f"{name}: at most {cost_ns / 1_000:.1f} µs an event")
+    for each in found.rules[:30]:
+        own = f"{each.own_ns / 1_000:.1f} µs of it its own"
+        print(f"  {each.rule} on {each.event_type}: {each.cost_ns / 1_000:.1f} µs, {own}")
 
 
 @app.command("test")

@@ -19,6 +19,15 @@ What a value is, exactly:
   last seen in. Long and sealed texts are told apart by a 128-bit digest.
 - min and max compare numbers and times. first and last are the first and last x that is not NULL, in log order inside
   the window; of a text, the first 256 characters. age_days() is whole days of 24 hours since the first counted entry.
+- stddev is that of a sample, the square root of the exact variance, cut at six digits; NULL below two values.
+- most_frequent(x) looks at the `bound` values seen last inside the window; of several, the one seen last wins.
+- A sequence counts the events that are its last step, came within their time after the newest event that was the step
+  before (itself within its time of the one before, and so on), at the same subject, and ended inside the window.
+- linked_sanctioned, linked_youngest and linked_oldest look at the `bound` different subjects x seen last inside the
+  window: how many stand under a sanction as of the entry, and whole days since the youngest or oldest was first counted.
+- A pair of subjects is a subject of its own (`account+account`); `everyone` is one that all events share.
+- rate(a, b) is a per its window over b per its window; peers(a, total, members) is a × members / total, the last two at
+  the subject that the peers share. Decimals, cut towards zero, NULL as a ratio is.
 - ratio(a, b) is a / b of two features at the same subject, a decimal cut towards zero; NULL where either is NULL or b
   is 0 or the answer is beyond decimal(18,6).
 
@@ -29,7 +38,7 @@ is never applied to twice; the same log gives the same values in DuckDB.
 from koban.features.check import check_features
 from koban.features.expressions import check_argument, check_condition
 from koban.features.generate import Bind
-from koban.features.plan import SLOTS, Plan, plan_features, resolve_key
+from koban.features.plan import SLOTS, Plan, bare_path, plan_features, read_by_features, resolve_key
 from koban.features.program import FeatureProgram, compile_features, functions_reading, new_features
 from koban.features.scope import features_in_scope
 from koban.features.sql import archive_relation, feature_sql
@@ -44,6 +53,7 @@ __all__ = [
     "Plan",
     "archive_relation",
     "backfill",
+    "bare_path",
     "check_argument",
     "check_condition",
     "check_features",
@@ -53,6 +63,7 @@ __all__ = [
     "functions_reading",
     "new_features",
     "plan_features",
+    "read_by_features",
     "resolve_key",
     "stored_watermark",
 ]

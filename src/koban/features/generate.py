@@ -9,12 +9,13 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import koban.language
 from koban.base import DAY
-from koban.features import cells, values
+from koban.features import cells, subjects, values
 from koban.features.expressions import check_argument, check_condition
-from koban.features.plan import SLOTS, CellPlan, FeaturePlan, Plan, resolve_key
+from koban.features.plan import SLOTS, CellPlan, FeaturePlan, Plan, part_path, resolve_key
 from koban.language import Environment, Value, compile_program, compile_value
-from koban.packs import EventType
+from koban.packs import EventType, subject_kind
 from koban.text import Normalised
 
 HEAD: Final = 2  # places of a record before its first cell
@@ -32,7 +33,8 @@ NEW_DISTINCT: Final = -6
 Row = Mapping[str, Value]
 Texts = dict[str, Normalised]
 Apply = Callable[[Row, int, int, Texts | None], dict[str, Value]]
-Bind = Callable[[Mapping[str, Callable[[str], list[Any]]], list[Any], Callable[[Any], None]], Apply]
+Standing = Callable[[str, str, int], bool]  # kind, id, log time: whether a sanction stands on the subject
+Bind = Callable[[Mapping[str, Callable[[str], list[Any]]], list[Any], Callable[[Any], None], Standing], Apply]
 
 _HELPERS: Final[dict[str, object]] = {
     name: getattr(module, name)
@@ -51,9 +53,19 @@ _HELPERS: Final[dict[str, object]] = {
                 "average_in",
                 "head_in",
                 "distinct_in",
+                "see_deviation",
+                "deviation_in",
+                "see_frequent",
+                "frequent_in",
+                "see_step",
+                "sequences_in",
+                "count_standing",
+                "linked_age",
             ),
         ),
         (values, ("divide", "digest")),
+        (subjects, ("pair_id",)),
+        (koban.language, ("deviation",)),
     )
     for name in names
 }
@@ -69,6 +81,7 @@ class _Writer:
         self.conditions: list[str] = []  # in the order in which the conditions' program answers
         self.lines: list[str] = []
         self.depth = 2
+        self.kinds: list[str] = []  # of subjects, in the order of their touches
 
     def put(self, *lines: str) -> None:
         """Add lines at the current depth; leading spaces in them go deeper."""
@@ -88,26 +101,32 @@ def generate(plan: Plan, event: EventType, keys: Iterable[str]) -> tuple[Bind, s
             cell = plan.cells[fingerprint]
             if event.name in cell.by:
                 updates.setdefault(cell.by[event.name], []).append(cell)
-    paths = sorted({*updates, *(path for _, _, path in reads)})
-    kinds = sorted({event.subjects[path].kind for path in paths})
+    asked = {
+        str(part_path(feature, part, path, event)) for _, feature, path in reads for part in plan.parts(feature.name)
+    }
+    paths = sorted({*updates, *(path for _, _, path in reads), *asked})
+    records = {path: f"r{number}" for number, path in enumerate(paths)}
+    kinds = sorted({*(str(subject_kind(event, path)) for path in paths), *(f.linked_kind for _, f, _ in reads)} - {""})
     writer = _Writer(plan, event)
+    writer.kinds = kinds
     _write_clock(writer, updates, reads)
     for number, path in enumerate(paths):
-        touch = f"touch_{kinds.index(event.subjects[path].kind)}"
-        writer.put(f"k{number} = get({path!r})", f"r{number} = None if k{number} is None else {touch}(k{number})")
+        touch = f"touch_{kinds.index(str(subject_kind(event, path)))}"
+        read = subjects.python_subject(path)
+        writer.put(f"k{number} = {read}", f"r{number} = None if k{number} is None else {touch}(k{number})")
     early = [read for read in reads if any(part.excluding_current for part in plan.parts(read[1].name))]
     for key, feature, path in early:
-        _write_read(writer, feature, f"r{paths.index(path)}", f"v{_at(reads, key)}", before=True)
+        _write_read(writer, feature, path, records, f"v{_at(reads, key)}", before=True)
     _write_conditions(writer, updates)
     for path, planned in updates.items():
         _write_updates(writer, paths.index(path), planned)
     for key, feature, path in reads:
-        _write_read(writer, feature, f"r{paths.index(path)}", f"v{_at(reads, key)}", before=False)
+        _write_read(writer, feature, path, records, f"v{_at(reads, key)}", before=False)
     answer = ", ".join(f"{key!r}: v{_at(reads, key)}" for key, _, _ in reads)
     source = "\n".join(
         [
-            "def bind(touches, log, unsaved):",
-            *(f"    touch_{kinds.index(kind)} = touches[{kind!r}]" for kind in kinds),
+            "def bind(touches, log, unsaved, standing):",
+            *(f"    touch_{number} = touches[{kind!r}]" for number, kind in enumerate(kinds)),
             "    def apply(row, at, seq, texts):",
             "        get = row.get",
             "        undo = log",
@@ -225,7 +244,9 @@ def _write_update(writer: _Writer, cell: CellPlan, record: str, x: str) -> None:
     index = _index(writer.plan, cell)
     place = f"{record}[{index}]"
     lines = [f"c = {place}"]
-    if cell.slot_us is None:
+    if cell.function in {"stddev", "most_frequent", "sequence"}:
+        lines += _update_copied(cell, place, f"undo += {record}, {index}, c", x, event=writer.event.name)
+    elif cell.slot_us is None:
         lines += _update_ever(cell, place, record, index, x)
     else:
         slot, floor = f"s{cell.slot_us}", f"f{cell.slot_us}"
@@ -240,9 +261,30 @@ def _kept(cell: CellPlan, x: str) -> str:
     """Write what a distinct count keeps of a value, or first() and last() of a text."""
     if cell.argument_type != "text":
         return x
-    if cell.function != "count_distinct":
+    if cell.function not in {"count_distinct", "linked"}:
         return f"{x}[:{values.TEXT_CHARS_KEPT}]"
+    if cell.function == "linked":
+        return x  # an id, which is short, and is asked for by itself
     return f"digest({x})" if cell.sealed else f"({x} if len({x}) <= {values.DISTINCT_CHARS_KEPT} else digest({x}))"
+
+
+def _update_copied(cell: CellPlan, place: str, keep: str, x: str, *, event: str) -> list[str]:
+    """Change a copy of the cell; what never expires lives in slot 0."""
+    slot, floor = ("0", "0") if cell.slot_us is None else (f"s{cell.slot_us}", f"f{cell.slot_us}")
+    match cell.function:
+        case "stddev":
+            return [keep, f"{place} = see_deviation(c, {x}, {slot}, {floor})"]
+        case "most_frequent":
+            return [keep, f"{place} = see_frequent(c, {_kept(cell, x)}, {slot}, {floor}, {cell.bound})"]
+        case _:
+            matched = tuple(number for number, step in enumerate(cell.steps) if step.event == event)
+            withins = tuple(step.within_us or 0 for step in cell.steps)
+            return [
+                f"y = see_step(c, {matched!r}, at, {withins!r}, slot={slot}, floor={floor})",
+                "if y is not None:",
+                f"    {keep}",
+                f"    {place} = y",
+            ]
 
 
 def _update_ever(cell: CellPlan, place: str, record: str, index: int, x: str) -> list[str]:
@@ -263,6 +305,12 @@ def _update_ever(cell: CellPlan, place: str, record: str, index: int, x: str) ->
             return [keep, f"{place} = {_kept(cell, x)}"]
         case "age_days":
             return ["if c is None:", f"    {keep}", f"    {place} = at"]
+        case "linked":
+            return [
+                f"if c is None or next(reversed(c)) != {x}:",
+                f"    {keep}",
+                f"    {place} = see(c or {{}}, {x}, 0, 0, {cell.bound})",
+            ]
         case "count_distinct":
             return [
                 f"y = {_kept(cell, x)}",
@@ -273,8 +321,8 @@ def _update_ever(cell: CellPlan, place: str, record: str, index: int, x: str) ->
                 "    c[y] = 0",
                 f"    undo += c, {NEW_DISTINCT}, y",
             ]
-        case "ratio":
-            raise AssertionError("a ratio has no cell")
+        case _:
+            raise AssertionError(f"{cell.function} has lines of its own, or no cell")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -293,6 +341,12 @@ def _update_window(cell: CellPlan, place: str, keep: str, x: str, *, slot: str, 
     match cell.function:
         case "last":
             return [keep, f"{place} = [{slot}, {_kept(cell, x)}]"]
+        case "linked":
+            return [
+                f"if c is None or next(reversed(c)) != {x} or c[{x}] != {slot}:",
+                f"    {keep}",
+                f"    {place} = see(c or {{}}, {x}, {slot}, {floor}, {cell.bound})",
+            ]
         case "count_distinct":
             return [
                 f"y = {_kept(cell, x)}",
@@ -386,7 +440,9 @@ def _window_of_order(cell: CellPlan, copy: list[str], x: str, *, slot: str, floo
     )
 
 
-def _write_read(writer: _Writer, feature: FeaturePlan, record: str, into: str, *, before: bool) -> None:
+def _write_read(
+    writer: _Writer, feature: FeaturePlan, path: str, records: Mapping[str, str], into: str, *, before: bool
+) -> None:
     """Read a feature into a variable; features that exclude the current event are read before the update."""
     plan = writer.plan
     parts = plan.parts(feature.name)
@@ -394,20 +450,39 @@ def _write_read(writer: _Writer, feature: FeaturePlan, record: str, into: str, *
     for part, name in zip(parts, names, strict=True):
         if part.excluding_current == before:
             cell = plan.cells[str(part.cell)]
+            record = records[str(part_path(feature, part, path, writer.event))]
+            lines = _read_cell(cell, name) if part.linked is None else _read_linked(writer, part, cell, name)
             writer.put(
                 f"if {record} is None: {name} = None",
                 "else:",
                 f"    c = {record}[{_index(plan, cell)}]",
-                *("    " + line for line in _read_cell(cell, name)),
+                *("    " + line for line in lines),
             )
     if feature.operands is not None and not before:
-        top, bottom = names
-        scales = ["" if part.type == "decimal" else f" * {values.SCALE}" for part in parts]
-        if scales[0] == scales[1]:
-            scales = ["", ""]
-        writer.put(
-            f"{into} = None if {top} is None or {bottom} is None else divide({top}{scales[0]}, {bottom}{scales[1]})"
-        )
+        missing = " or ".join(f"{name} is None" for name in names)
+        top, bottom = composed(feature, parts, names)
+        writer.put(f"{into} = None if {missing} else divide({top}, {bottom})")
+
+
+def composed(feature: FeaturePlan, parts: Sequence[FeaturePlan], names: Sequence[str]) -> tuple[str, str]:
+    """Write what is divided by what; the same text is Python and SQL."""
+    scales = ["" if part.type == "decimal" else f" * {values.SCALE}" for part in parts[:2]]
+    if scales[0] == scales[1]:
+        scales = ["", ""]
+    factors = [f" * {factor}" if factor != 1 else "" for factor in feature.factors]
+    members = f" * {names[2]}" if feature.function == "peers" else ""
+    return f"{names[0]}{scales[0]}{factors[0]}{members}", f"{names[1]}{scales[1]}{factors[1]}"
+
+
+def _read_linked(writer: _Writer, feature: FeaturePlan, cell: CellPlan, into: str) -> list[str]:
+    floor = "0" if cell.slot_us is None else f"f{cell.slot_us}"
+    if feature.linked == "sanctioned":
+        kind = feature.linked_kind
+        return [f"{into} = 0 if c is None else count_standing(c, {floor}, standing, {kind!r}, at)"]
+    age = writer.plan.cells[str(writer.plan.features[str(feature.through)].cell)]
+    touch = f"touch_{writer.kinds.index(feature.linked_kind)}"
+    place, youngest = _index(writer.plan, age), feature.linked == "youngest"
+    return [f"{into} = None if c is None else linked_age(c, {floor}, {touch}, {place}, at, youngest={youngest})"]
 
 
 def _read_cell(cell: CellPlan, into: str) -> list[str]:
@@ -443,5 +518,13 @@ def _read_cell(cell: CellPlan, into: str) -> list[str]:
             return [f"{into} = None if c is None else (at - c) // {DAY}"]
         case "count_distinct":
             return [f"{into} = 0 if c is None else {'len(c)' if ever else f'distinct_in(c, {floor})'}"]
-        case "ratio":
-            raise AssertionError("a ratio has no cell")
+        case "stddev":
+            read = "c" if ever else f"deviation_in(c, {floor})"
+            scaled = cell.argument_type == "decimal"
+            return [f"{into} = None if c is None else deviation(*{read}[:3], scaled={scaled})"]
+        case "most_frequent":
+            return [f"{into} = None if c is None else frequent_in(c, {'0' if ever else floor})"]
+        case "sequence":
+            return [f"{into} = 0 if c is None else sequences_in(c, {len(cell.steps)}, {'0' if ever else floor})"]
+        case _:
+            raise AssertionError(f"{cell.function} is read elsewhere, or has no cell")

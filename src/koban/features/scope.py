@@ -1,10 +1,14 @@
 """What rules may read of a pack's features, in the words of the language."""
 
 from collections.abc import Mapping
+from typing import Final
 
-from koban.features.plan import path_for, plan_features
+from koban.features.plan import bare_path, plan_features
+from koban.features.values import read_value
 from koban.language import FeatureInfo
-from koban.packs import PackDef
+from koban.packs import FeatureDef, PackDef
+
+_IN_UNITS_OF_X: Final = frozenset({"sum", "avg", "min", "max", "first", "last", "stddev", "most_frequent"})
 
 
 def features_in_scope(pack: PackDef, event_type: str) -> Mapping[str, FeatureInfo]:
@@ -17,8 +21,25 @@ def features_in_scope(pack: PackDef, event_type: str) -> Mapping[str, FeatureInf
         name: FeatureInfo(
             type=feature.type,
             kind=feature.kind,
-            bare=path_for(feature, event) is not None,
-            bound=pack.features[name].bound,
+            bare=bare_path(pack, pack.features[name], event) is not None,
+            bound=pack.features[name].bound if is_distinct(pack.features[name].value) else None,
+            unit=_unit(pack, pack.features[name]),
         )
         for name, feature in plan_features(pack).features.items()
     }
+
+
+def is_distinct(value: str) -> bool:
+    """Say whether a value line is a distinct count, which is exact up to its bound."""
+    aggregate = read_value(value)
+    return aggregate is not None and aggregate.function == "count_distinct"
+
+
+def _unit(pack: PackDef, feature: FeatureDef) -> str:
+    """Return the unit of what a feature adds up or keeps, where all its events agree on one."""
+    aggregate = read_value(feature.value)
+    if aggregate is None or aggregate.function not in _IN_UNITS_OF_X:
+        return "days" if aggregate is not None and aggregate.function == "age_days" else ""
+    fields = [pack.events[name].fields.get(aggregate.argument or "") for name in feature.by]
+    units = {field.unit or "" if field is not None else "" for field in fields}
+    return units.pop() if len(units) == 1 else ""

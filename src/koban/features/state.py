@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from koban.db import Tx
 from koban.features import store
-from koban.features.generate import HEAD, UNSAVED, VERSION, Apply, Bind, Row, Texts, take_back
+from koban.features.generate import HEAD, UNSAVED, VERSION, Apply, Bind, Row, Standing, Texts, take_back
 from koban.features.program import FeatureProgram, compile_features
 from koban.features.records import Record, pack_record, unpack_record
 from koban.features.store import CellId, Layout
+from koban.features.subjects import in_pair
 from koban.language import Value
 from koban.packs import PackDef
 
@@ -55,6 +56,7 @@ class FeatureStore:
         self._unsaved: deque[tuple[str, str, int]] = deque()  # kind, subject, sequence number of the first change
         self._subjects: dict[str, _Subjects] = {}
         self._functions: dict[str, Apply] = {}
+        self.standing: Standing = _nothing_stands  # what linked features ask; its owner sets it
         if not durable:
             self._follow(None, program, 0)
 
@@ -176,7 +178,9 @@ class FeatureStore:
         """Run other functions of the same plan over the same records; returns what takes it back."""
         before = self._functions
         touches = {kind: subjects.touch for kind, subjects in self._subjects.items()}
-        self._functions = {name: bind(touches, self._undo, self._unsaved.append) for name, bind in functions.items()}
+        self._functions = {
+            name: bind(touches, self._undo, self._unsaved.append, self._stands) for name, bind in functions.items()
+        }
 
         def undo() -> None:
             self._functions = before
@@ -190,11 +194,20 @@ class FeatureStore:
         return records
 
     def erase(self, tx: Tx | None, kind: str, subject: str) -> None:
-        """Forget everything about a subject, in memory and in the table."""
+        """Forget everything about a subject and its pairs with others, in memory and in the table."""
         assert not self._undo, "a subject is erased between batches"
-        self._of(kind).drop(subject)
-        if tx is not None and self._durable:
-            store.delete_record(tx, kind, subject)
+        doomed = [(kind, subject)]
+        for pairs in [name for name in self._subjects if kind in name.split("+") and "+" in name]:
+            stored = store.pairs_of(tx, pairs, subject) if tx is not None and self._durable else []
+            first, second = (each == kind for each in pairs.split("+"))
+            for pair in {*stored, *self._of(pairs).names()}:
+                is_first, is_second = in_pair(pair, subject)
+                if (first and is_first) or (second and is_second):
+                    doomed.append((pairs, pair))
+        for name, one in doomed:
+            self._of(name).drop(one)
+            if tx is not None and self._durable:
+                store.delete_record(tx, name, one)
 
     def _empty_memory(self) -> None:
         self._undo = []
@@ -209,6 +222,9 @@ class FeatureStore:
 
     def _position(self) -> tuple[Tx | None, int]:
         return self._tx, self._seq
+
+    def _stands(self, kind: str, subject: str, at: int) -> bool:
+        return self.standing(kind, subject, at)
 
     def _in_force(self, kind: str, seq: int) -> Layout | None:
         known = [layout for layout in self._layouts.get(kind, []) if layout.since_seq <= seq]
@@ -240,8 +256,13 @@ class FeatureStore:
             self._of(kind).lay_out(current)
         touches = {kind: subjects.touch for kind, subjects in self._subjects.items()}
         self._functions = {
-            name: bind(touches, self._undo, self._unsaved.append) for name, bind in program.functions.items()
+            name: bind(touches, self._undo, self._unsaved.append, self._stands)
+            for name, bind in program.functions.items()
         }
+
+
+def _nothing_stands(_kind: str, _subject: str, _at: int) -> bool:
+    return False
 
 
 class _Subjects:

@@ -116,6 +116,15 @@ def read_record(tx: Tx, kind: str, subject: str) -> tuple[int, bytes] | None:
     return (rows[0][0], rows[0][1]) if rows else None
 
 
+def pairs_of(tx: Tx, kind: str, subject: str) -> list[str]:
+    """Return the stored pairs of a kind that may hold a subject: those that begin or end with its id."""
+    rows = tx.rows(
+        "SELECT subject FROM feature_state WHERE kind = ? AND (substr(subject, 1, ?) = ? OR substr(subject, ?) = ?)",
+        (kind, len(f"{len(subject)}:{subject}"), f"{len(subject)}:{subject}", -len(subject), subject),
+    )
+    return [str(row[0]) for row in rows]
+
+
 def save_records(tx: Tx, rows: Iterable[tuple[str, str, int, bytes]]) -> None:
     """Write records back: kind, subject, as_of_seq, packed record."""
     tx.many(

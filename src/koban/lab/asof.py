@@ -17,6 +17,7 @@ from koban.labels import LABEL_SET, LabelSet, LiveLabels
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, LiveLists
 from koban.packs import PackDef, PackVersionMissing, lists_of_files, version_files
 from koban.rules import PACK_ACTIVATED, PackActivated
+from koban.scores import SCORE_RECORDED, LiveScores, ScoreRecorded
 
 ALWAYS: Final = -1
 
@@ -37,7 +38,7 @@ class Past:
 
     def __init__(self, tx: Tx, pack: PackDef, *, upto_seq: int) -> None:
         """Read every change up to a place in the log."""
-        kinds = (ENTRIES_ADDED, ENTRY_REMOVED, LABEL_SET, PACK_ACTIVATED)
+        kinds = (ENTRIES_ADDED, ENTRY_REMOVED, LABEL_SET, SCORE_RECORDED, PACK_ACTIVATED)
         self._changes: Sequence[Entry] = event_store.read_changes(tx, kinds, before_seq=upto_seq + 1)
         self._own: Entries = {name: frozenset(each.entries) for name, each in pack.lists.items()}
         self._versions = self._read_versions(tx)
@@ -80,6 +81,8 @@ class Past:
         lists, labels = _Spans(), _Spans()
         lists.follow(_flat(cursor.lists.values), ALWAYS)
         for entry in cursor.walk():
+            if entry.type == SCORE_RECORDED:
+                continue
             if entry.type == LABEL_SET:
                 change = msgspec.json.decode(entry.data, type=LabelSet)
                 words = {(value, account): expiry for (account, value), expiry in cursor.labels.words.items()
@@ -102,6 +105,7 @@ class Cursor:
         self.lists = LiveLists()
         self.lists.set_pack(first)
         self.labels = LiveLabels()
+        self.scores = LiveScores()
         self._changes = changes
         self._versions = versions
         self._next = 0
@@ -125,6 +129,8 @@ class Cursor:
             self.lists.apply(msgspec.json.decode(entry.data, type=EntryRemoved))
         elif entry.type == LABEL_SET:
             self.labels.apply(msgspec.json.decode(entry.data, type=LabelSet), entry.log_at)
+        elif entry.type == SCORE_RECORDED:
+            self.scores.apply(msgspec.json.decode(entry.data, type=ScoreRecorded))
         elif entry.seq in self._versions:
             self.lists.set_pack(self._versions[entry.seq])
         return entry

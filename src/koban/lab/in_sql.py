@@ -95,6 +95,14 @@ def unsayable(pack: PackDef, plan: Plan, typed: Typed) -> dict[str, str]:
 
 
 def _why_not(pack: PackDef, plan: Plan, name: str, keys: Sequence[str]) -> str:
+    for key in keys:
+        feature, path = resolve_key(plan, pack.events[name], key)
+        cells = [plan.cells[str(part.cell)] for part in plan.parts(feature.name)]
+        if path not in pack.events[name].subjects or any(
+            each.function in {"sequence", "linked", "stddev", "most_frequent"} or not _plain(pack, each.by)
+            for each in cells
+        ):
+            return feature.name
     try:
         atoms = _feature_atoms(pack, plan, {name: keys})
         feature_sql(pack, name, keys, parts=_parts(atoms), plan=plan)
@@ -103,6 +111,11 @@ def _why_not(pack: PackDef, plan: Plan, name: str, keys: Sequence[str]) -> str:
     except (AssertionError, NotImplementedError) as reason:
         return f"{', '.join(keys)[:80]}: {reason}"
     return ""
+
+
+def _plain(pack: PackDef, by: Mapping[str, str]) -> bool:
+    """Tell whether subjects are named by single fields: pairs, and the one that all events share, are not."""
+    return all(path in pack.events[event].subjects for event, path in by.items())
 
 
 def _has_events(run: Run, name: str) -> bool:
@@ -155,7 +168,7 @@ def _judge(
         joined = f"{joined} AS j"
     for start in range(0, len(rules), RULES_AT_ONCE):
         cases = ", ".join(
-            f"CASE WHEN {write(part.checked, part.checked.root, columns | parts, lookups.find)}"
+            f"CASE WHEN {write(part.checked, part.checked.core, columns | parts, lookups.find)}"
             f" THEN {numbers[each.rule.name]} END"
             for each, part in rules[start : start + RULES_AT_ONCE]
         )
@@ -294,7 +307,7 @@ def _computed(
     phrases = LivePhrases(
         {key: each for key, each in run.pack.lists.items() if each.kind == "phrases"}, cursor.lists, cursor.labels
     )
-    traces = compile_traces([msgspec.structs.replace(checked, root=node, type=node.type) for checked, node in atoms])
+    traces = compile_traces([msgspec.structs.replace(checked, core=node, type=node.type) for checked, node in atoms])
     names = [f"a{place}" for place in range(len(atoms))]
     paths = {path for checked, _ in atoms for path in checked.reads}
     rows = archives.read_typed(

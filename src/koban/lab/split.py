@@ -34,9 +34,11 @@ def split(checked: Checked, *, sealed: Collection[str]) -> Split:
 
     Raises NotInSql for a part that needs Python and reads features, which SQL computes.
     """
+    if checked.scores:
+        raise NotInSql("score")
     atoms: dict[str, Node] = {}
-    _gather(checked.root, sealed, atoms)
-    operands = _conjuncts(checked.root)
+    _gather(checked.core, sealed, atoms)
+    operands = _conjuncts(checked.core)
     plain = tuple(each for each in operands if not any(node.key in atoms for node in walk(each)))
     return Split(checked=checked, atoms=atoms, plain=plain if atoms else ())
 
@@ -46,11 +48,11 @@ def write(checked: Checked, root: Node, columns: Mapping[str, str], lookups: Loo
     known = dict(columns)
     for node in reversed(list(walk(root))):  # operands before what uses them
         if node.op in {"in_list", "has_label"} and node.key not in known:
-            asked = to_sql(msgspec.structs.replace(checked, root=node.args[0]), known)
+            asked = to_sql(msgspec.structs.replace(checked, core=node.args[0]), known)
             found = lookups(node, asked)
             if found is not None:
                 known[node.key] = found
-    return to_sql(msgspec.structs.replace(checked, root=root), known)
+    return to_sql(msgspec.structs.replace(checked, core=root), known)
 
 
 def is_lookup(node: Node) -> bool:
@@ -97,7 +99,7 @@ def _own(op: str, kind: Type, args: tuple[Type, ...], value: "_Value") -> bool:
     columns = {key_of(each): f"n{place}" for place, each in enumerate(names)} | {"time": "t"}
     nothing = frozenset[str]()
     checked = Checked(
-        text="", type=kind, root=node, reads=nothing, features=nothing, features_of=frozenset(), lists=nothing,
+        text="", type=kind, root=node, core=node, reads=nothing, features=nothing, features_of=frozenset(), lists=nothing,
         labels=nothing, calls=nothing, texts=nothing,
     )  # fmt: skip
     try:

@@ -4,12 +4,14 @@ Guarantees: every expression is total; all compilations of it give the same valu
 generated expressions); nothing that people write is executed, only what `check` has taken and typed.
 """
 
+from koban.language.aggregates import SQUARES_CUT, deviation, last_distinct, most_frequent
 from koban.language.catalogue import FUNCTIONS, OPERATORS
 from koban.language.check import check
-from koban.language.duckdb import decimal_column, register_functions, to_sql
+from koban.language.duckdb import SQL_TYPES, decimal_column, register_functions, to_sql
 from koban.language.emit import Emitted, emit_truth, emit_value, key_of
 from koban.language.nodes import walk
 from koban.language.program import Program, compile_program, compile_value
+from koban.language.reason import implies
 from koban.language.trace import TraceNode, Traces, compile_trace, compile_traces, show
 from koban.language.types import (
     NEVER,
@@ -20,15 +22,19 @@ from koban.language.types import (
     ListInfo,
     Node,
     Scope,
+    ScoreInfo,
     Type,
     Value,
     of_key,
+    score_key,
 )
 
 __all__ = [
     "FUNCTIONS",
     "NEVER",
     "OPERATORS",
+    "SQL_TYPES",
+    "SQUARES_CUT",
     "Checked",
     "Emitted",
     "Environment",
@@ -38,6 +44,7 @@ __all__ = [
     "Node",
     "Program",
     "Scope",
+    "ScoreInfo",
     "TraceNode",
     "Traces",
     "Type",
@@ -48,11 +55,16 @@ __all__ = [
     "compile_traces",
     "compile_value",
     "decimal_column",
+    "deviation",
     "emit_truth",
     "emit_value",
+    "implies",
     "key_of",
+    "last_distinct",
+    "most_frequent",
     "of_key",
     "register_functions",
+    "score_key",
     "show",
     "to_sql",
     "walk",

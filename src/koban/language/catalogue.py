@@ -116,6 +116,18 @@ _FUNCTIONS = (
         null="own",
     ),
     Function(
+        name="score",
+        params=(Param("name", (_T,), "score"), Param("path", (_T,), "path", optional=True)),
+        result=_D,
+        en="The newest score of that name that was recorded for the event's subject (or the one that the path names), "
+        "0 to 1; NULL where none was recorded, or it has expired.",
+        ja="イベントの対象（path を書けばその対象）について記録された最新のスコア（0〜1）。記録がないか期限切れなら NULL。",
+        cost=1,
+        null="own",
+        low=0,
+        high=1_000_000,
+    ),
+    Function(
         name="starts_with",
         params=(_TEXT, Param("part", (_T,), "constant")),
         result=_B,

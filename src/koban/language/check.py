@@ -10,13 +10,17 @@ from koban.base import MINOR_DIGITS
 from koban.language import reason
 from koban.language.catalogue import CONTACT_KINDS, FUNCTIONS, OPERATORS, Function, Param
 from koban.language.helpers import PLAIN, json_steps
-from koban.language.nodes import const, make, walk
+from koban.language.nodes import const, define, make, put_in_place, walk
 from koban.language.syntax import Syntax, SyntaxRefused, parse
+from koban.language.tables import BANNED, CASTS, NUMERIC, ORDERED, RESULTS, TYPE_NAMES
 from koban.language.types import (
     DECIMAL_MAX,
+    DEPTH_LIMIT,
     INT_MAX,
     INT_MIN,
+    NODE_LIMIT,
     SCALE,
+    SCORE,
     Checked,
     LanguageError,
     LanguageErrors,
@@ -25,40 +29,16 @@ from koban.language.types import (
     Position,
     Scope,
     Type,
+    score_key,
 )
 from koban.language.values import parse_interval, parse_timestamp
 from koban.text import BadPattern, check_pattern
 
-_NUMERIC = frozenset({Type.INT, Type.DECIMAL})
-_ORDERED = frozenset({Type.INT, Type.DECIMAL, Type.TEXT, Type.TIMESTAMP, Type.INTERVAL})
-_TYPE_NAMES = {
-    "bool": Type.BOOL,
-    "boolean": Type.BOOL,
-    "int": Type.INT,
-    "integer": Type.INT,
-    "bigint": Type.INT,
-    "decimal": Type.DECIMAL,
-    "numeric": Type.DECIMAL,
-    "text": Type.TEXT,
-    "varchar": Type.TEXT,
-    "string": Type.TEXT,
-    "timestamp": Type.TIMESTAMP,
-}
-_CASTS = {
-    (Type.INT, Type.DECIMAL),
-    (Type.DECIMAL, Type.INT),
-    (Type.TEXT, Type.INT),
-    (Type.TEXT, Type.DECIMAL),
-    (Type.TEXT, Type.BOOL),
-    (Type.INT, Type.TEXT),
-    (Type.DECIMAL, Type.TEXT),
-    (Type.BOOL, Type.TEXT),
-    (Type.BOOL, Type.INT),
-}
 _TEXT_READERS = frozenset({"mentions", "mention_count", "contacts", "has_contact", "urls", "matches", "contains"})
 _TEXT_READERS |= {"lookalike", "lookalike_brand"} | {name for name, plain in PLAIN.items() if plain.normal}
 _LIST_READERS = frozenset({"mentions", "mention_count", "in_list", "list_count", "lookalike", "lookalike_brand"})
 _IN_LIMIT = 1_000
+_TOO_MANY = f"with its definitions, the expression has more than {NODE_LIMIT:,} parts, or nests too deep"
 _UNIT_GIVEN = {"to_major": "minor", "to_minor": "major"}
 _CENTURY = {"days": 36_525, "hours": 876_600, "minutes": 52_596_000, "seconds": 3_155_760_000}
 
@@ -66,8 +46,9 @@ _CENTURY = {"days": 36_525, "hours": 876_600, "minutes": 52_596_000, "seconds": 
 class _Wrong(Exception):
     """A part has no type because of what is said here; raised inside the checker and gathered by it."""
 
-    def __init__(self, detail: str, place: Syntax | Node, hint: str = "") -> None:
+    def __init__(self, detail: str, place: Syntax | Node, hint: str = "", *, of_definition: bool = False) -> None:
         super().__init__(detail)
+        self.of_definition = of_definition  # it says already whose definition it is about
         self.detail = detail
         self.start = place.start
         self.end = place.end
@@ -91,17 +72,18 @@ def check(text: str, scope: Scope, *, source: Origin | None = None, expect: Type
     if root is not None and expect is not None and root.type != expect:
         what = "a condition" if expect == Type.BOOL else f"a value of type {expect}"
         checker.wrong.append(_Wrong(f"{what} is needed here, but this is {_a(root.type)}", tree))
-    if root is not None and not checker.wrong:
-        checker.wrong += [_Wrong(found.detail, found.node, found.hint) for found in reason.contradictions(root, scope)]
-    if checker.wrong or root is None:
+    core = put_in_place(root) if root is not None else None
+    if core is not None and not checker.wrong:
+        checker.wrong += [_Wrong(found.detail, found.node, found.hint) for found in reason.contradictions(core, scope)]
+    if checker.wrong or root is None or core is None:
         ordered = sorted(checker.wrong, key=lambda wrong: wrong.start)
         raise LanguageErrors(
             tuple(_error(text, origin, each.detail, (each.start, each.end), each.hint) for each in ordered)
         )
-    return _checked(text, root)
+    return _checked(text, root, core)
 
 
-def _checked(text: str, root: Node) -> Checked:
+def _checked(text: str, root: Node, core: Node) -> Checked:
     reads: set[str] = set()
     bare: set[str] = set()
     of: set[tuple[str, str]] = set()
@@ -109,10 +91,13 @@ def _checked(text: str, root: Node) -> Checked:
     labels: set[str] = set()
     calls: set[str] = set()
     texts: set[str] = set()
-    for node in walk(root):
+    scores: set[tuple[str, str]] = set()
+    for node in walk(core):
         match node.op, node.value:
             case "name", str(path):
                 reads.add(path)
+            case "feature", (str(feature), str(path)) if feature.startswith(SCORE):
+                scores.add((feature.removeprefix(SCORE), path))
             case "feature", (str(feature), str(path)):
                 of.add((feature, path))
             case "feature", (str(feature), None):
@@ -122,7 +107,7 @@ def _checked(text: str, root: Node) -> Checked:
             case "has_label", (str(label), *_):
                 labels.add(label)
         if node.op in FUNCTIONS or node.op == "feature":
-            calls.add("of" if node.op == "feature" else node.op)
+            calls.add(("score" if scores and _is_score(node) else "of") if node.op == "feature" else node.op)
         if node.op in _TEXT_READERS and node.args[0].op == "name":
             texts.add(str(node.args[0].value))
     reads.discard("time")
@@ -130,6 +115,7 @@ def _checked(text: str, root: Node) -> Checked:
         text=text,
         type=root.type,
         root=root,
+        core=core,
         reads=frozenset(reads),
         features=frozenset(bare),
         features_of=frozenset(of),
@@ -137,7 +123,15 @@ def _checked(text: str, root: Node) -> Checked:
         labels=frozenset(labels),
         calls=frozenset(calls - ({"of"} if not of else set())),
         texts=frozenset(texts),
+        scores=frozenset(scores),
+        definitions=frozenset(
+            str(node.value[0]) for node in walk(root) if node.op == "define" and isinstance(node.value, tuple)
+        ),
     )
+
+
+def _is_score(node: Node) -> bool:
+    return isinstance(node.value, tuple) and str(node.value[0]).startswith(SCORE)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -184,9 +178,11 @@ def _article(word: str) -> str:
 class _Checker:
     """One pass over the tree; `wrong` gathers what is refused."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, within: tuple[str, ...] = (), budget: list[int] | None = None) -> None:
         self.scope = scope
         self.wrong: list[_Wrong] = []
+        self.within = within  # the definitions that are being read
+        self.budget = [NODE_LIMIT] if budget is None else budget  # parts that definitions may still bring
 
     def try_check(self, tree: Syntax, expect: Type | None = None) -> Node | None:
         """Type a part, or note why it has no type and return None."""
@@ -302,10 +298,40 @@ class _Checker:
             paths = [each for each, kind in self.scope.subjects.items() if kind == feature.kind]
             hint = f"write of({path}, {paths[0]})" if paths else f"this event names no {feature.kind}"
             raise _Wrong(f"'{path}' belongs to a subject that must be named here", tree, hint)
+        if path in self.scope.definitions:
+            return self._definition(tree)
         if path in FUNCTIONS:
             raise _Wrong(f"'{path}' is a function", tree, f"write {FUNCTIONS[path].signature.split(' ->')[0]}")
-        known = [*self.scope.names, *self.scope.features, "time"]
+        known = [*self.scope.names, *self.scope.features, *self.scope.definitions, "time"]
         raise _Wrong(f"there is no field or feature '{path}' here", tree, nearest(path, known))
+
+    def _definition(self, tree: Syntax) -> Node:
+        """Read what a name stands for, in the same scope as what names it."""
+        name = tree.value
+        text = self.scope.definitions[name]
+        if name in self.within:
+            raise _Wrong(
+                f"'{name}' is defined by itself: {' -> '.join([*self.within, name])}", tree, of_definition=True
+            )
+        # Why here: parts of one level are all looked at, so what has grown too large must not be entered again.
+        if self.budget[0] < 0 or len(self.within) >= DEPTH_LIMIT:
+            raise _Wrong(_TOO_MANY, tree, of_definition=True)
+        inner = _Checker(self.scope, (*self.within, name), self.budget)
+        try:
+            parsed = parse(text)
+        except SyntaxRefused as refused:
+            raise _Wrong(f"the definition '{name}' cannot be read: {refused.detail}", tree, refused.hint) from refused
+        root = inner.try_check(parsed)
+        if root is None or inner.wrong:
+            first = min(inner.wrong, key=lambda wrong: wrong.start)
+            detail = f"the definition '{name}' does not hold here: {first.detail}"
+            raise _Wrong(first.detail if first.of_definition else detail, tree, first.hint, of_definition=True)
+        self.budget[0] -= root.size
+        if self.budget[0] < 0:
+            raise _Wrong(_TOO_MANY, tree, of_definition=True)
+        if root.op == "const":
+            return const(root.type, root.value, tree)
+        return define(name, text, root, at=tree)
 
     def _logic(self, tree: Syntax) -> Node:
         args = self.all(tree.args, Type.BOOL)
@@ -345,7 +371,7 @@ class _Checker:
         for other in args[1:]:
             self._comparable(args[0], other)
         kind = args[0].type
-        if tree.op not in {"eq", "ne", "distinct", "not_distinct"} and kind not in _ORDERED:
+        if tree.op not in {"eq", "ne", "distinct", "not_distinct"} and kind not in ORDERED:
             raise _Wrong(f"{kind} values have no order", tree, "compare them with = or <>")
         if kind == Type.TEXTS:
             raise _Wrong("text[] values are not compared", tree, "use array_contains(values, value)")
@@ -369,10 +395,10 @@ class _Checker:
         if node.op == "name":
             return self.scope.units.get(str(node.value), "")
         if node.op == "feature" and isinstance(node.value, tuple):
-            return self.scope.features[node.value[0]].unit
+            return self.scope.features[node.value[0]].unit if node.value[0] in self.scope.features else ""
         if node.op in FUNCTIONS and FUNCTIONS[node.op].unit:
             return FUNCTIONS[node.op].unit
-        if node.op in {"cast", "round", "floor", "ceil"}:
+        if node.op in {"cast", "round", "floor", "ceil", "define"}:
             return self._unit(node.args[0])
         if node.op in {"add", "sub", "neg", "abs", "coalesce", "least", "greatest"}:
             return next((unit for arg in node.args if (unit := self._unit(arg))), "")
@@ -381,7 +407,7 @@ class _Checker:
     def _bounds(self, op: str, args: Sequence[Node]) -> None:
         """Refuse comparing a bounded distinct count with more than it can count."""
         for place, arg in enumerate(args):
-            if arg.op != "feature" or not isinstance(arg.value, tuple):
+            if arg.op != "feature" or not isinstance(arg.value, tuple) or arg.value[0] not in self.scope.features:
                 continue
             bound = self.scope.features[arg.value[0]].bound
             for other in [*args[:place], *args[place + 1 :]] if bound is not None else []:
@@ -445,17 +471,17 @@ class _Checker:
         return make("neg", arg.type, (arg,), at=tree)
 
     def _arithmetic(self, tree: Syntax, expect: Type | None) -> Node:
-        number = expect if expect in _NUMERIC else None
+        number = expect if expect in NUMERIC else None
         if tree.op == "div":
             left, right = self._together(tree.args)
-            if left.type == right.type and left.type in _NUMERIC:
+            if left.type == right.type and left.type in NUMERIC:
                 return make("div", Type.DECIMAL, (left, right), at=tree)
         else:
             left, right = self._operands(tree, number)
         kinds = (left.type, right.type)
-        result = _RESULTS.get((tree.op, *kinds))
+        result = RESULTS.get((tree.op, *kinds))
         if result is None:
-            hint = _cast_hint(right, left.type) if left.type in _NUMERIC else ""
+            hint = _cast_hint(right, left.type) if left.type in NUMERIC else ""
             symbol = OPERATORS[tree.op].symbol.split()[1]
             raise _Wrong(f"'{symbol}' does not take {_a(left.type)} and {_a(right.type)}", tree, hint)
         if tree.op in {"add", "sub"}:
@@ -468,7 +494,7 @@ class _Checker:
             right = self.check(tree.args[1], Type.DECIMAL)
         elif right.type == Type.DECIMAL and _adapts(left):
             left = self.check(tree.args[0], Type.DECIMAL)
-        elif number == Type.DECIMAL and {left.type, right.type} == _NUMERIC:
+        elif number == Type.DECIMAL and {left.type, right.type} == NUMERIC:
             left, right = self.all(tree.args)
         return left, right
 
@@ -493,24 +519,26 @@ class _Checker:
         return make("case", values[0].type, [*args, values[-1]], at=tree)
 
     def _cast(self, tree: Syntax) -> Node:
-        kind = _TYPE_NAMES.get(tree.value)
+        kind = TYPE_NAMES.get(tree.value)
         if kind is None:
-            raise _Wrong(f"there is no type '{tree.value}'", tree, nearest(tree.value, _TYPE_NAMES))
+            raise _Wrong(f"there is no type '{tree.value}'", tree, nearest(tree.value, TYPE_NAMES))
         arg = self.check(tree.args[0], kind if tree.args[0].op == "null" else None)
         if arg.type == kind:
             return arg
-        if (arg.type, kind) not in _CASTS:
+        if (arg.type, kind) not in CASTS:
             raise _Wrong(f"{_a(arg.type)} cannot be cast to {kind}", tree)
         return make("cast", kind, (arg,), at=tree)
 
     def _call(self, tree: Syntax, expect: Type | None) -> Node:
         function = FUNCTIONS.get(tree.value)
         if function is None:
-            banned = _BANNED.get(tree.value, "")
+            banned = BANNED.get(tree.value, "")
             raise _Wrong(f"there is no function '{tree.value}'", tree, banned or nearest(tree.value, FUNCTIONS))
         self._count(function, tree)
         if function.name == "of":
             return self._of(tree)
+        if function.name == "score":
+            return self._score(tree)
         if function.name in {"coalesce", "nullif", "least", "greatest"}:
             return self._same_types(function, tree, expect)
         args: list[Node] = []
@@ -634,6 +662,26 @@ class _Checker:
             )
         return make("feature", feature.type, (), (feature_tree.value, path), at=tree)
 
+    def _score(self, tree: Syntax) -> Node:
+        given = tree.args[0]
+        if given.op != "string":
+            raise _Wrong("'name' of score must be a constant", given, "write score('name')")
+        info = self.scope.scores.get(given.value)
+        if info is None:
+            raise _Wrong(f"there is no score '{given.value}'", given, nearest(given.value, self.scope.scores))
+        paths = [path for path, kind in self.scope.subjects.items() if kind == info.kind]
+        if len(tree.args) == 1:
+            if info.path is None:
+                hint = f"write score('{given.value}', {paths[0]})" if paths else f"this event names no {info.kind}"
+                raise _Wrong(f"'{given.value}' belongs to a subject that must be named here", given, hint)
+            path = info.path
+        elif tree.args[1].op != "name" or tree.args[1].value not in paths:
+            hint = "one of " + ", ".join(paths) if paths else f"this event names no {info.kind}"
+            raise _Wrong(f"the score '{given.value}' belongs to {info.kind} subjects", tree.args[1], hint)
+        else:
+            path = tree.args[1].value
+        return make("feature", Type.DECIMAL, (), (score_key(given.value), path), at=tree)
+
     def _same_types(self, function: Function, tree: Syntax, expect: Type | None) -> Node:
         args = self._together(tree.args, expect)
         for arg in args[1:]:
@@ -674,8 +722,8 @@ def _cast_hint(node: Node, kind: Type) -> str:
     if node.op == "const" and kind == Type.TEXT:
         return "a text stands in single quotes"
     if node.op == "const":
-        return f"convert the other side with CAST(… AS {node.type})" if (kind, node.type) in _CASTS else ""
-    if (node.type, kind) in _CASTS:
+        return f"convert the other side with CAST(… AS {node.type})" if (kind, node.type) in CASTS else ""
+    if (node.type, kind) in CASTS:
         return f"convert it with CAST(… AS {kind})"
     return ""
 
@@ -686,60 +734,3 @@ def _pattern_hint(pattern: str) -> str:
     if re.search(r"\\[1-9]", pattern):
         return "RE2 knows no back-references"
     return ""
-
-
-_BANNED = {
-    "substr": "write substring(text, start, length)",
-    "strpos": "write position(text, part)",
-    "instr": "write position(text, part)",
-    "ucase": "write upper(text)",
-    "regexp_like": "write matches(text, 'pattern')",
-    "regexp": "write matches(text, 'pattern')",
-    "regexp_replace": "write replace(text, 'old', 'new') or digits(text)",
-    "levenshtein": "write edit_distance(one, two)",
-    "haversine": "write distance_m(lat, lon, other_lat, other_lon)",
-    "date_diff": "write days_between(earlier, later)",
-    "datediff": "write days_between(earlier, later)",
-    "date_part": "write hour_of_day(time, 'Asia/Tokyo'), day_of_week, month_of_year, year_of",
-    "date_trunc": "write start_of_day(time, 'Asia/Tokyo')",
-    "extract": "write hour_of_day(time, 'Asia/Tokyo'), day_of_week, month_of_year, year_of",
-    "hour": "write hour_of_day(time, 'Asia/Tokyo')",
-    "today": "write start_of_day(time, 'Asia/Tokyo')",
-    "json_extract": "write json_text(document, '$.path'), json_int, json_decimal, json_bool",
-    "json_value": "write json_text(document, '$.path'), json_int, json_decimal, json_bool",
-    "list_contains": "write array_contains(values, value)",
-    "cardinality": "write array_length(values)",
-    "ifnull": "write coalesce(x, y)",
-    "nvl": "write coalesce(x, y)",
-    "if": "write CASE WHEN … THEN … ELSE … END",
-    "iif": "write CASE WHEN … THEN … ELSE … END",
-    "power": "write products, such as x * x",
-    "sqrt": "write products, such as x * x",
-    "now": "the moment of the event is called time",
-    "current_timestamp": "the moment of the event is called time",
-    "regexp_matches": "write matches(text, 'pattern')",
-    "random": "an expression gives the same value each time",
-    "count": "counts are features: declare one in features.yaml",
-    "sum": "sums are features: declare one in features.yaml",
-    "avg": "averages are features: declare one in features.yaml",
-}
-
-_I, _D, _AT, _SPAN = Type.INT, Type.DECIMAL, Type.TIMESTAMP, Type.INTERVAL
-_RESULTS: dict[tuple[str, Type, Type], Type] = {
-    ("add", _I, _I): _I,
-    ("add", _D, _D): _D,
-    ("add", _AT, _SPAN): _AT,
-    ("add", _SPAN, _AT): _AT,
-    ("add", _SPAN, _SPAN): _SPAN,
-    ("sub", _I, _I): _I,
-    ("sub", _D, _D): _D,
-    ("sub", _AT, _AT): _SPAN,
-    ("sub", _AT, _SPAN): _AT,
-    ("sub", _SPAN, _SPAN): _SPAN,
-    ("mul", _I, _I): _I,
-    ("mul", _D, _D): _D,
-    ("mul", _SPAN, _I): _SPAN,
-    ("mul", _I, _SPAN): _SPAN,
-    ("int_div", _I, _I): _I,
-    ("mod", _I, _I): _I,
-}

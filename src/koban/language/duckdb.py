@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from koban.language import values
+from koban.language import aggregates, values
 from koban.language.catalogue import FUNCTIONS
 from koban.language.emit import any_in_list, count_in_list, key_of
 from koban.language.helpers import PLAIN
@@ -44,7 +44,7 @@ def to_sql(checked: Checked, columns: Mapping[str, str]) -> str:
 
     Under the key of a node it may give the SQL of that whole part, computed elsewhere.
     """
-    return _sql(checked.root, columns)
+    return _sql(checked.core, columns)
 
 
 def decimal_column(sql: str) -> str:
@@ -260,6 +260,9 @@ def _functions(env: Environment) -> dict[str, tuple[Callable[..., object], tuple
         return None if text is None else env.likeness(normalised(text), text, name, at).brand or None
 
     return {
+        "koban_deviation": (_deviation, ("HUGEINT", "HUGEINT", "HUGEINT", "BIGINT", "BOOLEAN"), "BIGINT"),
+        "koban_most_frequent": (_most_frequent, ("VARCHAR[]",), "VARCHAR"),
+        "koban_last_distinct": (_last_distinct, ("VARCHAR[]", "BIGINT"), "VARCHAR[]"),
         **{f"koban_{name}": _plain(name, normalised) for name in PLAIN},
         "koban_list_count": (list_count, ("VARCHAR[]", "VARCHAR", "BIGINT"), "BIGINT"),
         "koban_lookalike": (lookalike, ("VARCHAR", "VARCHAR", "BIGINT"), "BIGINT"),
@@ -276,6 +279,26 @@ def _functions(env: Environment) -> dict[str, tuple[Callable[..., object], tuple
         "koban_hour_of_day": (values.hour_of_day, ("BIGINT", "VARCHAR"), "BIGINT"),
         "koban_day_of_week": (values.day_of_week, ("BIGINT", "VARCHAR"), "BIGINT"),
     }
+
+
+def _deviation(
+    total: int | None,
+    high: int | None,
+    low: int | None,
+    count: int | None,
+    scaled: bool,  # noqa: FBT001  # DuckDB calls by position
+) -> int | None:
+    if total is None or high is None or low is None or count is None:
+        return None
+    return aggregates.deviation(total, high * aggregates.SQUARES_CUT + low, count, scaled=scaled)
+
+
+def _most_frequent(items: list[str] | None) -> str | None:
+    return None if items is None else aggregates.most_frequent(items)
+
+
+def _last_distinct(items: list[str] | None, bound: int) -> list[str]:
+    return [] if items is None else aggregates.last_distinct(items, bound)
 
 
 def _plain(name: str, normalised: Callable[[str], Normalised]) -> tuple[Callable[..., object], tuple[str, ...], str]:

@@ -105,13 +105,13 @@ RUNTIME: dict[str, object] = {
 def emit_value(checked: Checked, load: Callable[[str], str], prefix: str = "x") -> Emitted:
     """Return the expression's value as Python source. `load` gives the source that reads a name (None for NULL)."""
     emitter = Emitter(load, prefix=prefix)
-    return emitter.finish(emitter.value(checked.root))
+    return emitter.finish(emitter.value(checked.core))
 
 
 def emit_truth(checked: Checked, load: Callable[[str], str], prefix: str = "x") -> Emitted:
     """Return source that holds exactly when the condition is TRUE: false for NULL."""
     emitter = Emitter(load, prefix=prefix)
-    return emitter.finish(emitter.true(checked.root))
+    return emitter.finish(emitter.true(checked.core))
 
 
 def key_of(node: Node) -> str:

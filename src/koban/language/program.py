@@ -35,11 +35,11 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 def compile_program(checks: Sequence[Checked]) -> Program:
     """Compile conditions that are asked of the same events."""
     assert all(each.type == Type.BOOL for each in checks), "a program is made of conditions"
-    names = Names([each.root for each in checks])
+    names = Names([each.core for each in checks])
     emitter = Emitter(names.load, nan=names.nan, texts="texts")
     for each in checks:
-        emitter.count(each.root)
-    tests = [f"if {emitter.true(each.root)}: hit({index})" for index, each in enumerate(checks)]
+        emitter.count(each.core)
+    tests = [f"if {emitter.true(each.core)}: hit({index})" for index, each in enumerate(checks)]
     emitted = emitter.finish("")
     lines = [
         "if texts is None: texts = {}",
@@ -58,9 +58,9 @@ def compile_program(checks: Sequence[Checked]) -> Program:
 
 def compile_value(checked: Checked) -> ValueOf:
     """Compile one expression to `value(row, at, env=…, texts=None)`; `row` holds fields and features alike."""
-    names = Names([checked.root], features="get")
+    names = Names([checked.core], features="get")
     emitter = Emitter(names.load, nan=names.nan, texts="texts")
-    code = emitter.value(checked.root)
+    code = emitter.value(checked.core)
     emitted = emitter.finish(code)
     lines = ["if texts is None: texts = {}", "get = row.get", *names.lines, *emitted.prologue, f"return {code}"]
     source = function_source("value", "row, at, env=NO_LISTS, texts=None", lines)

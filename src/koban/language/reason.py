@@ -59,6 +59,31 @@ def contradictions(root: Node, scope: Scope) -> list[Finding]:
     return found
 
 
+def implies(one: Node, other: Node, scope: Scope) -> bool:
+    """Say whether a condition is surely true wherever another is: what it cannot prove it denies."""
+    if one.key == other.key:
+        return True
+    if one.op == "or":
+        return all(implies(arm, other, scope) for arm in one.args)
+    if other.op == "and":
+        return all(implies(one, part, scope) for part in other.args)
+    if other.op == "or" and any(implies(one, arm, scope) for arm in other.args):
+        return True
+    if one.op == "and" and any(implies(part, other, scope) for part in one.args):
+        return True
+    wanted = _exact(other, scope, denied=False)
+    if wanted is None:
+        return False
+    known = _needed(one, scope, denied=False).get(wanted[0].key)
+    return known is not None and _within(known[1], wanted[1])
+
+
+def _within(one: Domain, other: Domain) -> bool:
+    """Say whether everything that one domain allows, the other allows too."""
+    meet = _meet(one, other)
+    return meet.null == one.null and meet.values == one.values
+
+
 def _look(node: Node, scope: Scope, found: list[Finding], *, denied: bool) -> None:
     before = len(found)
     if node.op in _CONNECTIVES:
@@ -108,7 +133,9 @@ def _universe(subject: Node, scope: Scope) -> Spans | Texts:
     if subject.op in FUNCTIONS:
         low, high = FUNCTIONS[subject.op].low, FUNCTIONS[subject.op].high
     elif subject.op == "feature" and isinstance(subject.value, tuple):
-        high = scope.features[subject.value[0]].bound
+        name = subject.value[0]
+        info = scope.features.get(name)
+        high = 1_000_000 if info is None else info.bound  # what is no feature is a score
         low = 0 if high is not None else None
     return ((INT_MIN if low is None else low, INT_MAX if high is None else high),)
 

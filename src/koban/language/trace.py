@@ -121,15 +121,17 @@ def _after(node: Node) -> list[Node]:
 def _tree(checked: Checked, raw: tuple[Value, ...]) -> TraceNode:
     place = 0
 
-    def read(node: Node, *, mattered: bool) -> TraceNode:
+    def read(node: Node, text: str, *, mattered: bool) -> TraceNode:
         nonlocal place
         value = raw[place]
         first = place
         place += 1
         needed = _needed(node, raw, first)
-        parts = tuple(read(arg, mattered=mattered and need) for arg, need in zip(node.args, needed, strict=True))
+        defined = node.op == "define" and isinstance(node.value, tuple)
+        below = str(node.value[1]) if defined and isinstance(node.value, tuple) else text
+        parts = tuple(read(arg, below, mattered=mattered and need) for arg, need in zip(node.args, needed, strict=True))
         return TraceNode(
-            text=checked.text[node.start : node.end],
+            text=text[node.start : node.end],
             start=node.start,
             end=node.end,
             op=node.op if node.op != "feature" else f"feature {key_of(node)}",
@@ -139,7 +141,7 @@ def _tree(checked: Checked, raw: tuple[Value, ...]) -> TraceNode:
             parts=parts,
         )
 
-    return read(checked.root, mattered=True)
+    return read(checked.root, checked.text, mattered=True)
 
 
 def _needed(node: Node, raw: tuple[Value, ...], at: int) -> list[bool]:

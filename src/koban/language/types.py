@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,7 @@ TEXT_LIMIT = 10_000  # characters of one expression
 DEPTH_LIMIT = 40  # how deep an expression may nest
 _SHOWN = 120  # characters of a line that an error shows
 NODE_LIMIT = 2_000  # parts of one expression
+SCORE = "score:"  # before the name of a score, among features
 
 
 class Type(enum.StrEnum):
@@ -76,6 +77,13 @@ class FeatureInfo(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = ""  # of what it adds up or keeps
 
 
+class ScoreInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A score that an expression may ask, and the subject that score('name') alone means; None where it is not clear."""
+
+    kind: str
+    path: str | None = None
+
+
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """What an expression may name. `time`, the log time, is always there."""
 
@@ -85,19 +93,26 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     lists: Mapping[str, ListInfo] = {}
     labels: frozenset[str] | None = None  # the labels that exist; None: any
     units: Mapping[str, str] = {}  # path -> unit: values of different units are not compared
+    scores: Mapping[str, ScoreInfo] = {}
+    definitions: Mapping[str, str] = {}  # name -> the expression that it stands for
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """One typed part of an expression. `op` is a row of the catalogue, or `const`, `name`, `feature`."""
+    """One typed part of an expression. `op` is a row of the catalogue, or `const`, `name`, `feature`, `define`.
+
+    A `define` stands where a definition is named: its one argument is what it stands for, with places in the
+    definition's own text, which is `value[1]`. A score is a `feature` named by `score_key`.
+    """
 
     op: str
     type: Type
     args: tuple["Node", ...] = ()
-    value: object = None  # const: its value; name: its path; feature: (name, path or None); else what the row says
+    value: object = None  # const: its value; name: its path; feature: (name, path or None); else as its row says
     start: int = 0  # where it stands in the expression's text
     end: int = 0
     key: str = ""  # equal for parts that mean the same, wherever they stand
     cost: int = 0  # rough nanoseconds / 10, to ask the cheap things first
+    size: int = 1  # how many parts it has, itself included
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +120,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     type: Type
-    root: Node
+    root: Node  # as written: with definitions where they are named
+    core: Node  # what runs: definitions put in place, with the places of their names
     reads: frozenset[str]  # fields, without `time`
     features: frozenset[str]  # features read by their bare name
     features_of: frozenset[tuple[str, str]]  # (feature, path) of each of() call
@@ -113,6 +129,16 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     labels: frozenset[str]
     calls: frozenset[str]  # functions called
     texts: frozenset[str]  # fields that are read in normalised form
+    scores: frozenset[tuple[str, str]] = frozenset()  # (score, path of its subject)
+    definitions: frozenset[str] = frozenset()  # named, directly or by another one
+
+    def __repr__(self) -> str:
+        """Show what was written; its tree would fill pages of a logged traceback."""
+        return f"Checked({self.text!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # Any: as msgspec says
+        """Show the same where a traceback is drawn."""
+        return [("text", self.text)]
 
 
 class LanguageError(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +224,11 @@ class Environment:
 
 
 _UNLIKE = Likeness(brand="", score=0)
+
+
+def score_key(name: str) -> str:
+    """Return the name under which scores stand beside features; its subject follows as in `of_key`."""
+    return f"{SCORE}{name}"
 
 
 def of_key(feature: str, path: str) -> str:

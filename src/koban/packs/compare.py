@@ -5,11 +5,22 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from koban.packs.types import CalendarDef, EventType, FeatureDef, ListDef, PackDef, PolicyDef, QueueDef, RuleDef
+from koban.packs.types import (
+    CalendarDef,
+    DefinitionDef,
+    EventType,
+    FeatureDef,
+    ListDef,
+    PackDef,
+    PolicyDef,
+    QueueDef,
+    RuleDef,
+    ScoreDef,
+)
 
-T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, CalendarDef, QueueDef, RuleDef)
+T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, CalendarDef, QueueDef, RuleDef, DefinitionDef, ScoreDef)
 
-_PLACES: Final = {"source", "value_at", "where_at", "when_at"}
+_PLACES: Final = {"source", "value_at", "where_at", "when_at", "text_at"}
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +37,8 @@ def compare_packs(old: PackDef, new: PackDef) -> tuple[Difference, ...]:
     return (
         *_compare("events", old.events, new.events),
         *_compare("features", old.features, new.features),
+        *_compare("definitions", old.definitions, new.definitions),
+        *_compare("scores", old.scores, new.scores),
         *_compare("policies", old.policies, new.policies),
         *_compare("lists", old.lists, new.lists),
         *_compare("calendars", old.calendars, new.calendars),

@@ -6,8 +6,9 @@ from typing import Final
 import msgspec
 
 from koban.packs.faults import Fault, nearest
-from koban.packs.sections import ratio_parts
+from koban.packs.sections import composed_of
 from koban.packs.types import (
+    DefinitionDef,
     EventType,
     FeatureDef,
     FreezePayout,
@@ -19,6 +20,7 @@ from koban.packs.types import (
     Review,
     RuleCase,
     RuleDef,
+    ScoreDef,
     Strike,
     Suspend,
     Warn,
@@ -35,32 +37,59 @@ def check_features(features: Mapping[str, FeatureDef], events: Mapping[str, Even
             where = f"a field of {undotted[feature.name]}" if feature.name in undotted else "the log time"
             detail = f"'{feature.name}' is already {where}, and an expression could not tell them apart"
             yield Fault(source=feature.source, detail=detail, hint="give the feature another name")
-        parts = ratio_parts(feature.value)
+        parts = composed_of(feature.value)
+        mixed = feature.value.strip().lower().startswith("peers")
         for part in parts or ():
             other = features.get(part)
             at = feature.value_at or feature.source
             if other is None:
                 yield Fault(source=at, detail=f"there is no feature '{part}'", hint=nearest(part, features))
-            elif ratio_parts(other.value) is not None:
-                yield Fault(source=at, detail=f"'{part}' is a ratio itself; a ratio is of two counted features")
-            elif other.kind and feature.kind and other.kind != feature.kind:
+            elif composed_of(other.value) is not None:
+                yield Fault(source=at, detail=f"'{part}' is a ratio itself; a ratio is of counted features")
+            elif other.kind and feature.kind and other.kind != feature.kind and not mixed:
                 detail = f"'{part}' belongs to a {other.kind}, and this ratio to a {feature.kind}"
                 yield Fault(source=at, detail=detail, hint="both must belong to the same kind of subject")
 
 
 def fill_ratios(features: Mapping[str, FeatureDef]) -> dict[str, FeatureDef]:
-    """Give a ratio without `by` the kind and the paths of its two features; where these differ, no bare path."""
+    """Give a composed feature without `by` the kind and paths of its features; where these differ, no bare path."""
     filled = {}
     for name, feature in features.items():
-        parts = ratio_parts(feature.value)
-        if parts is None or feature.by or parts[0] not in features or parts[1] not in features:
+        parts = composed_of(feature.value)
+        if parts is None or feature.by or any(part not in features for part in parts):
             filled[name] = feature
             continue
         first, second = features[parts[0]], features[parts[1]]
+        if len(parts) == 3:  # peers belong to another subject
+            filled[name] = msgspec.structs.replace(feature, kind=first.kind, by=first.by)
+            continue
         by = {**second.by, **first.by}
         agreed = {event: path for event, path in by.items() if second.by.get(event, path) == path}
         filled[name] = msgspec.structs.replace(feature, kind=first.kind, by=agreed)
     return filled
+
+
+def check_definitions(
+    definitions: Mapping[str, DefinitionDef], *, events: Mapping[str, EventType], features: Mapping[str, FeatureDef]
+) -> Iterator[Fault]:
+    """Check that the names of definitions mean nothing else."""
+    undotted = {path: event.name for event in events.values() for path in event.fields if "." not in path}
+    for definition in definitions.values():
+        taken = "the log time" if definition.name == "time" else ""
+        taken = taken or (f"a field of {undotted[definition.name]}" if definition.name in undotted else "")
+        taken = taken or ("a feature" if definition.name in features else "")
+        if taken:
+            detail = f"'{definition.name}' is already {taken}, and an expression could not tell them apart"
+            yield Fault(source=definition.source, detail=detail, hint="give the definition another name")
+
+
+def check_scores(scores: Mapping[str, ScoreDef], events: Mapping[str, EventType]) -> Iterator[Fault]:
+    """Check that a score belongs to a kind of subject that some event names."""
+    kinds = {role.kind for event in events.values() for role in event.subjects.values()}
+    for score in scores.values():
+        if score.kind not in kinds:
+            detail = f"score {score.name}: there is no kind of subject '{score.kind}'"
+            yield Fault(source=score.source, detail=detail, hint=nearest(score.kind, kinds))
 
 
 def check_policies(policies: Mapping[str, PolicyDef]) -> Iterator[Fault]:

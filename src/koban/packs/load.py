@@ -12,9 +12,17 @@ from koban.packs.faults import Fault, PackInvalid
 from koban.packs.ledger_sections import read_ledger
 from koban.packs.queue_sections import check_queues, read_calendar, read_queue
 from koban.packs.rule_sections import read_cases, read_rule
-from koban.packs.sections import read_event, read_feature, read_list, read_policy
+from koban.packs.sections import (
+    read_definition,
+    read_event,
+    read_feature,
+    read_list,
+    read_policy,
+    read_score,
+)
 from koban.packs.types import (
     CalendarDef,
+    DefinitionDef,
     EventType,
     FeatureDef,
     ListDef,
@@ -23,6 +31,7 @@ from koban.packs.types import (
     QueueDef,
     RuleCase,
     RuleDef,
+    ScoreDef,
     Source,
     Texts,
 )
@@ -34,11 +43,12 @@ MAX_ITEMS: Final = 10_000
 
 _SECTIONS: Final = (
     "events", "features", "policies", "lists", "calendars", "queues", "rules", "cases", "ledger", "postings",
+    "definitions", "scores",
 )  # fmt: skip
 
 _FILE_NAME: Final = re.compile(r"([a-z0-9_-]{1,80}/){0,4}[a-z0-9_-]{1,80}\.(yaml|txt)")
 
-T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, CalendarDef, QueueDef, RuleDef)
+T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, CalendarDef, QueueDef, RuleDef, DefinitionDef, ScoreDef)
 
 
 def load_pack(folder: pathlib.Path) -> PackDef:
@@ -108,6 +118,8 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
     policies = _named(nodes["policies"], lambda node: read_policy(node, faults), faults, "policy")
     lists = _named(nodes["lists"], lambda node: read_list(node, faults, files), faults, "list")
     calendars = _named(nodes["calendars"], lambda node: read_calendar(node, faults), faults, "calendar")
+    definitions = _named(nodes["definitions"], lambda node: read_definition(node, faults), faults, "definition")
+    scores = _named(nodes["scores"], lambda node: read_score(node, faults), faults, "score")
     queues = _named(nodes["queues"], lambda node: read_queue(node, faults), faults, "queue")
     rules = _named(nodes["rules"], lambda node: read_rule(node, faults), faults, "rule")
     cases: list[RuleCase] = []
@@ -116,8 +128,10 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
     for node in nodes["cases"]:
         if _is_example(node):
             continue
-        cases.extend(read_cases(node, faults, events=events, features=features, lists=lists))
+        cases.extend(read_cases(node, faults, events=events, features=features, lists=lists, scores=scores))
     faults.extend(links.check_features(features, events))
+    faults.extend(links.check_definitions(definitions, events=events, features=features))
+    faults.extend(links.check_scores(scores, events))
     faults.extend(links.check_policies(policies))
     faults.extend(links.check_lists(lists, events))
     faults.extend(check_queues(queues, calendars))
@@ -139,6 +153,8 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
         calendars=calendars,
         about=about,
         ledger=ledger,
+        definitions=definitions,
+        scores=scores,
         files=dict(files),
     )
 

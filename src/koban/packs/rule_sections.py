@@ -23,6 +23,7 @@ from koban.packs.types import (
     ModeName,
     RuleCase,
     RuleDef,
+    ScoreDef,
 )
 
 MAX_ACTIONS: Final = 10
@@ -36,6 +37,7 @@ _PERCENT: Final = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,2}))?%")
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,6})?")
 _AGO: Final = re.compile(r"(.+) ago")
 _FEATURE_READ: Final = re.compile(r"of\(\s*([a-z][a-z0-9_]*)\s*,\s*([a-z][a-z0-9_.]*)\s*\)|([a-z][a-z0-9_]*)")
+_SCORE_READ: Final = re.compile(r"score\(\s*'?([a-z][a-z0-9_]*)'?\s*(?:,\s*([a-z][a-z0-9_.]*)\s*)?\)")
 
 
 def read_rule(node: Node, faults: list[Fault]) -> RuleDef | None:
@@ -118,6 +120,7 @@ def read_cases(
     events: Mapping[str, EventType],
     features: Mapping[str, FeatureDef],
     lists: Mapping[str, ListDef],
+    scores: Mapping[str, ScoreDef],
 ) -> list[RuleCase]:
     """Read one item of a cases file: a single case, or a table of lines that must match and must not."""
     keys = {key.text for key, _ in node.pairs} if isinstance(node, Entries) else set()
@@ -146,7 +149,7 @@ def read_cases(
         matches=reading.boolean(record, "matches", default=True),
         event_type=event.name if event is not None else "",
         data=data,
-        features=_read_given_features(record, features),
+        features=_read_given_features(record, features, scores),
         lists=_read_given_lists(record, lists),
         why=reading.text(record, "why"),
         family=reading.text(record, "family"),
@@ -267,7 +270,9 @@ def _is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and node.plain and node.text in {"", "~", "null"}
 
 
-def _read_given_features(record: Record, features: Mapping[str, FeatureDef]) -> dict[str, object]:
+def _read_given_features(
+    record: Record, features: Mapping[str, FeatureDef], scores: Mapping[str, ScoreDef]
+) -> dict[str, object]:
     node = record.value("features")
     given: dict[str, object] = {}
     if node is None:
@@ -276,6 +281,12 @@ def _read_given_features(record: Record, features: Mapping[str, FeatureDef]) -> 
         record.fault(node.at, "'features' must map each feature to its value")
         return given
     for key, value in node.pairs:
+        scored = _SCORE_READ.fullmatch(key.text)
+        if scored is not None and scored[1] in scores:
+            given[f"score({scored[1]}, {scored[2]})" if scored[2] else f"score({scored[1]})"] = _given_value(
+                value, record
+            )
+            continue
         read = _FEATURE_READ.fullmatch(key.text)
         name = "" if read is None else read[1] or read[3]
         if name not in features:

@@ -7,10 +7,11 @@ from typing import Final, cast
 from koban.base import DAY
 from koban.packs import reading
 from koban.packs.actions import read_ladder_step
-from koban.packs.documents import Entries, Node, Scalar
+from koban.packs.documents import Entries, Items, Node, Scalar
 from koban.packs.faults import Fault, nearest
 from koban.packs.reading import DOTTED, NAME, SLASHED, Record
 from koban.packs.types import (
+    DefinitionDef,
     EventType,
     FeatureDef,
     Field,
@@ -18,8 +19,10 @@ from koban.packs.types import (
     ListDef,
     LossRole,
     PolicyDef,
+    ScoreDef,
     Source,
     SubjectRole,
+    subject_kind,
 )
 
 FIELD_TYPES: Final = ("text", "int", "decimal", "bool", "timestamp", "text[]")
@@ -31,8 +34,14 @@ MAX_LIST_ENTRIES: Final = 200_000
 MAX_LIST_ENTRY: Final = 500
 MAX_BOUND: Final = 1_000
 
-_VALUE: Final = re.compile(r"(count|sum|avg|min|max|first|last|age_days|ratio)\s*\((.*)\)", re.DOTALL | re.IGNORECASE)
-_RATIO: Final = re.compile(r"\s*([a-z][a-z0-9_]*)\s*,\s*([a-z][a-z0-9_]*)\s*")
+_VALUE: Final = re.compile(
+    r"(count|sum|avg|min|max|first|last|age_days|stddev|most_frequent|sequence|linked_sanctioned|linked_youngest"
+    r"|linked_oldest|ratio|rate|peers)\s*\((.*)\)",
+    re.DOTALL | re.IGNORECASE,
+)
+_NAMES: Final = re.compile(r"\s*[a-z][a-z0-9_]*\s*(?:,\s*[a-z][a-z0-9_]*\s*){1,2}")
+_COMPOSED: Final = {"ratio": ("a", "b"), "rate": ("a", "b"), "peers": ("a", "total", "members")}
+_BOUNDED: Final = ("most_frequent", "linked_sanctioned", "linked_youngest", "linked_oldest")
 _DISTINCT: Final = re.compile(r"\s*distinct\s", re.IGNORECASE)
 
 
@@ -193,13 +202,13 @@ def read_feature(node: Node, faults: list[Fault], events: Mapping[str, EventType
         return None
     value = reading.text(record, "value")
     shape = _check_value(record, value)
-    by = _read_by(record, events, is_ratio=shape == "ratio")
+    by = _read_by(record, events, is_composed=shape in _COMPOSED)
     within = record.value("within")
     where = record.value("where")
-    if shape == "ratio":
+    if shape in _COMPOSED:
         for key in ("where", "within", "excluding"):
             if key in record.fields:
-                record.fault(record.at_of(key), f"a ratio has no '{key}': its two features have their own")
+                record.fault(record.at_of(key), f"a {shape} has no '{key}': its features have their own")
     elif within is None:
         record.fault(record.at, "a feature needs the key 'within'", "a duration, or ever")
     ever = within is None or (isinstance(within, Scalar) and within.text == "ever")
@@ -220,13 +229,13 @@ def read_feature(node: Node, faults: list[Fault], events: Mapping[str, EventType
     )
 
 
-def ratio_parts(value: str) -> tuple[str, str] | None:
-    """Return the two feature names of `ratio(a, b)`; None for every other value."""
+def composed_of(value: str) -> tuple[str, ...] | None:
+    """Return the feature names of `ratio(a, b)`, `rate(a, b)` and `peers(a, total, members)`; None for other values."""
     shape = _VALUE.fullmatch(value.strip())
-    if shape is None or shape[1].lower() != "ratio":
+    if shape is None or shape[1].lower() not in _COMPOSED or _NAMES.fullmatch(shape[2]) is None:
         return None
-    parts = _RATIO.fullmatch(shape[2])
-    return None if parts is None else (parts[1], parts[2])
+    parts = tuple(part.strip() for part in shape[2].split(","))
+    return parts if len(parts) == len(_COMPOSED[shape[1].lower()]) else None
 
 
 def _check_value(record: Record, value: str) -> str:
@@ -234,46 +243,65 @@ def _check_value(record: Record, value: str) -> str:
     at = record.at_of("value")
     if shape is None:
         if value:
-            hint = "count(*), count(x), count(distinct x), sum(x), avg(x), min(x), max(x), first(x), last(x), age_days(), ratio(a, b)"
+            hint = (
+                "count(*), count(x), count(distinct x), sum(x), avg(x), stddev(x), min(x), max(x), first(x), last(x), "
+                "most_frequent(x), age_days(), sequence(a THEN b WITHIN 10 minutes), linked_sanctioned(x), "
+                "linked_youngest(x, age), linked_oldest(x, age), ratio(a, b), rate(a, b), peers(a, total, members)"
+            )
             record.fault(at, "'value' must be one aggregate", hint)
         return ""
     kind, inner = shape[1].lower(), shape[2]
     distinct = kind == "count" and _DISTINCT.match(inner) is not None
-    if distinct != ("bound" in record.fields):
-        detail = "count(distinct x) needs a 'bound'" if distinct else "'bound' is only for count(distinct x)"
-        record.fault(at, detail, "bound: K counts exactly up to K, and K means K or more" if distinct else "")
+    needed = distinct or kind in _BOUNDED
+    if needed != ("bound" in record.fields):
+        name = "count(distinct x)" if distinct else f"{kind}(x)"
+        detail = (
+            f"{name} needs a 'bound'" if needed else f"'bound' is only for count(distinct x), {', '.join(_BOUNDED)}"
+        )
+        hint = "bound: K counts exactly up to K, and K means K or more" if distinct else ""
+        record.fault(at, detail, hint or ("how many of the values seen last are kept" if needed else ""))
     if kind == "age_days" and inner.strip():
         record.fault(at, "age_days() takes nothing: it counts whole days since the subject's first counted event")
-    if kind == "ratio" and _RATIO.fullmatch(inner) is None:
-        record.fault(at, "ratio(a, b) takes the names of two features")
-    if kind not in {"age_days", "ratio"} and not inner.strip():
+    if kind in _COMPOSED and composed_of(value) is None:
+        wanted = ", ".join(_COMPOSED[kind])
+        record.fault(at, f"{kind}({wanted}) takes the names of {'three' if kind == 'peers' else 'two'} features")
+    if kind not in {"age_days", *_COMPOSED} and not inner.strip():
         record.fault(at, f"{kind}() needs something to work on", "count(*) counts events" if kind == "count" else "")
     return kind
 
 
-def _read_by(record: Record, events: Mapping[str, EventType], *, is_ratio: bool) -> dict[str, str]:
+def _path(node: Node, record: Record, what: str) -> str:
+    """Read the path of a subject, or a list of two paths: the pair of both."""
+    if not isinstance(node, Items):
+        return reading.checked_name(node, record.faults, DOTTED, what=what)
+    if len(node.items) != 2:
+        record.fault(node.at, f"{what} names one subject, or a pair of two", "by: [buyer.id, seller.id]")
+    return "+".join(reading.checked_name(each, record.faults, DOTTED, what=what) for each in node.items[:2])
+
+
+def _read_by(record: Record, events: Mapping[str, EventType], *, is_composed: bool) -> dict[str, str]:
     on = reading.names(record, "on", DOTTED)
     node = record.value("by")
     pairs: list[tuple[str, str, Source, Source]] = []  # event type, path, and where each stands
     if isinstance(node, Entries):
         for key, value in node.pairs:
-            path = reading.checked_name(value, record.faults, DOTTED, what="the path")
+            path = _path(value, record, "the path")
             pairs.append((key.text, path, key.at, value.at))
         for event, at in on:
             if event not in {pair[0] for pair in pairs}:
                 record.fault(at, f"'by' does not say which subject of '{event}' is meant")
     elif node is not None:
-        path = reading.checked_name(node, record.faults, DOTTED, what="'by'")
+        path = _path(node, record, "'by'")
         pairs = [(event, path, at, node.at) for event, at in on]
         if not on:
             record.fault(record.at, "a feature needs the key 'on'", "or a 'by' that maps event types to paths")
-    elif not is_ratio:
+    elif not is_composed:
         record.fault(record.at, "a feature needs the key 'by'", "the path of the subject it belongs to: by: seller.id")
     by = {}
     for event, path, event_at, path_at in pairs:
         if event not in events:
             record.fault(event_at, f"there is no event type '{event}'", nearest(event, events))
-        elif path not in events[event].subjects:
+        elif subject_kind(events[event], path) is None:
             detail = f"'{path}' is not a subject of {event}"
             record.fault(path_at, detail, nearest(path, events[event].subjects))
         else:
@@ -282,7 +310,7 @@ def _read_by(record: Record, events: Mapping[str, EventType], *, is_ratio: bool)
 
 
 def _kind_of(record: Record, by: Mapping[str, str], events: Mapping[str, EventType]) -> str:
-    kinds = {events[event].subjects[path].kind: event for event, path in by.items()}
+    kinds = {str(subject_kind(events[event], path)): event for event, path in by.items()}
     if len(kinds) > 1:
         told = ", ".join(f"{kind} ({event})" for kind, event in sorted(kinds.items()))
         record.fault(record.at_of("by"), f"a feature belongs to one kind of subject, and these differ: {told}")
@@ -314,6 +342,33 @@ def read_policy(node: Node, faults: list[Fault]) -> PolicyDef | None:
         ladder=tuple(ladder),
         strikes_within_us=None if ever or within is None else reading.duration(within, faults, what="'strikes_within'"),
         second_person=reading.boolean(record, "second_person", default=severity == "severe"),
+        source=record.at,
+    )
+
+
+def read_definition(node: Node, faults: list[Fault]) -> DefinitionDef | None:
+    """Read one definition; its expression stays text here, with the place where it starts."""
+    record = reading.open_record(node, faults, what="a definition", required=("define", "as", "about"))
+    if record is None:
+        return None
+    return DefinitionDef(
+        name=reading.name(record, "define"),
+        text=reading.text(record, "as"),
+        about=reading.texts(record, "about"),
+        source=record.at,
+        text_at=record.at_of("as"),
+    )
+
+
+def read_score(node: Node, faults: list[Fault]) -> ScoreDef | None:
+    """Read the declaration of one score."""
+    record = reading.open_record(node, faults, what="a score", required=("score", "of", "about"))
+    if record is None:
+        return None
+    return ScoreDef(
+        name=reading.name(record, "score"),
+        kind=reading.name(record, "of"),
+        about=reading.texts(record, "about"),
         source=record.at,
     )
 

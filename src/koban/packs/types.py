@@ -6,7 +6,7 @@ Every struct here is the checked form of one YAML document of a pack. Names are 
 
 import enum
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -75,19 +75,30 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     reported: str | None = None  # of a report: path of the account it is about; who acts is then the reporter
 
 
+EVERYONE: Final = "everyone"  # path and kind of the one subject that all events share
+
+
+def subject_kind(event: EventType, path: str) -> str | None:
+    """Return the kind of the subject that a path names; `buyer.id+seller.id` names a pair, of kind `account+account`."""
+    if path == EVERYONE:
+        return EVERYONE
+    kinds = [event.subjects[part].kind if part in event.subjects else None for part in path.split("+")]
+    return None if None in kinds else "+".join(kind for kind in kinds if kind is not None)
+
+
 class FeatureDef(msgspec.Struct, frozen=True, kw_only=True):
     """One windowed value per subject. `by` gives, per event type it counts, the path that names its subject."""
 
     name: str
     kind: str  # kind of subject it belongs to
-    by: Mapping[str, str]  # event type -> path; the keys are the event types that feed it
-    value: (
-        str  # count(*), sum(x), avg(x), min(x), max(x), count(distinct x), last(x), first(x), age_days(), ratio(a, b)
-    )
+    by: Mapping[
+        str, str
+    ]  # event type -> path; the keys are the event types that feed it; a pair of paths is joined by +
+    value: str  # one aggregate, as koban.features.values reads it
     where: str | None
     within_us: int | None  # None: ever
     excluding_current: bool
-    bound: int | None  # K of a distinct count: exact up to K, K meaning "K or more"
+    bound: int | None  # K: how many values are kept; a distinct count is exact up to it, and K means "K or more"
     about: Texts
     source: Source
     value_at: Source | None = None  # where the text of `value` starts
@@ -218,6 +229,25 @@ class ListDef(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
 
 
+class DefinitionDef(msgspec.Struct, frozen=True, kw_only=True):
+    """A name for an expression that rules share: `new_seller` for `seller_age_days < 7`."""
+
+    name: str
+    text: str
+    about: Texts
+    source: Source
+    text_at: Source | None = None  # where the text of `as` starts
+
+
+class ScoreDef(msgspec.Struct, frozen=True, kw_only=True):
+    """A score from outside, 0 to 1, that is recorded for subjects of one kind and read by `score('name')`."""
+
+    name: str
+    kind: str
+    about: Texts
+    source: Source
+
+
 class Hours(msgspec.Struct, frozen=True, kw_only=True):
     """When a clock runs, in one time zone. A span belongs to the day on which it starts, also where it ends on the next."""
 
@@ -287,4 +317,14 @@ class PackDef(msgspec.Struct, frozen=True, kw_only=True):
     calendars: Mapping[str, CalendarDef] = {}
     about: Texts = {}
     ledger: LedgerDef = LedgerDef()
+    definitions: Mapping[str, DefinitionDef] = {}
+    scores: Mapping[str, ScoreDef] = {}
     files: Mapping[str, str] = {}  # the text of every file it was read from: for carets, and to store the version
+
+    def __repr__(self) -> str:
+        """Show which pack it is; its content would fill pages of a logged traceback."""
+        return f"PackDef({self.name!r}, {self.version!r}, {self.digest[:12]!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # Any: as msgspec says
+        """Show the same where a traceback is drawn."""
+        return [("name", self.name), ("version", self.version), ("digest", self.digest[:12])]

@@ -34,6 +34,7 @@ from koban.rules import (
     mode_entry_type,
 )
 from koban.rules.store import save_expected
+from koban.scores import SCORE_RECORDED, ScoreRecorded, record_score
 
 UNDO_CHUNK = 20  # decisions in one command, so that none holds the decider for long
 VERDICTS = "verdicts:"  # where an undo of a rule goes on, after its sanctions
@@ -95,6 +96,19 @@ def label(memory: Memory, tx: Tx, change: LabelSet) -> Entered:
     set_label(tx, seq, at, change)
     record(tx, at, change.by, "label.set", f"{change.subject_kind}:{change.subject_id}", {"seq": seq})
     memory.undo.append(memory.labels.apply(change, at))
+    return Entered(seq=seq)
+
+
+def score(memory: Memory, tx: Tx, change: ScoreRecorded) -> Entered:
+    """Record what a model says of a subject; decisions read it from the next entry on.
+
+    Refuses: ScoreInvalid.
+    """
+    about = f"{change.subject_kind}:{change.subject_id}"
+    seq, at = memory.enter(SCORE_RECORDED, msgspec.json.encode(change), about=about, cause_seq=None)
+    record_score(tx, seq, at, change, declared=memory.compiled.pack.scores)
+    record(tx, at, change.by, "score.recorded", about, {"seq": seq})
+    memory.undo.append(memory.scores.apply(change))
     return Entered(seq=seq)
 
 

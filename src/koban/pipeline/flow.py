@@ -49,6 +49,8 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
     texts: dict[str, Normalised] = {}  # each text is normalised at most once, for features and rules alike
     values = memory.features.apply(memory.tx, seq, entry.type, arrival.row, at, texts=texts)
     rules = compiled.rules.get(entry.type)
+    for key, name, path in rules.scores if rules is not None else ():
+        values[key] = memory.scores.value(name, arrival.row.get(path), at)
     matched = [rules.rules[index] for index in rules.run(arrival.row, values, at, texts)] if rules is not None else []
     urgent, asked = memory.emergency.run(entry.type, arrival.row, values, at, texts)
     matched += urgent

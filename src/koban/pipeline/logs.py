@@ -259,6 +259,7 @@ def replay(log: NamedLog, pack: PackDef, *, progress: Progress = lambda _done, _
     memory.lists.set_pack({name: each.entries for name, each in pack.lists.items()})
     memory.compiled = memory.compile(pack)
     memory.features = FeatureStore(memory.compiled.features)
+    memory.features.standing = memory.is_sanctioned
     events = skipped = 0
     rules: dict[str, int] = {}
     with log.database.write() as tx:

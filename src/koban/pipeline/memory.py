@@ -34,6 +34,7 @@ from koban.rules import (
     LiveModes,
     compile_rules,
 )
+from koban.scores import LiveScores
 from koban.vault import Vault
 
 _log = structlog.get_logger("koban.pipeline")
@@ -72,6 +73,7 @@ class Memory:
         self.rows = Rows()
         self.lists = LiveLists()
         self.labels = LiveLabels()
+        self.scores = LiveScores()
         self.modes = LiveModes()
         self.budgets = Budgets()
         self.ceilings = LiveCeilings()
@@ -161,6 +163,8 @@ class Memory:
         self.lists.set_pack({name: each.entries for name, each in pack.lists.items()})
         self.labels = LiveLabels()
         self.labels.load(tx)
+        self.scores = LiveScores()
+        self.scores.load(tx)
         self.modes = LiveModes()
         self.modes.load(tx)
         self.budgets = Budgets()
@@ -184,6 +188,7 @@ class Memory:
         watermark = stored_watermark(tx)
         start = self.compile(pack_at(tx, watermark))
         self.features = FeatureStore.open(tx, start.features)
+        self.features.standing = self.is_sanctioned
         current = start
         page: list[Entry] = []
         replayed = 0
@@ -224,6 +229,10 @@ class Memory:
                 return
 
     # What a unit does to memory, each with its undoing.
+
+    def is_sanctioned(self, kind: str, subject_id: str, at: int) -> bool:
+        """Say whether any sanction stands on a subject: what features of linked accounts ask."""
+        return bool(self.sanctions.in_force(enforcement.SubjectRef(kind=kind, id=subject_id), Instant(at)))
 
     def next_seq(self) -> int:
         """Return the next place in the log."""

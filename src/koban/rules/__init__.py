@@ -5,6 +5,7 @@ Guarantees: the same log prefix gives the same signals; at most `cap_per_hour` p
 """
 
 from koban.language import TraceNode
+from koban.rules.advice import PackCosts, RuleCost, advise, costs_of
 from koban.rules.budgets import Budgets
 from koban.rules.cases import CasesReport, FailedCase, RuleResult, describe_failure, run_cases
 from koban.rules.compile import CompiledRules, LivePhrases, compile_rules, render_trace
@@ -67,7 +68,9 @@ __all__ = [
     "ModeChanged",
     "ModeInvalid",
     "PackActivated",
+    "PackCosts",
     "ReviewAllSwitched",
+    "RuleCost",
     "RuleExpected",
     "RuleMissing",
     "RuleResult",
@@ -78,11 +81,13 @@ __all__ = [
     "Withheld",
     "action_words",
     "acts",
+    "advise",
     "ceiling_of",
     "change_mode",
     "check_pack",
     "check_rules",
     "compile_rules",
+    "costs_of",
     "describe_failure",
     "duration_words",
     "forget_harm",

@@ -7,12 +7,13 @@ from typing import Final
 import msgspec
 
 from koban.base import from_rfc3339
+from koban.features import bare_path
 from koban.labels import LiveLabels
-from koban.language import TraceNode, Type, Value, of_key
+from koban.language import TraceNode, Type, Value, of_key, score_key
 from koban.lists import EntriesAdded, LiveLists
-from koban.packs import EventType, Fault, PackDef, RuleCase
+from koban.packs import EVERYONE, EventType, Fault, PackDef, RuleCase
 from koban.rules.compile import CompiledRules, compile_rules, render_trace
-from koban.rules.scope import bare_path, features_of
+from koban.rules.scope import features_of, score_path
 
 DECIMAL_SCALE: Final = 1_000_000
 
@@ -57,7 +58,7 @@ def run_cases(pack: PackDef) -> CasesReport:
     faults: list[Fault] = []
     failed: dict[str, list[FailedCase]] = {name: [] for name in pack.rules}
     for case in pack.cases:
-        wrong = list(_check_given(case, compiled[case.event_type], types))
+        wrong = list(_check_given(pack, case, compiled[case.event_type], types))
         faults.extend(wrong)
         if not wrong and (failure := _run_case(pack, case, compiled[case.event_type], lists, types)) is not None:
             failed[case.rule].append(failure)
@@ -104,11 +105,15 @@ def values_of(pack: PackDef, case: RuleCase, rules: CompiledRules, types: Mappin
     for key in rules.reads:
         name, _, path = key.partition("@")
         declared = pack.features[name]
-        subject = path or bare_path(declared, event)
-        known = subject is not None and subject in case.data
-        values[key] = 0 if known and declared.value.lower().startswith("count") else None
+        subject = path or bare_path(pack, declared, event)
+        parts = () if subject is None or subject == EVERYONE else subject.split("+")
+        known = subject is not None and all(part in case.data for part in parts)
+        counted = declared.value.lower().startswith(("count", "sequence", "linked_sanctioned"))
+        values[key] = 0 if known and counted else None
+    for key, _, _ in rules.scores:
+        values[key] = None
     for written, value in case.features.items():
-        values[_key(written)] = _typed(value, types[_name(written)])
+        values[_key(pack, event, written)] = _typed(value, _type(types, written))
     return values
 
 
@@ -117,24 +122,27 @@ def _row(case: RuleCase) -> dict[str, Value]:
     return dict(case.data)  # type: ignore[arg-type]
 
 
-def _check_given(case: RuleCase, rules: CompiledRules, types: Mapping[str, Type]) -> Iterator[Fault]:
+def _check_given(pack: PackDef, case: RuleCase, rules: CompiledRules, types: Mapping[str, Type]) -> Iterator[Fault]:
     reads = rules.reads_of(case.rule)
     for written, value in case.features.items():
-        if _key(written) not in reads:
+        if _key(pack, pack.events[case.event_type], written) not in reads:
             told = ", ".join(sorted(reads)) or "none"
             detail = f"rule {case.rule} does not read the feature {written}"
             yield Fault(source=case.source, detail=detail, hint=f"it reads {told}")
-        elif value is not None and _typed(value, types[_name(written)]) is None:
-            detail = f"the feature {written} is of type {types[_name(written)]}, and {value} is not"
+        elif value is not None and _typed(value, _type(types, written)) is None:
+            detail = f"the feature {written} is of type {_type(types, written)}, and {value} is not"
             yield Fault(source=case.source, detail=detail)
 
 
-def _name(written: str) -> str:
-    return written.removeprefix("of(").partition(",")[0]
+def _type(types: Mapping[str, Type], written: str) -> Type:
+    return Type.DECIMAL if written.startswith("score(") else types[written.removeprefix("of(").partition(",")[0]]
 
 
-def _key(written: str) -> str:
-    """Turn `of(reports, recipient.id)`, as cases are written, into the key that programs read."""
+def _key(pack: PackDef, event: EventType, written: str) -> str:
+    """Turn `of(reports, recipient.id)` or `score(risk)`, as cases are written, into the key that programs read."""
+    if written.startswith("score("):
+        name, _, path = written.removeprefix("score(").removesuffix(")").partition(", ")
+        return of_key(score_key(name), path or score_path(pack.scores[name], event) or "")
     if not written.startswith("of("):
         return written
     name, path = written.removeprefix("of(").removesuffix(")").split(", ")

@@ -29,6 +29,7 @@ class CompiledRules:
     program: Program
     phrases: "LivePhrases"
     typed: tuple[CheckedRule, ...]
+    scores: tuple[tuple[str, str, str], ...] = ()  # key among the values, name, path of the subject
 
     def run(
         self,
@@ -56,7 +57,7 @@ class CompiledRules:
 
         Refuses: RuleMissing.
         """
-        return self._of(rule).feature_keys
+        return self._of(rule).feature_keys | {key for key, _, _ in self._of(rule).score_keys}
 
     def _of(self, rule: str) -> CheckedRule:
         for each in self.typed:
@@ -133,6 +134,7 @@ def compile_rules(pack: PackDef, lists: LiveLists, labels: LiveLabels) -> dict[s
             program=compile_program([each.checked for each in rules]),
             phrases=phrases,
             typed=tuple(rules),
+            scores=tuple(sorted({key for each in rules for key in each.score_keys})),
         )
         for name, rules in typed.items()
     }

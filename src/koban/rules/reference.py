@@ -35,6 +35,8 @@ def pack_reference(pack: PackDef) -> str:
     sections = (
         ("event types", pack.events),
         ("features", pack.features),
+        ("definitions", pack.definitions),
+        ("scores", pack.scores),
         ("policies", pack.policies),
         ("rules", pack.rules),
         ("lists", pack.lists),
@@ -50,6 +52,7 @@ def pack_reference(pack: PackDef) -> str:
         *(_event(event) for event in pack.events.values()),
         "## Features",
         _features(pack.features.values()),
+        *_definitions(pack),
         "## Policies",
         *(_policy(policy) for policy in pack.policies.values()),
         "## Rules",
@@ -142,13 +145,24 @@ def _features(features: Iterable[FeatureDef]) -> str:
     rows = []
     for feature in features:
         window = "ever" if feature.within_us is None else duration_words(feature.within_us)
-        window = "" if feature.value.strip().lower().startswith("ratio") else window
+        window = "" if feature.value.strip().lower().startswith(("ratio", "rate", "peers")) else window
         value = feature.value + ("" if feature.bound is None else f", at most {feature.bound}")
         value += "" if feature.where is None else f" where {feature.where}"
         fed = ", ".join(f"{event} by {path}" for event, path in feature.by.items())
         window += ", without the current event" if feature.excluding_current else ""
         rows.append((f"`{feature.name}`", feature.kind, f"`{_line(value)}`", window, fed, *_pair(feature.about)))
     return _table(("feature", "of", "value", "window", "events", "about", ""), rows)
+
+
+def _definitions(pack: PackDef) -> Iterator[str]:
+    if pack.definitions:
+        yield "## Definitions"
+        rows = [(f"`{each.name}`", f"`{_line(each.text)}`", *_pair(each.about)) for each in pack.definitions.values()]
+        yield _table(("definition", "stands for", "about", ""), rows)
+    if pack.scores:
+        yield "## Scores"
+        rows = [(f"`{each.name}`", each.kind, *_pair(each.about)) for each in pack.scores.values()]
+        yield _table(("score", "of", "about", ""), rows)
 
 
 def _policy(policy: PolicyDef) -> str:

@@ -5,9 +5,21 @@ from typing import Final
 
 import msgspec
 
-from koban.features import check_features, features_in_scope
-from koban.language import Checked, FeatureInfo, LanguageErrors, ListInfo, Scope, Type, check, of_key, walk
-from koban.packs import EventType, Fault, FeatureDef, PackDef, RuleDef, Source, locate
+from koban.features import bare_path, check_features, features_in_scope
+from koban.language import (
+    Checked,
+    FeatureInfo,
+    LanguageErrors,
+    ListInfo,
+    Scope,
+    ScoreInfo,
+    Type,
+    check,
+    of_key,
+    score_key,
+    walk,
+)
+from koban.packs import DefinitionDef, EventType, Fault, PackDef, RuleDef, ScoreDef, Source, locate
 from koban.rules.logic import is_on_person
 
 _ACCOUNT: Final = "account"
@@ -24,6 +36,11 @@ class CheckedRule(msgspec.Struct, frozen=True, kw_only=True):
         """The keys under which the condition reads features: `name`, or what `of_key(name, path)` gives."""
         return self.checked.features | {of_key(name, path) for name, path in self.checked.features_of}
 
+    @property
+    def score_keys(self) -> frozenset[tuple[str, str, str]]:
+        """The scores that the condition reads: (key among the values, name, path of the subject)."""
+        return frozenset((of_key(score_key(name), path), name, path) for name, path in self.checked.scores)
+
 
 def features_of(pack: PackDef) -> Mapping[str, FeatureInfo]:
     """Return type, kind and bound of every feature; whether its bare name is clear depends on the event type."""
@@ -38,20 +55,22 @@ def scope_of(pack: PackDef, event: EventType, features: Mapping[str, FeatureInfo
     return Scope(
         names={path: Type(field.type) for path, field in event.fields.items()},
         features={
-            name: msgspec.structs.replace(info, bare=bare_path(pack.features[name], event) is not None)
+            name: msgspec.structs.replace(info, bare=bare_path(pack, pack.features[name], event) is not None)
             for name, info in features.items()
         },
         subjects={path: role.kind for path, role in event.subjects.items()},
         lists={name: ListInfo(kind=declared.kind) for name, declared in pack.lists.items()},
         units={path: field.unit for path, field in event.fields.items() if field.unit is not None},
+        scores={name: ScoreInfo(kind=one.kind, path=score_path(one, event)) for name, one in pack.scores.items()},
+        definitions={name: one.text for name, one in pack.definitions.items()},
     )
 
 
-def bare_path(feature: FeatureDef, event: EventType) -> str | None:
-    """Return the subject that a feature's bare name means in an event type; None where it is not clear which."""
-    if event.name in feature.by:
-        return feature.by[event.name]
-    paths = [path for path, role in event.subjects.items() if role.kind == feature.kind]
+def score_path(score: ScoreDef, event: EventType) -> str | None:
+    """Return the subject that score('name') alone means in an event type: who acted, or the only one of its kind."""
+    if event.acting is not None and score.kind == _ACCOUNT:
+        return event.acting
+    paths = [path for path, role in event.subjects.items() if role.kind == score.kind]
     return paths[0] if len(paths) == 1 else None
 
 
@@ -65,7 +84,7 @@ def check_rules(pack: PackDef) -> tuple[Fault, ...]:
 
     Invariant: the pack's features have no fault; `check_pack` checks them first.
     """
-    return typed_rules(pack)[1]
+    return (*check_definitions(pack), *typed_rules(pack)[1])
 
 
 def typed_rules(pack: PackDef) -> tuple[dict[str, list[CheckedRule]], tuple[Fault, ...]]:
@@ -85,6 +104,30 @@ def typed_rules(pack: PackDef) -> tuple[dict[str, list[CheckedRule]], tuple[Faul
                 faults.update({(fault.source, fault.detail): fault for fault in found})
     ordered = sorted(faults.values(), key=lambda fault: (fault.source.file, fault.source.line, fault.source.column))
     return typed, tuple(ordered)
+
+
+def check_definitions(pack: PackDef) -> Iterator[Fault]:
+    """Check that each definition holds in at least one event type, so that a broken one is told where it stands."""
+    features = features_of(pack) if pack.definitions else {}
+    scopes = {name: scope_of(pack, event, features) for name, event in pack.events.items()} if pack.definitions else {}
+    for definition in pack.definitions.values():
+        told: list[Fault] = []
+        for name, scope in scopes.items():
+            try:
+                check(definition.text, scope)
+            except LanguageErrors as refused:
+                told = told or [
+                    Fault(
+                        source=_place(pack, definition, error.line, error.text_column),
+                        detail=f"definition {definition.name} on {name}: {error.detail}",
+                        hint=error.hint,
+                    )
+                    for error in refused.errors
+                ]
+            else:
+                told = []
+                break
+        yield from told
 
 
 def _type_rule(pack: PackDef, rule: RuleDef, event: EventType, scope: Scope) -> CheckedRule | list[Fault]:
@@ -108,7 +151,7 @@ def _further(pack: PackDef, rule: RuleDef, event: EventType, checked: Checked) -
         detail = f"rule {rule.name} on {event.name}: a phrase alone never sanctions an account"
         hint = "ask for something that the account did as well, or act on the content: hide, hold, warn, review"
         yield Fault(source=rule.when_at or rule.source, detail=detail, hint=hint)
-    for node in walk(checked.root):
+    for node in walk(checked.core):
         if node.op != "has_label":
             continue
         subject = node.args[0]
@@ -122,16 +165,17 @@ def _further(pack: PackDef, rule: RuleDef, event: EventType, checked: Checked) -
 
 
 def _only_text(event: EventType, checked: Checked) -> bool:
-    if checked.features or checked.features_of:
+    if checked.features or checked.features_of or checked.scores:
         return False
     return checked.reads <= checked.texts | set(event.texts)
 
 
-def _place(pack: PackDef, rule: RuleDef, line: int, column: int) -> Source:
-    lines = rule.when.split("\n")
+def _place(pack: PackDef, owner: RuleDef | DefinitionDef, line: int, column: int) -> Source:
+    start, text = (owner.when_at, owner.when) if isinstance(owner, RuleDef) else (owner.text_at, owner.text)
+    lines = text.split("\n")
     offset = sum(len(each) + 1 for each in lines[: line - 1]) + column - 1
     # An error at the end of the text stands behind its last character.
-    offset = min(offset, len(rule.when.rstrip()) - 1)
-    while offset > 0 and rule.when[offset].isspace():
+    offset = min(offset, len(text.rstrip()) - 1)
+    while offset > 0 and text[offset].isspace():
         offset -= 1
-    return locate(pack, rule.when_at, rule.when, offset, fallback=rule.source)
+    return locate(pack, start, text, max(0, offset), fallback=owner.source)

@@ -1,0 +1,35 @@
+"""The subject at a path, on both sides: one id, a pair of two, or the one subject that all events share."""
+
+from typing import Final
+
+from koban.features.expressions import quoted
+from koban.packs import EVERYONE
+
+ALL: Final = "*"  # id of the one subject of kind `everyone`
+
+
+def pair_id(one: object, two: object) -> str | None:
+    """Return the id of a pair; None where one of the two is not named. No other pair has the same."""
+    return f"{len(one)}:{one}{two}" if isinstance(one, str) and isinstance(two, str) else None
+
+
+def in_pair(pair: str, subject: str) -> tuple[bool, bool]:
+    """Say whether a subject is the first, and whether it is the second of a pair."""
+    length, _, both = pair.partition(":")
+    return both[: int(length)] == subject, both[int(length) :] == subject
+
+
+def python_subject(path: str) -> str:
+    """Write the Python that reads the id at a path from an event's row."""
+    if path == EVERYONE:
+        return repr(ALL)
+    parts = path.split("+")
+    return f"get({path!r})" if len(parts) == 1 else f"pair_id(get({parts[0]!r}), get({parts[1]!r}))"
+
+
+def sql_subject(path: str) -> str:
+    """Write the SQL that reads the id at a path from the archive's relation."""
+    if path == EVERYONE:
+        return f"'{ALL}'"
+    parts = [quoted(part) for part in path.split("+")]
+    return parts[0] if len(parts) == 1 else f"(length({parts[0]}) || ':' || {parts[0]} || {parts[1]})"

@@ -1,0 +1,85 @@
+"""What the checker knows of types by heart: names, casts, results of arithmetic, and what people write by mistake."""
+
+from koban.language.types import Type
+
+NUMERIC = frozenset({Type.INT, Type.DECIMAL})
+ORDERED = frozenset({Type.INT, Type.DECIMAL, Type.TEXT, Type.TIMESTAMP, Type.INTERVAL})
+TYPE_NAMES = {
+    "bool": Type.BOOL,
+    "boolean": Type.BOOL,
+    "int": Type.INT,
+    "integer": Type.INT,
+    "bigint": Type.INT,
+    "decimal": Type.DECIMAL,
+    "numeric": Type.DECIMAL,
+    "text": Type.TEXT,
+    "varchar": Type.TEXT,
+    "string": Type.TEXT,
+    "timestamp": Type.TIMESTAMP,
+}
+CASTS = {
+    (Type.INT, Type.DECIMAL),
+    (Type.DECIMAL, Type.INT),
+    (Type.TEXT, Type.INT),
+    (Type.TEXT, Type.DECIMAL),
+    (Type.TEXT, Type.BOOL),
+    (Type.INT, Type.TEXT),
+    (Type.DECIMAL, Type.TEXT),
+    (Type.BOOL, Type.TEXT),
+    (Type.BOOL, Type.INT),
+}
+BANNED = {  # functions of other dialects -> what to write here
+    "substr": "write substring(text, start, length)",
+    "strpos": "write position(text, part)",
+    "instr": "write position(text, part)",
+    "ucase": "write upper(text)",
+    "regexp_like": "write matches(text, 'pattern')",
+    "regexp": "write matches(text, 'pattern')",
+    "regexp_replace": "write replace(text, 'old', 'new') or digits(text)",
+    "levenshtein": "write edit_distance(one, two)",
+    "haversine": "write distance_m(lat, lon, other_lat, other_lon)",
+    "date_diff": "write days_between(earlier, later)",
+    "datediff": "write days_between(earlier, later)",
+    "date_part": "write hour_of_day(time, 'Asia/Tokyo'), day_of_week, month_of_year, year_of",
+    "date_trunc": "write start_of_day(time, 'Asia/Tokyo')",
+    "extract": "write hour_of_day(time, 'Asia/Tokyo'), day_of_week, month_of_year, year_of",
+    "hour": "write hour_of_day(time, 'Asia/Tokyo')",
+    "today": "write start_of_day(time, 'Asia/Tokyo')",
+    "json_extract": "write json_text(document, '$.path'), json_int, json_decimal, json_bool",
+    "json_value": "write json_text(document, '$.path'), json_int, json_decimal, json_bool",
+    "list_contains": "write array_contains(values, value)",
+    "cardinality": "write array_length(values)",
+    "ifnull": "write coalesce(x, y)",
+    "nvl": "write coalesce(x, y)",
+    "if": "write CASE WHEN … THEN … ELSE … END",
+    "iif": "write CASE WHEN … THEN … ELSE … END",
+    "power": "write products, such as x * x",
+    "sqrt": "write products, such as x * x",
+    "now": "the moment of the event is called time",
+    "current_timestamp": "the moment of the event is called time",
+    "regexp_matches": "write matches(text, 'pattern')",
+    "random": "an expression gives the same value each time",
+    "count": "counts are features: declare one in features.yaml",
+    "sum": "sums are features: declare one in features.yaml",
+    "avg": "averages are features: declare one in features.yaml",
+}
+
+_I, _D, _AT, _SPAN = Type.INT, Type.DECIMAL, Type.TIMESTAMP, Type.INTERVAL
+RESULTS: dict[tuple[str, Type, Type], Type] = {
+    ("add", _I, _I): _I,
+    ("add", _D, _D): _D,
+    ("add", _AT, _SPAN): _AT,
+    ("add", _SPAN, _AT): _AT,
+    ("add", _SPAN, _SPAN): _SPAN,
+    ("sub", _I, _I): _I,
+    ("sub", _D, _D): _D,
+    ("sub", _AT, _AT): _SPAN,
+    ("sub", _AT, _SPAN): _AT,
+    ("sub", _SPAN, _SPAN): _SPAN,
+    ("mul", _I, _I): _I,
+    ("mul", _D, _D): _D,
+    ("mul", _SPAN, _I): _SPAN,
+    ("mul", _I, _SPAN): _SPAN,
+    ("int_div", _I, _I): _I,
+    ("mod", _I, _I): _I,
+}
