@@ -111,6 +111,9 @@ def test_limits_of_a_book_and_transfers_by_hand(shop: Shop) -> None:
     draw: dict[str, Any] = {"order": "o1", "buyer": "b1", "amount": 60_000}
     refused = shop.post("d1", "credit_drawn", **draw)
     assert (refused["code"], refused["about"]) == ("transfer_refused", "exceeds_credits")
+    assert shop.ask("GET", "/v1/ledger/books/credit_drawn.JPY:b1")[0] == 404  # of a refusal not even the book stays
+    line = {"id": "credit_drawn.JPY:b1", "currency": "JPY", "code": "credit_drawn", "owner": "b1"}
+    assert shop.ask("POST", "/v1/ledger/books", {"books": [line]})[1] == [{"id": line["id"], "code": "created"}]
     status, changed = shop.ask(
         "POST",
         "/v1/ledger/books/credit_drawn.JPY:b1/limits",

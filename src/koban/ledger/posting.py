@@ -2,7 +2,7 @@
 
 import hashlib
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from koban.base import Instant
 from koban.db import Tx
 from koban.ledger import posting_store, store
-from koban.ledger.actions import create_books, create_transfers
+from koban.ledger.actions import create_books, create_transfers, expire_due
 from koban.ledger.codes import TRANSIENT, PostingCode, TransferCode
 from koban.ledger.logic import ID
 from koban.ledger.templates import EntryDef, LedgerDef, Leg, LimitDef, Linear, Parameter, Template, legs_of
@@ -22,6 +22,9 @@ OWNER_CHARS_MAX: Final = 56
 TRANSIENT_POSTINGS: Final = frozenset(
     {PostingCode.LIMIT_COUNT_EXCEEDED, PostingCode.LIMIT_AMOUNT_EXCEEDED, PostingCode.TRANSFER_REFUSED}
 )
+
+
+_NO_CAUSE: Final = frozenset({TransferCode.CREATED, TransferCode.LINKED_EVENT_FAILED})
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +87,8 @@ def post(tx: Tx, at: Instant, ledger: LedgerDef, posting: Posting) -> PostingRes
     refused = _parameter_fault(template, posting) or _level_fault(ledger, template, posting)
     if refused is not None:
         return refused
+    # Outside of what a refusal takes back: time that ran out stays so.
+    expire_due(tx, at, ledger.chart)
     exceeded = _limit_fault(tx, at, ledger, posting)
     result = exceeded if exceeded is not None else _transfer(tx, at, ledger, template, posting)
     if result.is_recorded:
@@ -192,21 +197,37 @@ def _count_uses(tx: Tx, at: Instant, ledger: LedgerDef, template: Template, post
             posting_store.delete_uses(tx, str(posting.parameters[entry.held]))
 
 
+class _Refused(Exception):
+    """Takes back what a refused posting had begun."""
+
+    def __init__(self, result: PostingResult) -> None:
+        super().__init__(result.code)
+        self.result = result
+
+
 def _transfer(tx: Tx, at: Instant, ledger: LedgerDef, template: Template, posting: Posting) -> PostingResult:
+    """Open the books that are missing and make the transfers; of a refused posting not even an empty book stays."""
+    try:
+        with tx.savepoint():
+            return _made(tx, at, ledger, template, posting)
+    except _Refused as refused:
+        return refused.result
+
+
+def _made(tx: Tx, at: Instant, ledger: LedgerDef, template: Template, posting: Posting) -> PostingResult:
     books, transfers = compile_posting(template, posting)
     if not transfers:
         return PostingResult(id=posting.id, code=PostingCode.NOTHING_TO_MOVE)
-    results: Sequence[TransferResult] = ()
     opened = create_books(tx, at, ledger.chart, books)
     wrong = next((each for each in opened if not each.is_there), None)
     if wrong is not None:
-        return PostingResult(id=posting.id, code=PostingCode.BOOK_REFUSED, about=wrong.code.value)
-    results = create_transfers(tx, at, ledger.chart, transfers)
-    if all(each.code is TransferCode.CREATED for each in results):
-        return PostingResult(id=posting.id, code=PostingCode.POSTED, transfers=tuple(results))
-    cause = next(each for each in results if each.code is not TransferCode.LINKED_EVENT_FAILED)
-    told = PostingCode.TRANSFER_REFUSED if cause.code in TRANSIENT else PostingCode.TRANSFER_IMPOSSIBLE
-    return PostingResult(id=posting.id, code=told, about=cause.code.value, transfers=tuple(results))
+        raise _Refused(PostingResult(id=posting.id, code=PostingCode.BOOK_REFUSED, about=wrong.code.value))
+    results = tuple(create_transfers(tx, at, ledger.chart, transfers))
+    refusal = next((each for each in results if each.code not in _NO_CAUSE), None)
+    if refusal is None:
+        return PostingResult(id=posting.id, code=PostingCode.POSTED, transfers=results)
+    told = PostingCode.TRANSFER_REFUSED if refusal.code in TRANSIENT else PostingCode.TRANSFER_IMPOSSIBLE
+    raise _Refused(PostingResult(id=posting.id, code=told, about=refusal.code.value, transfers=results))
 
 
 def compile_posting(template: Template, posting: Posting) -> tuple[list[NewBook], list[Transfer]]:
