@@ -6,7 +6,7 @@ import functools
 import json
 import pathlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -29,7 +29,10 @@ from koban.access import actions as access_actions
 from koban.access import endpoints as access_endpoints
 from koban.access import store as access_store
 from koban.app.casework import appeal_desk, sign_links, workbench
+from koban.app.lab import pack_in_force
 from koban.app.private import CaseOpener
+from koban.app.running import switch_pack
+from koban.app.runs import RunView
 from koban.app.urgent import emergencies
 from koban.audit import SeededSecrets, SigningKey, seal
 from koban.base import MINUTE, SECOND, Instant, ManualClock, to_rfc3339
@@ -38,10 +41,12 @@ from koban.cases import store as case_store
 from koban.db import Database, Tx
 from koban.decisions import DecisionRecord
 from koban.events import decode, take_log
+from koban.events.archive import Archive, Places
 from koban.events.routes import Decided
+from koban.lab import Behind, Log, Question, backtest, behind_subject
 from koban.ledger import LedgerReport, verify
 from koban.oncall import OncallKit
-from koban.packs import PackDef, active_at, load_pack, load_version
+from koban.packs import PackDef, active_at, load_pack, load_version, parse_files
 from koban.pipeline import Desk, Memory, commands, explain
 from koban.sim import Settings, Size, plan, wire
 from koban.vault import Vault
@@ -139,7 +144,7 @@ def open_scene(database: Database, clock: ManualClock, folder: pathlib.Path, *, 
             checkpoint_file=folder / "checkpoints.jsonl",
             audit_key=SigningKey.open(folder / "audit.key", secrets).public,
         )
-        kit = _kit(database, clock, desk, vault, access)
+        kit = _kit(database, clock, desk, vault, access, folder)
         app = build_app(kit, clock)
         yield Scene(app=app, database=database, clock=clock, desk=desk, pack=pack, first_link=link.path, kit=kit)
     finally:
@@ -161,7 +166,39 @@ def build_app(kit: console.ConsoleKit, clock: ManualClock) -> ASGIApp:
     return Guarded(app, gate)
 
 
-def _kit(database: Database, clock: ManualClock, desk: Desk, vault: Vault, access: AccessKit) -> console.ConsoleKit:
+class Tries:
+    """Backtests in this process, done when they are started: the child process has tests of its own."""
+
+    def __init__(self, database: Database, vault: Vault, folder: pathlib.Path) -> None:
+        self._database = database
+        self._vault = vault
+        self._archive = Archive(places=Places(folder=folder / "archive"))
+        self._runs: dict[str, RunView] = {}
+
+    def start(self, files: Mapping[str, str], arguments: Sequence[str]) -> RunView:
+        rules = [arguments[place + 1] for place, each in enumerate(arguments) if each == "--rule"]
+        with self._database.read() as tx:
+            log = Log(tx=tx, archive=self._archive, vault=self._vault)
+            question = Question(pack=parse_files(files), against=pack_in_force(tx), rules=rules or None)
+            report = backtest(log, question)
+        run = RunView(id=f"run_{len(self._runs)}", state="done", report=report)
+        self._runs[run.id] = run
+        return run
+
+    def find(self, run_id: str) -> RunView:
+        return self._runs[run_id]
+
+    def behind(self, feature: str, subject: str, desk: Desk, clock: ManualClock) -> tuple[Behind, ...]:
+        with self._database.read() as tx:
+            log = Log(tx=tx, archive=self._archive, vault=self._vault)
+            pack = desk.memory.compiled.pack
+            return behind_subject(log, pack, feature, subject, seq=desk.memory.last_seq + 1, at=clock.now())
+
+
+def _kit(
+    database: Database, clock: ManualClock, desk: Desk, vault: Vault, access: AccessKit, folder: pathlib.Path
+) -> console.ConsoleKit:
+    tries = Tries(database, vault, folder)
     return console.ConsoleKit(
         database=database,
         clock=clock,
@@ -181,6 +218,10 @@ def _kit(database: Database, clock: ManualClock, desk: Desk, vault: Vault, acces
         emergencies=emergencies(database, vault, desk, clock, zone="Asia/Tokyo"),
         oncall=oncall_of(database, clock),
         contacts_box=SecretBox(b"k" * 32, access.secrets),
+        switch_pack=lambda pack, by, reason: switch_pack(desk, pack, by=by, reason=reason),
+        start_backtest=tries.start,
+        find_backtest=tries.find,
+        feature_value=lambda feature, subject: tries.behind(feature, subject, desk, clock),
         simulated=True,
     )
 

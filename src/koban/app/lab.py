@@ -4,7 +4,9 @@ import contextlib
 import pathlib
 import re
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import msgspec
 
 from koban.app.archiving import archive_of
 from koban.app.running import open_to_read
@@ -15,8 +17,11 @@ from koban.db import Tx
 from koban.events import store as event_store
 from koban.events.archive import Archive, Places
 from koban.lab import Log
+from koban.lists import ListMissing
 from koban.packs import PackDef, active_at, find_digest, load_pack, load_version
+from koban.pipeline.commands import JOINED_LISTS
 from koban.pipeline.logs import open_log
+from koban.vault import Vault
 
 MEMORY_BYTES_MAX = 4 * 1024**3
 _SPAN = re.compile(r"([0-9]{1,5})([dhw])")
@@ -69,6 +74,23 @@ def pack_named(tx: Tx, text: str) -> PackDef:
     """
     folder = pathlib.Path(text)
     return load_pack(folder) if folder.is_dir() else load_version(tx, find_digest(tx, text))
+
+
+def with_values(pack: PackDef, additions: Sequence[str], vault: Vault) -> PackDef:
+    """Return the pack with further values on its lists, written LIST=VALUE; personal kinds become pseudonyms.
+
+    Refuses: ListMissing.
+    """
+    lists = dict(pack.lists)
+    for each in additions:
+        name, _, value = each.partition("=")
+        if name not in lists:
+            raise ListMissing(f"The pack declares no list {name[:80]!r}.")
+        kind = lists[name].of
+        if kind in JOINED_LISTS and not value.startswith(f"{kind}~"):
+            value = vault.pseudonym(str(kind), value)
+        lists[name] = msgspec.structs.replace(lists[name], entries=(*lists[name].entries, value))
+    return msgspec.structs.replace(pack, lists=lists)
 
 
 def parse_since(text: str, now: Instant) -> Instant:

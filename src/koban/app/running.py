@@ -20,6 +20,7 @@ import structlog
 import koban.schema
 from koban.access import SYSTEM, StaffDirectory
 from koban.app.archiving import archive_of, run_when_due
+from koban.app.runs import Runs
 from koban.audit import Secrets, SigningKey
 from koban.base import Clock, Refusal
 from koban.base.settings import Settings
@@ -81,6 +82,7 @@ class Koban:
     box: SecretBox
     oncall: OncallKit
     pool: ThreadPoolExecutor
+    runs: Runs
 
     @property
     def memory(self) -> Memory:
@@ -276,6 +278,7 @@ def open_koban(
             box=box,
             oncall=oncall_kit,
             pool=pool,
+            runs=Runs(settings, randomness),
         )
 
 

@@ -29,6 +29,7 @@ import koban.vault.routes as people_routes
 from koban import access, console, emergency, oncall, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
 from koban.app import private
+from koban.app.backtests import backtest_endpoints
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
 from koban.app.money import ledger_commands
@@ -42,6 +43,7 @@ from koban.db import Tx
 from koban.enforcement import appeal_routes
 from koban.events import Entry
 from koban.insight import health_endpoints
+from koban.lab import Behind, Log, behind_subject
 from koban.packs import PackDef, place
 from koban.pipeline import casework, commands
 from koban.pipeline.explain import Explained, FeatureBehind, explain, explain_feature, explain_why_not
@@ -149,6 +151,7 @@ def endpoints_of(
         *people_routes.endpoints(database, koban_.vault, lambda person, by: erase_person(koban_, person, by=by)),
         *log_routes.endpoints(own),
         *_explaining(koban_),
+        *backtest_endpoints(koban_),
         *private.endpoints(koban_),
         *access.endpoints(kit),
         *_machine_endpoints(koban_),
@@ -193,6 +196,7 @@ def _console_kit(
     verbs: emergency.Emergencies | None = None,
 ) -> console.ConsoleKit:
     desk = koban_.desk
+    runs = koban_.runs
     return console.ConsoleKit(
         database=koban_.database,
         clock=koban_.clock,
@@ -218,7 +222,20 @@ def _console_kit(
         contacts_box=koban_.box,
         may_allow_private=koban_.settings.allow_private_webhooks,
         zone=koban_.settings.zone,
+        switch_pack=lambda pack, by, reason: switch_pack(desk, pack, by=by, reason=reason),
+        start_backtest=lambda files, arguments: runs.start(files, koban_.clock.now(), arguments),
+        find_backtest=runs.find,
+        feature_value=functools.partial(_feature_value, koban_),
     )
+
+
+def _feature_value(koban_: Koban, feature: str, subject: str) -> tuple[Behind, ...]:
+    archive = koban_.desk.archive
+    assert archive is not None, "a server has an archive"
+    with koban_.database.read() as tx:
+        log = Log(tx=tx, archive=archive, vault=koban_.vault)
+        seq, at = koban_.memory.last_seq + 1, koban_.clock.now()
+        return behind_subject(log, koban_.memory.compiled.pack, feature, subject, seq=seq, at=at)
 
 
 def _declared(pack: PackDef) -> dict[str, tuple[str, int]]:

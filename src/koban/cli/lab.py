@@ -20,11 +20,15 @@ def backtest(
     rule: Annotated[list[str] | None, typer.Option(help="Only this rule; may be given again.")] = None,
     engine: Annotated[str, typer.Option(help="auto, sql or live.")] = "auto",
     newest: Annotated[int | None, typer.Option(help="Only so many of the newest events.", min=1)] = None,
+    list_add: Annotated[
+        list[str] | None,
+        typer.Option(help="LIST=VALUE: as if the list had held the value from the start; may be given again."),
+    ] = None,
     samples: Annotated[int, typer.Option(help="Events to show.", min=0, max=20)] = 20,
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Say what a pack would have done: hits, precision and recall, harm caught, honest people touched, work. Changes nothing."""
-    from koban.app.lab import cap_memory, open_for_lab, pack_in_force, pack_named, parse_since
+    from koban.app.lab import cap_memory, open_for_lab, pack_in_force, pack_named, parse_since, with_values
     from koban.audit import SystemSecrets
     from koban.base import SystemClock
     from koban.lab import Question, render_report, touch_times
@@ -41,7 +45,7 @@ def backtest(
         elif against != "none":
             other = pack_named(opened.tx, against)
         question = Question(
-            pack=pack_named(opened.tx, pack),
+            pack=with_values(pack_named(opened.tx, pack), list_add or [], opened.vault),
             against=other,
             since_at=None if since is None else parse_since(since, SystemClock().now()),
             rules=rule or None,
@@ -54,3 +58,52 @@ def backtest(
         print_json(report)
     else:
         print(render_report(report, samples=samples))
+
+
+@app.command()
+def suggest(
+    event: Annotated[str, typer.Argument(help="Event type.")],
+    pack: Annotated[str, typer.Option(help="Folder of the pack, or digest of a version.")],
+    log: Annotated[str | None, typer.Option(help="A named log in place of the live one.")] = None,
+    precision: Annotated[float, typer.Option(help="Precision that is wanted on the train part.", min=0, max=1)] = 0.9,
+    most: Annotated[int, typer.Option(help="Rules at most.", min=1, max=20)] = 5,
+    threshold: Annotated[
+        str | None, typer.Option(help="An expression to find a threshold for, in place of rules.")
+    ] = None,
+    hours: Annotated[float | None, typer.Option(help="With --threshold: review hours a day at hand.")] = None,
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Propose rules, or a threshold, from labelled events; each with its figures on a part that was held out."""
+    from koban.app.lab import cap_memory, open_for_lab, pack_named
+    from koban.audit import SystemSecrets
+    from koban.insight import render_share
+    from koban.lab import suggest_rules, suggest_threshold
+
+    cap_memory()
+    with open_for_lab(settings_of_environment(), SystemSecrets(), log) as opened:
+        loaded = pack_named(opened.tx, pack)
+        if threshold is not None:
+            found = suggest_threshold(
+                opened, loaded, event, threshold, precision=precision if hours is None else None, hours_per_day=hours
+            )
+            if json:
+                print_json(found)
+                return
+            for step in found.steps:
+                mark = "*" if step == found.chosen else " "
+                print(
+                    f"{mark} {threshold} >= {step.at:<12} test precision {render_share(step.test.precision)}; "
+                    f"recall {render_share(step.test.recall)}; {step.per_day:,.1f} a day, {step.hours_per_day:.2f} h"
+                )
+            return
+        rules = suggest_rules(opened, loaded, event, precision=precision, most=most)
+    if json:
+        print_json(rules)
+        return
+    for rule in rules.rules:
+        print(rule.text)
+        for part, one in (("train", rule.train), ("test", rule.test)):
+            print(f"#   {part}: precision {render_share(one.precision)}; recall {render_share(one.recall)}")
+    print(f"# {len(rules.rules)} rules from {rules.candidates} conditions, together:")
+    for part, one in (("train", rules.train), ("test", rules.test)):
+        print(f"#   {part}: precision {render_share(one.precision)}; recall {render_share(one.recall)}")

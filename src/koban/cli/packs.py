@@ -136,6 +136,56 @@ def pack_rollback(
     print(f"{str(done['digest'])[:12]} decides from log entry {done['seq']} on")
 
 
+@pack_app.command("diff")
+def pack_diff(
+    old: Annotated[str, typer.Argument(help="Folder, or digest of a version on the running server.")],
+    new: Annotated[str | None, typer.Argument(help="The same; otherwise the version in force.")] = None,
+) -> None:
+    """Say what differs between two packs. Exit code 1 when something does."""
+    from koban.lab.drafts import text_diff
+    from koban.packs import compare_packs, parse_files
+
+    before, after = _files_named(old), _files_named(new or "")
+    for each in compare_packs(parse_files(before), parse_files(after)):
+        print(f"{each.kind} {each.section} {each.name}" + (f": {', '.join(each.fields)}" if each.fields else ""))
+    lines = list(text_diff(before, after))
+    print("\n".join(lines))
+    sys.exit(FAILED if lines else DONE)
+
+
+@pack_app.command("pull")
+def pack_pull(
+    folder: Annotated[pathlib.Path, typer.Argument(help="Where the files go.")],
+    digest: Annotated[str, typer.Option(help="Beginning of a version's digest; otherwise the version in force.")] = "",
+) -> None:
+    """Write the files of a version of the running server into a folder; other pack files there are removed."""
+    from koban.packs import files_of
+
+    files = _files_named(digest)
+    if folder.exists() and any(folder.iterdir()):
+        for name in files_of(folder).keys() - files.keys():
+            (folder / name).unlink()
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    print(f"{folder}: {len(files)} files")
+
+
+def _files_named(text: str) -> dict[str, str]:
+    """Return the files of a folder, or of a version on the running server; empty: the version in force."""
+    from koban.app.remote import call
+    from koban.packs import PackVersionMissing, files_of
+
+    if text and pathlib.Path(text).is_dir():
+        return dict(files_of(pathlib.Path(text)))
+    where = running_server()
+    digests = [str(one["digest"]) for one in call(where, "GET", "/v1/packs/activations")["items"]]  # type: ignore[attr-defined]  # JSON
+    whole = next((each for each in digests if each.startswith(text)), None)
+    if whole is None:
+        raise PackVersionMissing(f"No version begins with {text[:80]!r}.")
+    return {name: str(each) for name, each in call(where, "GET", f"/v1/packs/{whole}/files").items()}
+
+
 @pack_app.command("reference")
 def pack_reference_page(
     pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],

@@ -12,6 +12,7 @@ from koban.console import (
     emergency,
     entrance,
     keep,
+    lab,
     lists,
     money,
     oncall,
@@ -34,6 +35,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return every page of the console."""
     parts = (
         entrance, watch, decision, rules, sanctions, subjects, cases, workspace, appeals,
-        emergency, lists, oncall, keep, story, truth, own, money,
+        emergency, lists, lab, oncall, keep, story, truth, own, money,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

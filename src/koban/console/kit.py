@@ -14,6 +14,7 @@ from koban.emergency import Emergencies
 from koban.enforcement import AppealDesk, Command, Outcome
 from koban.events import Entry
 from koban.insight.types import LogDesk
+from koban.lab import Behind, Report
 from koban.ledger import LedgerReport
 from koban.lists import ListChange
 from koban.oncall import OncallKit
@@ -117,6 +118,30 @@ class StoryDesk(Protocol):
         ...
 
 
+class BacktestRun(Protocol):
+    """A backtest that the server started; `koban.app` makes it."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """Running, done or failed."""
+        ...
+
+    @property
+    def report(self) -> Report | None:
+        """What it found, once it is done."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why it failed."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConsoleKit:
     """The parts of the application that the console shows and moves. Commands raise the rooms' refusals."""
@@ -143,5 +168,9 @@ class ConsoleKit:
     truth: pathlib.Path | None = None  # where a demonstration's truth lies; only the truth page reads it
     story: StoryDesk | None = None  # a demonstration's evening, and its one-click roles
     prove_ledger: Callable[[], LedgerReport]  # proves every balance from the log
+    switch_pack: Callable[[PackDef, str, str], int]  # pack, by, reason -> where in the log
+    start_backtest: Callable[[Mapping[str, str], Sequence[str]], BacktestRun]  # files, further arguments
+    find_backtest: Callable[[str], BacktestRun]
+    feature_value: Callable[[str, str], Sequence[Behind]]  # feature, subject -> what is counted now
     simulated: bool = False  # a banner says that what is shown is simulated traffic
     zone: str = "Asia/Tokyo"

@@ -86,6 +86,8 @@ def _change(kit: ConsoleKit, call: Call) -> Answer:
             kit.change_list(EntryRemoved(list=declared.name, value=form["remove"], note=note, by=by))
             return done(call, f"/lists/{declared.name}", "list_removed")
         values = tuple(dict.fromkeys(line.strip() for line in form.get("values", "").splitlines() if line.strip()))
+        if values and form.get("do") == "preview" and len(values) <= VALUES_PER_ENTRY_MAX:
+            return _preview(kit, call, declared, values)
         if not values or len(values) > VALUES_PER_ENTRY_MAX or not note:
             return _one(kit, call, problem="lists.problem_empty")
         span = SPANS.get(form.get("until", ""))
@@ -95,6 +97,18 @@ def _change(kit: ConsoleKit, call: Call) -> Answer:
         detail = "; ".join(problem.detail for problem in refusal.problems) or refusal.detail
         return _one(kit, call, problem="lists.problem", detail=detail)
     return done(call, f"/lists/{declared.name}", "list_added")
+
+
+def _preview(kit: ConsoleKit, call: Call, declared: ListDef, values: Sequence[str]) -> Answer:
+    """Start a backtest of the rules that read a list, as if it had held further values from the start."""
+    pack = kit.pack()
+    rules = [rule.name for rule in pack.rules.values() if f"'{declared.name}'" in rule.when]
+    if not rules:
+        return _one(kit, call, problem="lab.no_reader")
+    arguments = ["--since", "30d", *(part for name in rules for part in ("--rule", name))]
+    arguments += [part for value in values for part in ("--list-add", f"{declared.name}={value}")]
+    started = kit.start_backtest(pack.files, arguments)
+    return done(call, f"/lab/runs/{started.id}", "backtest_started")
 
 
 def _list(pack: PackDef, call: Call) -> ListDef:

@@ -49,7 +49,17 @@ NAVIGATION: Final[tuple[tuple[str, tuple[NavItem, ...]], ...]] = (
             ("emergency", "rules.read"),
         ),
     ),
-    ("rule", _nav(("rules", "rules.read"), ("rule-health", "rules.read"), ("lists", "lists.read"))),
+    (
+        "rule",
+        _nav(
+            ("rules", "rules.read"),
+            ("rule-health", "rules.read"),
+            ("lists", "lists.read"),
+            ("features", "rules.read"),
+            ("policies", "packs.read"),
+            ("versions", "packs.read"),
+        ),
+    ),
     ("measure", _nav(("truth", "simulation.read"), ("logs", "logs.read"))),
     (
         "keep",

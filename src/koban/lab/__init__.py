@@ -6,9 +6,10 @@ what people wrote is opened only where a condition needs it, in memory, and is n
 """
 
 from koban.lab.backtest import backtest, hits_of
-from koban.lab.behind import Behind, Counted, FeatureUnknown, behind, values_at
+from koban.lab.behind import Behind, Counted, FeatureUnknown, behind, behind_subject, values_at
 from koban.lab.render import render_report
 from koban.lab.store import touch_times
+from koban.lab.suggest import Step, Suggested, Suggestions, Threshold, suggest_rules, suggest_threshold
 from koban.lab.types import (
     Caught,
     Engine,
@@ -40,14 +41,21 @@ __all__ = [
     "Report",
     "RuleFigures",
     "Sample",
+    "Step",
+    "Suggested",
+    "Suggestions",
+    "Threshold",
     "TooLarge",
     "Total",
     "WhyNot",
     "Workload",
     "backtest",
     "behind",
+    "behind_subject",
     "hits_of",
     "render_report",
+    "suggest_rules",
+    "suggest_threshold",
     "touch_times",
     "values_at",
     "why_not",

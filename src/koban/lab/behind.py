@@ -79,6 +79,17 @@ def behind(log: Log, pack: PackDef, event_type: str, row: Row, key: str, *, seq:
     )
 
 
+def behind_subject(log: Log, pack: PackDef, name: str, subject: str, *, seq: int, at: int) -> tuple[Behind, ...]:
+    """Return what a feature counts of a subject before a place in the log, as of a log time.
+
+    Refuses: FeatureUnknown.
+    """
+    if name not in pack.features:
+        raise FeatureUnknown(f"The pack has no feature {name[:80]!r}.")
+    plan = plan_features(pack)
+    return tuple(_behind(log, pack, plan, part.name, subject, seq=seq, at=at) for part in plan.parts(name))
+
+
 def _behind(log: Log, pack: PackDef, plan: Plan, name: str, subject: str | None, *, seq: int, at: int) -> Behind:
     feature, definition = plan.features[name], pack.features[name]
     cell = plan.cells[str(feature.cell)]

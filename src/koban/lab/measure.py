@@ -44,8 +44,7 @@ def queues_of(rule: RuleDef) -> tuple[str, ...]:
 def report(ran: Ran) -> Report:
     """Measure a run."""
     connection, log, question, new, old, scope = ran.connection, ran.log, ran.question, ran.new, ran.old, ran.scope
-    _make_truth(connection, log)
-    _make_scope(connection, new.pack, scope, [name for name, rules in new.typed.items() if rules])
+    make_facts(ran)
     store.make_hit_events(connection)
     events, harmful, honest, _, _, _, harmful_people = store.totals(connection, "scope")
     if not events:
@@ -87,6 +86,13 @@ def report(ran: Ran) -> Report:
         bounded=question.newest is not None,
         took_s=0.0,
     )
+
+
+def make_facts(ran: Ran) -> None:
+    """Write every event in question with what it was into the connection, as `scope`."""
+    _make_truth(ran.connection, ran.log)
+    kinds = [name for name, rules in ran.new.typed.items() if rules]
+    _make_scope(ran.connection, ran.new.pack, ran.scope, kinds)
 
 
 def _engines(judged: Judged) -> dict[str, str]:

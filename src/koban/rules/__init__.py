@@ -13,7 +13,7 @@ from koban.rules.expect import UNPROVEN_ACTIONS, LiveCeilings, ceiling_of, upper
 from koban.rules.logic import acts, harms, in_share, select
 from koban.rules.modes import LiveModes, change_mode
 from koban.rules.reference import action_words, duration_words, mode_words, pack_reference
-from koban.rules.scope import CheckedRule, check_pack, check_rules, typed_rules
+from koban.rules.scope import CheckedRule, check_pack, check_rules, features_of, scope_of, typed_rules
 from koban.rules.store import forget_harm, save_harm
 from koban.rules.types import (
     BUDGET_TRIPPED,
@@ -90,6 +90,7 @@ __all__ = [
     "costs_of",
     "describe_failure",
     "duration_words",
+    "features_of",
     "forget_harm",
     "harms",
     "in_share",
@@ -99,6 +100,7 @@ __all__ = [
     "render_trace",
     "run_cases",
     "save_harm",
+    "scope_of",
     "select",
     "typed_rules",
     "upper_bound",

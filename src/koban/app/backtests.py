@@ -1,0 +1,42 @@
+"""The border of backtests: start one, and ask how it stands."""
+
+from typing import Annotated
+
+import msgspec
+
+from koban.access import Call, Endpoint, endpoint
+from koban.app.running import Koban
+from koban.app.runs import RunMissing, RunsFull, RunView
+
+FILES_MAX = 500
+
+
+class BacktestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be tried: a pack as files, and over what."""
+
+    files: Annotated[dict[str, str], msgspec.Meta(min_length=1, max_length=FILES_MAX)]
+    since: Annotated[str, msgspec.Meta(max_length=40, pattern="^[0-9a-zA-Z:.+-]*$")] = "30d"
+    rules: Annotated[list[Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]*$", max_length=80)]],
+                     msgspec.Meta(max_length=500)] = []  # fmt: skip
+    newest: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] | None = None
+
+
+def backtest_endpoints(koban_: Koban) -> list[Endpoint]:
+    """Describe the routes."""
+
+    def start(call: Call) -> RunView:
+        body = call.body_as(BacktestBody)
+        arguments = ["--since", body.since, *(part for rule in body.rules for part in ("--rule", rule))]
+        if body.newest is not None:
+            arguments += ["--newest", str(body.newest)]
+        return koban_.runs.start(body.files, call.at, arguments)
+
+    def find(call: Call) -> RunView:
+        return koban_.runs.find(call.path["id"])
+
+    return [
+        endpoint("POST", "/v1/backtests", "rules.test", start, summary="Start a backtest of a pack", body=BacktestBody,
+                 returns=RunView, status=202, raises=(RunsFull,), max_bytes=4 * 1024 * 1024),
+        endpoint("GET", "/v1/backtests/{id}", "rules.test", find, summary="See how a backtest stands", returns=RunView,
+                 raises=(RunMissing,)),
+    ]  # fmt: skip

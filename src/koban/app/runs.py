@@ -1,0 +1,121 @@
+"""Backtests that a server starts: each in a read-only process of its own with a memory cap, asked about while it runs."""
+
+import collections
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+import msgspec
+import structlog
+
+from koban.base import Instant, Refusal, random_id
+from koban.base.settings import Settings
+from koban.lab import Report
+
+_log = structlog.get_logger("koban.lab")
+
+KEPT_MAX: Final = 50
+RUNNING_MAX: Final = 2
+RUN_MAX_S: Final = 600.0
+NICENESS: Final = 5
+FIRST_LOOK: Final = 20_000  # events of a first look while somebody types
+
+
+class RunMissing(Refusal):
+    """A run that is not kept, or never was."""
+
+    code = "run_missing"
+    status = 404
+    title = "There is no such backtest."
+
+
+class RunsFull(Refusal):
+    """More backtests at once than a server starts."""
+
+    code = "runs_full"
+    status = 429
+    title = "Two backtests run already."
+
+
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """A backtest that runs, is done, or failed."""
+
+    id: str
+    state: Literal["running", "done", "failed"]
+    report: Report | None = None
+    problem: str = ""
+
+
+class Runs:
+    """The backtests of one server, the last fifty of them."""
+
+    def __init__(self, settings: Settings, randomness: random.Random) -> None:
+        """Start with none."""
+        self._settings = settings
+        self._randomness = randomness
+        self._lock = threading.Lock()
+        self._kept: collections.OrderedDict[str, RunView] = collections.OrderedDict()
+
+    def start(self, files: Mapping[str, str], at: Instant, arguments: Sequence[str]) -> RunView:
+        """Start a backtest of a pack given as files; `arguments` are further ones of `koban backtest`.
+
+        Refuses: RunsFull.
+        """
+        with self._lock:
+            if sum(each.state == "running" for each in self._kept.values()) >= RUNNING_MAX:
+                raise RunsFull("Wait for one of them.")
+            run = RunView(id=random_id("run", at, self._randomness), state="running")
+            self._kept[run.id] = run
+            while len(self._kept) > KEPT_MAX:
+                self._kept.popitem(last=False)
+        threading.Thread(target=self._run, args=(run.id, dict(files), tuple(arguments)), name="koban-backtest",
+                         daemon=True).start()  # fmt: skip
+        return run
+
+    def find(self, run_id: str) -> RunView:
+        """Return a backtest as it stands.
+
+        Refuses: RunMissing.
+        """
+        with self._lock:
+            run = self._kept.get(run_id)
+        if run is None:
+            raise RunMissing(f"No backtest {run_id[:60]!r} is kept.")
+        return run
+
+    def _run(self, run_id: str, files: Mapping[str, str], arguments: Sequence[str]) -> None:
+        try:
+            with tempfile.TemporaryDirectory(prefix="koban-lab-") as name:
+                folder = pathlib.Path(name)
+                for path, text in files.items():
+                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / path).write_text(text, encoding="utf-8")
+                done = _child(self._settings, ["backtest", "--pack", name, "--json", *arguments])
+            if done.returncode == 0:
+                report = msgspec.json.decode(done.stdout, type=Report)
+                view = RunView(id=run_id, state="done", report=report)
+            else:
+                said = done.stderr.decode(errors="replace").strip().splitlines()
+                told = next((line for line in said if line.startswith("koban:")), said[-1] if said else "")
+                view = RunView(id=run_id, state="failed", problem=told.removeprefix("koban:").strip())
+        except (OSError, subprocess.SubprocessError, msgspec.MsgspecError) as error:
+            _log.warning("backtest_failed", error=str(error))
+            view = RunView(id=run_id, state="failed", problem=type(error).__name__)
+        with self._lock:
+            if run_id in self._kept:
+                self._kept[run_id] = view
+
+
+def _child(settings: Settings, arguments: Sequence[str]) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "-c", "from koban.cli import main; main()", *arguments]
+    environment = {**os.environ, "KOBAN_DATA": str(settings.data), "KOBAN_DATABASE_URL": settings.database_url}
+    return subprocess.run(  # noqa: S603 - our own command with our own arguments
+        command, env=environment, capture_output=True, timeout=RUN_MAX_S, check=False,
+        preexec_fn=lambda: os.nice(NICENESS),
+    )  # fmt: skip

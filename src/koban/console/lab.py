@@ -1,0 +1,266 @@
+"""The rule lab: items of the pack as text, checked as one types, tried on the past, proposed, approved, rolled back."""
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from koban.access import Answer, Call, Endpoint, endpoint
+from koban.base import Refusal
+from koban.console.kit import ConsoleKit
+from koban.console.pages import done, page
+from koban.lab.drafts import activate_draft, is_severe, propose, text_diff
+from koban.lab.editing import (
+    BLOCK_CHARS_MAX,
+    SECTIONS,
+    Block,
+    ItemMissing,
+    Section,
+    block_of,
+    check_block,
+    tokens,
+    with_block,
+)
+from koban.packs import (
+    DraftMissing,
+    PackDef,
+    PackVersionMissing,
+    activations,
+    close_draft,
+    compare_packs,
+    load_version,
+    read_draft,
+    read_drafts,
+    version_files,
+)
+
+REASON_CHARS_MAX: Final = 1_000
+SPANS: Final = ("7d", "30d", "90d")
+NEW_RULE: Final = """- rule: new_rule
+  policy: {policy}
+  on: [{event}]
+  when: >-
+    {condition}
+  then: [{{review: {queue}}}]
+  mode: shadow
+  because:
+    en: "…"
+    ja: "…"
+"""
+
+
+def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
+    """Return the pages of this part."""
+    part = functools.partial
+    return (
+        endpoint("GET", "/lab", "rules.test", part(_edit, kit), summary="The rule lab", page=True, raises=(ItemMissing,)),
+        endpoint("POST", "/lab", "rules.test", part(_act, kit), summary="Check, try or propose an item",
+                 accepts="form", page=True, raises=(ItemMissing,)),
+        endpoint("POST", "/lab/check", "rules.test", part(_check, kit), summary="Check an item while it is typed",
+                 accepts="form", page=True),
+        endpoint("GET", "/lab/runs/{id}", "rules.test", part(_run, kit), summary="A backtest", page=True),
+        endpoint("GET", "/versions", "packs.read", part(_versions, kit), summary="Versions of the pack", page=True),
+        endpoint("GET", "/versions/{digest}", "packs.read", part(_version, kit), summary="What a version changed",
+                 page=True, raises=(PackVersionMissing,)),
+        endpoint("POST", "/versions/{digest}", "packs.activate", part(_back, kit), summary="Switch back to a version",
+                 accepts="form", page=True, raises=(PackVersionMissing,)),
+        endpoint("GET", "/drafts/{id}", "packs.read", part(_draft, kit), summary="A draft", page=True,
+                 raises=(DraftMissing,)),
+        endpoint("POST", "/drafts/{id}", "packs.activate", part(_decide, kit), summary="Activate or withdraw a draft",
+                 accepts="form", page=True, raises=(DraftMissing,)),
+        endpoint("GET", "/features", "rules.read", part(_features, kit), summary="Features", page=True),
+        endpoint("GET", "/policies", "packs.read", part(_policies, kit), summary="Policies", page=True),
+    )  # fmt: skip
+
+
+def _section(text: str) -> Section:
+    if text not in SECTIONS:
+        raise ItemMissing(f"A pack has no {text[:40]!r}.")
+    return text
+
+
+def _block(pack: PackDef, values: Mapping[str, str]) -> tuple[Section, str, Block | None, str]:
+    """Return what is edited: section, name, where it stands, and the text that is there now."""
+    section, name = _section(values.get("section", "rules")), values.get("name", "")
+    if name:
+        block = block_of(pack, section, name)
+        return section, name, block, block.text
+    text = ""
+    if section == "rules":
+        event = next(iter(pack.events))
+        text = NEW_RULE.format(
+            policy=list(pack.policies)[-1], event=event, condition=f"{next(iter(pack.events[event].fields))} IS NULL",
+            queue=list(pack.queues)[-1],
+        )  # fmt: skip
+    return section, name, None, text
+
+
+def _edit(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", run: str = "") -> Answer:
+    pack = kit.pack()
+    values = call.form or call.query
+    section, name, block, text = _block(pack, values)
+    typed = values.get("text", "")[:BLOCK_CHARS_MAX] or text
+    files, placed = with_block(pack.files, block, typed, section)
+    candidate, marks = check_block(files, placed)
+    return page(
+        kit,
+        call,
+        "lab.html",
+        status=422 if problem else 200,
+        section_=section,
+        name=name,
+        file=placed.file,
+        text=typed,
+        changed=typed.strip() != text.strip(),
+        marks=marks,
+        lines=tokens(typed),
+        severe=candidate is not None and is_severe(pack, candidate),
+        sections=SECTIONS,
+        spans=SPANS,
+        span=values.get("since", "30d"),
+        run=run or call.query.get("run", ""),
+        problem=problem,
+        detail=detail,
+        reason=values.get("reason", ""),
+        pack=pack,
+    )
+
+
+def _check(kit: ConsoleKit, call: Call) -> Answer:
+    pack = kit.pack()
+    section, _, block, _ = _block(pack, call.form)
+    typed = call.form.get("text", "")[:BLOCK_CHARS_MAX]
+    files, placed = with_block(pack.files, block, typed, section)
+    candidate, marks = check_block(files, placed)
+    severe = candidate is not None and is_severe(pack, candidate)
+    return page(kit, call, "lab_checked.html", marks=marks, lines=tokens(typed), severe=severe, file=placed.file)
+
+
+def _act(kit: ConsoleKit, call: Call) -> Answer:
+    pack, form = kit.pack(), call.form
+    section, name, block, _ = _block(pack, form)
+    files, placed = with_block(pack.files, block, form.get("text", "")[:BLOCK_CHARS_MAX], section)
+    candidate, marks = check_block(files, placed)
+    if marks or candidate is None or form.get("do") == "check":
+        return _edit(kit, call, problem="lab.has_faults" if marks else "")
+    try:
+        if form.get("do") in {"look", "whole"}:
+            arguments = ["--since", form["since"] if form.get("since") in SPANS else "30d"]
+            if section == "rules":
+                changed = [each.name for each in compare_packs(pack, candidate) if each.section == "rules"]
+                arguments += [
+                    part for each in changed or [name] if each in candidate.rules for part in ("--rule", each)
+                ]
+            if form.get("do") == "look":
+                arguments += ["--newest", "20000"]
+            started = kit.start_backtest(candidate.files, arguments)
+            return _edit(kit, call, run=started.id)
+        reason = form.get("reason", "").strip()
+        if not 0 < len(reason) <= REASON_CHARS_MAX:
+            return _edit(kit, call, problem="form.reason_missing")
+        if "packs.stage" not in call.principal.grants:
+            return _edit(kit, call, problem="lab.may_not_propose")
+        draft = propose(kit.database, pack, candidate.files, call.at, kit.access.randomness,
+                        by=call.principal.actor, reason=reason)  # fmt: skip
+    except Refusal as refusal:
+        return _edit(kit, call, problem="lab.refused", detail=refusal.detail)
+    return done(call, f"/drafts/{draft.id}", "draft_proposed")
+
+
+def _run(kit: ConsoleKit, call: Call) -> Answer:
+    run = kit.find_backtest(call.path["id"])
+    report = run.report
+    return page(
+        kit, call, "lab_run.html", run=run, report=report,
+        rules=sorted(report.rules, key=lambda each: (each.changed == "same", -each.measured.flagged)) if report else (),
+    )  # fmt: skip
+
+
+def _versions(kit: ConsoleKit, call: Call) -> Answer:
+    with kit.database.read() as tx:
+        history = activations(tx)
+        drafts = read_drafts(tx)
+    return page(kit, call, "versions.html", history=history, drafts=drafts, pack=kit.pack())
+
+
+def _version(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
+    with kit.database.read() as tx:
+        history = activations(tx)
+        one = next((each for each in history if each.digest == call.path["digest"]), None)
+        if one is None:
+            raise PackVersionMissing(f"No pack version has the digest {call.path['digest'][:80]!r}.")
+        pack = load_version(tx, one.digest)
+        earlier = next((each for each in history if each.seq < one.seq), None)
+        before = version_files(tx, earlier.digest) if earlier is not None else {}
+    current = kit.pack()
+    return page(
+        kit, call, "version.html", status=422 if problem else 200, one=one, earlier=earlier,
+        diff=_lines(before, pack.files) if earlier is not None else [],
+        back=[] if pack.digest == current.digest else compare_packs(current, pack),
+        current=current, problem=problem,
+    )  # fmt: skip
+
+
+def _back(kit: ConsoleKit, call: Call) -> Answer:
+    reason = call.form.get("reason", "").strip()
+    if not 0 < len(reason) <= REASON_CHARS_MAX:
+        return _version(kit, call, problem="form.reason_missing")
+    with kit.database.read() as tx:
+        pack = load_version(tx, call.path["digest"])
+    kit.switch_pack(pack, call.principal.actor, reason)
+    return done(call, "/versions", "version_back")
+
+
+def _draft(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
+    with kit.database.read() as tx:
+        draft, files = read_draft(tx, call.path["id"])
+        base = version_files(tx, draft.base)
+    own = draft.author == call.principal.actor
+    return page(
+        kit, call, "draft.html", status=422 if problem else 200, draft=draft, diff=_lines(base, files),
+        stale=draft.base != kit.pack().digest, own=own, problem=problem, detail=detail,
+    )  # fmt: skip
+
+
+def _decide(kit: ConsoleKit, call: Call) -> Answer:
+    draft_id, by = call.path["id"], call.principal.actor
+    if call.form.get("do") == "withdraw":
+        with kit.database.write() as tx:
+            close_draft(tx, draft_id, call.at, by=by, state="withdrawn")
+        return done(call, "/versions", "draft_withdrawn")
+    try:
+        activate_draft(kit.database, kit.pack(), draft_id, call.at, kit.switch_pack, by=by)
+    except DraftMissing:
+        raise
+    except Refusal as refusal:
+        return _draft(kit, call, problem="lab.refused", detail=refusal.detail)
+    return done(call, "/versions", "draft_activated")
+
+
+def _features(kit: ConsoleKit, call: Call) -> Answer:
+    pack = kit.pack()
+    readers = {name: [rule.name for rule in pack.rules.values() if _names(rule.when, name)] for name in pack.features}
+    feature, subject = call.query.get("feature", ""), call.query.get("subject", "").strip()[:256]
+    value = kit.feature_value(feature, subject) if feature in pack.features and subject else None
+    return page(
+        kit, call, "features.html", pack=pack, readers=readers, feature=feature, subject=subject, value=value,
+        asked=bool(feature and subject),
+    )  # fmt: skip
+
+
+def _names(when: str, name: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}\b", when) is not None
+
+
+def _policies(kit: ConsoleKit, call: Call) -> Answer:
+    pack = kit.pack()
+    rules = {name: [rule for rule in pack.rules.values() if rule.policy == name] for name in pack.policies}
+    return page(kit, call, "policies.html", pack=pack, rules=rules)
+
+
+def _lines(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return a diff as lines with what each is."""
+    kinds = {"+": "added", "-": "removed", "@": "place"}
+    return [
+        ("file" if line.startswith(("+++", "---")) else kinds.get(line[:1], ""), line) for line in text_diff(old, new)
+    ]

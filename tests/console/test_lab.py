@@ -1,0 +1,104 @@
+"""The rule lab in the console: text checked as it is typed, tried, proposed, approved by a second person, rolled back."""
+
+import re
+
+from tests.console.conftest import Visitor
+from tests.console.scene import Scene
+
+from koban.lab.editing import block_of
+from koban.packs import PackDef
+
+
+def typed(pack: PackDef, name: str, old: str, new: str) -> str:
+    text = block_of(pack, "rules", name).text
+    assert old in text
+    return text.replace(old, new)
+
+
+def form(visitor: Visitor, name: str, text: str, **more: str) -> tuple[int, str, str]:
+    answer = visitor.send(f"/lab?section=rules&name={name}", "/lab", section="rules", name=name, text=text, **more)
+    return answer.status_code, answer.text, answer.headers.get("location", "")
+
+
+def test_the_editor_shows_the_rule_as_it_is_written_and_points_at_errors(scene: Scene, admin: Visitor) -> None:
+    name = next(iter(scene.pack.rules))
+    page = admin.get(f"/lab?section=rules&name={name}").text
+    assert f"- rule: {name}" in page
+    assert "Nothing to mend" in page
+    text = block_of(scene.pack, "rules", name).text.replace("AND", "AND nothing_such >", 1)
+
+    status, page, _ = form(admin, name, text, do="check")
+
+    assert status == 422
+    assert "nothing_such" in page
+    assert re.search(r"line \d+, column \d+", page)
+    assert "line wrong" in page
+
+
+def test_a_backtest_from_the_editor_says_what_the_rule_would_have_hit(scene: Scene, admin: Visitor) -> None:
+    name = next(iter(scene.pack.rules))
+    text = block_of(scene.pack, "rules", name).text
+    text = re.sub(r"  when: >-\n(    .*\n)+", "  when: account.id IS NOT NULL\n", text)
+    status, page, _ = form(admin, name, text, do="look")
+    assert status == 200, page
+    found = re.search(r"/lab/runs/(run_\d+)", page)
+    assert found is not None
+    result = admin.get(f"/lab/runs/{found[1]}").text
+    assert "Honest people touched" in result
+    assert name in result
+
+
+def test_a_proposal_is_activated_and_rolled_back_with_its_difference_shown(scene: Scene, admin: Visitor) -> None:
+    before = scene.desk.memory.compiled.pack
+    name = next(name for name, rule in before.rules.items() if before.policies[rule.policy].severity != "severe")
+    text = block_of(before, "rules", name).text.rstrip() + "\n  # looked at\n"
+    cap = before.rules[name].cap_per_hour
+    text = text.replace(f"cap: {cap} per hour", "cap: 7 per hour")
+
+    assert form(admin, name, text, do="propose")[0] == 422  # a reason is missing
+    status, _, where = form(admin, name, text, do="propose", reason="fewer people")
+    assert status == 303
+    draft = where.partition("?")[0]
+    page = admin.get(draft).text
+    assert "cap: 7 per hour" in page
+    assert "fewer people" in page
+
+    assert admin.send(draft, draft, do="activate").status_code == 303
+    after = scene.desk.memory.compiled.pack
+    assert after.rules[name].cap_per_hour == 7
+    assert "fewer people" in admin.get("/versions").text
+    assert admin.get(draft).status_code == 404  # decided once
+
+    answer = admin.send(f"/versions/{before.digest}", f"/versions/{before.digest}", reason="it was right before")
+    assert answer.status_code == 303
+    assert scene.desk.memory.compiled.pack.digest == before.digest
+
+
+def test_who_proposes_under_a_severe_policy_does_not_activate_it(scene: Scene, admin: Visitor) -> None:
+    pack = scene.desk.memory.compiled.pack
+    name = next(name for name, rule in pack.rules.items() if pack.policies[rule.policy].severity == "severe")
+    cap = pack.rules[name].cap_per_hour
+    text = typed(pack, name, f"cap: {cap} per hour", "cap: 3 per hour")
+    _, _, where = form(admin, name, text, do="propose", reason="careful")
+    draft = where.partition("?")[0]
+
+    answer = admin.send(draft, draft, do="activate")
+
+    assert answer.status_code == 422
+    assert "Somebody else must activate it" in answer.text
+    assert scene.desk.memory.compiled.pack.digest == pack.digest
+    assert admin.send(draft, draft, do="withdraw").status_code == 303
+
+
+def test_a_list_change_is_previewed(scene: Scene, admin: Visitor) -> None:
+    pack = scene.desk.memory.compiled.pack
+    name = next(name for name in pack.lists if any(f"'{name}'" in rule.when for rule in pack.rules.values()))
+    answer = admin.send(f"/lists/{name}", f"/lists/{name}", values="こんにちは", do="preview")
+    assert answer.headers["location"].startswith("/lab/runs/")
+
+
+def test_features_say_what_is_counted_of_a_subject(scene: Scene, admin: Visitor) -> None:
+    name = next(iter(scene.desk.memory.compiled.pack.features))
+    page = admin.get(f"/features?feature={name}&subject=nobody").text
+    assert "0 events count now" in page
+    assert name in page
