@@ -63,6 +63,51 @@ def _print_costs(pack: "PackDef") -> None:
         print(f"  {each.rule} on {each.event_type}: {each.cost_ns / 1_000:.1f} µs, {own}")
 
 
+@app.command()
+def fmt(
+    pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
+    only_check: Annotated[bool, typer.Option("--check", help="Change nothing; 1 when one is not in form.")] = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Put a pack's files into form: spaces, blank lines, line ends. What they say stays as it is."""
+    from koban.packs import files_of
+    from koban.packs.schema import format_text
+
+    changed = 0
+    for name, text in files_of(pack).items():
+        formed = format_text(name, text)
+        if formed.encode() != (pack / name).read_bytes():
+            changed += 1
+            print(f"{pack / name}: {'not in form' if only_check else 'put into form'}")
+            if not only_check:
+                (pack / name).write_text(formed, encoding="utf-8", newline="\n")
+    print(f"{pack}: {changed} of the files {'are not in form' if only_check else 'changed'}")
+    sys.exit(FAILED if changed and only_check else DONE)
+
+
+@app.command()
+def schema(
+    section: Annotated[
+        str | None, typer.Argument(help="pack, events, features, policies, lists, queues, rules or cases.")
+    ] = None,
+    out: Annotated[pathlib.Path | None, typer.Option(help="Write all of them into a folder.")] = None,
+) -> None:
+    """Print the JSON Schema of a kind of pack file, or write all of them, for editors."""
+    from koban.packs.schema import SECTIONS, schemas
+
+    found = schemas()
+    if out is not None:
+        import json as documents
+
+        out.mkdir(parents=True, exist_ok=True)
+        for name, document in found.items():
+            (out / f"{name}.schema.json").write_text(documents.dumps(document, indent=1) + "\n", encoding="utf-8")
+        print(f"{out}: {len(found)} schemas")
+        return
+    if section not in found:
+        raise typer.BadParameter(f"Name one of {', '.join(SECTIONS)}, or --out FOLDER.")
+    print_json(found[section])
+
+
 @app.command("test")
 def run_cases_of(
     pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
