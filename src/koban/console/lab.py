@@ -22,15 +22,12 @@ from koban.lab.editing import (
     with_block,
 )
 from koban.packs import (
-    DraftMissing,
     PackDef,
     PackVersionMissing,
     activations,
-    close_draft,
     compare_packs,
+    draft_store,
     load_version,
-    read_draft,
-    read_drafts,
     version_files,
 )
 
@@ -65,9 +62,9 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
         endpoint("POST", "/versions/{digest}", "packs.activate", part(_back, kit), summary="Switch back to a version",
                  accepts="form", page=True, raises=(PackVersionMissing,)),
         endpoint("GET", "/drafts/{id}", "packs.read", part(_draft, kit), summary="A draft", page=True,
-                 raises=(DraftMissing,)),
+                 raises=(draft_store.DraftMissing,)),
         endpoint("POST", "/drafts/{id}", "packs.activate", part(_decide, kit), summary="Activate or withdraw a draft",
-                 accepts="form", page=True, raises=(DraftMissing,)),
+                 accepts="form", page=True, raises=(draft_store.DraftMissing,)),
         endpoint("GET", "/features", "rules.read", part(_features, kit), summary="Features", page=True),
         endpoint("GET", "/policies", "packs.read", part(_policies, kit), summary="Policies", page=True),
     )  # fmt: skip
@@ -179,7 +176,7 @@ def _run(kit: ConsoleKit, call: Call) -> Answer:
 def _versions(kit: ConsoleKit, call: Call) -> Answer:
     with kit.database.read() as tx:
         history = activations(tx)
-        drafts = read_drafts(tx)
+        drafts = draft_store.read_drafts(tx)
     return page(kit, call, "versions.html", history=history, drafts=drafts, pack=kit.pack())
 
 
@@ -213,7 +210,7 @@ def _back(kit: ConsoleKit, call: Call) -> Answer:
 
 def _draft(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
     with kit.database.read() as tx:
-        draft, files = read_draft(tx, call.path["id"])
+        draft, files = draft_store.read_draft(tx, call.path["id"])
         base = version_files(tx, draft.base)
     own = draft.author == call.principal.actor
     return page(
@@ -226,11 +223,11 @@ def _decide(kit: ConsoleKit, call: Call) -> Answer:
     draft_id, by = call.path["id"], call.principal.actor
     if call.form.get("do") == "withdraw":
         with kit.database.write() as tx:
-            close_draft(tx, draft_id, call.at, by=by, state="withdrawn")
+            draft_store.close_draft(tx, draft_id, call.at, by=by, state="withdrawn")
         return done(call, "/versions", "draft_withdrawn")
     try:
         activate_draft(kit.database, kit.pack(), draft_id, call.at, kit.switch_pack, by=by)
-    except DraftMissing:
+    except draft_store.DraftMissing:
         raise
     except Refusal as refusal:
         return _draft(kit, call, problem="lab.refused", detail=refusal.detail)

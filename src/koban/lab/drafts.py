@@ -13,14 +13,11 @@ from typing import ClassVar
 from koban.base import Instant, Refusal, random_id
 from koban.db import Database
 from koban.packs import (
-    Draft,
     PackDef,
     PackInvalid,
-    close_draft,
     compare_packs,
-    insert_draft,
+    draft_store,
     parse_files,
-    read_draft,
 )
 from koban.rules import check_pack
 
@@ -72,7 +69,7 @@ def propose(
     *,
     by: str,
     reason: str,
-) -> Draft:
+) -> draft_store.Draft:
     """Keep a version that somebody wants to switch to.
 
     Refuses: PackInvalid, NothingChanged.
@@ -80,7 +77,7 @@ def propose(
     pack = checked(files)
     if pack.digest == current.digest:
         raise NothingChanged("Change something first.")
-    draft = Draft(
+    draft = draft_store.Draft(
         id=random_id("draft", at, randomness),
         digest=pack.digest,
         base=current.digest,
@@ -91,19 +88,19 @@ def propose(
         proposed_at=at,
     )
     with database.write() as tx:
-        insert_draft(tx, draft, pack.files)
+        draft_store.insert_draft(tx, draft, pack.files)
     return draft
 
 
 def activate_draft(
     database: Database, current: PackDef, draft_id: str, at: Instant, switch: Switch, *, by: str
-) -> tuple[Draft, int]:
+) -> tuple[draft_store.Draft, int]:
     """Switch to a draft and return where in the log that happened.
 
     Refuses: DraftMissing, ApprovalMissing, DraftStale, PackInvalid.
     """
     with database.read() as tx:
-        draft, files = read_draft(tx, draft_id)
+        draft, files = draft_store.read_draft(tx, draft_id)
     if draft.severe and draft.author == by:
         raise ApprovalMissing("You proposed it, and it touches a severe policy. Somebody else must activate it.")
     if draft.base != current.digest:
@@ -112,7 +109,7 @@ def activate_draft(
     reason = draft.reason if draft.author == by else f"{draft.reason} (approved by {by})"
     seq = switch(pack, draft.author, reason)
     with database.write() as tx:
-        close_draft(tx, draft_id, at, by=by, state="activated")
+        draft_store.close_draft(tx, draft_id, at, by=by, state="activated")
     return draft, seq
 
 

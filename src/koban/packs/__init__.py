@@ -5,14 +5,6 @@ Guarantees: a `PackDef` has every name resolved; expressions are checked further
 """
 
 from koban.packs.compare import Difference, compare_packs
-from koban.packs.draft_store import (
-    Draft,
-    DraftMissing,
-    close_draft,
-    insert_draft,
-    read_draft,
-    read_drafts,
-)
 from koban.packs.faults import Fault, PackInvalid, locate, nearest, place, render_fault
 from koban.packs.load import digest_of, files_of, lists_of_files, load_pack, parse_files
 from koban.packs.reading import LANGUAGES, parse_duration
@@ -77,8 +69,6 @@ __all__ = [
     "Challenge",
     "DefinitionDef",
     "Difference",
-    "Draft",
-    "DraftMissing",
     "EventType",
     "Fault",
     "FeatureDef",
@@ -112,12 +102,10 @@ __all__ = [
     "Warn",
     "activations",
     "active_at",
-    "close_draft",
     "compare_packs",
     "digest_of",
     "files_of",
     "find_digest",
-    "insert_draft",
     "lists_of_files",
     "load_pack",
     "load_version",
@@ -127,8 +115,6 @@ __all__ = [
     "parse_files",
     "parse_mode",
     "place",
-    "read_draft",
-    "read_drafts",
     "render_fault",
     "save_activation",
     "subject_kind",
