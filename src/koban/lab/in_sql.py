@@ -27,7 +27,8 @@ from koban.lab.split import Split, is_lookup, split, write
 from koban.lab.types import Log, NotInSql, Scope
 from koban.language import NEVER, Checked, Node, Type, Value, compile_traces
 from koban.packs import PackDef
-from koban.rules import CheckedRule, LivePhrases
+from koban.rules import CheckedRule
+from koban.rules import compile as compiling
 from koban.text import Normalised
 
 PAGE: Final = 20_000
@@ -304,7 +305,7 @@ def _computed(
     after_seq: int,
 ) -> Iterator[dict[str, object]]:
     cursor = run.past.cursor()
-    phrases = LivePhrases(
+    phrases = compiling.LivePhrases(
         {key: each for key, each in run.pack.lists.items() if each.kind == "phrases"}, cursor.lists, cursor.labels
     )
     traces = compile_traces([msgspec.structs.replace(checked, core=node, type=node.type) for checked, node in atoms])

@@ -1,14 +1,14 @@
 """Drafts of packs
 
-Revision: 0009
-Before: 0008
+Revision: 0010
+Before: 0009
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
