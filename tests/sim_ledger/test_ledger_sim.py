@@ -17,6 +17,7 @@ SEEDS = int(os.environ.get("KOBAN_SIM_SEEDS", "10"))
 FIRST = int(os.environ.get("KOBAN_SIM_FIRST", "1"))
 IS_LONG = "KOBAN_SIM_SEEDS" in os.environ
 PER_SEED = 1_200 if IS_LONG else 350
+pytestmark = pytest.mark.timeout(14_400 if IS_LONG else 300)
 ON_POSTGRESQL = max(2, SEEDS // 50) if IS_LONG else 2
 
 
