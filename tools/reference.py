@@ -245,6 +245,7 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "an event type.recipient": "path of the account that it is addressed to: `warn: recipient` warns it",
     "an event type.content": "path of the subject that `hide` hides",
     "an event type.reported": "of a report: path of the account that it is about; a review is then about it or the content",
+    "an event type.money": "the amount that it moves: `{order: PATH}`, `{payment: PATH}` or `{payout: PATH}`, in the minor units of its `currency`",
     "an event type.texts": "fields that text functions read; they are normalised once",
     "an event type.loss": "`{amount: PATH, by: PATH}`: it tells of money lost, and which account caused it; backtests count it",
     "an event type.subjects": "path -> kind: which fields name a subject (`sender.id: account`)",

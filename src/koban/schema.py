@@ -2,6 +2,7 @@
 
 import koban.access.store
 import koban.audit.store
+import koban.board.store
 import koban.cases.store
 import koban.db
 import koban.decisions.store
@@ -10,6 +11,7 @@ import koban.enforcement.store
 import koban.events.archive.store
 import koban.events.store
 import koban.features.store
+import koban.finding.store
 import koban.insight.health_store
 import koban.insight.store
 import koban.labels.store

@@ -15,6 +15,7 @@ from koban.access import forget_keys
 from koban.audit import SigningKey, append_checkpoint, checkpoint, read_checkpoints, seal, verify
 from koban.base import DAY, Clock, Instant, limits
 from koban.db import Database
+from koban.finding import forget_gone
 from koban.ledger import log_end
 from koban.oncall import OncallKit, deliver_due, escalate, watch
 from koban.rules import forget_harm
@@ -45,9 +46,45 @@ def jobs(
     *,
     archive: Callable[[], object] = lambda: None,
     expire_pendings: Callable[[], object] = lambda: None,
+    keep_minute: Callable[[], object] = lambda: None,
+    follow: Callable[[], object] = lambda: None,
 ) -> Sequence[Job]:
-    """Return the table; `archive` starts the process that moves old entries, `expire_pendings` asks the decider."""
+    """Return the table.
 
+    `archive` starts the process that moves old entries, `expire_pendings` asks the decider, `keep_minute` keeps the
+    board's figures, `follow` enters new events into the index.
+    """
+    return (
+        Job(
+            name="audit.seal",
+            every_s=1.0,
+            run=lambda: _seal_audit(database, clock, signing_key, checkpoints),
+            why="An audit row is part of the chain within a second, and signed outside the database.",
+        ),
+        Job(
+            name="archive.run",
+            every_s=900.0,
+            run=archive,
+            why="Entries leave the database after 30 days, and the archive when their retention is over.",
+        ),
+        Job(
+            name="board.keep_minute",
+            every_s=60.0,
+            run=keep_minute,
+            why="The board shows how its figures got where they are, whoever looked meanwhile.",
+        ),
+        Job(
+            name="finding.follow",
+            every_s=1.0,
+            run=follow,
+            why="Whoever looks for an id finds what was sent a moment ago; the decider waits for no index.",
+        ),
+        *_ledger_jobs(database, clock, signing_key, checkpoints, expire_pendings),
+        *_forgetting(database, clock),
+    )
+
+
+def _forgetting(database: Database, clock: Clock) -> Sequence[Job]:
     def forget_old_harm() -> None:
         with database.write() as tx:
             forget_harm(tx, clock.now() - limits.HARM_WINDOW)
@@ -68,13 +105,6 @@ def jobs(
 
     return (
         Job(
-            name="audit.seal",
-            every_s=1.0,
-            run=lambda: _seal_audit(database, clock, signing_key, checkpoints),
-            why="An audit row is part of the chain within a second, and signed outside the database.",
-        ),
-        *_ledger_jobs(database, clock, signing_key, checkpoints, expire_pendings),
-        Job(
             name="harm.forget",
             every_s=600.0,
             run=forget_old_harm,
@@ -87,12 +117,6 @@ def jobs(
             why="What could not be read is kept for 30 days and then forgotten with its key.",
         ),
         Job(
-            name="archive.run",
-            every_s=900.0,
-            run=archive,
-            why="Entries leave the database after 30 days, and the archive when their retention is over.",
-        ),
-        Job(
             name="commands.forget",
             every_s=3600.0,
             run=forget_commands,
@@ -103,6 +127,12 @@ def jobs(
             every_s=3600.0,
             run=forget_finished_actions,
             why="A confirmed action is history after 90 days; the sanction itself stays.",
+        ),
+        Job(
+            name="finding.forget",
+            every_s=3600.0,
+            run=lambda: forget_gone(database),
+            why="The index names nothing that left the database.",
         ),
     )
 

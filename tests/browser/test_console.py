@@ -10,7 +10,7 @@ from tests.console.scene import NAMES
 
 from koban.decisions import store as decision_store
 
-PAGES = ("/board", "/decisions", "/events", "/rules", "/sanctions", "/cases", "/cases/figures", "/cases/protection", "/appeals", "/actions", "/lists", "/alerts",
+PAGES = ("/board", "/waiting", "/search?q=u-", "/sessions", "/roles", "/decisions", "/events", "/rules", "/sanctions", "/cases", "/cases/figures", "/cases/protection", "/appeals", "/actions", "/lists", "/alerts",
          "/quarantine", "/audit", "/staff", "/tokens", "/rules/all-to-review", "/account/password",
          "/decisions?rule=no_such_rule")  # fmt: skip
 LINKED = (
@@ -125,13 +125,26 @@ def test_the_board_moves_by_itself_and_stands_still_when_asked(open_reader: Open
 def test_a_lost_connection_is_said_and_mends_by_itself(open_reader: Opener) -> None:
     reader = open_reader().sign_in()
     page = reader.page
-    page.route("**/board/live", lambda route: route.abort())
+    page.route("**/board/*", lambda route: route.abort())
+    reader.go("/board")
     expect(page.get_by_text("Connection lost; trying again")).to_be_visible()
-    page.unroute("**/board/live")
+    page.unroute("**/board/*")
     expect(page.get_by_text("Updates by itself")).to_be_visible()
     expect(page.get_by_text("Connection lost; trying again")).to_be_hidden()
     lost = ("ERR_FAILED", "Failed to fetch")
     reader.complaints[:] = [each for each in reader.complaints if not any(word in each for word in lost)]
+
+
+def test_without_a_stream_the_board_asks_by_itself(open_reader: Opener, site: Site) -> None:
+    reader = open_reader().sign_in()
+    page = reader.page
+    page.route("**/board/stream", lambda route: route.abort())
+    reader.go("/board")
+    sanctions = page.locator("a.tile[href^='/sanctions'] .figure")
+    before = int(sanctions.inner_text().replace(",", ""))
+    site.scene.message("asks-1", "直取引しませんか")
+    expect(sanctions).to_have_text(str(before + 1))
+    reader.complaints[:] = [each for each in reader.complaints if "ERR_FAILED" not in each]
 
 
 def test_language_and_theme_are_switched_on_the_page_and_stay(open_reader: Opener) -> None:

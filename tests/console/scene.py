@@ -28,6 +28,7 @@ from koban.access import (
 from koban.access import actions as access_actions
 from koban.access import endpoints as access_endpoints
 from koban.access import store as access_store
+from koban.app import opening
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.lab import pack_in_force
 from koban.app.private import CaseOpener
@@ -36,6 +37,7 @@ from koban.app.runs import RunView
 from koban.app.urgent import emergencies
 from koban.audit import SeededSecrets, SigningKey, seal
 from koban.base import MINUTE, SECOND, Instant, ManualClock, to_rfc3339
+from koban.board import HeldMoney
 from koban.cases import claim_next
 from koban.cases import store as case_store
 from koban.db import Database, Tx
@@ -43,6 +45,7 @@ from koban.decisions import DecisionRecord
 from koban.events import decode, take_log
 from koban.events.archive import Archive, Places
 from koban.events.routes import Decided
+from koban.finding import follow
 from koban.lab import Behind, Log, Question, backtest, behind_subject
 from koban.ledger import LedgerReport, verify
 from koban.oncall import OncallKit
@@ -136,6 +139,8 @@ def open_scene(database: Database, clock: ManualClock, folder: pathlib.Path, *, 
             assert link is not None
             _people(tx, clock.now(), secrets)
             _consequences(tx, clock.now())
+        while follow(database, pack.events):
+            pass
         access = AccessKit(
             database=database,
             directory=StaffDirectory(database),
@@ -199,6 +204,13 @@ def _kit(
     database: Database, clock: ManualClock, desk: Desk, vault: Vault, access: AccessKit, folder: pathlib.Path
 ) -> console.ConsoleKit:
     tries = Tries(database, vault, folder)
+    with_keys = opening.Opening(
+        database=database,
+        vault=vault,
+        randomness=random.Random(3),
+        secrets=access.secrets,
+        pack=lambda: desk.memory.compiled.pack,
+    )
     return console.ConsoleKit(
         database=database,
         clock=clock,
@@ -222,6 +234,12 @@ def _kit(
         start_backtest=tries.start,
         find_backtest=tries.find,
         feature_value=lambda feature, subject: tries.behind(feature, subject, desk, clock),
+        money=HeldMoney(),
+        is_honest=lambda account, at: desk.memory.labels.words.get((account, "honest"), -1) > at,
+        disclose=lambda at, by, seq, asked: opening.disclose(with_keys, at, by=by, seq=seq, asked=asked),
+        disclosed=lambda tx, at, by, entry: opening.disclosed(with_keys, tx, at, by=by, entry=entry),
+        search_sealed=lambda at, by, asked: opening.search_sealed(with_keys, at, by=by, asked=asked),
+        committed_at=desk.memory.figures.committed_at,
         simulated=True,
     )
 

@@ -17,6 +17,8 @@ from koban.access.types import (
     OpenedSession,
     Principal,
     RoleUnknown,
+    Session,
+    SessionMissing,
     SignInSlowed,
     Staff,
     StaffMissing,
@@ -103,6 +105,19 @@ def sign_out(tx: Tx, at: Instant, *, by: Principal, session_id: str) -> None:
     """End a session of one's own."""
     store.delete_session(tx, session_id)
     record(tx, at, by.id, "session.closed", session_id)
+
+
+def end_session(tx: Tx, at: Instant, *, by: Principal, session_id: str) -> Session:
+    """End a session: one's own, or anybody's for whoever manages staff.
+
+    Refuses: SessionMissing.
+    """
+    found = store.session_by_id(tx, session_id)
+    if found is None or (found.staff_id != by.id and "staff.manage" not in by.grants):
+        raise SessionMissing("it is over already, or it is not yours")
+    store.delete_session(tx, found.id)
+    record(tx, at, by.id, "session.ended", found.id, {"of": found.staff_id})
+    return found
 
 
 def begin_attempt(tx: Tx, at: Instant, *, email: str, address: str) -> tuple[Staff, str | None] | None:

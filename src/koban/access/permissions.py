@@ -86,6 +86,7 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
             "帳簿を開設し、限度額を変更し、手動で振替を行う",
         ),
         ("ledger.verify", "Prove every balance from the ledger's log", "台帳の記録からすべての残高を検証する"),
+        ("exports.make", "Take lists out as files, logged", "一覧をファイルに書き出す（記録される）"),
         ("settings.read", "See the settings in force", "有効な設定を見る"),
         ("system.backup", "Take a backup", "バックアップを取る"),
     )
@@ -96,7 +97,7 @@ _AUDITOR: Final = (
     "packs.read", "lists.read", "labels.read", "cases.read", "appeals.read", "webhooks.read", "alerts.read", "logs.read",
     "scores.read",
     "evaluation.read", "simulation.read", "staff.read", "tokens.read", "audit.read", "audit.verify", "settings.read",
-    "ledger.read", "ledger.verify",
+    "ledger.read", "ledger.verify", "exports.make",
     "oncall.read",
 )  # fmt: skip
 _REVIEWER: Final = (
@@ -109,7 +110,7 @@ _SPECIALIST: Final = (
     *_REVIEWER, "personal.read", "sanctions.impose", "sanctions.overturn", "rules.mode", "rules.undo",
     "rules.emergency", "rules.test", "packs.stage", "packs.activate", "lists.write", "quarantine.read",
     "quarantine.replay", "webhooks.read", "alerts.acknowledge", "logs.read", "logs.import", "evaluation.read",
-    "simulation.read", "events.write", "ledger.read",
+    "simulation.read", "events.write", "ledger.read", "exports.make",
 )  # fmt: skip
 _LEAD: Final = (
     *_SPECIALIST, "cases.assign", "webhooks.replay", "staff.read", "tokens.read", "people.hold", "settings.read",

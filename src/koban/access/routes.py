@@ -21,6 +21,7 @@ from koban.audit import AuditEntry, Broken, Secrets, list_entries, read_checkpoi
 from koban.base import DAY, SECOND, Instant, Refusal, to_rfc3339
 from koban.db import Database, Tx
 
+SESSIONS_MAX: Final = 1_000
 HOME_PATH: Final = "/"
 ACCOUNT_PATH: Final = "/account"
 PASSWORD_PATH: Final = "/account/password"  # noqa: S105 — the page where one is chosen
@@ -171,6 +172,23 @@ class IssuedBody(msgspec.Struct, frozen=True, kw_only=True):
     secret: str
 
 
+class SessionListed(msgspec.Struct, frozen=True, kw_only=True):
+    """An open session, as the API shows it."""
+
+    id: str
+    staff_id: str
+    created_at: str
+    seen_at: str
+    expires_at: str
+    is_this: bool
+
+
+class SessionsQuery(PageQuery, frozen=True, kw_only=True):
+    """Whose sessions to list."""
+
+    staff_id: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+
+
 class RoleBody(msgspec.Struct, frozen=True, kw_only=True):
     """A role with what it allows."""
 
@@ -226,6 +244,7 @@ def endpoints(kit: AccessKit) -> tuple[Endpoint, ...]:
         *_staff_endpoints(kit),
         *_staff_change_endpoints(kit),
         *_token_endpoints(kit),
+        *_open_session_endpoints(kit),
         *_audit_endpoints(kit),
     )
 
@@ -475,6 +494,38 @@ def _token_endpoints(kit: AccessKit) -> tuple[Endpoint, ...]:
                  returns=IssuedBody, status=201, raises=(types.RoleUnknown, types.BeyondOwnGrants)),
         endpoint("DELETE", "/v1/tokens/{id}", "tokens.manage", delete_token, summary="Revoke an API token",
                  returns=TokenBody, raises=(types.TokenMissing,)),
+    )  # fmt: skip
+
+
+def _open_session_endpoints(kit: AccessKit) -> tuple[Endpoint, ...]:
+    def get_sessions(call: Call) -> object:
+        asked = call.params_as(SessionsQuery)
+        # Everybody sees their own; whoever may read staff sees those of others too.
+        whose = asked.staff_id if "staff.read" in call.principal.grants else call.principal.id
+        with kit.database.read() as tx:
+            found = store.list_sessions(tx, at=call.at, staff_id=whose, limit=SESSIONS_MAX)
+        bodies = [
+            SessionListed(
+                id=one.id, staff_id=one.staff_id, created_at=to_rfc3339(one.created_at), seen_at=to_rfc3339(one.seen_at),
+                expires_at=to_rfc3339(one.expires_at), is_this=one.id == call.session_id,
+            )
+            for one in sorted(found, key=lambda one: one.id)
+            if asked.cursor is None or one.id > asked.cursor
+        ]  # fmt: skip
+        items = bodies[: asked.limit]
+        return Page(items=items, next_cursor=items[-1].id if len(bodies) > asked.limit else None)
+
+    def delete_session(call: Call) -> object:
+        with kit.database.write() as tx:
+            actions.end_session(tx, call.at, by=call.principal, session_id=call.path["id"])
+        kit.directory.forget()
+        return Answer(status=204)
+
+    return (
+        endpoint("GET", "/v1/sessions", SIGNED_IN, get_sessions, summary="List open sessions", query=SessionsQuery,
+                 returns=Page[SessionListed], description="One's own; with staff.read those of everybody."),
+        endpoint("DELETE", "/v1/sessions/{id}", SIGNED_IN, delete_session, summary="End a session", status=204,
+                 raises=(types.SessionMissing,), description="One's own; with staff.manage anybody's."),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
 
-from koban.access.types import EmailTaken, Staff, Token
+from koban.access.types import EmailTaken, Session, Staff, Token
 from koban.base import Instant
 from koban.db import Tx, metadata, upsert
 
@@ -206,6 +206,30 @@ def session_by_digest(tx: Tx, digest: str) -> SessionRow | None:
         expires_at=Instant(int(row.expires_at)),
         seen_at=Instant(int(row.seen_at)),
         owner=_staff(row),
+    )
+
+
+def list_sessions(tx: Tx, *, at: Instant, staff_id: str | None, limit: int) -> list[Session]:
+    """Return open sessions, last used first: of one person, or of everybody."""
+    query = sqlalchemy.select(sessions).where(sessions.c.expires_at > at)
+    if staff_id is not None:
+        query = query.where(sessions.c.staff_id == staff_id)
+    return [_session(row) for row in tx.execute(query.order_by(sessions.c.seen_at.desc(), sessions.c.id).limit(limit))]
+
+
+def session_by_id(tx: Tx, session_id: str) -> Session | None:
+    """Return one session."""
+    row = tx.execute(sqlalchemy.select(sessions).where(sessions.c.id == session_id)).first()
+    return _session(row) if row is not None else None
+
+
+def _session(row: Any) -> Session:  # Any: a row of SQLAlchemy, whose columns are only known at run time
+    return Session(
+        id=str(row.id),
+        staff_id=str(row.staff_id),
+        created_at=Instant(int(row.created_at)),
+        seen_at=Instant(int(row.seen_at)),
+        expires_at=Instant(int(row.expires_at)),
     )
 
 

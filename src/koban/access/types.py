@@ -331,6 +331,16 @@ class OpenedSession(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Instant
 
 
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """An open session, without its secret."""
+
+    id: str
+    staff_id: str
+    created_at: Instant
+    seen_at: Instant
+    expires_at: Instant
+
+
 class OneTimeLink(msgspec.Struct, frozen=True, kw_only=True):
     """A link that signs somebody in once. `secret` goes into its address and is stored nowhere."""
 
@@ -342,6 +352,14 @@ class OneTimeLink(msgspec.Struct, frozen=True, kw_only=True):
     def path(self) -> str:
         """Return the path to visit."""
         return f"/sign-in/link/{self.secret}"
+
+
+class SessionMissing(Refusal):
+    """There is no such session, or it belongs to somebody else and the caller may not manage staff."""
+
+    code = "session_missing"
+    status = 404
+    title = "There is no such session."
 
 
 class SignInRefused(Refusal):

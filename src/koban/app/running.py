@@ -22,10 +22,12 @@ from koban.access import SYSTEM, StaffDirectory
 from koban.app.archiving import archive_of, run_when_due
 from koban.app.runs import Runs
 from koban.audit import Secrets, SigningKey
-from koban.base import Clock, Refusal
+from koban.base import Clock, Instant, Refusal
 from koban.base.settings import Settings
+from koban.board import HeldMoney, read_now, sample
 from koban.db import Database, Tx, newest_revision, revision, upgrade
 from koban.events import take_log
+from koban.finding import follow
 from koban.insight import watch_health
 from koban.oncall import Mail, OncallKit, deliver_by, mail_by, no_mail, read_smtp
 from koban.packs import PackDef, active_at, load_pack, load_version
@@ -45,6 +47,8 @@ CHECKPOINTS: Final = "audit-checkpoints.jsonl"
 SERVER_FILE: Final = "server.json"
 COLLECT_AFTER: Final = (20_000, 50, 1_000)  # new objects; young collections to a middle one; middle ones to a full one
 PAGERS: Final = 4  # threads that send pages, apart from everything else
+INDEX_GIVES_WAY_AT: Final = 64  # events waiting in memory: then the index lets the decider have the writer
+HONEST: Final = "honest"
 HANDLERS: Final = 8  # threads for blocking handlers: they mostly wait for the decider or the disk
 
 assert koban.schema.METADATA.tables, "every table is known before the first migration"
@@ -83,6 +87,12 @@ class Koban:
     oncall: OncallKit
     pool: ThreadPoolExecutor
     runs: Runs
+    held: HeldMoney
+    stopping: threading.Event  # set when the server is told to stop: whatever streams ends itself
+
+    def is_honest(self, account: str, at: Instant) -> bool:
+        """Tell whether an account is labelled honest: a look into the decider's memory, which never waits."""
+        return self.memory.labels.words.get((account, HONEST), -1) > at
 
     @property
     def memory(self) -> Memory:
@@ -241,6 +251,15 @@ def open_koban(
         archive = functools.partial(run_when_due, settings, database, clock, lambda: memory.compiled.pack.events)
         health = functools.partial(_watch_health, desk, clock, randomness)
         chain = functools.partial(watch_chain, database, clock, randomness, signing_key, settings.data / CHECKPOINTS)
+        held = HeldMoney()
+
+        def keep_minute() -> None:
+            at, figures, pack = clock.now(), memory.figures, memory.compiled.pack
+            sample(database, lambda tx: read_now(tx, at, figures.snapshot(at), pack, held))
+
+        def follow_log() -> None:
+            follow(database, memory.compiled.pack.events, lambda: desk.decider.queued > INDEX_GIVES_WAY_AT)
+
         table = jobs(
             database,
             clock,
@@ -248,6 +267,8 @@ def open_koban(
             settings.data / CHECKPOINTS,
             archive=archive,
             expire_pendings=functools.partial(money.expire_when_due, desk),
+            keep_minute=keep_minute,
+            follow=follow_log,
         )
         for job in (*table, *watchers(health, chain)):
             stack.callback(Periodic(job.name, job.every_s, job.run).close)
@@ -279,6 +300,8 @@ def open_koban(
             oncall=oncall_kit,
             pool=pool,
             runs=Runs(settings, randomness),
+            held=held,
+            stopping=threading.Event(),
         )
 
 

@@ -146,7 +146,21 @@ def serve(
         sys.setswitchinterval(SWITCH_S)
         ready(koban, url, None if link is None else url + link.path, demo)
         log.info("serving", url=url)
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, koban.stopping).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """A server that says at once that it is to stop: streams that have no end would hold it up."""
+
+    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
+        """Set `stopping` when a signal comes."""
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: types.FrameType | None) -> None:
+        """Take a signal."""
+        self._stopping.set()
+        super().handle_exit(sig, frame)
 
 
 @contextlib.contextmanager

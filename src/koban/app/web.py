@@ -26,9 +26,9 @@ import koban.packs.routes as pack_routes
 import koban.rules.routes as rule_routes
 import koban.scores.routes as score_routes
 import koban.vault.routes as people_routes
-from koban import access, console, emergency, oncall, webhooks
+from koban import access, board, console, emergency, finding, oncall, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
-from koban.app import private
+from koban.app import opening, private
 from koban.app.backtests import backtest_endpoints
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
@@ -148,11 +148,14 @@ def endpoints_of(
             lambda change: desk.command(lambda memory, tx: commands.expect(memory, tx, change)),
         ),
         *pack_routes.endpoints(database, functools.partial(_switch, koban_), _check),
+        *board.endpoints(_board_desk(koban_)),
+        *finding.endpoints(_finding_desk(koban_)),
         *people_routes.endpoints(database, koban_.vault, lambda person, by: erase_person(koban_, person, by=by)),
         *log_routes.endpoints(own),
         *_explaining(koban_),
         *backtest_endpoints(koban_),
         *private.endpoints(koban_),
+        *opening.endpoints(koban_),
         *access.endpoints(kit),
         *_machine_endpoints(koban_),
     ]
@@ -226,6 +229,33 @@ def _console_kit(
         start_backtest=lambda files, arguments: runs.start(files, koban_.clock.now(), arguments),
         find_backtest=runs.find,
         feature_value=functools.partial(_feature_value, koban_),
+        money=koban_.held,
+        is_honest=koban_.is_honest,
+        committed_at=koban_.memory.figures.committed_at,
+        stopping=koban_.stopping.is_set,
+        disclose=lambda at, by, seq, asked: opening.disclose(
+            opening.opening_of(koban_), at, by=by, seq=seq, asked=asked
+        ),
+        disclosed=lambda tx, at, by, entry: opening.disclosed(opening.opening_of(koban_), tx, at, by=by, entry=entry),
+        search_sealed=lambda at, by, asked: opening.search_sealed(opening.opening_of(koban_), at, by=by, asked=asked),
+    )
+
+
+def _board_desk(koban_: Koban) -> board.BoardDesk:
+    return board.BoardDesk(
+        database=koban_.database,
+        numbers=lambda: koban_.memory.figures.snapshot(koban_.clock.now()),
+        pack=lambda: koban_.memory.compiled.pack,
+        money=koban_.held,
+    )
+
+
+def _finding_desk(koban_: Koban) -> finding.FindingDesk:
+    return finding.FindingDesk(
+        database=koban_.database,
+        clock=koban_.clock,
+        randomness=koban_.randomness,
+        pack=lambda: koban_.memory.compiled.pack,
     )
 
 

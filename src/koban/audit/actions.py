@@ -211,6 +211,23 @@ def read_checkpoints(path: pathlib.Path) -> tuple[Checkpoint, ...]:
     return tuple(_checkpoint_of(line, path) for line in path.read_bytes().split(b"\n")[:-1])
 
 
+def last_checkpoint(path: pathlib.Path) -> Checkpoint | None:
+    """Return the last whole checkpoint of a file, without touching it: for whoever only looks."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 2 * CHECKPOINT_MAX_BYTES))
+        lines = file.read().split(b"\n")[:-1]
+    return _checkpoint_of(lines[-1], path) if lines else None
+
+
+def chain_end(tx: Tx) -> tuple[int, int]:
+    """Return up to which position the trail is sealed, and how many entries wait for it."""
+    end = store.read_head(tx)
+    return (end[0] if end is not None else 0), store.waiting(tx)[0]
+
+
 def _last_checkpoint(path: pathlib.Path) -> Checkpoint | None:
     """Return the last whole line for the one writer, who also cuts off what a crash left behind it."""
     if not path.exists():

@@ -158,16 +158,28 @@ def walk(tx: Tx) -> Iterator[SealedRow]:
 
 
 def list_entries(
-    tx: Tx, *, before_id: int | None, limit: int, actor: str | None, action: str | None, object_id: str | None
+    tx: Tx,
+    *,
+    before_id: int | None,
+    limit: int,
+    actor: str | None,
+    action: str | None,
+    object_id: str | None,
+    since_at: Instant | None = None,
+    until_at: Instant | None = None,
 ) -> list[AuditEntry]:
-    """Return entries, newest first."""
+    """Return entries, newest first; an action that ends with a dot stands for all that begin so."""
     query = sqlalchemy.select(entries).order_by(entries.c.id.desc()).limit(limit)
     if before_id is not None:
         query = query.where(entries.c.id < before_id)
     if actor is not None:
         query = query.where(entries.c.actor == actor)
     if action is not None:
-        query = query.where(entries.c.action == action)
+        query = query.where(entries.c.action.startswith(action) if action.endswith(".") else entries.c.action == action)
+    if since_at is not None:
+        query = query.where(entries.c.recorded_at >= since_at)
+    if until_at is not None:
+        query = query.where(entries.c.recorded_at < until_at)
     if object_id is not None:
         query = query.where(entries.c.object_id == written_id(object_id))
     return [_entry(row) for row in tx.execute(query)]

@@ -25,6 +25,7 @@ from koban.enforcement import SubjectRef
 
 _OPEN: Final = "status = 'open'"
 _WAITING: Final = "status = 'open' AND paused_at IS NULL"
+_HONEST: Final = "outcome = 'honest'"
 
 cases: Final = Table(
     "cases",
@@ -82,6 +83,8 @@ cases: Final = Table(
     Index("cases_policy", "policy", "closed_at"),
     Index("cases_acting", "acting_kind", "acting_id"),
     Index("cases_subject", "subject_kind", "subject_id", "id"),
+    Index("cases_opened", "opened_at", sqlite_where=sqlalchemy.text(_OPEN), postgresql_where=sqlalchemy.text(_OPEN)),
+    Index("cases_honest", "closed_at", sqlite_where=sqlalchemy.text(_HONEST), postgresql_where=sqlalchemy.text(_HONEST)),
 )  # fmt: skip
 
 case_members: Final = Table(
@@ -118,6 +121,7 @@ case_signals: Final = Table(
     Column("event_id", Text, nullable=False, comment="The event."),
     Column("event_type", Text, nullable=False, comment="Its type."),
     Column("reporter", Text, nullable=True, comment="The account that reported, where the event is a report."),
+    Index("case_signals_seq", "seq"),
 )
 
 COLUMNS: Final = (
@@ -381,6 +385,15 @@ def search_ranked(
         where += f" AND ({place} {beyond} ? OR ({place} = ? AND id {beyond} ?))"
         values += [after[0], after[0], after[1]]
     rows = tx.rows(f"SELECT {COLUMNS} FROM cases WHERE {where} ORDER BY {order} LIMIT ?", (*values, limit))
+    return [as_case(row) for row in rows]
+
+
+def cases_of(tx: Tx, account: str, *, limit: int) -> list[Case]:
+    """Return the newest cases about what an account did."""
+    rows = tx.rows(
+        f"SELECT {COLUMNS} FROM cases WHERE acting_id = ? AND acting_kind = 'account' ORDER BY opened_seq DESC LIMIT ?",
+        (account, limit),
+    )
     return [as_case(row) for row in rows]
 
 

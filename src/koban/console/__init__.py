@@ -6,9 +6,12 @@ personal stays sealed; whatever harms or frees somebody shows its consequence fi
 
 from koban.access import Endpoint
 from koban.console import (
+    access,
     appeals,
+    board,
     cases,
     decision,
+    decisions,
     emergency,
     entrance,
     keep,
@@ -19,10 +22,10 @@ from koban.console import (
     own,
     rules,
     sanctions,
+    search,
     story,
     subjects,
     truth,
-    watch,
     workspace,
 )
 from koban.console.kit import ConsoleKit, Explained, Figures
@@ -34,7 +37,7 @@ __all__ = ["ConsoleKit", "Explained", "Figures", "endpoints", "problem_page"]
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return every page of the console."""
     parts = (
-        entrance, watch, decision, rules, sanctions, subjects, cases, workspace, appeals,
+        entrance, access, board, search, decisions, decision, rules, sanctions, subjects, cases, workspace, appeals,
         emergency, lists, lab, oncall, keep, story, truth, own, money,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

@@ -1,26 +1,36 @@
 """One entry of the log: what was decided, why, from which values, and what followed."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Instant, Refusal, Unavailable, from_rfc3339
+from koban.cases import CaseMissing
 from koban.console import store
+from koban.console.contributing import contributing
 from koban.console.fields import FieldLine, field_lines
 from koban.console.filters import seq_of
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
-from koban.console.pages import page
+from koban.console.pages import done, page
 from koban.console.traces import RuleTrace, traces_of
 from koban.console.words import language_of
 from koban.decisions import DecisionMissing, DecisionRecord, Inputs
 from koban.decisions import store as decision_store
 from koban.enforcement import Sanction
 from koban.enforcement import store as sanction_store
-from koban.events import Entry, Flag, Kind
+from koban.events import Entry, EventMissing, Flag, Kind
 from koban.events import store as event_store
+from koban.finding import CaseElsewhere, DiscloseBody, FieldNotSealed
 from koban.webhooks.types import Action
 
 FOLLOWED_MAX = 50
+CASES_OFFERED = 20
+PURPOSE_CHARS_MIN = 8
+PURPOSE_CHARS_MAX = 500
+ID_CHARS_MAX = 200
+OPEN_MINUTES = 15
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +44,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     sanctions: list[Sanction]
     followed: list[store.EntryLine]
     asked: list[Action]
+    opened: Mapping[str, tuple[str | None, Instant]]
 
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
@@ -55,7 +66,14 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
             page=True,
             raises=(DecisionMissing,),
         ),
-    )
+        endpoint("GET", "/decisions/{seq}/open", "personal.read", lambda call: _open_form(kit, call),
+                 summary="Open a personal field", page=True, raises=(DecisionMissing,)),
+        endpoint("POST", "/decisions/{seq}/open", "personal.read", lambda call: _open(kit, call),
+                 summary="Open a personal field for a case", accepts="form", page=True,
+                 raises=(DecisionMissing, CaseMissing, CaseElsewhere, FieldNotSealed, EventMissing)),
+        endpoint("GET", "/decisions/{seq}/features/{key}", "decisions.read", lambda call: _contributing(kit, call),
+                 summary="The events behind a feature", page=True, raises=(DecisionMissing,)),
+    )  # fmt: skip
 
 
 def _story(kit: ConsoleKit, call: Call) -> Story:
@@ -79,6 +97,7 @@ def _story(kit: ConsoleKit, call: Call) -> Story:
             sanctions=list(found.values()),
             followed=followed,
             asked=store.actions_of(tx, [seq, *(line.seq for line in followed)]),
+            opened=kit.disclosed(tx, call.at, call.principal.actor, entry) if entry.sealed is not None else {},
         )
 
 
@@ -86,9 +105,10 @@ def _formats(kit: ConsoleKit, call: Call) -> Formats:
     return Formats(language_of(call.language), kit.zone, call.at)
 
 
-def _fields(kit: ConsoleKit, call: Call, entry: Entry) -> list[FieldLine]:
+def _fields(kit: ConsoleKit, call: Call, story: Story) -> list[FieldLine]:
+    entry = story.entry
     declared = kit.pack().events.get(entry.type) if entry.kind is Kind.EVENT else None
-    return field_lines(entry.data, declared, _formats(kit, call), sealed=entry.sealed is not None)
+    return field_lines(entry.data, declared, _formats(kit, call), sealed=entry.sealed is not None, opened=story.opened)
 
 
 def _sealed_fields(kit: ConsoleKit, event_type: str) -> frozenset[str]:
@@ -114,7 +134,7 @@ def _decision_page(kit: ConsoleKit, call: Call, story: Story, record: DecisionRe
         kit,
         call,
         "decision.html",
-        story=story,
+        kept=story,
         entry=story.entry,
         record=record,
         signals=[*applied, *(signal for signal in record.signals if not signal.applied)],
@@ -122,9 +142,10 @@ def _decision_page(kit: ConsoleKit, call: Call, story: Story, record: DecisionRe
         traces=traces,
         unmatched=[trace for trace in traces.values() if not trace.matched],
         unexplained=unexplained,
-        fields=_fields(kit, call, story.entry),
+        fields=_fields(kit, call, story),
         flags=_flags(story.entry),
         lifts_at=from_rfc3339(record.hold.lifts_at) if record.hold else None,
+        committed_at=kit.committed_at(record.seq),
         decided_at=Instant(story.entry.received_at + story.took_us),
         features=sorted(story.inputs.features.items()) if story.inputs else [],
         pack=pack,
@@ -137,8 +158,66 @@ def _entry_page(kit: ConsoleKit, call: Call, story: Story) -> Answer:
         kit,
         call,
         "entry.html",
-        story=story,
+        kept=story,
         entry=story.entry,
-        fields=_fields(kit, call, story.entry),
+        fields=_fields(kit, call, story),
         flags=_flags(story.entry),
+    )
+
+
+def _open_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
+    story = _story(kit, call)
+    asked = call.form or call.query
+    with kit.database.read() as tx:
+        cases = store.cases_about(tx, story.entry.seq, story.acting, limit=CASES_OFFERED)
+    return page(
+        kit,
+        call,
+        "open_field.html",
+        status=422 if problem else 200,
+        entry=story.entry,
+        path=asked.get("path", "")[:200],
+        cases=cases,
+        chosen=asked.get("case", "")[:200],
+        purpose=asked.get("purpose", "")[:PURPOSE_CHARS_MAX],
+        minutes=OPEN_MINUTES,
+        pack=kit.pack(),
+        problem=problem,
+    )
+
+
+def _open(kit: ConsoleKit, call: Call) -> Answer:
+    form, seq = call.form, seq_of(call.path["seq"])
+    purpose, case_id, path = form.get("purpose", "").strip(), form.get("case", "").strip(), form.get("path", "")
+    if (
+        seq is None
+        or not PURPOSE_CHARS_MIN <= len(purpose) <= PURPOSE_CHARS_MAX
+        or not 0 < len(case_id) <= ID_CHARS_MAX
+    ):
+        return _open_form(kit, call, problem="open.problem_purpose")
+    try:
+        kit.disclose(call.at, call.principal.actor, seq, DiscloseBody(path=path, case=case_id, purpose=purpose))
+    except (CaseMissing, CaseElsewhere) as refusal:
+        return _open_form(kit, call, problem=f"problem.{refusal.code}")
+    return done(call, f"/decisions/{seq}", "field_opened")
+
+
+def _contributing(kit: ConsoleKit, call: Call) -> Answer:
+    story = _story(kit, call)
+    record, inputs = story.record, story.inputs
+    key = call.path["key"][:ID_CHARS_MAX]
+    if record is None or inputs is None or key not in inputs.features:
+        raise DecisionMissing(f"decision {story.entry.seq} read no feature {key!r}")
+    with kit.database.read() as tx:
+        found = contributing(tx, kit.pack(), story.entry, key)
+    return page(
+        kit,
+        call,
+        "contributing.html",
+        entry=story.entry,
+        record=record,
+        key=key,
+        value=inputs.features[key],
+        found=found,
+        pack=kit.pack(),
     )

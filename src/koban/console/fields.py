@@ -15,20 +15,31 @@ class FieldLine(msgspec.Struct, frozen=True, kw_only=True):
     """One field: `kind` says how to show `value`."""
 
     path: str
-    kind: str  # text, sealed, pseudonym, subject, empty
+    kind: str  # text, sealed, opened, pseudonym, subject, empty
     value: str
     subject_kind: str = ""
     declared: bool = True
+    until_at: Instant | None = None  # of what is open for a while
 
 
-def field_lines(data: bytes, event_type: EventType | None, formats: Formats, *, sealed: bool) -> list[FieldLine]:
-    """Return every field of an event. What is sealed is listed by name only; its values are not here to be shown."""
+def field_lines(
+    data: bytes,
+    event_type: EventType | None,
+    formats: Formats,
+    *,
+    sealed: bool,
+    opened: Mapping[str, tuple[str | None, Instant]] | None = None,
+) -> list[FieldLine]:
+    """Return every field of an event. What is sealed is listed by name only, but for what is open for the reader now."""
     flat = dict(flatten(msgspec.json.decode(data)))
     lines: list[FieldLine] = []
     if event_type is not None:
         for path, field in event_type.fields.items():
             if field.personal is not None and not field.joined:
-                if sealed:
+                if opened is not None and path in opened:
+                    value, until_at = opened[path]
+                    lines.append(FieldLine(path=path, kind="opened", value=value or "", until_at=until_at))
+                elif sealed:
                     lines.append(FieldLine(path=path, kind="sealed", value=""))
                 flat.pop(path, None)
             elif path in flat:

@@ -7,12 +7,13 @@ import msgspec
 from koban.access import CATALOGUE, ROLE_TITLES, ROLES, Answer, Call, Endpoint, endpoint
 from koban.access import actions as access_actions
 from koban.access import store as access_store
-from koban.audit import list_entries, read_checkpoints, record, verify
+from koban.audit import chain_end, last_checkpoint, list_entries, read_checkpoints, record, verify
 from koban.base import Problem, Refusal
 from koban.console.filters import read_filters, seq_of
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
+from koban.console.search import views_of
 from koban.console.words import language_of
 from koban.events import store as event_store
 from koban.events.actions import settle_quarantined
@@ -20,6 +21,21 @@ from koban.webhooks import store as webhook_store
 from koban.webhooks.types import AlertMissing
 
 STAFF_MAX: Final = 500
+# What the trail is narrowed to with one press: what was seen, what was done to people, to rules, to access.
+AUDIT_KINDS: Final = (
+    "field",
+    "messages",
+    "message",
+    "export",
+    "case",
+    "sanction",
+    "rule",
+    "list",
+    "staff",
+    "session",
+    "token",
+    "person",
+)
 TOKEN_DAYS: Final = (30, 90, 365)
 
 _PROBLEMS: Final = msgspec.json.Decoder(list[Problem])
@@ -120,13 +136,22 @@ def _audit(kit: ConsoleKit, call: Call, *, report: object = None) -> Answer:
             actor=filters.get("actor"),
             action=filters.get("action"),
             object_id=filters.get("object"),
+            since_at=filters.since_at,
+            until_at=filters.until_at,
         )
+        head, waiting = chain_end(tx)
+        shelf = views_of(call, tx, "/audit")
         names = {one.id: one.name for one in access_store.list_staff(tx, after_id="", limit=STAFF_MAX)}
     return page(
         kit,
         call,
         "audit.html",
+        shelf,
         filters=filters,
+        head=head,
+        waiting=waiting,
+        checkpoint=last_checkpoint(kit.access.checkpoint_file),
+        kinds=AUDIT_KINDS,
         items=found[:PAGE_ITEMS],
         next_cursor=str(found[PAGE_ITEMS - 1].id) if len(found) > PAGE_ITEMS else "",
         names=names,

@@ -8,11 +8,13 @@ from typing import Protocol
 from koban.access import AccessKit
 from koban.access.types import OpenedSession
 from koban.base import Clock, Instant
+from koban.board import HeldMoney
 from koban.cases import Workbench
 from koban.db import Database, Tx
 from koban.emergency import Emergencies
 from koban.enforcement import AppealDesk, Command, Outcome
 from koban.events import Entry
+from koban.finding import DiscloseBody, DisclosedField, SealedFound, SealedQuery
 from koban.insight.types import LogDesk
 from koban.lab import Behind, Report
 from koban.ledger import LedgerReport
@@ -172,5 +174,12 @@ class ConsoleKit:
     start_backtest: Callable[[Mapping[str, str], Sequence[str]], BacktestRun]  # files, further arguments
     find_backtest: Callable[[str], BacktestRun]
     feature_value: Callable[[str, str], Sequence[Behind]]  # feature, subject -> what is counted now
+    money: HeldMoney
+    is_honest: Callable[[str, Instant], bool]  # account, log time: whether it is labelled so
+    disclose: Callable[[Instant, str, int, DiscloseBody], DisclosedField]  # when, by, entry, what
+    disclosed: Callable[[Tx, Instant, str, Entry], Mapping[str, tuple[str | None, Instant]]]
+    search_sealed: Callable[[Instant, str, SealedQuery], SealedFound]
+    committed_at: Callable[[int], Instant | None] = lambda _seq: None  # when an entry became durable, while remembered
+    stopping: Callable[[], bool] = lambda: False  # whether the server is on its way down
     simulated: bool = False  # a banner says that what is shown is simulated traffic
     zone: str = "Asia/Tokyo"

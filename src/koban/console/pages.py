@@ -3,13 +3,13 @@
 import hashlib
 import pathlib
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import jinja2
 import msgspec
 
-from koban.access import ROLE_TITLES, Answer, Call, Principal, ProblemBody, redirect
+from koban.access import ROLE_TITLES, SIGNED_IN, Answer, Call, Principal, ProblemBody, redirect
 from koban.base import Instant
 from koban.console import formats
 from koban.console.kit import ConsoleKit
@@ -38,7 +38,16 @@ def _nav(*items: tuple[str, str]) -> tuple[NavItem, ...]:
 
 
 NAVIGATION: Final[tuple[tuple[str, tuple[NavItem, ...]], ...]] = (
-    ("watch", _nav(("board", "board.read"), ("decisions", "decisions.read"), ("events", "events.read"))),
+    (
+        "watch",
+        _nav(
+            ("board", "board.read"),
+            ("search", "events.read"),
+            ("decisions", "decisions.read"),
+            ("events", "events.read"),
+            ("waiting", "decisions.read"),
+        ),
+    ),
     (
         "act",
         _nav(
@@ -69,6 +78,8 @@ NAVIGATION: Final[tuple[tuple[str, tuple[NavItem, ...]], ...]] = (
             ("quarantine", "quarantine.read"),
             ("audit", "audit.read"),
             ("staff", "staff.read"),
+            ("roles", "staff.read"),
+            ("sessions", SIGNED_IN),
             ("tokens", "tokens.read"),
         ),
     ),
@@ -105,7 +116,7 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def with_query(path: str, **values: object) -> str:
+def with_query(path: str, /, **values: object) -> str:
     """Return an address with the parameters that are not empty."""
     kept = {name: str(value) for name, value in values.items() if value not in (None, "")}
     return f"{path}?{urllib.parse.urlencode(kept)}" if kept else path
@@ -144,6 +155,27 @@ def page(
             **values,
         ),
         status=status,
+    )
+
+
+def fragment(
+    kit: ConsoleKit,
+    template: str,
+    shared: Mapping[str, object],
+    *,
+    language: str,
+    granted: Collection[str],
+    at: Instant,
+) -> str:
+    """Return a part of a page for everybody who reads a language and has the same grants: no form, no name in it."""
+    spoken = language_of(language)
+    return _TEMPLATES.get_template(template).render(
+        t=Words(spoken),
+        f=formats.Formats(spoken, kit.zone, at),
+        language=spoken,
+        now=at,
+        may=frozenset(granted).__contains__,
+        **shared,
     )
 
 
@@ -207,7 +239,13 @@ def _render(
     sections: Sequence[tuple[str, tuple[NavItem, ...]]] = [
         (name, shown)
         for name, items in NAVIGATION
-        if (shown := tuple(item for item in items if item.permission in principal.grants))
+        if (
+            shown := tuple(
+                item
+                for item in items
+                if item.permission in principal.grants or (item.permission == SIGNED_IN and principal.kind == "staff")
+            )
+        )
     ]
     return _TEMPLATES.get_template(template).render(
         t=Words(language),

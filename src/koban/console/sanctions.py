@@ -8,6 +8,7 @@ from koban.console.filters import read_filters
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
+from koban.console.search import views_of
 from koban.console.words import language_of
 from koban.enforcement import LiftSanction, OverturnSanctions, Sanction, SanctionMissing, statement_of
 from koban.enforcement import store as sanction_store
@@ -56,10 +57,12 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
             tx, before=filters.cursor or None, limit=PAGE_ITEMS + 1, filters=columns
         )
         counts = store.sanctions_by_status(tx)
+        shelf = views_of(call, tx, "/sanctions")
     return page(
         kit,
         call,
         "sanctions.html",
+        shelf,
         filters=filters,
         items=found[:PAGE_ITEMS],
         next_cursor=found[PAGE_ITEMS - 1].id if len(found) > PAGE_ITEMS else "",
@@ -135,10 +138,12 @@ def _actions(kit: ConsoleKit, call: Call) -> Answer:
         found = webhook_store.search_actions(tx, before=filters.cursor or None, limit=PAGE_ITEMS + 1, filters=columns)
         counts = webhook_store.count_actions(tx)
         targets = webhook_store.read_endpoints(tx)
+        shelf = views_of(call, tx, "/actions")
     return page(
         kit,
         call,
         "actions.html",
+        shelf,
         filters=filters,
         items=found[:PAGE_ITEMS],
         next_cursor=found[PAGE_ITEMS - 1].id if len(found) > PAGE_ITEMS else "",

@@ -27,6 +27,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     last_at: Instant
 
 
+_IN_MAX: Final = 500  # SQLite takes 999 parameters in its oldest builds
 NO_ACTIVITY: Final = Activity(hits=0, applied=0, accounts=0, last_at=Instant(0))
 
 
@@ -78,6 +79,21 @@ def activity(tx: Tx, *, since_seq: int) -> Mapping[str, Activity]:
     }
 
 
+def activity_by_time(
+    tx: Tx, *, since_seq: int, since_at: Instant, bucket_us: int, buckets: int
+) -> Mapping[str, list[int]]:
+    """Return each rule's signals in each of some equal spans from a moment on."""
+    rows = tx.rows(
+        "SELECT rule, (log_at - ?) / ?, count(*) FROM signals WHERE seq >= ? GROUP BY 1, 2",
+        (int(since_at), bucket_us, since_seq),
+    )
+    found: dict[str, list[int]] = {}
+    for rule, place, count in rows:
+        if 0 <= int(place) < buckets:
+            found.setdefault(str(rule), [0] * buckets)[int(place)] = int(count)
+    return found
+
+
 def rule_activity(tx: Tx, rule: str, *, since_seq: int) -> Activity:
     """Return what one rule did since a place in the log."""
     row = tx.rows(
@@ -116,29 +132,46 @@ def facts_of(tx: Tx, seqs: Sequence[int]) -> Mapping[int, tuple[str | None, int]
 def search_entries(
     tx: Tx,
     *,
-    before_seq: int | None,
+    before_seq: int,
+    since_seq: int,
     limit: int,
     filters: Mapping[str, str],
-    since_at: int | None,
-    until_at: int | None,
+    among: Sequence[int] | None,
 ) -> list[EntryLine]:
-    """Return log entries, newest first, whose columns have the values given."""
+    """Return log entries, newest first, whose columns have the values given; `among`: of these alone."""
     decided = decision_store.decisions
     columns = (
         _entries.c.seq, _entries.c.log_at, _entries.c.kind, _entries.c.type, _entries.c.source, _entries.c.event_id,
         _entries.c.subject, _entries.c.flags, decided.c.verdict, decided.c.acting,
     )  # fmt: skip
-    statement = sqlalchemy.select(*columns).outerjoin_from(_entries, decided, decided.c.seq == _entries.c.seq)
+    acting = filters.get("acting")
+    place = _entries.c.seq
+    if acting is None:
+        statement = sqlalchemy.select(*columns).outerjoin_from(_entries, decided, decided.c.seq == _entries.c.seq)
+    else:
+        statement = sqlalchemy.select(*columns).join_from(decided, _entries, decided.c.seq == _entries.c.seq)
+        statement, place = statement.where(decided.c.acting == acting), decided.c.seq
     for name, value in filters.items():
-        statement = statement.where(decided.c.acting == value if name == "acting" else _entries.c[name] == value)
-    if before_seq is not None:
-        statement = statement.where(_entries.c.seq < before_seq)
-    if since_at is not None:
-        statement = statement.where(_entries.c.seq >= seq_since(tx, Instant(since_at)))
-    if until_at is not None:
-        statement = statement.where(_entries.c.seq < seq_since(tx, Instant(until_at)))
-    found = tx.execute(statement.order_by(_entries.c.seq.desc()).limit(limit)).mappings()
+        if name != "acting":
+            statement = statement.where(_entries.c[name] == value)
+    if among is not None:
+        statement = statement.where(_entries.c.seq.in_(among))
+    statement = statement.where(place < before_seq, place >= since_seq)
+    found = tx.execute(statement.order_by(place.desc()).limit(limit)).mappings()
     return [EntryLine(**{**row, "log_at": Instant(row["log_at"])}) for row in found]
+
+
+def entries_of_event(tx: Tx, event_id: str) -> list[int]:
+    """Return where events of an id stand in the log; several sources may have used it."""
+    rows = tx.rows(
+        "SELECT seq FROM entry_subjects WHERE kind = 'event' AND subject = ? ORDER BY seq DESC LIMIT 100", (event_id,)
+    )
+    return [int(row[0]) for row in rows]
+
+
+def last_seq(tx: Tx) -> int:
+    """Return the newest place in the log."""
+    return event_store.last_seq(tx)
 
 
 def causes(tx: Tx, seq: int, limit: int) -> list[EntryLine]:
@@ -155,6 +188,44 @@ def causes(tx: Tx, seq: int, limit: int) -> list[EntryLine]:
         )
         for row in rows
     ]  # fmt: skip
+
+
+class NamedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry with its open data."""
+
+    seq: int
+    log_at: Instant
+    type: str
+    data: str
+
+
+def entries_named(tx: Tx, seqs: Sequence[int]) -> list[NamedEntry]:
+    """Return some entries with their open data, newest first."""
+    found: list[NamedEntry] = []
+    for start in range(0, len(seqs), _IN_MAX):
+        some = seqs[start : start + _IN_MAX]
+        marks = ", ".join("?" * len(some))
+        rows = tx.rows(f"SELECT seq, log_at, type, data FROM log_entries WHERE seq IN ({marks})", some)
+        found.extend(
+            NamedEntry(seq=int(row[0]), log_at=Instant(int(row[1])), type=str(row[2]), data=str(row[3])) for row in rows
+        )
+    return sorted(found, key=lambda entry: -entry.seq)
+
+
+def cases_about(tx: Tx, seq: int, account: str | None, *, limit: int) -> list[tuple[str, str, str]]:
+    """Return cases that may open an entry: those it brought about, and those about its account: id, queue, status."""
+    rows = tx.rows(
+        "SELECT DISTINCT c.id, c.queue, c.status FROM case_signals s JOIN cases c ON c.id = s.case_id WHERE s.seq = ?"
+        " LIMIT ?",
+        (seq, limit),
+    )
+    if account is not None:
+        rows += tx.rows(
+            "SELECT id, queue, status FROM cases WHERE subject_kind = 'account' AND subject_id = ?"
+            " ORDER BY id DESC LIMIT ?",
+            (account, limit),
+        )
+    return list(dict.fromkeys((str(row[0]), str(row[1]), str(row[2])) for row in rows))[:limit]
 
 
 def sanctions_of_rule(tx: Tx, rule: str, *, since_at: Instant) -> tuple[int, int]:
@@ -213,3 +284,20 @@ def decided_of_source(tx: Tx, source: str, *, since_seq: int) -> tuple[list[str]
         (since_seq, source),
     )
     return [str(row[0]) for row in ids], [str(row[0]) for row in bodies]
+
+
+def count_verdicts_of(tx: Tx, account: str, *, newest: int) -> Mapping[str, int]:
+    """Return how the newest events of an account were decided."""
+    rows = tx.rows(
+        "SELECT verdict, count(*) FROM (SELECT verdict FROM decisions WHERE acting = ? ORDER BY seq DESC LIMIT ?) d"
+        " GROUP BY verdict",
+        (account, newest),
+    )
+    return {str(row[0]): int(row[1]) for row in rows}
+
+
+def times_of(tx: Tx, seqs: Sequence[int]) -> Mapping[int, Instant]:
+    """Return the log time of some entries."""
+    marks = ", ".join("?" * len(seqs))
+    rows = tx.rows(f"SELECT seq, log_at FROM log_entries WHERE seq IN ({marks})", tuple(seqs))
+    return {int(row[0]): Instant(int(row[1])) for row in rows}

@@ -174,26 +174,42 @@ def search(
     source: str | None = None,
     since_at: int | None = None,
     until_at: int | None = None,
+    since_seq: int | None = None,
 ) -> list[DecisionRecord]:
-    """Return decisions, newest first, that meet every filter given."""
-    statement = sqlalchemy.select(decisions.c.body).order_by(decisions.c.seq.desc()).limit(limit)
+    """Return decisions, newest first, that meet every filter given.
+
+    Why the order names one table or another: the index of the rarest filter is to be walked, not every decision.
+    """
+    entries = sqlalchemy.table(
+        "log_entries", sqlalchemy.column("seq"), sqlalchemy.column("source"), sqlalchemy.column("type")
+    )
+    place: sqlalchemy.ColumnElement[int] = decisions.c.seq
+    statement = sqlalchemy.select(decisions.c.body)
     if rule is not None:
-        statement = statement.join(signals, sqlalchemy.and_(signals.c.seq == decisions.c.seq, signals.c.rule == rule))
-    if source is not None:
-        entries = sqlalchemy.table("log_entries", sqlalchemy.column("seq"), sqlalchemy.column("source"))
-        statement = statement.join(
-            entries, sqlalchemy.and_(entries.c.seq == decisions.c.seq, entries.c.source == source)
-        )
-    for column, value in ((decisions.c.verdict, verdict), (decisions.c.type, type), (decisions.c.acting, acting)):
+        statement = statement.join(signals, signals.c.seq == decisions.c.seq).where(signals.c.rule == rule)
+        place = signals.c.seq
+    if source is not None or type is not None:
+        statement = statement.join(entries, entries.c.seq == decisions.c.seq)
+        if type is not None:
+            statement = statement.where(entries.c.type == type)
+            place = place if rule is not None or acting is not None else entries.c.seq
+        if source is not None:
+            statement = statement.where(entries.c.source == source)
+    for column, value in ((decisions.c.verdict, verdict), (decisions.c.acting, acting)):
         if value is not None:
             statement = statement.where(column == value)
+    if verdict is not None and verdict != "allow":
+        # What the partial index holds, in its words: SQLite takes it only then.
+        statement = statement.where(sqlalchemy.text("decisions.verdict <> 'allow'"))
     if before_seq is not None:
-        statement = statement.where(decisions.c.seq < before_seq)
+        statement = statement.where(place < before_seq)
+    if since_seq is not None:
+        statement = statement.where(place >= since_seq)
     if since_at is not None:
         statement = statement.where(decisions.c.log_at >= since_at)
     if until_at is not None:
         statement = statement.where(decisions.c.log_at < until_at)
-    return [_RECORD.decode(row[0]) for row in tx.execute(statement)]
+    return [_RECORD.decode(row[0]) for row in tx.execute(statement.order_by(place.desc()).limit(limit))]
 
 
 def withdraw(tx: Tx, seq: int, rule: str, *, withdrawn_seq: int, at: int) -> frozenset[str]:
@@ -239,3 +255,14 @@ def rule_hits(tx: Tx, *, since_at: int) -> list[tuple[str, int, int, int]]:
         .order_by(sqlalchemy.func.count().desc())
     )
     return [(str(row[0]), int(row[1]), int(row[2] or 0), int(row[3])) for row in tx.execute(statement)]
+
+
+def read_facts(tx: Tx, seqs: Sequence[int]) -> dict[int, tuple[str | None, int]]:
+    """Return acting account and microseconds taken of some decisions."""
+    found: dict[int, tuple[str | None, int]] = {}
+    for start in range(0, len(seqs), _IN_MAX):
+        some = seqs[start : start + _IN_MAX]
+        marks = ", ".join("?" * len(some))
+        rows = tx.rows(f"SELECT seq, acting, took_us FROM decisions WHERE seq IN ({marks})", some)
+        found.update({int(row[0]): (None if row[1] is None else str(row[1]), int(row[2])) for row in rows})
+    return found

@@ -212,6 +212,23 @@ def withdraw(
     return tuple(changes)
 
 
+def taken_back(
+    history: Sequence[Sanction], sanction_ids: Sequence[str], *, how: Literal["overturn", "lift"], at: Instant, by: str
+) -> tuple[list[Sanction], frozenset[str]]:
+    """Return what a subject's sanctions would be if some were taken back, and which of them change: a preview."""
+    if how == "lift":
+        changes: tuple[Change, ...] = tuple(
+            lift(each, at=at, by=by, reason="")
+            for each in history
+            if each.id in sanction_ids and each.status == "in_force"
+        )
+    else:
+        changes = withdraw(history, lambda sanction, _: sanction.id in sanction_ids, at=at, by=by, reason="")
+    by_id = {sanction_id_of(change): change for change in changes}
+    after = [applied_to(each, by_id[each.id]) if each.id in by_id else each for each in history]
+    return after, frozenset(by_id)
+
+
 def lift(sanction: Sanction, *, at: Instant, by: str, reason: str) -> SanctionEnded:
     """End a sanction early; it was right, so it still counts as a strike."""
     closing = Closing(at=at, how="lifted", by=by, reason=reason)

@@ -21,6 +21,8 @@ from koban.enforcement.types import (
     SubjectState,
 )
 
+_FREEZES: Final = "status = 'in_force' AND effect = 'freeze_payout'"
+
 sanctions: Final = Table(
     "sanctions",
     metadata,
@@ -44,6 +46,13 @@ sanctions: Final = Table(
     Column("body", Text, nullable=False, comment="The whole sanction with its grounds, JSON."),
     Index("sanctions_subject", "subject_kind", "subject_id", "id"),
     Index("sanctions_policy", "policy", "id"),
+    Index("sanctions_status", "status"),
+    Index(
+        "sanctions_freezes",
+        "subject_id",
+        sqlite_where=sqlalchemy.text(_FREEZES),
+        postgresql_where=sqlalchemy.text(_FREEZES),
+    ),
     Index("sanctions_in_force", "status", "id", sqlite_where=sqlalchemy.text("status = 'in_force'"),
           postgresql_where=sqlalchemy.text("status = 'in_force'")),
     Index("sanctions_strikes", "kind", "id", sqlite_where=sqlalchemy.text("kind = 'strike'"),

@@ -76,6 +76,7 @@ log_state: Final = Table(
     Column("value", BigInteger, nullable=False, comment="Its value."),
 )
 
+SEQS_AT_ONCE: Final = 500  # SQLite takes 999 parameters in its oldest builds
 _INSERT_ENTRY: Final = (
     "INSERT INTO log_entries (seq, log_at, received_at, kind, type, source, event_id, event_key, event_at, subject,"
     " data, sealed, digest, flags, cause_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -183,6 +184,23 @@ def read_many(tx: Tx, seqs: Sequence[int]) -> list[Entry]:
     marks = ", ".join("?" * len(seqs))
     found = tx.rows(f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE seq IN ({marks}) ORDER BY seq", tuple(seqs))
     return [_entry(row) for row in found]
+
+
+def last_change(tx: Tx, types: Sequence[str], *, before_seq: int) -> int:
+    """Return the newest change of some types before a place in the log; -1 where there is none."""
+    newest = -1
+    for each in types:  # one by one: each is the end of a range of the index
+        rows = tx.rows("SELECT max(seq) FROM log_entries WHERE type = ? AND seq < ?", (each, before_seq))
+        newest = max(newest, -1 if rows[0][0] is None else int(rows[0][0]))
+    return newest
+
+
+def read_some(tx: Tx, seqs: Sequence[int]) -> list[Entry]:
+    """Return some entries, newest first; those that left the database are left out."""
+    found: list[Entry] = []
+    for start in range(0, len(seqs), SEQS_AT_ONCE):
+        found.extend(read_many(tx, seqs[start : start + SEQS_AT_ONCE]))
+    return sorted(found, key=lambda entry: -entry.seq)
 
 
 def find_event(tx: Tx, source: str | None, event_id: str) -> Entry | None:

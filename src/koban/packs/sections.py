@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from koban.base import DAY
 from koban.packs import reading
@@ -18,6 +18,7 @@ from koban.packs.types import (
     FieldType,
     ListDef,
     LossRole,
+    MoneyRole,
     PolicyDef,
     ScoreDef,
     Source,
@@ -27,6 +28,7 @@ from koban.packs.types import (
 
 FIELD_TYPES: Final = ("text", "int", "decimal", "bool", "timestamp", "text[]")
 FALLBACKS: Final = ("allow", "hold", "challenge", "block")
+MONEY_KINDS: Final = ("order", "payment", "payout")
 SEVERITIES: Final = ("low", "medium", "high", "severe")
 MAX_FIELDS: Final = 500
 MAX_LADDER: Final = 12
@@ -52,7 +54,7 @@ def read_event(node: Node, faults: list[Fault]) -> EventType | None:
         faults,
         what="an event type",
         required=("event", "about", "within_ms", "fallback", "retention", "fields"),
-        optional=("acting", "recipient", "content", "reported", "texts", "subjects", "loss"),
+        optional=("acting", "recipient", "content", "reported", "texts", "subjects", "loss", "money"),
     )
     if record is None:
         return None
@@ -86,6 +88,7 @@ def read_event(node: Node, faults: list[Fault]) -> EventType | None:
         about=reading.texts(record, "about"),
         source=record.at,
         loss=_read_loss(record, fields, subjects),
+        money=_read_money(record, fields),
     )
 
 
@@ -104,6 +107,25 @@ def _read_loss(record: Record, fields: Mapping[str, Field], subjects: Mapping[st
         accounts = [path for path, role in subjects.items() if role.kind == "account"]
         inner.fault(inner.at_of("by"), "a loss is caused by one of the event's accounts", nearest(by, accounts))
     return LossRole(amount=amount, by=by)
+
+
+def _read_money(record: Record, fields: Mapping[str, Field]) -> MoneyRole | None:
+    """Read `money: {payout: amount_minor}`: what kind of money the event moves, and where the amount stands."""
+    node = record.value("money")
+    if node is None:
+        return None
+    if not isinstance(node, Entries) or len(node.pairs) != 1:
+        record.fault(node.at, "'money' must say one kind and its amount", "money: {payout: amount_minor}")
+        return None
+    key, value = node.pairs[0]
+    kind = reading.word(key, record.faults, MONEY_KINDS, "order", what="a kind of money")
+    path = reading.checked_name(value, record.faults, DOTTED, what="the field path")
+    if path not in fields or fields[path].type != "int" or fields[path].unit != "minor":
+        record.fault(value.at, f"'{path}' must be a field {{type: int, unit: minor}} of the event")
+    if "currency" not in fields or fields["currency"].type != "text":
+        record.fault(node.at, "an event that moves money has a field `currency: text`")
+    # cast: `word` has just checked it against MONEY_KINDS
+    return MoneyRole(kind=cast('Literal["order", "payment", "payout"]', kind), path=path)
 
 
 def _days(node: Node, faults: list[Fault]) -> int:

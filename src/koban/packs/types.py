@@ -56,6 +56,13 @@ class LossRole(msgspec.Struct, frozen=True, kw_only=True):
     by: str
 
 
+class MoneyRole(msgspec.Struct, frozen=True, kw_only=True):
+    """The amount that an event moves, in the minor units of the currency that its `currency` field names."""
+
+    kind: Literal["order", "payment", "payout"]
+    path: str
+
+
 class EventType(msgspec.Struct, frozen=True, kw_only=True):
     """The declaration of one event type."""
 
@@ -73,6 +80,7 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
     loss: LossRole | None = None  # what backtests count as harm that was caught, or was not
     reported: str | None = None  # of a report: path of the account it is about; who acts is then the reporter
+    money: MoneyRole | None = None  # what waits while such an event is held, or a payout frozen
 
 
 EVERYONE: Final = "everyone"  # path and kind of the one subject that all events share

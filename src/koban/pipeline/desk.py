@@ -431,6 +431,8 @@ class Desk:
     def _committed(self) -> None:
         told = bool(self.memory.rows.requests)
         self.memory.figures.decided(self.memory.rows.decisions)
+        if self.memory.rows.entries:
+            self.memory.figures.committed(self.memory.rows.entries[-1].seq, self.memory.clock.now())
         self.memory.vault.settle()
         self.memory.features.forget()
         self.memory.undo.clear()

@@ -1,7 +1,10 @@
 """Explain a decision: every condition with its value, recomputed from the stored inputs and the state as of then."""
 
+import collections
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import msgspec
 
@@ -17,9 +20,9 @@ from koban.events.archive import Archive
 from koban.lab import Behind, Log, WhyNot, behind, values_at, why_not
 from koban.labels import LABEL_SET, LabelSet, LiveLabels
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, LiveLists
-from koban.packs import PackDef, load_version
+from koban.packs import PackDef, RuleDef, load_version
 from koban.pipeline.sealing import open_entry
-from koban.rules import RuleMissing, TraceNode, compile_rules
+from koban.rules import CompiledRules, RuleMissing, TraceNode, compile_rules
 from koban.vault import Vault
 
 
@@ -68,17 +71,16 @@ def explain(
         key = event_store.event_key(entry.source, entry.event_id)
         personal = open_entry(tx, vault, key, entry)
         own = pack is None or pack.digest == inputs.pack
-        pack = pack or load_version(tx, inputs.pack)
+        pack = pack or _PACKS.pack(tx, inputs.pack)
         if entry.type not in pack.events:
             raise EventUndeclared(f"Version {pack.digest[:12]} declares no event type {entry.type!r}.")
-        lists, labels = _as_of(tx, pack, seq)
         row = read_row(make_preparer(pack.events[entry.type]), decode_document(entry.data), personal)
-        # Only the rules that read this type are compiled: explaining must not hold up the decider beside it.
-        reading = {name: rule for name, rule in pack.rules.items() if entry.type in rule.on}
-        if own:
-            urgent = emergency_store.read_versions(tx, inputs.emergency)
-            reading |= {each.name: rule_of(each.started) for each in urgent}
-        compiled = compile_rules(msgspec.structs.replace(pack, rules=reading), lists, labels).get(entry.type)
+        urgent = (
+            {each.name: rule_of(each.started) for each in emergency_store.read_versions(tx, inputs.emergency)}
+            if own
+            else {}
+        )
+        compiled = _rules_as_of(tx, pack, entry.type, seq, urgent=urgent)
         values = inputs.features
         if not own and compiled is not None and archive is not None:
             log = Log(tx=tx, archive=archive, vault=vault)
@@ -156,6 +158,8 @@ def explain_feature(
 
 
 MASK = "(sealed)"
+KEPT_MAX: Final = 24
+PACKS_KEPT_MAX: Final = 4
 
 
 class EventUndeclared(Refusal):
@@ -195,11 +199,66 @@ def _stored(tx: Tx, seq: int, archive: Archive | None) -> tuple[Entry, Inputs, D
     )
 
 
+class _Kept:
+    """The last few compilations: a page after another asks for the same rules over the same lists."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: collections.OrderedDict[tuple[str, str, int], CompiledRules | None] = collections.OrderedDict()
+
+    def rules(self, key: tuple[str, str, int], make: Callable[[], CompiledRules | None]) -> CompiledRules | None:
+        with self._lock:  # one compiles, the others wait: it is the same work, and the decider wants the processor too
+            if key not in self._made:
+                self._made[key] = make()
+                while len(self._made) > KEPT_MAX:
+                    self._made.popitem(last=False)
+            self._made.move_to_end(key)
+            return self._made[key]
+
+
+class _Packs:
+    """The last few packs: a digest names its content for ever, and reading it takes a second."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read: collections.OrderedDict[str, PackDef] = collections.OrderedDict()
+
+    def pack(self, tx: Tx, digest: str) -> PackDef:
+        with self._lock:
+            if digest not in self._read:
+                self._read[digest] = load_version(tx, digest)
+                while len(self._read) > PACKS_KEPT_MAX:
+                    self._read.popitem(last=False)
+            return self._read[digest]
+
+
+_KEPT: Final = _Kept()
+_PACKS: Final = _Packs()
+_READ: Final = (ENTRIES_ADDED, ENTRY_REMOVED, LABEL_SET)
+
+
+def _rules_as_of(
+    tx: Tx, pack: PackDef, event_type: str, seq: int, *, urgent: Mapping[str, RuleDef]
+) -> CompiledRules | None:
+    """Return the rules of a type over lists and labels as of an entry; compiled anew only where these changed between."""
+
+    def make() -> CompiledRules | None:
+        lists, labels = _as_of(tx, pack, seq)
+        # Only the rules that read this type are compiled: explaining must not hold up the decider beside it.
+        reading = {name: rule for name, rule in pack.rules.items() if event_type in rule.on}
+        reading |= urgent
+        return compile_rules(msgspec.structs.replace(pack, rules=reading), lists, labels).get(event_type)
+
+    if urgent:  # rules of an hour: not worth keeping
+        return make()
+    return _KEPT.rules((pack.digest, event_type, event_store.last_change(tx, _READ, before_seq=seq)), make)
+
+
 def _as_of(tx: Tx, pack: PackDef, seq: int) -> tuple[LiveLists, LiveLabels]:
     """Fold lists and labels over the entries before `seq` (design §6: a decision reads only what came before)."""
     lists, labels = LiveLists(), LiveLabels()
     lists.set_pack({name: each.entries for name, each in pack.lists.items()})
-    for entry in event_store.read_changes(tx, (ENTRIES_ADDED, ENTRY_REMOVED, LABEL_SET), before_seq=seq):
+    for entry in event_store.read_changes(tx, _READ, before_seq=seq):
         if entry.type == ENTRIES_ADDED:
             lists.apply(msgspec.json.decode(entry.data, type=EntriesAdded))
         elif entry.type == ENTRY_REMOVED:

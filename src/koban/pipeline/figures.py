@@ -12,6 +12,7 @@ from koban.decisions import VERDICT_NAMES
 from koban.decisions.store import Row as DecisionRow
 
 KEPT_S: Final = 300
+COMMITS_KEPT: Final = 20_000
 BUCKETS_US: Final = (250, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 250_000, 1_000_000)
 
 
@@ -44,7 +45,20 @@ class Figures:
         self._times: collections.deque[int] = collections.deque(maxlen=2_000)
         self._buckets: collections.Counter[int] = collections.Counter()
         self._sum = 0
+        self._commits: collections.deque[tuple[int, Instant]] = collections.deque(maxlen=COMMITS_KEPT)
         self._others: collections.Counter[str] = collections.Counter()
+
+    def committed(self, last_seq: int, at: Instant) -> None:
+        """Note when a batch became durable, by its last place in the log."""
+        with self._lock:
+            self._commits.append((last_seq, at))
+
+    def committed_at(self, seq: int) -> Instant | None:
+        """Return when an entry became durable; None where that is too long ago to be remembered."""
+        with self._lock:
+            place = bisect.bisect_left(self._commits, (seq, 0))
+            is_known = 0 < place < len(self._commits) or (place == 0 and self._commits and self._commits[0][0] == seq)
+            return self._commits[place][1] if is_known else None
 
     def decided(self, decisions: Sequence[DecisionRow]) -> None:
         """Count the decisions of a batch that was committed."""

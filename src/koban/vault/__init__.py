@@ -1,12 +1,13 @@
 """Personal fields: sealed under a key per person, joined by keyed pseudonyms, forgotten by destroying a salt.
 
-Owns the tables vault_people, vault_erasures, vault_holds, vault_dated_keys and vault_checks, and the master key file.
+Owns the tables vault_people, vault_erasures, vault_holds, vault_dated_keys, vault_disclosures and vault_checks, and the master key file.
 Guarantees: without the key file nothing opens; an erased person's fields open as None; a legal hold refuses erasure.
 """
 
 from koban.vault.actions import erase, forget_days, held_people, lift_hold, place_hold, repeat_erasures
-from koban.vault.store import erased_since
+from koban.vault.store import erased_since, insert_disclosure, open_paths
 from koban.vault.types import (
+    Disclosure,
     Erasure,
     Hold,
     HoldMissing,
@@ -19,6 +20,7 @@ from koban.vault.types import (
 from koban.vault.vault import Vault
 
 __all__ = [
+    "Disclosure",
     "Erasure",
     "Hold",
     "HoldMissing",
@@ -32,7 +34,9 @@ __all__ = [
     "erased_since",
     "forget_days",
     "held_people",
+    "insert_disclosure",
     "lift_hold",
+    "open_paths",
     "place_hold",
     "repeat_erasures",
 ]

@@ -5,12 +5,13 @@ from typing import Any, Final
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
 
-from koban.base import Instant
+from koban.base import DAY, Instant
 from koban.db import Tx, metadata, upsert
-from koban.vault.types import Hold
+from koban.vault.types import Disclosure, Hold
 
+_OVER_FOR: Final = 30 * DAY  # the audit trail keeps it for good
 _IN_MAX: Final = 500  # SQLite takes 999 parameters in its oldest builds
 
 people: Final = Table(
@@ -50,6 +51,20 @@ dated: Final = Table(
     Column("salt", LargeBinary, nullable=False, comment="With the master key it makes the day's key; deleted at its retention."),
     comment="Keys of payloads that belong to no known person; deleting a day's row forgets that day.",
 )  # fmt: skip
+
+disclosures: Final = Table(
+    "vault_disclosures",
+    metadata,
+    Column("id", Text, primary_key=True, comment="disclosure_… id."),
+    Column("staff", Text, nullable=False, comment="Who may see."),
+    Column("seq", BigInteger, nullable=False, comment="The log entry."),
+    Column("path", Text, nullable=False, comment="The field."),
+    Column("case_id", Text, nullable=False, comment="The case for which."),
+    Column("opened_at", BigInteger, nullable=False, comment="When it was opened, in microseconds."),
+    Column("until_at", BigInteger, nullable=False, comment="Until when it is shown."),
+    Index("vault_disclosures_staff", "staff", "seq", "until_at"),
+    comment="Personal fields that somebody opened for a case and a purpose, and until when they stay open.",
+)
 
 checks: Final = Table(
     "vault_checks",
@@ -198,3 +213,19 @@ def _hold(row: Any) -> Hold:  # Any: a row of SQLAlchemy, whose columns are only
         placed_by=str(row.placed_by),
         reference=str(row.reference),
     )
+
+
+def insert_disclosure(tx: Tx, row: Disclosure) -> None:
+    """Note that a field stays open for somebody for a while, and forget what is over."""
+    tx.execute(disclosures.delete().where(disclosures.c.until_at < row.opened_at - _OVER_FOR))
+    tx.execute(disclosures.insert().values(msgspec.structs.asdict(row)))
+
+
+def open_paths(tx: Tx, *, staff: str, seq: int, at: Instant) -> dict[str, Instant]:
+    """Return the fields of an entry that are open for somebody, each with until when."""
+    rows = tx.execute(
+        sqlalchemy.select(disclosures.c.path, sqlalchemy.func.max(disclosures.c.until_at))
+        .where(disclosures.c.staff == staff, disclosures.c.seq == seq, disclosures.c.until_at > at)
+        .group_by(disclosures.c.path)
+    )
+    return {str(row[0]): Instant(int(row[1])) for row in rows}

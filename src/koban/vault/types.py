@@ -13,6 +13,18 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     blob: bytes
 
 
+class Disclosure(msgspec.Struct, frozen=True, kw_only=True):
+    """A personal field that somebody may see for a while, for a case."""
+
+    id: str
+    staff: str
+    seq: int
+    path: str
+    case_id: str
+    opened_at: Instant
+    until_at: Instant
+
+
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     """That a person was forgotten; `had_data` is false where nothing was ever sealed, or everything erased before."""
 

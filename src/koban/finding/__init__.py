@@ -1,0 +1,66 @@
+"""Finding: which entries name which subject, which accounts share a thing, views that people keep, lists taken out.
+
+Owns `entry_subjects`, `account_links` and `saved_views`. Publishes nothing.
+Guarantees: the index follows the log by itself and never holds the writer for more than a small batch; it holds ids and
+pseudonyms, never what people wrote; what is exported is bounded, open and in the audit trail.
+"""
+
+from koban.finding.actions import delete_view, follow, forget_gone, named_exactly, save_view, sealed_entries
+from koban.finding.export import EXPORT_ROWS_MAX, csv_parts, ndjson_parts
+from koban.finding.links import Link, Neighbour, Neighbourhood, neighbourhood
+from koban.finding.routes import FindingDesk, Result, endpoints, look_for
+from koban.finding.store import names, seqs_of, span_of
+from koban.finding.types import (
+    CaseElsewhere,
+    DiscloseBody,
+    DisclosedField,
+    FieldNotSealed,
+    SavedView,
+    SealedFound,
+    SealedHit,
+    SealedQuery,
+    SubjectHit,
+    ViewMissing,
+    ViewNotYours,
+    ViewUnfit,
+    Word,
+)
+from koban.finding.words import folded, words_matching
+
+__all__ = [
+    "EXPORT_ROWS_MAX",
+    "CaseElsewhere",
+    "DiscloseBody",
+    "DisclosedField",
+    "FieldNotSealed",
+    "FindingDesk",
+    "Link",
+    "Neighbour",
+    "Neighbourhood",
+    "Result",
+    "SavedView",
+    "SealedFound",
+    "SealedHit",
+    "SealedQuery",
+    "SubjectHit",
+    "ViewMissing",
+    "ViewNotYours",
+    "ViewUnfit",
+    "Word",
+    "csv_parts",
+    "delete_view",
+    "endpoints",
+    "folded",
+    "follow",
+    "forget_gone",
+    "look_for",
+    "named_exactly",
+    "names",
+    "ndjson_parts",
+    "neighbourhood",
+    "save_view",
+    "sealed_entries",
+    "seqs_of",
+    "span_of",
+    "words_matching",
+]

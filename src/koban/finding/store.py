@@ -1,0 +1,230 @@
+"""All SQL of finding."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import sqlalchemy
+from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
+
+from koban.base import Instant
+from koban.db import Tx, metadata
+from koban.finding.types import SavedView, SubjectHit
+
+# Prefixes are found by comparing: the order must be that of the code points on both databases.
+_BYTES: Final = Text().with_variant(Text(collation="C"), "postgresql")
+
+entry_subjects: Final = Table(
+    "entry_subjects",
+    metadata,
+    Column("kind", Text, primary_key=True, comment="Kind of the subject; `event` for the event's own id."),
+    Column("subject", _BYTES, primary_key=True, comment="Its id; a pseudonym where the kind is personal."),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="An entry that names it."),
+    comment="Which entries name which subject; made from the log, a moment behind it.",
+    sqlite_with_rowid=False,
+)
+
+account_links: Final = Table(
+    "account_links",
+    metadata,
+    Column("account", Text, primary_key=True, comment="The account that did it."),
+    Column("kind", Text, primary_key=True, comment="Kind of what it used: device, address, card, bank, image, …"),
+    Column("subject", Text, primary_key=True, comment="What it used; a pseudonym where the kind is personal."),
+    Column("times", BigInteger, nullable=False, comment="In how many events."),
+    Column("first_at", BigInteger, nullable=False, comment="Log time of the first, in microseconds."),
+    Column("last_at", BigInteger, nullable=False, comment="Log time of the last."),
+    Column("last_seq", BigInteger, nullable=False, comment="The last entry."),
+    Index("account_links_subject", "kind", "subject", "account"),
+    comment="What each account used: two that used the same are linked.",
+)
+
+saved_views: Final = Table(
+    "saved_views",
+    metadata,
+    Column("id", Text, primary_key=True, comment="view_… id."),
+    Column("owner", Text, nullable=False, comment="Who keeps it."),
+    Column("shared", SmallInteger, nullable=False, comment="1: everybody sees it."),
+    Column("page", Text, nullable=False, comment="Address of the list: /decisions, …"),
+    Column("query", Text, nullable=False, comment="Its filters, as they stand behind the question mark."),
+    Column("name", Text, nullable=False, comment="What its owner calls it."),
+    Column("created_at", BigInteger, nullable=False, comment="When it was kept, in microseconds."),
+    Index("saved_views_page", "page", "owner"),
+    comment="Lists with their filters that people keep.",
+)
+
+LinkRow = tuple[str, str, str, int, int, int, int]
+
+_INSERT_SUBJECT: Final = (
+    "INSERT INTO entry_subjects (kind, subject, seq) VALUES (?, ?, ?) ON CONFLICT (kind, subject, seq) DO NOTHING"
+)
+_ADD_LINK: Final = (
+    "INSERT INTO account_links (account, kind, subject, times, first_at, last_at, last_seq)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (account, kind, subject) DO UPDATE SET times = account_links.times + excluded.times,"
+    " last_at = excluded.last_at, last_seq = excluded.last_seq"
+)
+_AFTER_ALL: Final = "\U0010ffff"
+
+
+def add(tx: Tx, subjects: Sequence[tuple[str, str, int]], links: Sequence[LinkRow]) -> None:
+    """Enter which entries name which subjects, and what accounts used."""
+    tx.many(_INSERT_SUBJECT, subjects)
+    tx.many(_ADD_LINK, links)
+
+
+def unindexed(tx: Tx, *, after_seq: int, limit: int) -> list[tuple[int, int, str, str, str, str | None]]:
+    """Return the next events of the log: seq, log time, type, event id, data, acting account."""
+    return tx.rows(
+        "SELECT e.seq, e.log_at, e.type, e.event_id, e.data, d.acting FROM log_entries e"
+        " JOIN decisions d ON d.seq = e.seq WHERE e.seq > ? AND e.kind = 'event' ORDER BY e.seq LIMIT ?",
+        (after_seq, limit),
+    )
+
+
+def seqs_of(tx: Tx, kind: str, subject: str, *, before_seq: int | None, since_seq: int = 0, limit: int) -> list[int]:
+    """Return the entries that name a subject, newest first."""
+    bound = before_seq if before_seq is not None else (1 << 62)
+    rows = tx.rows(
+        "SELECT seq FROM entry_subjects WHERE kind = ? AND subject = ? AND seq < ? AND seq >= ?"
+        " ORDER BY seq DESC LIMIT ?",
+        (kind, subject, bound, since_seq, limit),
+    )
+    return [int(row[0]) for row in rows]
+
+
+def names(tx: Tx, kind: str, subject: str, seq: int) -> bool:
+    """Tell whether an entry names a subject."""
+    return bool(
+        tx.rows("SELECT 1 FROM entry_subjects WHERE kind = ? AND subject = ? AND seq = ?", (kind, subject, seq))
+    )
+
+
+def sealed_seqs(tx: Tx, *, before_seq: int | None, limit: int) -> list[int]:
+    """Return the newest entries that hold sealed fields."""
+    bound = before_seq if before_seq is not None else (1 << 62)
+    rows = tx.rows(
+        "SELECT seq FROM log_entries WHERE seq < ? AND sealed IS NOT NULL ORDER BY seq DESC LIMIT ?", (bound, limit)
+    )
+    return [int(row[0]) for row in rows]
+
+
+def span_of(tx: Tx, kind: str, subject: str) -> tuple[int, int] | None:
+    """Return the first and the last entry that name a subject."""
+    row = tx.rows("SELECT min(seq), max(seq) FROM entry_subjects WHERE kind = ? AND subject = ?", (kind, subject))[0]
+    return None if row[0] is None else (int(row[0]), int(row[1]))
+
+
+def named_like(tx: Tx, kind: str, prefix: str, *, limit: int) -> list[SubjectHit]:
+    """Return subjects of a kind whose id begins so, in order.
+
+    Why one by one: grouping would walk every entry of a subject that thousands of entries name.
+    """
+    found: list[SubjectHit] = []
+    after, end = prefix, prefix + _AFTER_ALL
+    sign = ">="
+    while len(found) < limit:
+        rows = tx.rows(
+            f"SELECT subject FROM entry_subjects WHERE kind = ? AND subject {sign} ? AND subject < ?"
+            " ORDER BY subject LIMIT 1",
+            (kind, after, end),
+        )
+        if not rows:
+            break
+        after, sign = str(rows[0][0]), ">"
+        span = span_of(tx, kind, after)
+        found.append(SubjectHit(kind=kind, id=after, last_seq=span[1] if span is not None else 0))
+    return found
+
+
+def read_links(tx: Tx, account: str, *, limit: int) -> list[tuple[str, str, int, int, int]]:
+    """Return what an account used, latest first: kind, subject, times, first and last log time."""
+    rows = tx.rows(
+        "SELECT kind, subject, times, first_at, last_at FROM account_links WHERE account = ?"
+        " ORDER BY last_at DESC LIMIT ?",
+        (account, limit),
+    )
+    return [(str(row[0]), str(row[1]), int(row[2]), int(row[3]), int(row[4])) for row in rows]
+
+
+def read_users(tx: Tx, kind: str, subject: str, *, limit: int) -> list[tuple[str, int, int, int]]:
+    """Return who used a thing: account, times, first and last log time."""
+    rows = tx.rows(
+        "SELECT account, times, first_at, last_at FROM account_links WHERE kind = ? AND subject = ?"
+        " ORDER BY account LIMIT ?",
+        (kind, subject, limit),
+    )
+    return [(str(row[0]), int(row[1]), int(row[2]), int(row[3])) for row in rows]
+
+
+def suspended_among(tx: Tx, accounts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the effects of sanctions in force on some accounts."""
+    if not accounts:
+        return {}
+    marks = ", ".join("?" * len(accounts))
+    rows = tx.rows(
+        "SELECT DISTINCT subject_id, effect FROM sanctions WHERE status = 'in_force' AND subject_kind = 'account'"
+        f" AND effect <> 'none' AND effect <> 'warn' AND subject_id IN ({marks}) ORDER BY subject_id, effect",
+        tuple(accounts),
+    )
+    found: dict[str, tuple[str, ...]] = {}
+    for account, effect in rows:
+        found[str(account)] = (*found.get(str(account), ()), str(effect))
+    return found
+
+
+def delete_gone(tx: Tx, *, before_seq: int, limit: int) -> int:
+    """Delete what points to entries that left the database; return how many rows."""
+    rows = tx.rows("SELECT kind, subject, seq FROM entry_subjects WHERE seq < ? LIMIT ?", (before_seq, limit))
+    tx.many("DELETE FROM entry_subjects WHERE kind = ? AND subject = ? AND seq = ?", rows)
+    return len(rows)
+
+
+def first_seq(tx: Tx) -> int:
+    """Return the oldest event that the database holds; 0 where it holds none."""
+    row = tx.rows("SELECT min(seq) FROM decisions")[0]
+    return int(row[0] or 0)
+
+
+def insert_view(tx: Tx, view: SavedView) -> None:
+    """Keep a view."""
+    tx.execute(
+        saved_views.insert().values(
+            id=view.id, owner=view.owner, shared=int(view.shared), page=view.page, query=view.query, name=view.name,
+            created_at=view.created_at,
+        )
+    )  # fmt: skip
+
+
+def read_view(tx: Tx, view_id: str) -> SavedView | None:
+    """Return one view."""
+    row = tx.execute(sqlalchemy.select(saved_views).where(saved_views.c.id == view_id)).first()
+    return None if row is None else _view(row)
+
+
+def list_views(tx: Tx, *, reader: str, page: str | None, limit: int) -> list[SavedView]:
+    """Return the views that somebody sees: their own, and those that are shared."""
+    query = sqlalchemy.select(saved_views).where((saved_views.c.owner == reader) | (saved_views.c.shared == 1))
+    if page is not None:
+        query = query.where(saved_views.c.page == page)
+    return [_view(row) for row in tx.execute(query.order_by(saved_views.c.name, saved_views.c.id).limit(limit))]
+
+
+def count_views(tx: Tx, owner: str) -> int:
+    """Return how many views somebody keeps."""
+    return int(tx.rows("SELECT count(*) FROM saved_views WHERE owner = ?", (owner,))[0][0])
+
+
+def delete_view(tx: Tx, view_id: str) -> None:
+    """Take a view away."""
+    tx.execute(saved_views.delete().where(saved_views.c.id == view_id))
+
+
+def _view(row: Any) -> SavedView:  # Any: a row of SQLAlchemy, whose columns are only known at run time
+    return SavedView(
+        id=str(row.id),
+        owner=str(row.owner),
+        shared=bool(row.shared),
+        page=str(row.page),
+        query=str(row.query),
+        name=str(row.name),
+        created_at=Instant(int(row.created_at)),
+    )

@@ -1,0 +1,172 @@
+"""Lists as rows of plain cells, a page at a time, each in the order in which its page shows it. Open columns alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from koban.audit import list_entries
+from koban.base import Instant, to_rfc3339
+from koban.cases import store as case_store
+from koban.db import Database, Tx
+from koban.decisions import store as decision_store
+from koban.enforcement import search_sanctions
+from koban.finding.export import Cell, NextPage, Rows
+from koban.webhooks import search_actions
+
+Filters = Mapping[str, str]
+Read = Callable[[Tx, str | None, int, Filters], list[tuple[str, dict[str, Cell]]]]  # rows, each with its cursor
+
+
+class ExportTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A list that can be taken out: its permission, columns, filters, and how a page of it is read."""
+
+    permission: str
+    columns: tuple[str, ...]
+    filters: tuple[str, ...]
+    read: Read
+
+
+def pages_of(database: Database, table: ExportTable, filters: Filters) -> NextPage:
+    """Return how a file reads its next page: a snapshot each, so that a slow reader holds none open."""
+
+    def next_page(cursor: str | None, limit: int) -> tuple[Rows, str | None]:
+        with database.read() as tx:
+            found = table.read(tx, cursor, limit, filters)
+        return [row for _, row in found], found[-1][0] if len(found) == limit else None
+
+    return next_page
+
+
+def _decisions(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[tuple[str, dict[str, Cell]]]:
+    records = decision_store.search(
+        tx,
+        before_seq=None if cursor is None else int(cursor),
+        limit=limit,
+        verdict=filters.get("verdict"),
+        type=filters.get("type"),
+        rule=filters.get("rule"),
+        acting=filters.get("account"),
+        source=filters.get("source"),
+    )
+    facts = decision_store.read_facts(tx, [record.seq for record in records])
+    return [
+        (
+            str(record.seq),
+            {
+                "seq": record.seq, "decided_at": record.decided_at, "type": record.type, "source": record.source,
+                "event_id": record.id, "verdict": record.verdict, "account": facts.get(record.seq, (None, 0))[0],
+                "rules": " ".join(signal.rule for signal in record.signals if signal.applied),
+                "withheld": " ".join(signal.rule for signal in record.signals if not signal.applied),
+                "sanctions": " ".join(record.sanctions), "cases": " ".join(record.cases),
+                "took_us": facts.get(record.seq, (None, 0))[1],
+            },
+        )
+        for record in records
+    ]  # fmt: skip
+
+
+def _sanctions(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[tuple[str, dict[str, Cell]]]:
+    names = {"status": "status", "kind": "kind", "policy": "policy", "rule": "rule", "subject": "subject_id"}
+    columns = {names[name]: value for name, value in filters.items() if name in names}
+    return [
+        (
+            one.id,
+            {
+                "id": one.id, "imposed_at": to_rfc3339(one.imposed_at), "subject_kind": one.subject.kind,
+                "subject": one.subject.id, "kind": one.kind, "effect": one.measure.effect, "scope": one.measure.scope,
+                "policy": one.policy, "status": one.status, "ends_at": _time(one.ends_at),
+                "rule": (one.grounds or one.withdrawn)[0].rule, "closed_at": _time(one.closing.at if one.closing else None),
+            },
+        )
+        for one in search_sanctions(tx, before=cursor, limit=limit, filters=columns)
+    ]  # fmt: skip
+
+
+def _cases(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[tuple[str, dict[str, Cell]]]:
+    due_at, _, case_id = (cursor or "").partition(".")
+    after = (int(due_at), case_id) if cursor else None
+    columns = {"queue": filters["queue"]} if filters.get("queue") else {}
+    status = "closed" if filters.get("status") == "closed" else "open"
+    found = case_store.search_cases(tx, status=status, limit=limit, after=after, filters=columns)  # type: ignore[arg-type]  # one of the two
+    return [
+        (
+            f"{one.due_at}.{one.id}",
+            {
+                "id": one.id, "queue": one.queue, "subject_kind": one.subject.kind, "subject": one.subject.id,
+                "account": one.acting.id if one.acting else None, "policy": one.policy, "opened_at": to_rfc3339(one.opened_at),
+                "due_at": to_rfc3339(one.due_at), "signals": one.signals, "status": one.status, "outcome": one.outcome,
+                "closed_at": _time(one.closed_at), "closed_by": one.closed_by,
+            },
+        )
+        for one in found
+    ]  # fmt: skip
+
+
+def _actions(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[tuple[str, dict[str, Cell]]]:
+    names = {"status": "status", "kind": "kind", "subject": "subject_id"}
+    columns = {names[name]: value for name, value in filters.items() if name in names}
+    return [
+        (
+            one.id,
+            {
+                "id": one.id, "kind": one.kind, "subject_kind": one.subject.kind, "subject": one.subject.id,
+                "status": one.status, "requested_at": to_rfc3339(one.requested_at), "delivered_at": _time(one.delivered_at),
+                "confirmed_at": _time(one.confirmed_at), "attempts": one.attempts, "cause_seq": one.state_version,
+            },
+        )
+        for one in search_actions(tx, before=cursor, limit=limit, filters=columns)
+    ]  # fmt: skip
+
+
+def _audit(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[tuple[str, dict[str, Cell]]]:
+    found = list_entries(
+        tx, before_id=None if cursor is None else int(cursor), limit=limit, actor=filters.get("actor"),
+        action=filters.get("action"), object_id=filters.get("object"),
+    )  # fmt: skip
+    return [
+        (
+            str(one.id),
+            {
+                "id": one.id, "position": one.position, "recorded_at": to_rfc3339(one.recorded_at), "actor": one.actor,
+                "action": one.action, "object_id": one.object_id,
+                "details": msgspec.json.encode(one.details).decode(),
+            },
+        )
+        for one in found
+    ]  # fmt: skip
+
+
+def _time(at: Instant | None) -> str | None:
+    return None if at is None else to_rfc3339(at)
+
+
+def _table(permission: str, read: Read, columns: str, filters: Sequence[str]) -> ExportTable:
+    return ExportTable(permission=permission, columns=tuple(columns.split()), filters=tuple(filters), read=read)
+
+
+TABLES: Final[Mapping[str, ExportTable]] = {
+    "decisions": _table(
+        "decisions.read", _decisions,
+        "seq decided_at type source event_id verdict account rules withheld sanctions cases took_us",
+        ("verdict", "type", "rule", "account", "source"),
+    ),
+    "sanctions": _table(
+        "sanctions.read", _sanctions,
+        "id imposed_at subject_kind subject kind effect scope policy status ends_at rule closed_at",
+        ("status", "kind", "policy", "rule", "subject"),
+    ),
+    "cases": _table(
+        "cases.read", _cases,
+        "id queue subject_kind subject account policy opened_at due_at signals status outcome closed_at closed_by",
+        ("queue", "status"),
+    ),
+    "actions": _table(
+        "webhooks.read", _actions,
+        "id kind subject_kind subject status requested_at delivered_at confirmed_at attempts cause_seq",
+        ("status", "kind", "subject"),
+    ),
+    "audit": _table(
+        "audit.read", _audit, "id position recorded_at actor action object_id details", ("actor", "action", "object")
+    ),
+}  # fmt: skip

@@ -1,0 +1,273 @@
+"""The board: its money equals a recount of the log, its minutes are kept, its stream is one moment for all."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import msgspec
+import pytest
+from tests.console.conftest import Visitor
+from tests.console.scene import Scene
+
+from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Unavailable, from_rfc3339, to_rfc3339
+from koban.board import HeldMoney, Now, choose, honest_touched, read_now, read_series, sample, sums_of
+from koban.console import live
+from koban.console.live import Broadcast
+from koban.db import Database
+from koban.decisions import DecisionRecord
+from koban.enforcement import ImposeSanction, LiftSanction, SubjectRef
+from koban.events import decode
+from koban.events.routes import Decided
+from koban.labels import LabelSet, LabelSource
+from koban.packs import PackDef
+from koban.pipeline import commands
+
+
+def payout(scene: Scene, event_id: str, account: str, amount_minor: int, *, new_device: bool = False) -> DecisionRecord:
+    at = to_rfc3339(scene.clock.advance(2 * SECOND))
+    data = {
+        "account": {"id": account, "created_at": "2020-01-01T00:00:00Z", "verified": True, "trades": 80},
+        "amount_minor": amount_minor,
+        "currency": "JPY",
+        "bank": {"id": f"bank of {account}"},
+        "new_device": new_device,
+    }
+    event = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": "shop",
+        "type": "payout.requested",
+        "time": at,
+        "data": data,
+    }
+    items = decode(json.dumps(event).encode(), "application/json")
+    result = scene.desk.submit(items, scene.clock.now(), False).result(timeout=60)[0]
+    assert isinstance(result, Decided), result
+    return msgspec.json.decode(bytes(result.body), type=DecisionRecord)
+
+
+def freeze(scene: Scene, account: str, policy: str) -> str:
+    command = ImposeSanction(
+        subject=SubjectRef(kind="account", id=account), kind="freeze_payout", policy=policy, by="staff_x",
+        because={"en": "money mule", "ja": "口座の不正利用"}, for_us=2 * HOUR,
+    )  # fmt: skip
+    outcome = scene.desk.command(lambda live_, tx: commands.sanction(live_, tx, command))
+    return outcome.sanction_ids[0]
+
+
+def recount(database: Database, pack: PackDef, at: Instant) -> dict[str, int]:
+    """Count held money from the decisions themselves, one by one."""
+    sums: dict[str, int] = {}
+    with database.read() as tx:
+        rows = tx.rows("SELECT d.body, e.data FROM decisions d JOIN log_entries e ON e.seq = d.seq")
+    for body, data in rows:
+        record = msgspec.json.decode(body, type=DecisionRecord)
+        money = pack.events[record.type].money
+        if record.hold is None or money is None or (from_rfc3339(record.hold.lifts_at) or 0) <= at:
+            continue
+        sent = json.loads(data)
+        sums[money.kind] = sums.get(money.kind, 0) + sent[money.path]
+    return sums
+
+
+def test_held_money_equals_a_recount_of_the_log_and_goes_when_the_hold_lapses(scene: Scene) -> None:
+    money = HeldMoney()
+    for look in range(3):
+        payout(scene, f"held-{look}", f"h-{look}", 10_000 + look)
+        with scene.database.read() as tx:
+            waiting = money.look(tx, scene.clock.now(), scene.pack)
+            anew = HeldMoney().look(tx, scene.clock.now(), scene.pack)
+        assert waiting == anew
+        held = [each for each in waiting if each.why == "held"]
+        assert sums_of(held).get("JPY", {}) == recount(scene.database, scene.pack, scene.clock.now())
+    with scene.database.read() as tx:
+        later = money.look(tx, Instant(scene.clock.now() + 400 * DAY), scene.pack)
+    assert [each for each in later if each.why == "held"] == []
+
+
+def test_a_payout_asked_for_during_a_freeze_waits_until_the_freeze_is_lifted(scene: Scene) -> None:
+    money, policy = HeldMoney(), next(iter(scene.pack.policies))
+    payout(scene, "before-freeze", "frozen-1", 700)
+    sanction = freeze(scene, "frozen-1", policy)
+    payout(scene, "in-freeze", "frozen-1", 1_895)
+
+    def frozen() -> list[tuple[int, str]]:
+        with scene.database.read() as tx:
+            waiting = money.look(tx, scene.clock.now(), scene.pack)
+        of_account = [each for each in waiting if each.account == "frozen-1"]
+        return [(each.amount_minor, each.why) for each in choose(tuple(of_account), kind="frozen", currency="JPY")]
+
+    assert frozen() == [(1_895, "frozen")]
+    lift = LiftSanction(sanction_id=sanction, by="staff_x", reason="it was theirs")
+    scene.desk.command(lambda live_, tx: commands.sanction(live_, tx, lift))
+    assert frozen() == []
+
+
+def test_the_rows_of_the_money_are_a_page_and_lead_to_their_decisions(scene: Scene, admin: Visitor) -> None:
+    freeze(scene, "frozen-2", next(iter(scene.pack.policies)))
+    record = payout(scene, "row-1", "frozen-2", 48_123)
+    text = admin.get("/waiting?account=frozen-2").text
+    assert "¥48,123" in text
+    assert f'href="/decisions/{record.seq}"' in text
+    assert "¥48,123" not in admin.get("/waiting?account=nobody").text
+
+
+def test_people_who_turn_out_honest_are_counted_with_the_rule_that_touched_them(scene: Scene) -> None:
+    record = scene.message("honest-1", "直取引しませんか。手数料分お安くします")
+    rule = next(signal.rule for signal in record.signals if signal.applied)
+
+    def touched() -> Mapping[str, int]:
+        at = scene.clock.now()
+        with scene.database.read() as tx:
+            words = scene.desk.memory.labels.words
+            return honest_touched(tx, at, 0, lambda account: words.get((account, "honest"), -1) > at)
+
+    before = touched().get(rule, 0)
+    label = LabelSet(
+        subject_kind="account", subject_id="s-honest-1", label="truth", value="honest", source=LabelSource.PERSON,
+        by="staff_x", note="",
+    )  # fmt: skip
+    scene.desk.command(lambda live_, tx: commands.label(live_, tx, label))
+    assert touched().get(rule, 0) == before + 1
+
+
+def test_figures_are_kept_by_the_minute_and_gaps_stay_as_before(scene: Scene) -> None:
+    def keep() -> Now:
+        at = scene.clock.now()
+        figures = scene.desk.memory.figures.snapshot(at)
+        found: list[Now] = []
+
+        def now(tx: object) -> Now:
+            found.append(read_now(tx, at, figures, scene.pack, HeldMoney()))  # type: ignore[arg-type]  # it is a Tx
+            return found[-1]
+
+        sample(scene.database, now)
+        return found[0]
+
+    first = keep()
+    scene.clock.advance(3 * MINUTE)
+    scene.message("minute-1", "直取引しませんか")
+    second = keep()
+    with scene.database.read() as tx:
+        series = read_series(tx, scene.clock.now())
+    assert series["sanctions"][-4:] == [first.sanctions["in_force"]] * 3 + [second.sanctions["in_force"]]
+    assert second.sanctions["in_force"] == first.sanctions["in_force"] + 1
+
+
+def read_events(parts: list[bytes]) -> list[tuple[str, str, dict[str, str]]]:
+    events = []
+    for part in parts:
+        fields = dict(line.split(": ", 1) for line in part.decode().strip().split("\n"))
+        if "event" in fields:
+            events.append((fields["id"], fields["event"], json.loads(fields["data"])))
+    return events
+
+
+class Counting:
+    """Something to watch: a number that rises with every look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.rendered = 0
+
+    def compute(self) -> object:
+        self.looks += 1
+        return self.looks
+
+    def render(self, moment: object, key: live.Key) -> live.Parts:
+        self.rendered += 1
+        return {"now": f"{moment} {key[0]}", "still": "always the same"}
+
+
+def watch(
+    run: Callable[[Broadcast, Counting], Awaitable[None]], *, stopping: Callable[[], bool] = lambda: False
+) -> Counting:
+    counting = Counting()
+
+    async def main() -> None:
+        broadcast = Broadcast(counting.compute, counting.render, stopping=stopping, name="x", tick_s=0.01)
+        await asyncio.wait_for(run(broadcast, counting), 20)
+
+    asyncio.run(main())
+    return counting
+
+
+async def take(stream: AsyncIterator[bytes], count: int) -> list[bytes]:
+    taken = []
+    async for part in stream:
+        taken.append(part)
+        if len(taken) == count:
+            break
+    await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+    return taken
+
+
+def test_a_stream_sends_a_part_only_when_it_changed() -> None:
+    async def run(broadcast: Broadcast, _: Counting) -> None:
+        events = read_events(await take(broadcast.follow(("en", ""), ""), 4))
+        assert [name for _, name, _ in events] == ["parts"] * 3
+        assert set(events[0][2]) == {"now", "still"}
+        assert [set(each[2]) for each in events[1:]] == [{"now"}, {"now"}]
+        assert [each[0] for each in events] == ["x.1", "x.2", "x.3"]
+
+    watch(run)
+
+
+def test_many_readers_cost_one_look_and_one_rendering_per_language() -> None:
+    async def run(broadcast: Broadcast, counting: Counting) -> None:
+        readers = [take(broadcast.follow((language, ""), ""), 6) for language in ("en", "ja") * 25]
+        streams = await asyncio.gather(*readers)
+        for parts in streams:
+            assert len(read_events(parts)) == 5
+        assert counting.rendered <= 2 * counting.looks
+
+    counting = watch(run)
+    assert counting.looks < 50
+
+
+def test_whoever_comes_back_with_the_number_of_this_moment_waits_for_the_next() -> None:
+    async def run(broadcast: Broadcast, _: Counting) -> None:
+        first = read_events(await take(broadcast.follow(("en", ""), ""), 2))[0]
+        again = read_events(await take(broadcast.follow(("en", ""), first[0]), 2))[0]
+        assert again[0] != first[0]
+        other = read_events(await take(broadcast.follow(("en", ""), "of another server"), 2))[0]
+        assert set(other[2]) == {"now", "still"}
+
+    watch(run)
+
+
+def test_nobody_is_worked_for_when_nobody_watches() -> None:
+    async def run(broadcast: Broadcast, counting: Counting) -> None:
+        await take(broadcast.follow(("en", ""), ""), 2)
+        await asyncio.sleep(0.05)
+        looks = counting.looks
+        await asyncio.sleep(0.05)
+        assert counting.looks == looks
+
+    watch(run)
+
+
+def test_a_stopping_server_ends_its_streams() -> None:
+    stopping = [False]
+
+    async def run(broadcast: Broadcast, _: Counting) -> None:
+        parts = []
+        async for part in broadcast.follow(("en", ""), ""):
+            parts.append(part)
+            stopping[0] = len(parts) == 3
+        assert len(parts) == 3
+
+    watch(run, stopping=lambda: stopping[0])
+
+
+def test_too_many_readers_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "STREAMS_MAX", 1)
+
+    async def run(broadcast: Broadcast, _: Counting) -> None:
+        stream = broadcast.follow(("en", ""), "")
+        await anext(stream)
+        with pytest.raises(Unavailable):
+            broadcast.follow(("en", ""), "")
+        await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+    watch(run)
