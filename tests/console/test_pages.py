@@ -109,7 +109,7 @@ def test_a_subject_s_page_says_what_it_may_do_and_why(admin: Visitor, scene: Sce
     account = admin.get("/subjects/account/s-subject-1").text
     assert f'href="/decisions/{record.seq}"' in account
     assert '<span class="pill good">No limits</span>' in account
-    assert "Never sanctioned" in admin.get("/subjects/listing/a%2Fb").text
+    assert "Nothing was ever held against it" in admin.get("/subjects/listing/a%2Fb").text
 
 
 def test_decisions_are_filtered_by_the_address_and_paged_by_a_cursor(admin: Visitor, scene: Scene) -> None:
