@@ -315,6 +315,7 @@ class _Checker:
             )
         # Why here: parts of one level are all looked at, so what has grown too large must not be entered again.
         if self.budget[0] < 0 or len(self.within) >= DEPTH_LIMIT:
+            self.budget[0] = -1
             raise _Wrong(_TOO_MANY, tree, of_definition=True)
         inner = _Checker(self.scope, (*self.within, name), self.budget)
         try:
