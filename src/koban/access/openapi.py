@@ -71,8 +71,15 @@ def _schemas(table: list[Endpoint]) -> tuple[dict[int, object], dict[str, Schema
     for each in table:
         types.extend(kind for kind in (each.body, each.returns, each.query) if kind not in (None, bytes))
     unique = list({id(kind): kind for kind in types}.values())
-    made, components = msgspec.json.schema_components(unique, ref_template=_TEMPLATE)
+    made, components = msgspec.json.schema_components(unique, ref_template=_TEMPLATE, schema_hook=_anything)
     return {id(kind): schema for kind, schema in zip(unique, made, strict=True)}, components
+
+
+def _anything(kind: type) -> Schema:
+    """Describe `object`: any JSON at all."""
+    if kind is object:
+        return {"description": "any JSON"}
+    raise NotImplementedError
 
 
 def _operation(endpoint: Endpoint, schemas: Mapping[int, object]) -> Schema:
