@@ -60,6 +60,9 @@ format: $(VENV)/installed-dev  ## Put the sources into form
 bench: $(VENV)/installed-dev  ## Measure, beside peers, and print a table
 	$(BIN)/python -m bench.run
 
+screenshots: $(VENV)/installed-dev  ## Take the pictures of docs and README from a running demonstration
+	$(BIN)/python tools/pictures.py
+
 lock:  ## Pin every dependency with its hash (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --extra postgresql pyproject.toml -o requirements.lock

@@ -28,6 +28,7 @@ class Size:
     rate: int  # events a second over HTTP
     http_s: int
     stored_events: int
+    page_events: int  # in the log behind the console's pages
     backtest_events: int
 
 
@@ -41,6 +42,7 @@ FULL: Final = Size(
     rate=1_000,
     http_s=20,
     stored_events=100_000,
+    page_events=1_000_000,
     backtest_events=1_000_000,
 )
 TINY: Final = Size(
@@ -53,6 +55,7 @@ TINY: Final = Size(
     rate=50,
     http_s=1,
     stored_events=0,
+    page_events=0,
     backtest_events=900,
 )
 

@@ -19,6 +19,7 @@ from bench.features import measure_features
 from bench.ledger import measure_ledger
 from bench.measure import FULL, ROOT, TINY, Row, Size, describe_machine
 from bench.over_http import measure_http
+from bench.pages import measure_pages
 from bench.start import measure_start
 from bench.story import measure_story
 
@@ -30,6 +31,7 @@ BENCHES: Final[dict[str, Callable[[Size], list[Row]]]] = {
     "http": measure_http,
     "queue": measure_queue,
     "start": measure_start,
+    "pages": measure_pages,
     "ledger": measure_ledger,
     "story": measure_story,
 }

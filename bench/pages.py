@@ -1,0 +1,256 @@
+"""Pages of the console over a large log with many people at them, and what the board costs the decider.
+
+The log is a few thousand simulated events, decided for real and then multiplied in the database to its full size with
+their decisions, signals and index; cases and sanctions likewise. A server process then answers; one client times each
+page while the others keep their boards open and walk about.
+"""
+
+import concurrent.futures
+import itertools
+import json
+import pathlib
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import httpx
+
+from bench.measure import Row, Size, interleave, quantile
+from bench.server import serving
+from koban.access import SYSTEM
+from koban.access import actions as access_actions
+from koban.audit import SystemSecrets
+from koban.base import HOUR, Instant, SystemClock
+from koban.base.settings import Settings
+from koban.db import Database, Tx
+from koban.events import decode
+from koban.finding import follow
+from koban.packs import load_pack
+from koban.sim import Settings as SimSettings
+from koban.sim import Size as SimSize
+from koban.sim import plan, wire
+
+PAGE_MAX_MS: Final = 200.0
+PAGES: Final = (
+    "/board", "/board/live", "/search?q=u-", "/search?q=%E7%9B%B4%E5%8F%96%E5%BC%95", "/decisions",
+    "/decisions?verdict=block", "/decisions?type=payout.requested", "/decisions?source=nobody", "/events",
+    "/events?source=nobody", "/waiting", "/cases", "/sanctions", "/actions", "/rules", "/lists", "/alerts",
+    "/quarantine", "/audit", "/staff", "/roles", "/sessions", "/tokens",
+)  # fmt: skip
+ROUNDS: Final = 7
+THINK_S: Final = 2.0
+STARTER: Final = pathlib.Path(__file__).resolve().parent.parent / "packs" / "starter"
+
+
+def measure_pages(size: Size) -> list[Row]:
+    """Measure every page of the navigation, a subject and a decision, with people at the console."""
+    big = size.stored_events > 0
+    events, cases, people = (size.page_events, 100_000, 50) if big else (900, 60, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        data = pathlib.Path(folder)
+        secrets = _fill(data, events=events, cases=cases, people=people)
+        with serving(data, STARTER) as server:
+            url = f"http://127.0.0.1:{server.port}"
+            return _measure(url, secrets, server.token, rounds=ROUNDS if big else 1, events=events, cases=cases)
+
+
+def _measure(
+    url: str, secrets: list[str], token: str, *, rounds: int, events: int, cases: int
+) -> list[Row]:  # fmt: skip
+    crowd = _Crowd(url, secrets[1:])
+    with httpx.Client(base_url=url, cookies={"koban_session": secrets[0]}, timeout=60) as client:
+        linked = _linked(client)
+        crowd.start()
+        times = {path: [_ms(client, path) for _ in range(rounds + 1)][1:] for path in (*PAGES, *linked)}
+        crowd.stop()
+    rate = _decided(url, token, secrets[1:], runs=3 if rounds > 1 else 1)
+    slowest = sorted(((quantile(each, 0.5), path) for path, each in times.items()), reverse=True)
+    every = list(itertools.chain.from_iterable(times.values()))
+    note = f"{events:,} events, {cases:,} open cases, {len(secrets)} signed in, each with the board open"
+    return [
+        Row(bench="pages", what="all pages, p50", value=quantile(every, 0.5), unit="ms", note=note),
+        Row(bench="pages", what="all pages, p95", value=quantile(every, 0.95), unit="ms", target=PAGE_MAX_MS),
+        *(
+            Row(bench="pages", what=f"median of {path}", value=ms, unit="ms", target=PAGE_MAX_MS)
+            for ms, path in slowest[:6]
+        ),
+        Row(bench="pages", what="decisions/s while nobody looks", value=rate["alone"], unit="/s", higher_is_better=True),
+        Row(bench="pages", what=f"decisions/s with {len(secrets) - 1} boards open", value=rate["watched"], unit="/s",
+            higher_is_better=True, note=f"{100 * rate['watched'] / rate['alone']:.0f} % of that"),
+    ]  # fmt: skip
+
+
+def _ms(client: httpx.Client, path: str) -> float:
+    start = time.perf_counter()
+    answer = client.get(path)
+    took = (time.perf_counter() - start) * 1_000
+    assert answer.status_code == 200, (path, answer.status_code)
+    return took
+
+
+def _linked(client: httpx.Client) -> list[str]:
+    """Return a decision that was no allow, its open-field form, and its account."""
+    found = client.get("/v1/decisions", params={"verdict": "block", "limit": 1}).json()["items"][0]
+    account = next(iter(client.get("/v1/search", params={"q": "account:u-"}).json()["subjects"]))["id"]
+    return [f"/decisions/{found['seq']}", f"/subjects/account/{account}"]
+
+
+class _Crowd:
+    """People with the board open who look at a page now and then."""
+
+    def __init__(self, url: str, secrets: list[str]) -> None:
+        self._url, self._secrets = url, secrets
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self, *, walks: bool = True) -> None:
+        for place, secret in enumerate(self._secrets):
+            self._threads.append(threading.Thread(target=self._watch, args=(secret,), daemon=True))
+            if walks:
+                self._threads.append(threading.Thread(target=self._walk, args=(secret, place), daemon=True))
+        for each in self._threads:
+            each.start()
+        time.sleep(1.5)
+
+    def stop(self) -> None:
+        self._stop.set()
+        for each in self._threads:
+            each.join(timeout=10)
+
+    def _watch(self, secret: str) -> None:
+        with (
+            httpx.Client(base_url=self._url, cookies={"koban_session": secret}, timeout=30) as client,
+            client.stream("GET", "/board/stream") as answer,
+        ):
+            for _ in answer.iter_raw():
+                if self._stop.is_set():
+                    return
+
+    def _walk(self, secret: str, place: int) -> None:
+        randomness = random.Random(place)
+        with httpx.Client(base_url=self._url, cookies={"koban_session": secret}, timeout=60) as client:
+            while not self._stop.wait(randomness.uniform(0.5, 1.5) * THINK_S):
+                client.get(randomness.choice(PAGES))
+
+
+def _decided(url: str, token: str, secrets: list[str], *, runs: int) -> dict[str, float]:
+    """Return how many events a second are decided, alone and with boards open, in turn."""
+    numbers = itertools.count()
+
+    def send() -> float:
+        batches = [_batch(next(numbers)) for _ in range(10)]
+        with httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=60) as client:
+            start = time.perf_counter()
+            for batch in batches:
+                answer = client.post(
+                    "/v1/events", content=batch, headers={"content-type": "application/cloudevents-batch+json"}
+                )
+                assert answer.status_code == 200, answer.text[:300]
+            return 10 * 200 / (time.perf_counter() - start)
+
+    def watched() -> float:
+        crowd = _Crowd(url, secrets)
+        crowd.start(walks=False)
+        try:
+            return send()
+        finally:
+            crowd.stop()
+
+    return interleave(runs, {"alone": send, "watched": watched})
+
+
+def _batch(number: int) -> bytes:
+    settings = SimSettings(
+        seed=1_000 + number,
+        start_at=SystemClock().now(),
+        duration=HOUR,
+        size=SimSize(people=200, events_per_minute=400),
+    )
+    events = [wire(each) for each in itertools.islice(plan(settings), 200)]
+    return json.dumps([{**each, "id": f"b{number}-{each['id']}"} for each in events], ensure_ascii=False).encode()
+
+
+def _fill(data: pathlib.Path, *, events: int, cases: int, people: int) -> list[str]:
+    """Make the log and the sessions; return the sessions' secrets."""
+    from koban.app.running import open_koban  # late: it brings the whole application
+
+    settings = Settings(
+        data=data, database_url=f"sqlite:///{data}/koban.db", pack=STARTER, host="127.0.0.1", port=0,
+        public_url="http://127.0.0.1", strict=False, allow_private_webhooks=True, log_level="error", zone="Asia/Tokyo",
+        smtp_url="", mail_from="",
+    )  # fmt: skip
+    with open_koban(settings, SystemClock(), random.Random(1), SystemSecrets(), durable=False) as koban:
+        for batch in _first(koban.clock.now(), min(events, 6_000)):
+            done: concurrent.futures.Future[object] = koban.desk.submit(  # type: ignore[assignment]  # only waited for
+                decode(batch, "application/json"), koban.clock.now(), asynchronous=False, hurried=False
+            )
+            done.result(timeout=120)
+        while follow(koban.database, load_pack(STARTER).events):
+            pass
+        with koban.database.write() as tx:
+            secrets = list(_sessions(tx, koban.clock.now(), people))
+    database = Database.open(settings.database_url, durable=False)
+    try:
+        with database.write() as tx:
+            _multiply(tx, events=events, cases=cases)
+    finally:
+        database.close()
+    return secrets
+
+
+def _first(at: Instant, count: int) -> Iterator[bytes]:
+    settings = SimSettings(
+        seed=5, start_at=Instant(at - HOUR), duration=HOUR, size=SimSize(people=1_500, events_per_minute=count // 20)
+    )
+    left = itertools.islice(plan(settings), count)
+    while some := [wire(each) for each in itertools.islice(left, 250)]:
+        yield json.dumps(some, ensure_ascii=False).encode()
+
+
+def _sessions(tx: Tx, at: Instant, people: int) -> Iterator[str]:
+    randomness, secrets = random.Random(2), SystemSecrets()
+    for place in range(people):
+        role = ("admin", "lead", "specialist", "reviewer", "auditor")[place % 5]
+        one, _ = access_actions.invite_staff(
+            tx, at, randomness, secrets, by=SYSTEM, email=f"p{place}@bench.test", name=f"Person {place}", roles=(role,)
+        )
+        yield access_actions.open_session(tx, at, randomness, secrets, owner=one, how="bench").secret
+
+
+def _multiply(tx: Tx, *, events: int, cases: int) -> None:
+    """Copy what was decided until there is enough of it, older copies first to last; times rise with places."""
+    first, last, begin, end = (
+        int(value or 0)
+        for value in tx.rows(
+            "SELECT min(seq), max(seq), min(log_at), max(log_at) FROM log_entries WHERE kind = 'event'"
+        )[0]
+    )
+    width, span = last - first + 1, end - begin + 1_000_000
+    there = int(tx.rows("SELECT count(*) FROM log_entries WHERE kind = 'event'")[0][0])
+    copies = max(0, -(-events // there) - 1)
+    for table in ("log_entries", "decisions", "signals"):  # what there is becomes the oldest part
+        tx.change(f"UPDATE {table} SET log_at = log_at - ?", (copies * span,))
+    for copy in range(1, copies + 1):
+        by, later = copy * width, copy * span
+        special = {"seq": f"seq + {by}", "log_at": f"log_at + {later}"}
+        _copy(tx, "log_entries", special | {"event_key": "randomblob(16)", "event_id": f"event_id || '-{copy}'"},
+              f"seq <= {last} AND kind = 'event'")  # fmt: skip
+        _copy(tx, "decisions", special, f"seq <= {last}")
+        _copy(tx, "signals", special, f"seq <= {last}")
+        _copy(tx, "entry_subjects", {"seq": f"seq + {by}"}, f"seq <= {last}")
+    for doubling in itertools.count():
+        have = int(tx.rows("SELECT count(*) FROM cases WHERE status = 'open'")[0][0])
+        if not 0 < have < cases:
+            break
+        unlike = {"id": f"id || '-{doubling}'", "subject_id": f"subject_id || '-{doubling}'"}
+        _copy(tx, "cases", unlike, f"status = 'open' ORDER BY id LIMIT {cases - have}")
+    tx.rows("ANALYZE")
+
+
+def _copy(tx: Tx, table: str, special: dict[str, str], where: str) -> None:
+    columns = [str(row[1]) for row in tx.rows(f"SELECT 0, name FROM pragma_table_info('{table}')")]
+    chosen = ", ".join(special.get(name, name) for name in columns)
+    tx.change(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {chosen} FROM {table} WHERE {where}")
