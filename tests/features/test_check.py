@@ -130,7 +130,7 @@ def test_features_that_keep_no_sealed_data_are_taken(value: str) -> None:
         ({"value": "median(amount)"}, "this is not a value that a feature can have"),
         ({"within_us": 61}, "a window is cut into 60 equal slots"),
         ({"within_us": 0}, "a window is cut into 60 equal slots"),
-        ({"bound": 5}, "only count(distinct x) has a `bound`"),
+        ({"bound": 5}, "only what keeps single values has a `bound`"),
         ({"value": "count(distinct amount)"}, "count(distinct x) needs a `bound`"),
         ({"value": "count(distinct amount)", "bound": 1_001}, "count(distinct x) needs a `bound`"),
         ({"value": "ratio(f, missing)"}, "'f' is itself a ratio"),

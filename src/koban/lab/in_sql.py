@@ -308,7 +308,9 @@ def _computed(
     phrases = compiling.LivePhrases(
         {key: each for key, each in run.pack.lists.items() if each.kind == "phrases"}, cursor.lists, cursor.labels
     )
-    traces = compile_traces([msgspec.structs.replace(checked, core=node, type=node.type) for checked, node in atoms])
+    traces = compile_traces(
+        [msgspec.structs.replace(checked, root=node, core=node, type=node.type) for checked, node in atoms]
+    )
     names = [f"a{place}" for place in range(len(atoms))]
     paths = {path for checked, _ in atoms for path in checked.reads}
     rows = archives.read_typed(

@@ -10,7 +10,10 @@ from koban.packs.reading import LANGUAGES
 from koban.packs.sections import FALLBACKS, FIELD_TYPES, SEVERITIES
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-SECTIONS: Final = ("pack", "events", "features", "policies", "lists", "queues", "rules", "cases")
+SECTIONS: Final = (
+    "pack", "events", "features", "policies", "lists", "calendars", "queues", "rules", "cases", "ledger", "postings",
+    "definitions", "scores",
+)  # fmt: skip
 
 Schema = dict[str, Any]  # JSON: a tree of whatever JSON Schema says
 
@@ -33,9 +36,14 @@ def schemas() -> dict[str, Schema]:
         "features": _feature(),
         "policies": _policy(),
         "lists": _list(),
-        "queues": _record({"queue": _NAME, "title": _texts(), "due": _DURATION}, ("queue", "title", "due")),
+        "calendars": _open(("calendar", "title", "zone", "hours"), ("holidays", "days")),
+        "queues": _queue(),
+        "ledger": {"type": "object"},
+        "postings": {"type": "object"},
+        "definitions": _open(("define", "as", "about"), ()),
+        "scores": _open(("score", "of", "about"), ()),
         "rules": _rule(),
-        "cases": {"anyOf": [_case(), _table()]},
+        "cases": {"anyOf": [_case(), _table(), _open(("example", "steps", "balances"), ("pending",))]},
     }
     head = _record({"pack": _NAME, "version": _TEXT, "about": _texts()}, ("pack", "version", "about"))
     found: dict[str, Schema] = {"pack": {"$schema": DIALECT, "title": "pack.yaml of a Koban pack", **head}}
@@ -95,6 +103,17 @@ def _record(properties: Mapping[str, Schema], required: tuple[str, ...]) -> Sche
     }
 
 
+def _open(required: tuple[str, ...], optional: tuple[str, ...]) -> Schema:
+    """Describe a document by its keys alone; `koban check` reads their values."""
+    return _record(dict.fromkeys((*required, *optional), {}), required)
+
+
+def _queue() -> Schema:
+    properties: dict[str, Schema] = {"queue": _NAME, "title": _texts(), "due": _DURATION}
+    properties |= dict.fromkeys(("calendar", "harm", "exposure", "two_people", "escalates_to", "alike"), {})
+    return _record(properties, ("queue", "title", "due"))
+
+
 def _texts() -> Schema:
     return _record(dict.fromkeys(LANGUAGES, _TEXT), LANGUAGES)
 
@@ -124,6 +143,8 @@ def _event() -> Schema:
         "acting": _DOTTED,
         "recipient": _DOTTED,
         "content": _DOTTED,
+        "reported": _DOTTED,
+        "money": {},
         "texts": _one_or_many(_DOTTED),
         "subjects": {"type": "object", "additionalProperties": _NAME},
         "loss": _record({"amount": _DOTTED, "by": _DOTTED}, ("amount", "by")),
@@ -136,11 +157,11 @@ def _feature() -> Schema:
         "feature": _NAME,
         "value": _SQL,
         "about": _texts(),
-        "on": _one_or_many(_DOTTED),
-        "by": {"anyOf": [_DOTTED, {"type": "object", "additionalProperties": _DOTTED}]},
+        "on": {},
+        "by": {},  # a path, two of them, or a mapping of event types to either
         "where": _SQL,
         "within": {"anyOf": [_DURATION, {"const": "ever"}]},
-        "excluding": {"const": "current"},
+        "excluding": {},
         "bound": {"type": "integer", "minimum": 1},
     }
     return _record(properties, ("feature", "value", "about"))
@@ -153,6 +174,7 @@ def _policy() -> Schema:
         "text": _texts(),
         "severity": {"enum": list(SEVERITIES)},
         "ladder": {"type": "array", "items": _action(), "maxItems": 12},
+        "second_person": {},
         "strikes_within": {"anyOf": [_DURATION, {"const": "ever"}]},
     }
     return _record(properties, ("policy", "title", "text", "severity"))
