@@ -105,12 +105,12 @@ def _record(properties: Mapping[str, Schema], required: tuple[str, ...]) -> Sche
 
 def _open(required: tuple[str, ...], optional: tuple[str, ...]) -> Schema:
     """Describe a document by its keys alone; `koban check` reads their values."""
-    return _record(dict.fromkeys((*required, *optional), {}), required)
+    return _record({key: {} for key in (*required, *optional)}, required)
 
 
 def _queue() -> Schema:
     properties: dict[str, Schema] = {"queue": _NAME, "title": _texts(), "due": _DURATION}
-    properties |= dict.fromkeys(("calendar", "harm", "exposure", "two_people", "escalates_to", "alike"), {})
+    properties |= {key: {} for key in ("calendar", "harm", "exposure", "two_people", "escalates_to", "alike")}
     return _record(properties, ("queue", "title", "due"))
 
 
@@ -226,7 +226,7 @@ def _action() -> Schema:
             _record({"restrict": {"enum": list(SCOPES)}, "for": _DURATION}, ("restrict", "for")),
             _record({"freeze_payout": _DURATION}, ("freeze_payout",)),
             _record({"suspend": _DURATION}, ("suspend",)),
-            _record({"review": _NAME}, ("review",)),
+            _record({"review": _NAME, "of": {}}, ("review",)),
         ]
     }
 
