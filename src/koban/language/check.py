@@ -1,6 +1,7 @@
 """Give every part of an expression its type, and say everything that is wrong with it at once."""
 
 import difflib
+import functools
 import re
 import zoneinfo
 from collections.abc import Iterable, Sequence
@@ -175,11 +176,21 @@ def _article(word: str) -> str:
     return ("an " if word[0] in "aeio" else "a ") + word
 
 
+_parsed_once = functools.lru_cache(maxsize=1_000)(parse)  # a definition is read wherever it is named
+
+
 class _Checker:
     """One pass over the tree; `wrong` gathers what is refused."""
 
-    def __init__(self, scope: Scope, within: tuple[str, ...] = (), budget: list[int] | None = None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        within: tuple[str, ...] = (),
+        budget: list[int] | None = None,
+        read: "dict[str, Node] | None" = None,
+    ) -> None:
         self.scope = scope
+        self.read = {} if read is None else read  # definitions that were read in this scope: once is enough
         self.wrong: list[_Wrong] = []
         self.within = within  # the definitions that are being read
         self.budget = [NODE_LIMIT] if budget is None else budget  # parts that definitions may still bring
@@ -305,6 +316,19 @@ class _Checker:
         known = [*self.scope.names, *self.scope.features, *self.scope.definitions, "time"]
         raise _Wrong(f"there is no field or feature '{path}' here", tree, nearest(path, known))
 
+    def _read_definition(self, tree: Syntax, name: str, text: str) -> Node:
+        inner = _Checker(self.scope, (*self.within, name), self.budget, self.read)
+        try:
+            parsed = _parsed_once(text)
+        except SyntaxRefused as refused:
+            raise _Wrong(f"the definition '{name}' cannot be read: {refused.detail}", tree, refused.hint) from refused
+        root = inner.try_check(parsed)
+        if root is None or inner.wrong:
+            first = min(inner.wrong, key=lambda wrong: wrong.start)
+            detail = f"the definition '{name}' does not hold here: {first.detail}"
+            raise _Wrong(first.detail if first.of_definition else detail, tree, first.hint, of_definition=True)
+        return root
+
     def _definition(self, tree: Syntax) -> Node:
         """Read what a name stands for, in the same scope as what names it."""
         name = tree.value
@@ -317,16 +341,8 @@ class _Checker:
         if self.budget[0] < 0 or len(self.within) >= DEPTH_LIMIT:
             self.budget[0] = -1
             raise _Wrong(_TOO_MANY, tree, of_definition=True)
-        inner = _Checker(self.scope, (*self.within, name), self.budget)
-        try:
-            parsed = parse(text)
-        except SyntaxRefused as refused:
-            raise _Wrong(f"the definition '{name}' cannot be read: {refused.detail}", tree, refused.hint) from refused
-        root = inner.try_check(parsed)
-        if root is None or inner.wrong:
-            first = min(inner.wrong, key=lambda wrong: wrong.start)
-            detail = f"the definition '{name}' does not hold here: {first.detail}"
-            raise _Wrong(first.detail if first.of_definition else detail, tree, first.hint, of_definition=True)
+        root = self.read.get(name) or self._read_definition(tree, name, text)
+        self.read[name] = root
         self.budget[0] -= root.size
         if self.budget[0] < 0:
             raise _Wrong(_TOO_MANY, tree, of_definition=True)
