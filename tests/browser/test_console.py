@@ -238,7 +238,10 @@ def is_foreign(text: str, language: str) -> bool:
         text = text.replace(name, "")
     if language == "en":
         return JAPANESE.search(text) is not None
-    return re.search("[A-Za-z]{2}", re.sub(LATIN, "", text)) is not None
+    named = re.sub(
+        r"CSV|NDJSON|Esc|Ctrl|Enter|(?<=: )[a-z_.]+|[a-z]+[._][a-z_.]+", "", text
+    )  # formats, keys, names of fields
+    return re.search("[A-Za-z]{2}", re.sub(LATIN, "", named)) is not None
 
 
 def violations(reader: Reader) -> list[str]:
