@@ -50,6 +50,7 @@ class RolesAsTokens(StaffDirectory):
 def koban(tmp_path: pathlib.Path) -> Iterator[Koban]:
     settings = read_settings({"KOBAN_DATA": str(tmp_path / "data"), "KOBAN_PACK": str(SMALL_PACK)})
     with open_koban(settings, ManualClock(START), random.Random(3), SeededSecrets(3), durable=False) as opened:
+        opened.stopping.set()  # a stream ends after its first words; this client reads answers whole
         yield opened
 
 
