@@ -125,4 +125,5 @@ def _compare_states(line: Line, receiver: Receiver) -> None:
     for kind, subject_id in sorted(subjects):
         status, raw = line.call("GET", f"/v1/subjects/{kind}/{subject_id}/state")
         assert status == 200
-        assert receiver.state.get((kind, subject_id)) == json.loads(raw)["state"], (kind, subject_id)
+        _, actions = line.call("GET", f"/v1/actions?subject_kind={kind}&subject_id={subject_id}")
+        assert receiver.state.get((kind, subject_id)) == json.loads(raw)["state"], (kind, subject_id, actions)
