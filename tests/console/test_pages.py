@@ -12,7 +12,7 @@ from koban.console.pages import NAVIGATION
 from koban.db import Database
 from koban.decisions import store as decision_store
 
-# Own data needs the whole application around it: tests/app/test_own_data.py and tests/browser open its pages.
+# Own data needs the whole application around it: tests/browser/test_first_minutes.py opens its pages.
 PLAIN_PAGES = [item.path for _, items in NAVIGATION for item in items if item.name != "logs"]
 
 
@@ -28,6 +28,14 @@ def test_every_page_of_the_navigation_is_there_in_both_languages(scene: Scene, p
     assert answer.status_code == 200
     assert f'<html lang="{language}">' in answer.text
     assert "<h1>" in answer.text
+
+
+def test_a_page_that_this_installation_has_not_is_not_offered(admin: Visitor, scene: Scene) -> None:
+    assert scene.kit.logs is None
+    assert 'href="/logs"' not in admin.get("/board").text
+    assert admin.get("/logs").status_code == 404
+    for path in PLAIN_PAGES:
+        assert f'href="{path}"' in admin.get("/board").text, path
 
 
 @pytest.mark.parametrize("path", PLAIN_PAGES)

@@ -147,6 +147,7 @@ def page(
             csrf=call.csrf,
             here=_here(call),
             section=call.url_path.split("/")[1],
+            absent=() if kit.logs is not None else ("logs",),
             simulated=kit.simulated,
             evening=kit.story.now() if kit.story is not None else None,
             evening_roles=kit.story.roles if kit.story is not None else (),
@@ -234,7 +235,14 @@ def _notice_of(call: Call, language: Language) -> str:
 
 
 def _render(
-    template: str, *, language: Language, zone: str, now: Instant, principal: Principal, **values: object
+    template: str,
+    *,
+    language: Language,
+    zone: str,
+    now: Instant,
+    principal: Principal,
+    absent: Collection[str] = (),
+    **values: object,
 ) -> str:
     sections: Sequence[tuple[str, tuple[NavItem, ...]]] = [
         (name, shown)
@@ -243,7 +251,8 @@ def _render(
             shown := tuple(
                 item
                 for item in items
-                if item.permission in principal.grants or (item.permission == SIGNED_IN and principal.kind == "staff")
+                if item.name not in absent
+                and (item.permission in principal.grants or (item.permission == SIGNED_IN and principal.kind == "staff"))
             )
         )
     ]
