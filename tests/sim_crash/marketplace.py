@@ -220,7 +220,11 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                length = int(self.headers["content-length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # the sender was killed in the middle: no server hands such a request on
+                    self.close_connection = True
+                    return
                 status = receiver.take(str(self.headers["webhook-id"]), body)
                 if status == 0:
                     self.close_connection = True

@@ -252,7 +252,9 @@ def _render(
                 item
                 for item in items
                 if item.name not in absent
-                and (item.permission in principal.grants or (item.permission == SIGNED_IN and principal.kind == "staff"))
+                and (
+                    item.permission in principal.grants or (item.permission == SIGNED_IN and principal.kind == "staff")
+                )
             )
         )
     ]
