@@ -28,6 +28,7 @@ from koban.events.routes import Decided
 from koban.oncall import add_contact, add_shift
 from koban.oncall.types import Shift
 from koban.packs import files_of, parse_files
+from koban.packs.draft_store import Permit
 from koban.pipeline import commands
 from koban.rules import ModeChanged
 from koban.webhooks import add_endpoint, confirm
@@ -125,7 +126,10 @@ def until(ready: Callable[[], bool]) -> None:
 
 def push_bad_rule(koban: Koban) -> None:
     files = dict(files_of(STARTER)) | {"rules/bad.yaml": BAD_RULE}
-    switch_pack(koban.desk, parse_files(files), by="staff_new", reason="stop copies")
+    base = koban.memory.compiled.pack.digest
+    switch_pack(
+        koban.desk, parse_files(files), Permit(base=base, by="staff_new", reason="stop copies", ground="ordinary")
+    )
 
 
 def list_paper(koban: Koban, number: int) -> DecisionRecord:

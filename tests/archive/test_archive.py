@@ -15,6 +15,7 @@ from koban.events import EventConflict
 from koban.events.archive import ArchiveBusy, list_files
 from koban.events.routes import Conflicting
 from koban.packs import parse_files
+from koban.packs.draft_store import Permit
 from koban.pipeline import explain
 from koban.vault import erase, lift_hold, place_hold
 
@@ -297,7 +298,10 @@ def test_a_new_feature_counts_what_was_archived_before_it_was_thought_of(station
         "- rule: chatty\n  policy: fraud/lure\n  on: [message.sent]\n  when: messages_ever >= 5\n"
         "  then: [{review: scams}]\n  mode: shadow\n  because: {en: writes, ja: 書いています}\n"
     )
-    switch_pack(station.desk, parse_files(files), by="test", reason="a new feature")
+    base = station.desk.memory.compiled.pack.digest
+    switch_pack(
+        station.desk, parse_files(files), Permit(base=base, by="test", reason="a new feature", ground="ordinary")
+    )
     record = station.decide(station.event("e4"))
     assert [signal.rule for signal in record.signals] == ["chatty"]
 

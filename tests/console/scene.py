@@ -32,7 +32,7 @@ from koban.app import opening
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.lab import pack_in_force
 from koban.app.private import CaseOpener
-from koban.app.running import switch_pack
+from koban.app.running import versions_of
 from koban.app.runs import RunView
 from koban.app.urgent import emergencies
 from koban.audit import SeededSecrets, SigningKey, seal
@@ -230,7 +230,7 @@ def _kit(
         emergencies=emergencies(database, vault, desk, clock, zone="Asia/Tokyo"),
         oncall=oncall_of(database, clock),
         contacts_box=SecretBox(b"k" * 32, access.secrets),
-        switch_pack=lambda pack, by, reason: switch_pack(desk, pack, by=by, reason=reason),
+        versions=versions_of(desk, random.Random(5)),
         start_backtest=tries.start,
         find_backtest=tries.find,
         feature_value=lambda feature, subject: tries.behind(feature, subject, desk, clock),

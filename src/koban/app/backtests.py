@@ -6,7 +6,7 @@ import msgspec
 
 from koban.access import Call, Endpoint, endpoint
 from koban.app.running import Koban
-from koban.app.runs import RunMissing, RunsFull, RunView
+from koban.app.runs import FileNameInvalid, RunMissing, RunsFull, RunView
 
 FILES_MAX = 500
 
@@ -36,7 +36,7 @@ def backtest_endpoints(koban_: Koban) -> list[Endpoint]:
 
     return [
         endpoint("POST", "/v1/backtests", "rules.test", start, summary="Start a backtest of a pack", body=BacktestBody,
-                 returns=RunView, status=202, raises=(RunsFull,), max_bytes=4 * 1024 * 1024),
+                 returns=RunView, status=202, raises=(RunsFull, FileNameInvalid), max_bytes=4 * 1024 * 1024),
         endpoint("GET", "/v1/backtests/{id}", "rules.test", find, summary="See how a backtest stands", returns=RunView,
                  raises=(RunMissing,)),
     ]  # fmt: skip

@@ -29,10 +29,12 @@ from koban.db import Database, Tx, newest_revision, revision, upgrade
 from koban.events import take_log
 from koban.finding import follow
 from koban.insight import watch_health
+from koban.lab.drafts import VersionDesk, bring_in, checked
 from koban.oncall import Mail, OncallKit, deliver_by, mail_by, no_mail, read_smtp
 from koban.packs import PackDef, active_at, load_pack, load_version
+from koban.packs.draft_store import Permit
 from koban.pipeline import money
-from koban.pipeline.commands import activate, expect, features_to_fill
+from koban.pipeline.commands import activate_with, expect, features_to_fill
 from koban.pipeline.desk import Desk
 from koban.pipeline.memory import Memory
 from koban.subscriptions import jobs, pagers, watch_chain, watchers
@@ -246,7 +248,7 @@ def open_koban(
     with contextlib.ExitStack() as stack:
         database, vault, desk = stack.enter_context(open_desk(settings, clock, randomness, secrets, durable=durable))
         memory = desk.memory
-        _activate_given(desk, settings, given)
+        _activate_given(desk, settings, given, clock.now(), randomness)
         signing_key = SigningKey.open(settings.data / AUDIT_KEY, secrets)
         archive = functools.partial(run_when_due, settings, database, clock, lambda: memory.compiled.pack.events)
         health = functools.partial(_watch_health, desk, clock, randomness)
@@ -341,10 +343,13 @@ def _oncall_kit(
     )
 
 
-def _activate_given(desk: Desk, settings: Settings, given: Callable[[], PackDef]) -> None:
+def _activate_given(
+    desk: Desk, settings: Settings, given: Callable[[], PackDef], at: Instant, randomness: random.Random
+) -> None:
     """Activate the pack that was given at start, if this content was never active before.
 
-    Why never before: somebody who rolled back in the console must not find it undone by a restart.
+    A severe change against the version in force is proposed only, as through every other door; an installation's first
+    pack is nobody's change. Why never before: somebody who rolled back in the console must not find it undone by a restart.
     """
     if not settings.pack.is_dir():
         with desk.database.read() as tx:
@@ -358,23 +363,45 @@ def _activate_given(desk: Desk, settings: Settings, given: Callable[[], PackDef]
             pass
         else:
             return
-    switch_pack(desk, pack, by=SYSTEM.id, reason=f"given at start: {settings.pack.name}")
+    reason = f"given at start: {settings.pack.name}"
+    with desk.database.read() as tx:
+        first = active_at(tx, desk.memory.last_seq + 1) is None
+    if first:
+        base = desk.memory.compiled.pack.digest
+        switch_pack(desk, pack, Permit(base=base, by=SYSTEM.id, reason=reason, ground="first"))
+        return
+    switched = bring_in(versions_of(desk, randomness), checked(pack.files), at, by=SYSTEM.id, reason=reason)
+    if switched.draft is not None:
+        _log.warning("pack_waits_for_approval", digest=pack.digest[:12], draft=switched.draft, needs=switched.needs)
 
 
-def switch_pack(desk: Desk, pack: PackDef, *, by: str, reason: str) -> int:
-    """Compile a pack, fill its new features from the log, and switch to it at one place; return that place."""
+def versions_of(desk: Desk, randomness: random.Random) -> VersionDesk:
+    """Return what bringing a version into force needs."""
+    return VersionDesk(
+        database=desk.database,
+        randomness=randomness,
+        pack=lambda: desk.memory.compiled.pack,
+        switch=lambda pack, permit: switch_pack(desk, pack, permit),
+    )
+
+
+def switch_pack(desk: Desk, pack: PackDef, permit: Permit) -> int:
+    """Compile a pack, fill its new features from the log, and switch to it at one place; return that place.
+
+    Refuses: DraftStale, DraftMissing.
+    """
     from koban.pipeline.filling import fill_features
 
     compiled = desk.memory.compile(pack)
     wanted = features_to_fill(desk.memory, compiled)
     filled = fill_features(desk, compiled, wanted) if wanted and desk.memory.last_seq else None
     entered = desk.command(
-        lambda memory, tx: activate(
-            memory, tx, compiled, by=by, reason=reason, filled=filled.caught_up(tx) if filled is not None else None
+        lambda memory, tx: activate_with(
+            memory, tx, compiled, permit, filled=filled.caught_up(tx) if filled is not None else None
         ),
         alone=True,
     )
-    _log.info("pack_activated", digest=pack.digest[:12], seq=entered.seq, filled=sorted(wanted))
+    _log.info("pack_activated", digest=pack.digest[:12], seq=entered.seq, filled=sorted(wanted), ground=permit.ground)
     return entered.seq
 
 

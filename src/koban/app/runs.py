@@ -4,6 +4,7 @@ import collections
 import os
 import pathlib
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ KEPT_MAX: Final = 50
 RUNNING_MAX: Final = 2
 RUN_MAX_S: Final = 600.0
 NICENESS: Final = 5
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 FIRST_LOOK: Final = 20_000  # events of a first look while somebody types
 
 
@@ -41,6 +43,14 @@ class RunsFull(Refusal):
     code = "runs_full"
     status = 429
     title = "Two backtests run already."
+
+
+class FileNameInvalid(Refusal):
+    """A file of a pack that would lie outside it."""
+
+    code = "file_name_invalid"
+    status = 422
+    title = "This is no name for a file of a pack."
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +75,11 @@ class Runs:
     def start(self, files: Mapping[str, str], at: Instant, arguments: Sequence[str]) -> RunView:
         """Start a backtest of a pack given as files; `arguments` are further ones of `koban backtest`.
 
-        Refuses: RunsFull.
+        Refuses: RunsFull, FileNameInvalid.
         """
+        for name in files:
+            if not _FILE_NAME.fullmatch(name) or ".." in name.split("/"):
+                raise FileNameInvalid(f"{name[:80]!r} does not lie in the pack's folder.")
         with self._lock:
             if sum(each.state == "running" for each in self._kept.values()) >= RUNNING_MAX:
                 raise RunsFull("Wait for one of them.")

@@ -32,10 +32,11 @@ from koban.app import opening, private
 from koban.app.backtests import backtest_endpoints
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
+from koban.app.drafts import draft_endpoints
 from koban.app.money import ledger_commands
 from koban.app.own_data import OwnData
 from koban.app.people import erase_person
-from koban.app.running import CHECKPOINTS, Koban, switch_pack
+from koban.app.running import CHECKPOINTS, Koban, versions_of
 from koban.app.urgent import emergencies
 from koban.base import DAY, Problem
 from koban.cases import work_routes
@@ -44,7 +45,9 @@ from koban.enforcement import appeal_routes
 from koban.events import Entry
 from koban.insight import health_endpoints
 from koban.lab import Behind, Log, behind_subject
+from koban.lab.drafts import bring_in
 from koban.packs import PackDef, place
+from koban.packs.draft_store import Switched
 from koban.pipeline import casework, commands
 from koban.pipeline.explain import Explained, FeatureBehind, explain, explain_feature, explain_why_not
 from koban.pipeline.figures import BUCKETS_US
@@ -147,7 +150,8 @@ def endpoints_of(
             lambda: koban_.memory.compiled.pack,
             lambda change: desk.command(lambda memory, tx: commands.expect(memory, tx, change)),
         ),
-        *pack_routes.endpoints(database, functools.partial(_switch, koban_), _check),
+        *pack_routes.endpoints(database, functools.partial(_bring, koban_), _check),
+        *draft_endpoints(koban_),
         *board.endpoints(_board_desk(koban_)),
         *finding.endpoints(_finding_desk(koban_)),
         *people_routes.endpoints(database, koban_.vault, lambda person, by: erase_person(koban_, person, by=by)),
@@ -225,7 +229,7 @@ def _console_kit(
         contacts_box=koban_.box,
         may_allow_private=koban_.settings.allow_private_webhooks,
         zone=koban_.settings.zone,
-        switch_pack=lambda pack, by, reason: switch_pack(desk, pack, by=by, reason=reason),
+        versions=versions_of(desk, koban_.randomness),
         start_backtest=lambda files, arguments: runs.start(files, koban_.clock.now(), arguments),
         find_backtest=runs.find,
         feature_value=functools.partial(_feature_value, koban_),
@@ -272,8 +276,9 @@ def _declared(pack: PackDef) -> dict[str, tuple[str, int]]:
     return {name: (each.kind, len(each.entries)) for name, each in pack.lists.items()}
 
 
-def _switch(koban_: Koban, pack: PackDef, by: str, reason: str) -> int:
-    return switch_pack(koban_.desk, pack, by=by, reason=reason)
+def _bring(koban_: Koban, pack: PackDef, call: Call, reason: str, back: bool) -> Switched:  # noqa: FBT001 - a callback
+    desk = versions_of(koban_.desk, koban_.randomness)
+    return bring_in(desk, pack, call.at, by=call.principal.actor, reason=reason, back=back)
 
 
 def _check(pack: PackDef) -> tuple[Problem, ...]:

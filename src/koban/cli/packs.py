@@ -149,12 +149,11 @@ def pack_push(
     pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
     reason: Annotated[str, typer.Option(help="Why.")],
 ) -> None:
-    """Check a pack on the running server and switch to it."""
+    """Check a pack on the running server and switch to it, or propose it where a second person must look."""
     from koban.app.remote import call
     from koban.packs import files_of
 
-    done = call(running_server(), "POST", "/v1/packs", {"files": dict(files_of(pack)), "reason": reason})
-    print(f"{str(done['digest'])[:12]} decides from log entry {done['seq']} on")
+    _say_switched(call(running_server(), "POST", "/v1/packs", {"files": dict(files_of(pack)), "reason": reason}))
 
 
 @pack_app.command("history")
@@ -171,14 +170,63 @@ def pack_rollback(
     digest: Annotated[str, typer.Argument(help="Digest of a version that was active before.")],
     reason: Annotated[str, typer.Option(help="Why.")],
 ) -> None:
-    """Switch back to a version that was active before."""
+    """Switch back to a version that was active before, or propose that where a second person must look."""
     from koban.app.remote import call
 
     where = running_server()
     items = call(where, "GET", "/v1/packs/activations")["items"]
     whole = next((one["digest"] for one in items if one["digest"].startswith(digest)), digest)  # type: ignore[attr-defined]  # JSON
-    done = call(where, "POST", "/v1/packs/activate", {"digest": whole, "reason": reason})
+    _say_switched(call(where, "POST", "/v1/packs/activate", {"digest": whole, "reason": reason}))
+
+
+@pack_app.command("drafts")
+def pack_drafts() -> None:
+    """Say which versions were proposed, and which of them wait for a second person."""
+    from koban.app.remote import call
+
+    for one in call(running_server(), "GET", "/v1/drafts")["items"]:  # type: ignore[attr-defined]  # JSON
+        state = "waits for a second person" if one["state"] == "open" and one["severe"] else one["state"]
+        print(f"{one['id']}  {one['digest'][:12]}  {one['proposed_at']}  {one['author']}  {state}  {one['reason']}")
+
+
+@pack_app.command("propose")
+def pack_propose(
+    pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Keep a pack on the running server as a draft, without switching to it."""
+    from koban.app.remote import call
+    from koban.packs import files_of
+
+    draft = call(running_server(), "POST", "/v1/drafts", {"files": dict(files_of(pack)), "reason": reason})
+    print(f"{draft['id']}: proposed" + ("; a second person must approve it" if draft["severe"] else ""))
+
+
+@pack_app.command("approve")
+def pack_approve(draft: Annotated[str, typer.Argument(help="Id of the draft.")]) -> None:
+    """Switch to a draft; where a policy is severe, with the token of somebody else than its author."""
+    from koban.app.remote import call
+
+    done = call(running_server(), "POST", f"/v1/drafts/{draft}/approve")
     print(f"{str(done['digest'])[:12]} decides from log entry {done['seq']} on")
+
+
+@pack_app.command("withdraw")
+def pack_withdraw(draft: Annotated[str, typer.Argument(help="Id of the draft.")]) -> None:
+    """Close a draft unused."""
+    from koban.app.remote import call
+
+    call(running_server(), "POST", f"/v1/drafts/{draft}/withdraw")
+    print(f"{draft}: withdrawn")
+
+
+def _say_switched(done: dict[str, object]) -> None:
+    if done["draft"] is None:
+        print(f"{str(done['digest'])[:12]} decides from log entry {done['seq']} on")
+        return
+    print(f"{done['draft']}: proposed, not in force. A second person must approve it, because of:")
+    for each in done["needs"]:  # type: ignore[attr-defined]  # JSON
+        print(f"  {each}")
 
 
 @pack_app.command("diff")

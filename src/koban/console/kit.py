@@ -17,6 +17,7 @@ from koban.events import Entry
 from koban.finding import DiscloseBody, DisclosedField, SealedFound, SealedQuery
 from koban.insight.types import LogDesk
 from koban.lab import Behind, Report
+from koban.lab.drafts import VersionDesk
 from koban.ledger import LedgerReport
 from koban.lists import ListChange
 from koban.oncall import OncallKit
@@ -170,7 +171,7 @@ class ConsoleKit:
     truth: pathlib.Path | None = None  # where a demonstration's truth lies; only the truth page reads it
     story: StoryDesk | None = None  # a demonstration's evening, and its one-click roles
     prove_ledger: Callable[[], LedgerReport]  # proves every balance from the log
-    switch_pack: Callable[[PackDef, str, str], int]  # pack, by, reason -> where in the log
+    versions: VersionDesk
     start_backtest: Callable[[Mapping[str, str], Sequence[str]], BacktestRun]  # files, further arguments
     find_backtest: Callable[[str], BacktestRun]
     feature_value: Callable[[str, str], Sequence[Behind]]  # feature, subject -> what is counted now

@@ -9,7 +9,7 @@ from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Refusal
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
-from koban.lab.drafts import activate_draft, is_severe, propose, text_diff
+from koban.lab.drafts import activate_draft, bring_in, propose, text_diff, withdraw_draft
 from koban.lab.editing import (
     BLOCK_CHARS_MAX,
     SECTIONS,
@@ -21,6 +21,7 @@ from koban.lab.editing import (
     tokens,
     with_block,
 )
+from koban.lab.severity import is_severe, only_milder, severe_changes
 from koban.packs import (
     PackDef,
     PackVersionMissing,
@@ -157,8 +158,7 @@ def _act(kit: ConsoleKit, call: Call) -> Answer:
             return _edit(kit, call, problem="form.reason_missing")
         if "packs.stage" not in call.principal.grants:
             return _edit(kit, call, problem="lab.may_not_propose")
-        draft = propose(kit.database, pack, candidate.files, call.at, kit.access.randomness,
-                        by=call.principal.actor, reason=reason)  # fmt: skip
+        draft = propose(kit.versions, candidate.files, call.at, by=call.principal.actor, reason=reason)
     except Refusal as refusal:
         return _edit(kit, call, problem="lab.refused", detail=refusal.detail)
     return done(call, f"/drafts/{draft.id}", "draft_proposed")
@@ -180,7 +180,7 @@ def _versions(kit: ConsoleKit, call: Call) -> Answer:
     return page(kit, call, "versions.html", history=history, drafts=drafts, pack=kit.pack())
 
 
-def _version(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
+def _version(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
     with kit.database.read() as tx:
         history = activations(tx)
         one = next((each for each in history if each.digest == call.path["digest"]), None)
@@ -190,11 +190,12 @@ def _version(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         earlier = next((each for each in history if each.seq < one.seq), None)
         before = version_files(tx, earlier.digest) if earlier is not None else {}
     current = kit.pack()
+    severe = severe_changes(current, pack)
     return page(
         kit, call, "version.html", status=422 if problem else 200, one=one, earlier=earlier,
         diff=_lines(before, pack.files) if earlier is not None else [],
         back=[] if pack.digest == current.digest else compare_packs(current, pack),
-        current=current, problem=problem,
+        severe=severe, at_once=not severe or only_milder(severe), current=current, problem=problem, detail=detail,
     )  # fmt: skip
 
 
@@ -204,7 +205,12 @@ def _back(kit: ConsoleKit, call: Call) -> Answer:
         return _version(kit, call, problem="form.reason_missing")
     with kit.database.read() as tx:
         pack = load_version(tx, call.path["digest"])
-    kit.switch_pack(pack, call.principal.actor, reason)
+    try:
+        switched = bring_in(kit.versions, pack, call.at, by=call.principal.actor, reason=reason, back=True)
+    except Refusal as refusal:
+        return _version(kit, call, problem="lab.refused", detail=refusal.detail)
+    if switched.draft is not None:
+        return done(call, f"/drafts/{switched.draft}", "version_back_proposed")
     return done(call, "/versions", "version_back")
 
 
@@ -222,11 +228,10 @@ def _draft(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") 
 def _decide(kit: ConsoleKit, call: Call) -> Answer:
     draft_id, by = call.path["id"], call.principal.actor
     if call.form.get("do") == "withdraw":
-        with kit.database.write() as tx:
-            draft_store.close_draft(tx, draft_id, call.at, by=by, state="withdrawn")
+        withdraw_draft(kit.versions, draft_id, call.at, by=by)
         return done(call, "/versions", "draft_withdrawn")
     try:
-        activate_draft(kit.database, kit.pack(), draft_id, call.at, kit.switch_pack, by=by)
+        activate_draft(kit.versions, draft_id, by=by)
     except draft_store.DraftMissing:
         raise
     except Refusal as refusal:

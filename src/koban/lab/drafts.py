@@ -1,17 +1,27 @@
 """The life of a version: proposed, approved by a second person where a policy is severe, switched to, rolled back.
 
-A draft is made from the version in force. Whoever proposes it says why; a draft that touches a rule under a severe policy,
-or such a policy, is activated by somebody else. A draft that was made from an older version is refused: what came in
-between would be lost.
+This is the one place that decides whether a version may come into force. Every door (the API, the command line through it,
+the console, the pack given at start) asks `bring_in` or `activate_draft`; both give a `Permit`, without which nothing is
+switched. The permit names the version that it was given over, and the decider refuses it over any other.
+
+A draft is made from the version in force. Whoever proposes it says why; a change that is severe (`lab.severity`) waits until
+somebody else approves it. Going back to a version that was in force before waits as well, unless it only makes severe rules
+milder: that is the emergency, and it may not wait.
 """
 
+import dataclasses
 import difflib
 import random
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
 
+import msgspec
+
+import koban.access.store as access_store
+from koban.audit import record
 from koban.base import Instant, Refusal, random_id
-from koban.db import Database
+from koban.db import Database, Tx
+from koban.lab.severity import Severe, is_severe, only_milder, severe_changes
 from koban.packs import (
     PackDef,
     PackInvalid,
@@ -21,7 +31,31 @@ from koban.packs import (
 )
 from koban.rules import check_pack
 
-Switch = Callable[[PackDef, str, str], int]  # pack, by, reason -> where in the log
+__all__ = [
+    "ApprovalMissing",
+    "DraftStale",
+    "NothingChanged",
+    "VersionDesk",
+    "activate_draft",
+    "bring_in",
+    "checked",
+    "is_severe",
+    "propose",
+    "text_diff",
+    "withdraw_draft",
+]
+
+ISSUERS_MAX: Final = 8  # a token that a token issued that a token issued …
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VersionDesk:
+    """What bringing a version into force needs."""
+
+    database: Database
+    randomness: random.Random
+    pack: Callable[[], PackDef]  # the one in force
+    switch: Callable[[PackDef, draft_store.Permit], int]  # -> where in the log
 
 
 class ApprovalMissing(Refusal):
@@ -48,69 +82,130 @@ class NothingChanged(Refusal):
     title: ClassVar[str] = "The version says the same as the one in force."
 
 
-def is_severe(old: PackDef, new: PackDef) -> bool:
-    """Tell whether a second person must look: a severe policy, or a rule under one, is changed."""
-    for each in compare_packs(old, new):
-        for pack in (old, new):
-            policy = each.name if each.section == "policies" else ""
-            if each.section == "rules" and each.name in pack.rules:
-                policy = pack.rules[each.name].policy
-            if policy in pack.policies and pack.policies[policy].severity == "severe":
-                return True
-    return False
+def bring_in(
+    desk: VersionDesk, pack: PackDef, at: Instant, *, by: str, reason: str, back: bool = False
+) -> draft_store.Switched:
+    """Switch to a version, or propose it where a second person must look first; `back`: it was in force before.
+
+    Refuses: DraftStale, when another version comes into force meanwhile.
+    Invariant: `pack` has no fault; `checked` and the border see to that.
+    """
+    current = desk.pack()
+    severe = severe_changes(current, pack)
+    ground = _ground(severe, back=back)
+    if ground is None:
+        draft = _keep(desk, current, pack, severe, at, by=by, reason=reason)
+        return draft_store.Switched(digest=pack.digest, draft=draft.id, needs=tuple(str(each) for each in severe))
+    permit = draft_store.Permit(base=current.digest, by=by, reason=reason, ground=ground)
+    return draft_store.Switched(digest=pack.digest, seq=desk.switch(pack, permit))
 
 
-def propose(
-    database: Database,
-    current: PackDef,
-    files: Mapping[str, str],
-    at: Instant,
-    randomness: random.Random,
-    *,
-    by: str,
-    reason: str,
-) -> draft_store.Draft:
+def _ground(severe: tuple[Severe, ...], *, back: bool) -> str | None:
+    if not severe:
+        return "ordinary"
+    return "milder" if back and only_milder(severe) else None
+
+
+def propose(desk: VersionDesk, files: Mapping[str, str], at: Instant, *, by: str, reason: str) -> draft_store.Draft:
     """Keep a version that somebody wants to switch to.
 
     Refuses: PackInvalid, NothingChanged.
     """
-    pack = checked(files)
+    pack, current = checked(files), desk.pack()
     if pack.digest == current.digest:
         raise NothingChanged("Change something first.")
+    return _keep(desk, current, pack, severe_changes(current, pack), at, by=by, reason=reason)
+
+
+def _keep(
+    desk: VersionDesk,
+    current: PackDef,
+    pack: PackDef,
+    severe: tuple[Severe, ...],
+    at: Instant,
+    *,
+    by: str,
+    reason: str,
+) -> draft_store.Draft:
+    """Keep a draft; one that says the same over the same version, and is open, stands for it."""
     draft = draft_store.Draft(
-        id=random_id("draft", at, randomness),
+        id=random_id("draft", at, desk.randomness),
         digest=pack.digest,
         base=current.digest,
         changes=tuple(f"{each.kind} {each.section} {each.name}" for each in compare_packs(current, pack)),
-        severe=is_severe(current, pack),
+        severe=bool(severe),
         author=by,
         reason=reason,
         proposed_at=at,
     )
-    with database.write() as tx:
+    with desk.database.write() as tx:
+        same = draft_store.find_open(tx, digest=pack.digest, base=current.digest)
+        if same is not None:
+            return same
         draft_store.insert_draft(tx, draft, pack.files)
+        record(tx, at, by, "pack.proposed", draft.id, {"digest": pack.digest[:12], "severe": bool(severe)})
     return draft
 
 
-def activate_draft(
-    database: Database, current: PackDef, draft_id: str, at: Instant, switch: Switch, *, by: str
-) -> tuple[draft_store.Draft, int]:
-    """Switch to a draft and return where in the log that happened.
+def activate_draft(desk: VersionDesk, draft_id: str, *, by: str) -> tuple[draft_store.Draft, int]:
+    """Switch to a draft and return where in the log that happened; the draft is closed in the same transaction.
 
     Refuses: DraftMissing, ApprovalMissing, DraftStale, PackInvalid.
     """
-    with database.read() as tx:
+    current = desk.pack()
+    with desk.database.read() as tx:
         draft, files = draft_store.read_draft(tx, draft_id)
-    if draft.severe and draft.author == by:
-        raise ApprovalMissing("You proposed it, and it touches a severe policy. Somebody else must activate it.")
+        if draft.severe:
+            _require_second(tx, draft.author, by)
     if draft.base != current.digest:
         raise DraftStale(f"It was made from {draft.base[:12]}, and {current.digest[:12]} decides now. Propose it anew.")
     pack = checked(files)
-    reason = draft.reason if draft.author == by else f"{draft.reason} (approved by {by})"
-    seq = switch(pack, draft.author, reason)
-    with database.write() as tx:
-        draft_store.close_draft(tx, draft_id, at, by=by, state="activated")
-    return draft, seq
+    own = draft.author == by
+    permit = draft_store.Permit(
+        base=draft.base,
+        by=draft.author,
+        reason=draft.reason if own else f"{draft.reason} (approved by {by})",
+        ground="approved" if draft.severe else "ordinary",
+        approved_by=None if own else by,
+        draft_id=draft.id,
+    )
+    return draft, desk.switch(pack, permit)
+
+
+def withdraw_draft(desk: VersionDesk, draft_id: str, at: Instant, *, by: str) -> draft_store.Draft:
+    """Close a draft that nobody shall activate.
+
+    Refuses: DraftMissing.
+    """
+    with desk.database.write() as tx:
+        draft, _ = draft_store.read_draft(tx, draft_id)
+        draft_store.close_draft(tx, draft_id, at, by=by, state="withdrawn")
+        record(tx, at, by, "pack.withdrawn", draft_id, {})
+    return msgspec.structs.replace(draft, state="withdrawn", decided_by=by, decided_at=at)
+
+
+def _require_second(tx: Tx, author: str, by: str) -> None:
+    """Make sure that a person approves, and another one than whoever stands behind the proposal.
+
+    Why behind: a token acts for whoever issued it, so nobody is two people by holding one.
+    Refuses: ApprovalMissing.
+    """
+    approver = _person_behind(tx, by)
+    if access_store.staff_by_id(tx, approver) is None:
+        raise ApprovalMissing(
+            "It touches a severe policy. A member of the staff must approve it, or a token of theirs."
+        )
+    if approver == _person_behind(tx, author):
+        raise ApprovalMissing("You proposed it, and it touches a severe policy. Somebody else must activate it.")
+
+
+def _person_behind(tx: Tx, actor: str) -> str:
+    for _ in range(ISSUERS_MAX):
+        token = access_store.token_by_id(tx, actor)
+        if token is None:
+            return actor
+        actor = token.created_by
+    return actor
 
 
 def checked(files: Mapping[str, str]) -> PackDef:

@@ -42,6 +42,26 @@ class DraftMissing(Refusal):
     title: ClassVar[str] = "There is no such open draft."
 
 
+class Permit(msgspec.Struct, frozen=True, kw_only=True):
+    """Leave to switch to a version; only `koban.lab.drafts` and the first start of an installation give it."""
+
+    base: str  # digest of the version that it was given over; over another one it is worth nothing
+    by: str
+    reason: str
+    ground: str  # ordinary, approved, milder, first
+    approved_by: str | None = None
+    draft_id: str | None = None
+
+
+class Switched(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a version that was brought in: it decides from `seq` on, or waits as a draft for a second person."""
+
+    digest: str
+    seq: int | None = None
+    draft: str | None = None
+    needs: tuple[str, ...] = ()  # what a second person must look at
+
+
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A version that somebody proposed."""
 
@@ -81,6 +101,15 @@ def read_draft(tx: Tx, draft_id: str) -> tuple[Draft, Mapping[str, str]]:
         raise DraftMissing(f"No draft {draft_id[:60]!r} is open.")
     files: Mapping[str, str] = json.loads(zlib.decompress(row["files"]))
     return _draft(dict(row)), files
+
+
+def find_open(tx: Tx, *, digest: str, base: str) -> Draft | None:
+    """Return the open draft that says the same over the same version."""
+    statement = sqlalchemy.select(_drafts).where(
+        _drafts.c.digest == digest, _drafts.c.base == base, _drafts.c.state == "open"
+    )
+    row = tx.execute(statement.order_by(_drafts.c.proposed_at, _drafts.c.id).limit(1)).mappings().one_or_none()
+    return None if row is None else _draft(dict(row))
 
 
 def read_drafts(tx: Tx, *, limit: int = 50) -> list[Draft]:

@@ -5,16 +5,17 @@ from typing import Annotated
 
 import msgspec
 
-from koban.access import Call, Endpoint, endpoint
+from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Problem, Refusal, to_rfc3339
 from koban.db import Database
 from koban.packs import store
+from koban.packs.draft_store import Switched
 from koban.packs.faults import PackInvalid
 from koban.packs.load import parse_files
 from koban.packs.store import Activation, PackVersionMissing
 from koban.packs.types import PackDef
 
-Switch = Callable[[PackDef, str, str], int]  # pack, by, reason -> where in the log it was switched
+Bring = Callable[[PackDef, Call, str, bool], Switched]  # pack, who asks, reason, whether back to an earlier one
 Check = Callable[[PackDef], tuple[Problem, ...]]
 
 FILES_MAX = 500
@@ -56,15 +57,8 @@ class ActivateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     reason: Reason
 
 
-class Activated(msgspec.Struct, frozen=True, kw_only=True):
-    """From which entry on the version decides."""
-
-    digest: str
-    seq: int
-
-
-def endpoints(database: Database, switch: Switch, check: Check) -> list[Endpoint]:
-    """Describe the routes; `check` compiles a pack and returns what is wrong, `switch` activates it."""
+def endpoints(database: Database, bring: Bring, check: Check) -> list[Endpoint]:
+    """Describe the routes; `check` compiles a pack and returns what is wrong, `bring` activates or proposes it."""
 
     def history(_call: Call) -> list[ActivationView]:
         with database.read() as tx:
@@ -74,21 +68,22 @@ def endpoints(database: Database, switch: Switch, check: Check) -> list[Endpoint
         with database.read() as tx:
             return store.load_version(tx, call.path["digest"]).files
 
-    def push(call: Call) -> Activated:
+    def push(call: Call) -> Answer:
         body = call.body_as(PushBody)
-        return activate(parse_files(body.files), call, body.reason)
+        return activate(parse_files(body.files), call, body.reason, back=False)
 
-    def back(call: Call) -> Activated:
+    def back(call: Call) -> Answer:
         body = call.body_as(ActivateBody)
         with database.read() as tx:
             pack = store.load_version(tx, body.digest)
-        return activate(pack, call, body.reason)
+        return activate(pack, call, body.reason, back=True)
 
-    def activate(pack: PackDef, call: Call, reason: str) -> Activated:
+    def activate(pack: PackDef, call: Call, reason: str, *, back: bool) -> Answer:
         problems = check(pack)
         if problems:
             raise PackRefused(f"{len(problems)} faults stand in the pack.", problems=problems)
-        return Activated(digest=pack.digest, seq=switch(pack, call.principal.actor, reason))
+        switched = bring(pack, call, reason, back)
+        return Answer(body=switched, status=200 if switched.draft is None else 202)
 
     return [
         endpoint(
@@ -100,12 +95,12 @@ def endpoints(database: Database, switch: Switch, check: Check) -> list[Endpoint
             returns=dict[str, str], raises=(PackVersionMissing,),
         ),
         endpoint(
-            "POST", "/v1/packs", "packs.activate", push, summary="Check a pack and switch to it", body=PushBody,
-            returns=Activated, raises=(PackInvalid, PackRefused), max_bytes=4 * 1024 * 1024,
+            "POST", "/v1/packs", "packs.activate", push, summary="Check a pack and switch to it, or propose it where a second person must look", body=PushBody,
+            returns=Switched, raises=(PackInvalid, PackRefused), max_bytes=4 * 1024 * 1024,
         ),
         endpoint(
-            "POST", "/v1/packs/activate", "packs.activate", back, summary="Switch to a version that was active before",
-            body=ActivateBody, returns=Activated, raises=(PackVersionMissing, PackInvalid, PackRefused),
+            "POST", "/v1/packs/activate", "packs.activate", back, summary="Switch back to a version, or propose that where a second person must look",
+            body=ActivateBody, returns=Switched, raises=(PackVersionMissing, PackInvalid, PackRefused),
         ),
     ]  # fmt: skip
 

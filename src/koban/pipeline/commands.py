@@ -16,9 +16,11 @@ from koban.base import Instant, sequence_id
 from koban.db import Tx
 from koban.decisions import remaining_verdict
 from koban.features import FeatureStore, new_features
+from koban.lab.drafts import DraftStale
 from koban.labels import LABEL_SET, LabelSet, set_label
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, ListMissing, add_entries, remove_entry
-from koban.packs import ModeName, PackDef, save_activation
+from koban.packs import ModeName, PackDef, draft_store, save_activation
+from koban.packs.draft_store import Permit
 from koban.pipeline.memory import Compiled, Memory, subject_of
 from koban.pipeline.urgent import refit
 from koban.rules import (
@@ -212,6 +214,29 @@ def activate(
     refit(memory, tx, seq)
     _doubt_new_rules(memory, tx, before, seq)
     return Entered(seq=seq)
+
+
+def activate_with(
+    memory: Memory, tx: Tx, compiled: Compiled, permit: Permit, *, filled: FeatureStore | None = None
+) -> Entered:
+    """Switch to a version with the permit that was given for it, and close its draft.
+
+    Why here: between permit and switch another version may come into force, or another person close the draft; in the
+    decider's own transaction neither can.
+    Refuses: DraftStale, DraftMissing.
+    """
+    base = memory.compiled.pack.digest
+    if permit.base != base:
+        raise DraftStale(f"It was made from {permit.base[:12]}, and {base[:12]} decides now. Propose it anew.")
+    entered = activate(memory, tx, compiled, by=permit.by, reason=permit.reason, filled=filled)
+    at = memory.log_time.peek()
+    if permit.draft_id is not None:
+        by = permit.approved_by or permit.by
+        draft_store.close_draft(tx, permit.draft_id, at, by=by, state="activated")
+        record(tx, at, by, "pack.approved", permit.draft_id, {"seq": entered.seq, "ground": permit.ground})
+    elif permit.ground == "milder":
+        record(tx, at, permit.by, "pack.milder", compiled.pack.digest[:12], {"seq": entered.seq})
+    return entered
 
 
 def expect(memory: Memory, tx: Tx, change: RuleExpected, *, cause_seq: int | None = None) -> Entered:

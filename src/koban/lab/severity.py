@@ -1,0 +1,149 @@
+"""What of a change needs a second person: severe policies, the rules under them, and everything those rules read.
+
+Pure: two versions in, names out. A rule is what its condition says together with the definitions, features, lists and
+scores that it names; otherwise a severe rule could be turned round through a definition. What is read is found by the
+words of the texts, not by their meaning, so it can only be too much.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from koban.packs import Difference, EventType, Mode, ModeName, PackDef, RuleDef, compare_packs
+
+_WORD: Final = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
+_READABLE: Final = ("definitions", "features", "lists", "scores")
+_MILDEST_FIRST: Final = (ModeName.OFF, ModeName.SHADOW, ModeName.REVIEW, ModeName.LIVE)
+
+
+class Severe(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a change does to a severe policy, to a rule under one, or to what such a rule reads."""
+
+    section: str
+    name: str
+    kind: str
+    milder: bool  # it only takes something away from what is done to people
+
+    def __str__(self) -> str:
+        """Say it as a list of changes does."""
+        return f"{self.kind} {self.section} {self.name}"
+
+
+def severe_changes(old: PackDef, new: PackDef) -> tuple[Severe, ...]:
+    """Return what a second person must look at; empty where one person may decide alone."""
+    return tuple(
+        Severe(section=each.section, name=each.name, kind=each.kind, milder=_is_milder(old, new, each))
+        for each in compare_packs(old, new)
+        if _is_severe(old, new, each)
+    )
+
+
+def is_severe(old: PackDef, new: PackDef) -> bool:
+    """Tell whether a second person must look."""
+    return bool(severe_changes(old, new))
+
+
+def only_milder(changes: tuple[Severe, ...]) -> bool:
+    """Tell whether nobody can be harmed by a change who was not before: rules gone, weaker, or for fewer people."""
+    return all(each.milder for each in changes)
+
+
+def _is_severe(old: PackDef, new: PackDef, each: Difference) -> bool:
+    for pack in (old, new):
+        rules = _severe_rules(pack)
+        match each.section:
+            case "policies":
+                if each.name in pack.policies and pack.policies[each.name].severity == "severe":
+                    return True
+            case "rules":
+                if any(rule.name == each.name for rule in rules):
+                    return True
+            case "events":
+                if each.name in _events_under(pack, rules) and not _only_adds(old, new, each.name):
+                    return True
+            case section if section in _READABLE:
+                if each.name in _read_by(pack, rules):
+                    return True
+            case _:
+                pass
+    return False
+
+
+def _severe_rules(pack: PackDef) -> list[RuleDef]:
+    return [rule for rule in pack.rules.values() if pack.policies[rule.policy].severity == "severe"]
+
+
+def _read_by(pack: PackDef, rules: list[RuleDef]) -> set[str]:
+    """Return every word that these rules' conditions say, and what is behind those that are names, to the end."""
+    found: set[str] = set()
+    waiting = {word for rule in rules for word in _words(rule.when)}
+    while waiting:
+        found |= waiting
+        texts = [text for word in waiting for text in _texts_of(pack, word)]
+        waiting = {word for text in texts for word in _words(text)} - found
+    return found
+
+
+def _texts_of(pack: PackDef, name: str) -> Iterator[str]:
+    if name in pack.definitions:
+        yield pack.definitions[name].text
+    if name in pack.features:
+        feature = pack.features[name]
+        yield feature.value
+        yield feature.where or ""
+
+
+def _words(text: str) -> set[str]:
+    return {word.lower() for word in _WORD.findall(text)}
+
+
+def _events_under(pack: PackDef, rules: list[RuleDef]) -> set[str]:
+    read = _read_by(pack, rules)
+    features = [feature for name, feature in pack.features.items() if name in read]
+    return {event for rule in rules for event in rule.on} | {event for feature in features for event in feature.by}
+
+
+def _only_adds(old: PackDef, new: PackDef, name: str) -> bool:
+    """Tell whether an event type says all that it said, and perhaps more: what was there keeps its meaning."""
+    if name not in old.events:
+        return True
+    if name not in new.events:
+        return False
+    before, after = old.events[name], new.events[name]
+    kept = msgspec.structs.replace(
+        after,
+        fields={path: field for path, field in after.fields.items() if path in before.fields},
+        subjects={path: role for path, role in after.subjects.items() if path in before.subjects},
+        **{key: getattr(before, key) for key in _SAID_BESIDE},
+    )
+    return kept == msgspec.structs.replace(before, texts=after.texts)
+
+
+_SAID_BESIDE: Final = ("about", "source", "retention_days")
+
+
+def _is_milder(old: PackDef, new: PackDef, each: Difference) -> bool:
+    if each.section != "rules":
+        return False
+    if each.kind == "removed":
+        return True
+    rule = new.rules[each.name]
+    if each.kind == "added":
+        return rule.mode.name in {ModeName.OFF, ModeName.SHADOW}
+    before = old.rules[each.name]
+    return (
+        set(each.fields) <= {"mode", "cap_per_hour", "then", "on"}
+        and _strength(rule.mode) <= _strength(before.mode)
+        and rule.cap_per_hour <= before.cap_per_hour
+        and all(action in before.then for action in rule.then)
+        and set(rule.on) <= set(before.on)
+    )
+
+
+def _strength(mode: Mode) -> tuple[int, int]:
+    return _MILDEST_FIRST.index(mode.name), mode.basis_points if mode.name is ModeName.LIVE else 0
+
+
+assert set(_SAID_BESIDE) <= set(EventType.__struct_fields__), "an event type has what is left out of the comparison"
