@@ -93,9 +93,9 @@ def test_over_a_hundred_steady_rules_hardly_any_day_names_one() -> None:
 
     wrong = sum(
         bool(drifts([rule(f"r{place}", people=poisson(70), past=max(21, poisson(280))) for place in range(100)]))
-        for _ in range(12)
+        for _ in range(200)
     )
-    assert wrong <= 1
+    assert wrong <= 2
 
 
 def test_e_bh_names_the_largest_that_together_are_sure_enough() -> None:

@@ -14,6 +14,7 @@ Sources: Ville (1939); Wald (1945) for mixtures of ratios; Wang and Ramdas (2022
 e-values"; Garwood (1936) and Wilson (1927) for the limits of the past.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
@@ -123,6 +124,7 @@ def name_drifts(tests: Sequence[Drift], *, share: float = FALSE_SHARE) -> list[D
     return ordered[:named]
 
 
+@functools.lru_cache(maxsize=4_096)  # the pasts of many rules are few numbers, and the exact limit is a long sum
 def lower_bound(count: int, doubt: float) -> float:
     """Return the mean below which a count this large would have a chance below `doubt` (Garwood's lower limit)."""
     if count == 0:

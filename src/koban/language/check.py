@@ -187,7 +187,7 @@ class _Checker:
         scope: Scope,
         within: tuple[str, ...] = (),
         budget: list[int] | None = None,
-        read: "dict[str, Node] | None" = None,
+        read: "dict[str, Node | _Wrong] | None" = None,
     ) -> None:
         self.scope = scope
         self.read = {} if read is None else read  # definitions that were read in this scope: once is enough
@@ -316,6 +316,19 @@ class _Checker:
         known = [*self.scope.names, *self.scope.features, *self.scope.definitions, "time"]
         raise _Wrong(f"there is no field or feature '{path}' here", tree, nearest(path, known))
 
+    def _read_once(self, tree: Syntax, name: str, text: str) -> Node:
+        """Read a definition, or say again what is wrong with it: in one scope that does not change."""
+        known = self.read.get(name)
+        if known is None:
+            try:
+                known = self._read_definition(tree, name, text)
+            except _Wrong as wrong:
+                known = wrong
+            self.read[name] = known
+        if isinstance(known, _Wrong):
+            raise _Wrong(known.detail, tree, known.hint, of_definition=known.of_definition)
+        return known
+
     def _read_definition(self, tree: Syntax, name: str, text: str) -> Node:
         inner = _Checker(self.scope, (*self.within, name), self.budget, self.read)
         try:
@@ -341,8 +354,7 @@ class _Checker:
         if self.budget[0] < 0 or len(self.within) >= DEPTH_LIMIT:
             self.budget[0] = -1
             raise _Wrong(_TOO_MANY, tree, of_definition=True)
-        root = self.read.get(name) or self._read_definition(tree, name, text)
-        self.read[name] = root
+        root = self._read_once(tree, name, text)
         self.budget[0] -= root.size
         if self.budget[0] < 0:
             raise _Wrong(_TOO_MANY, tree, of_definition=True)

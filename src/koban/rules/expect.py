@@ -6,6 +6,7 @@ it. A new rule of which nothing is known may act a few times; then a person deci
 Source: Garwood (1936), "Fiducial limits for the Poisson distribution", for the upper bound of the rate.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
@@ -40,6 +41,7 @@ def ceiling_of(people: int, hours: int) -> int:
     return max(FLOOR_PEOPLE, least_surprising(2 * FAR * bound, FALSE_ALARM))
 
 
+@functools.lru_cache(maxsize=4_096)
 def upper_bound(count: int, doubt: float) -> float:
     """Return the mean above which a count this small would have a chance below `doubt` (Garwood's upper limit)."""
     if count > EXACT_MAX:
