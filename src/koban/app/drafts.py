@@ -20,13 +20,12 @@ from koban.lab.drafts import (
 )
 from koban.lab.severity import severe_changes
 from koban.packs import (
-    Fault,
     PackDef,
     PackInvalid,
     compare_packs,
     draft_store,
     parse_files,
-    place,
+    problems_of,
     version_files,
 )
 from koban.packs.draft_store import Draft, DraftMissing, Switched
@@ -90,13 +89,13 @@ def look_at(files: dict[str, str], current: PackDef) -> Looked:
     try:
         pack = parse_files(files)
     except PackInvalid as invalid:
-        return Looked(faults=_problems(invalid.faults))
+        return Looked(faults=invalid.problems)
     faults = check_pack(pack)
     if faults:
-        return Looked(faults=_problems(faults))
+        return Looked(faults=problems_of(faults))
     return Looked(
         faults=(),
-        advice=_problems(advise(pack)),
+        advice=problems_of(advise(pack)),
         changes=tuple(f"{each.kind} {each.section} {each.name}" for each in compare_packs(current, pack)),
         severe=tuple(str(each) for each in severe_changes(current, pack)),
     )
@@ -179,7 +178,3 @@ def _view(draft: Draft, current: PackDef) -> DraftView:
         decided_by=draft.decided_by,
         decided_at=to_rfc3339(draft.decided_at) if draft.decided_at is not None else None,
     )
-
-
-def _problems(faults: "tuple[Fault, ...] | list[Fault]") -> tuple[Problem, ...]:
-    return tuple(Problem(path=place(fault.source), detail=fault.detail, hint=fault.hint) for fault in faults)

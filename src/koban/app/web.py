@@ -46,7 +46,7 @@ from koban.events import Entry
 from koban.insight import health_endpoints
 from koban.lab import Behind, Log, behind_subject
 from koban.lab.drafts import bring_in
-from koban.packs import PackDef, place
+from koban.packs import PackDef, problems_of
 from koban.packs.draft_store import Switched
 from koban.pipeline import casework, commands
 from koban.pipeline.explain import Explained, FeatureBehind, explain, explain_feature, explain_why_not
@@ -282,7 +282,7 @@ def _bring(koban_: Koban, pack: PackDef, call: Call, reason: str, back: bool) ->
 
 
 def _check(pack: PackDef) -> tuple[Problem, ...]:
-    return tuple(Problem(path=place(fault.source), detail=fault.detail, hint=fault.hint) for fault in check_pack(pack))
+    return problems_of(check_pack(pack))
 
 
 def _archived(koban_: Koban, tx: Tx, event_id: str, source: str | None) -> Entry | None:

@@ -34,9 +34,7 @@ class PackInvalid(Refusal):
         count = f"{len(self.faults)} error" + ("" if len(self.faults) == 1 else "s")
         super().__init__(
             f"The pack has {count}.",
-            problems=tuple(
-                Problem(path=place(fault.source), detail=fault.detail, hint=fault.hint) for fault in self.faults
-            ),
+            problems=problems_of(self.faults),
         )
 
     def __str__(self) -> str:
@@ -46,6 +44,11 @@ class PackInvalid(Refusal):
 def place(source: Source) -> str:
     """Write a position as editors read it: `rules/scams.yaml:12:9`."""
     return f"{source.file}:{source.line}:{source.column}"
+
+
+def problems_of(faults: Iterable[Fault]) -> tuple[Problem, ...]:
+    """Say faults as answers of the API do, each with its file, line and column as the path."""
+    return tuple(Problem(path=place(fault.source), detail=fault.detail, hint=fault.hint) for fault in faults)
 
 
 def render_fault(fault: Fault, files: Mapping[str, str]) -> str:

@@ -34,7 +34,6 @@ from koban.lists import LiveLists
 from koban.packs import PackInvalid
 from koban.pipeline.memory import Compiled
 from koban.pipeline.sealing import open_entries
-from koban.pipeline.urgent import problems_of
 from koban.rules import CompiledRules
 from koban.vault import Vault
 
@@ -86,7 +85,7 @@ def preview(
                 compiled.pack, {}, compiled.features, [rule_of(started)], lists=lists, labels=labels
             )
         except PackInvalid as invalid:
-            raise EmergencyInvalid("The condition cannot be used.", problems=problems_of(invalid)) from invalid
+            raise EmergencyInvalid("The condition cannot be used.", problems=invalid.problems) from invalid
         for page in _pages(tx, started.on, since):
             _walk(tx, vault, compiled, overlay, page=page, tally=tally)
             if clock.monotonic() - began > budget:

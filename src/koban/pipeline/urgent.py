@@ -36,7 +36,7 @@ from koban.emergency import store as emergency_store
 from koban.emergency.logic import STANDING_MAX
 from koban.emergency.types import EVENTS_OF, HowEnded
 from koban.events import Entry
-from koban.packs import PackInvalid, place
+from koban.packs import PackInvalid
 from koban.pipeline.memory import Memory
 from koban.rules import PACK_ACTIVATED
 
@@ -59,12 +59,7 @@ def prepare_overlay(memory: Memory, started: EmergencyStarted) -> Overlay:
     try:
         return memory.overlay_of([*standing, rule_of(started)])
     except PackInvalid as invalid:
-        raise EmergencyInvalid("The condition cannot be used.", problems=problems_of(invalid)) from invalid
-
-
-def problems_of(invalid: PackInvalid) -> tuple[Problem, ...]:
-    """Return what is wrong with a condition, by line and column."""
-    return tuple(Problem(path=place(fault.source), detail=fault.detail, hint=fault.hint) for fault in invalid.faults)
+        raise EmergencyInvalid("The condition cannot be used.", problems=invalid.problems) from invalid
 
 
 def start_emergency(memory: Memory, tx: Tx, started: EmergencyStarted, overlay: Overlay) -> Emergency:
