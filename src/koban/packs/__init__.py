@@ -8,7 +8,6 @@ from koban.packs.compare import Difference, compare_packs
 from koban.packs.faults import Fault, PackInvalid, locate, nearest, place, problems_of, render_fault
 from koban.packs.load import digest_of, files_of, lists_of_files, load_pack, parse_files
 from koban.packs.reading import LANGUAGES, parse_duration
-from koban.packs.rule_sections import parse_mode
 from koban.packs.store import (
     Activation,
     PackVersionMissing,
@@ -113,7 +112,6 @@ __all__ = [
     "nearest",
     "parse_duration",
     "parse_files",
-    "parse_mode",
     "place",
     "problems_of",
     "render_fault",
