@@ -21,7 +21,7 @@ import koban.access.store as access_store
 from koban.audit import record
 from koban.base import Instant, Refusal, random_id
 from koban.db import Database, Tx
-from koban.lab.severity import Severe, is_severe, only_milder, severe_changes
+from koban.lab.severity import Severe, only_milder, severe_changes
 from koban.packs import (
     PackDef,
     PackInvalid,
@@ -39,7 +39,6 @@ __all__ = [
     "activate_draft",
     "bring_in",
     "checked",
-    "is_severe",
     "propose",
     "text_diff",
     "withdraw_draft",

@@ -5,8 +5,9 @@ scores that it names; otherwise a severe rule could be turned round through a de
 words of the texts, not by their meaning, so it can only be too much.
 """
 
+import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -33,10 +34,11 @@ class Severe(msgspec.Struct, frozen=True, kw_only=True):
 
 def severe_changes(old: PackDef, new: PackDef) -> tuple[Severe, ...]:
     """Return what a second person must look at; empty where one person may decide alone."""
+    guarded = (_guarded(old), _guarded(new))
     return tuple(
         Severe(section=each.section, name=each.name, kind=each.kind, milder=_is_milder(old, new, each))
         for each in compare_packs(old, new)
-        if _is_severe(old, new, each)
+        if _is_severe(old, new, guarded, each)
     )
 
 
@@ -50,25 +52,41 @@ def only_milder(changes: tuple[Severe, ...]) -> bool:
     return all(each.milder for each in changes)
 
 
-def _is_severe(old: PackDef, new: PackDef, each: Difference) -> bool:
-    for pack in (old, new):
-        rules = _severe_rules(pack)
-        match each.section:
-            case "policies":
-                if each.name in pack.policies and pack.policies[each.name].severity == "severe":
-                    return True
-            case "rules":
-                if any(rule.name == each.name for rule in rules):
-                    return True
-            case "events":
-                if each.name in _events_under(pack, rules) and not _only_adds(old, new, each.name):
-                    return True
-            case section if section in _READABLE:
-                if each.name in _read_by(pack, rules):
-                    return True
-            case _:
-                pass
-    return False
+@dataclasses.dataclass(frozen=True)
+class _Guarded:
+    """What of one version a second person must look at when it changes, by name."""
+
+    policies: frozenset[str]
+    rules: frozenset[str]
+    events: frozenset[str]
+    read: frozenset[str]  # definitions, features, lists and scores
+
+
+def _guarded(pack: PackDef) -> _Guarded:
+    rules = _severe_rules(pack)
+    read = _read_by(pack, rules)
+    features = [feature for name, feature in pack.features.items() if name in read]
+    return _Guarded(
+        policies=frozenset(name for name, policy in pack.policies.items() if policy.severity == "severe"),
+        rules=frozenset(rule.name for rule in rules),
+        events=frozenset(event for rule in rules for event in rule.on)
+        | frozenset(event for feature in features for event in feature.by),
+        read=frozenset(read),
+    )
+
+
+def _is_severe(old: PackDef, new: PackDef, guarded: Sequence[_Guarded], each: Difference) -> bool:
+    match each.section:
+        case "policies":
+            return any(each.name in version.policies for version in guarded)
+        case "rules":
+            return any(each.name in version.rules for version in guarded)
+        case "events":
+            return any(each.name in version.events for version in guarded) and not _only_adds(old, new, each.name)
+        case section if section in _READABLE:
+            return any(each.name in version.read for version in guarded)
+        case _:
+            return False
 
 
 def _severe_rules(pack: PackDef) -> list[RuleDef]:
@@ -97,12 +115,6 @@ def _texts_of(pack: PackDef, name: str) -> Iterator[str]:
 
 def _words(text: str) -> set[str]:
     return {word.lower() for word in _WORD.findall(text)}
-
-
-def _events_under(pack: PackDef, rules: list[RuleDef]) -> set[str]:
-    read = _read_by(pack, rules)
-    features = [feature for name, feature in pack.features.items() if name in read]
-    return {event for rule in rules for event in rule.on} | {event for feature in features for event in feature.by}
 
 
 def _only_adds(old: PackDef, new: PackDef, name: str) -> bool:
