@@ -54,6 +54,19 @@ def test_no_page_holds_inline_script_or_style(admin: Visitor) -> None:
     assert "script-src 'self'" in policy
 
 
+def test_what_names_a_button_or_a_link_is_on_the_page(admin: Visitor, scene: Scene) -> None:
+    paths = [*PLAIN_PAGES, *(f"/decisions/{seqs(scene.database, verdict)[0]}" for verdict in ("block", "allow"))]
+    named = 0
+    for path in paths:
+        text = admin.get(path).text
+        ids = re.findall(r'\sid="([^"]+)"', text)
+        assert len(ids) == len(set(ids)), path
+        for naming in re.findall(r'aria-labelledby="([^"]+)"', text):
+            named += 1
+            assert set(naming.split()) <= set(ids), (path, naming)
+    assert named > 0
+
+
 def test_the_board_counts_what_the_stores_hold(admin: Visitor, scene: Scene) -> None:
     text = admin.get("/board").text
     with scene.database.read() as tx:
