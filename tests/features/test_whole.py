@@ -123,6 +123,12 @@ def test_linked_accounts_are_asked_for_sanctions_and_ages() -> None:
     assert values(answers, "linked_oldest") == [0, 8, 9, 9, None]
 
 
+def test_sanctions_of_linked_subjects_are_asked_where_nothing_is_kept_about_them() -> None:
+    text = feature("f", "linked_sanctioned(buyer.id)", by="device.id", more="within: 30 days\nbound: 2")
+    log = [order(1, "bad", **{"device.id": "d1"}), order(2, "a1", **{"device.id": "d1"})]
+    assert values(play(text, {ORDER: {"f"}}, log), "f") == [1, 1]
+
+
 def test_erasing_a_person_forgets_the_pairs_with_others(database: Database) -> None:
     program = compile_features(pack(feature("f", "count(*)", by="[buyer.id, seller.id]")), {ORDER: {"f"}})
     rows = [

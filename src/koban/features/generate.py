@@ -106,7 +106,9 @@ def generate(plan: Plan, event: EventType, keys: Iterable[str]) -> tuple[Bind, s
     }
     paths = sorted({*updates, *(path for _, _, path in reads), *asked})
     records = {path: f"r{number}" for number, path in enumerate(paths)}
-    kinds = sorted({*(str(subject_kind(event, path)) for path in paths), *(f.linked_kind for _, f, _ in reads)} - {""})
+    # Records of linked subjects are read for their ages only; whether a sanction stands on them is asked elsewhere.
+    linked = {feature.linked_kind for _, feature, _ in reads if feature.through is not None}
+    kinds = sorted({*(str(subject_kind(event, path)) for path in paths), *linked})
     writer = _Writer(plan, event)
     writer.kinds = kinds
     _write_clock(writer, updates, reads)
