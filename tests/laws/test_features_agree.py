@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -489,11 +490,13 @@ class _Played(NamedTuple):
 
 def _carries_over(feature: FeatureDef, earlier: Mapping[str, FeatureDef]) -> bool:
     """Tell whether the same thing was kept before, whatever its name and whether the current event counted."""
-    return any(
-        msgspec.structs.replace(feature, name="", excluding_current=False)
-        == msgspec.structs.replace(other, name="", excluding_current=False)
-        for other in earlier.values()
-    )
+    return any(_what_is_kept(feature) == _what_is_kept(other) for other in earlier.values())
+
+
+def _what_is_kept(feature: FeatureDef) -> FeatureDef:
+    """Leave out what only the reading of a feature says; of linked subjects that is also what is asked of them."""
+    value = re.sub(r"^linked_\w+\(([a-z.]+)[^)]*\)$", r"linked(\1)", feature.value)
+    return msgspec.structs.replace(feature, name="", excluding_current=False, value=value)
 
 
 def _play_with_switch(
