@@ -1,5 +1,7 @@
 """What needs a second person, and what only makes things milder: a table of changes to a small pack."""
 
+import pathlib
+
 import msgspec
 import pytest
 from tests.app.conftest import SMALL_PACK
@@ -66,3 +68,26 @@ def test_a_list_entry_that_a_severe_rule_reads_is_severe_and_a_new_field_is_not(
     assert [str(each) for each in severe_changes(OLD, msgspec.structs.replace(pack, events=events))] == [
         "changed events message.sent"
     ]
+
+
+STARTER = files_of(pathlib.Path(__file__).parents[2] / "packs" / "starter")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "found"),
+    [
+        ("postings.yaml", "fee: {zero: true, at_most: amount}", "fee: {at_most: amount - 1}", ["changed postings order_completed"]),
+        ("postings.yaml", "An order was paid by card", "Paid by card", []),
+        ("ledger.yaml", "phone: {count: 5,", "phone: {count: 4,", ["changed limits cash_in_day"]),
+        ("ledger.yaml", "most_minor: 1000000", "most_minor: 2000000", ["changed books wallet"]),
+        ("ledger.yaml", "Bank account", "Our bank", []),
+        ("ledger.yaml", "time_zone: Asia/Tokyo", "time_zone: UTC", ["changed ledger time_zone"]),
+    ],
+)  # fmt: skip
+def test_where_money_goes_and_how_much_may_go_needs_a_second_person(
+    file: str, old: str, new: str, found: list[str]
+) -> None:
+    assert old in STARTER[file], old
+    changes = severe_changes(parse_files(STARTER), parse_files({**STARTER, file: STARTER[file].replace(old, new, 1)}))
+    assert [str(each) for each in changes] == found
+    assert only_milder(changes) is (not found)

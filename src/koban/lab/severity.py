@@ -1,8 +1,9 @@
-"""What of a change needs a second person: severe policies, the rules under them, and everything those rules read.
+"""What of a change needs a second person: severe policies, the rules under them, what those rules read, and money.
 
 Pure: two versions in, names out. A rule is what its condition says together with the definitions, features, lists and
 scores that it names; otherwise a severe rule could be turned round through a definition. What is read is found by the
-words of the texts, not by their meaning, so it can only be too much.
+words of the texts, not by their meaning, so it can only be too much. Whatever says where money goes or how much may go
+(books, postings, limits) is severe whole: nobody can say by its shape that a change of it is milder.
 """
 
 import dataclasses
@@ -16,11 +17,13 @@ from koban.packs import Difference, EventType, Mode, ModeName, PackDef, RuleDef,
 
 _WORD: Final = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
 _READABLE: Final = ("definitions", "features", "lists", "scores")
+_MONEY: Final = ("books", "postings", "limits", "ledger")
+_NAMES: Final = {"about", "title"}  # what only people read of books, postings and limits
 _MILDEST_FIRST: Final = (ModeName.OFF, ModeName.SHADOW, ModeName.REVIEW, ModeName.LIVE)
 
 
 class Severe(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that a change does to a severe policy, to a rule under one, or to what such a rule reads."""
+    """One thing that a change does to a severe policy, to a rule under one, to what such a rule reads, or to money."""
 
     section: str
     name: str
@@ -85,6 +88,8 @@ def _is_severe(old: PackDef, new: PackDef, guarded: Sequence[_Guarded], each: Di
             return any(each.name in version.events for version in guarded) and not _only_adds(old, new, each.name)
         case section if section in _READABLE:
             return any(each.name in version.read for version in guarded)
+        case section if section in _MONEY:
+            return not each.fields or not set(each.fields) <= _NAMES
         case _:
             return False
 

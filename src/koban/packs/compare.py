@@ -5,6 +5,7 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from koban.ledger import BookKind, LedgerDef, LimitDef, Template
 from koban.packs.types import (
     CalendarDef,
     DefinitionDef,
@@ -18,7 +19,10 @@ from koban.packs.types import (
     ScoreDef,
 )
 
-T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, CalendarDef, QueueDef, RuleDef, DefinitionDef, ScoreDef)
+T = TypeVar(
+    "T", EventType, FeatureDef, PolicyDef, ListDef, CalendarDef, QueueDef, RuleDef, DefinitionDef, ScoreDef,
+    BookKind, Template, LimitDef,
+)  # fmt: skip
 
 _PLACES: Final = {"source", "value_at", "where_at", "when_at", "text_at"}
 
@@ -44,7 +48,19 @@ def compare_packs(old: PackDef, new: PackDef) -> tuple[Difference, ...]:
         *_compare("calendars", old.calendars, new.calendars),
         *_compare("queues", old.queues, new.queues),
         *_compare("rules", old.rules, new.rules),
+        *_compare("books", old.ledger.chart.kinds, new.ledger.chart.kinds),
+        *_compare("postings", old.ledger.templates, new.ledger.templates),
+        *_compare("limits", old.ledger.limits, new.ledger.limits),
+        *_compare_ledger(old.ledger, new.ledger),
     )
+
+
+def _compare_ledger(old: LedgerDef, new: LedgerDef) -> Iterator[Difference]:
+    """List what holds for the ledger as a whole: it has no name of its own, so each field is one."""
+    if old.chart.time_zone != new.chart.time_zone:
+        yield Difference(section="ledger", name="time_zone", kind="changed")
+    if old.levels != new.levels:
+        yield Difference(section="ledger", name="levels", kind="changed")
 
 
 def _compare(section: str, old: Mapping[str, T], new: Mapping[str, T]) -> Iterator[Difference]:
