@@ -194,6 +194,25 @@ def test_time_frees_a_cash_out_that_nobody_paid(shop: Shop) -> None:
     assert len(shop.rows("SELECT 1 FROM ledger_transfers WHERE flags = 256")) == 1
 
 
+def test_time_does_not_free_a_cash_out_that_left(shop: Shop) -> None:
+    shop.post("in", "cash_in", account="a", bank_line="l", amount=1_000)
+    shop.post("out", "cash_out_requested_free", account="a", amount=800)
+    assert shop.post("sent", "cash_out_sent_free", request="out", batch="t1")["code"] == "posted"
+    shop.clock.advance(15 * DAY)
+    expire_when_due(shop.koban.desk)
+    _, book = shop.ask("GET", "/v1/ledger/books/wallet.JPY:a")
+    assert (book["balance_minor"], book["debits_pending_minor"]) == (200, 0)
+    _, transit = shop.ask("GET", "/v1/ledger/books/cash_out_transit.JPY")
+    assert transit["balance_minor"] == 800
+    assert shop.post("failed", "cash_out_failed_free", request="out")["code"] == "transfer_impossible"
+    paid: dict[str, Any] = {"batch": "t1", "bank_line": "l2", "amount": 800, "bank_fee": 0}
+    assert shop.post("paid", "cash_out_paid", **paid)["code"] == "posted"
+    twice: dict[str, Any] = {"account": "a", "cash_out": "out", "amount": 800, "fee_back": 0}
+    assert shop.post("back", "cash_out_returned", **twice)["about"] == "exceeds_credits"
+    _, bank = shop.ask("GET", "/v1/ledger/books/bank.JPY")
+    assert bank["balance_minor"] == 200
+
+
 def test_signed_checkpoints_find_a_ledger_that_was_rewritten(shop: Shop) -> None:
     shop.post("in", "cash_in", account="a", bank_line="l", amount=1_000)
     data = shop.koban.settings.data
