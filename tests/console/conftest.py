@@ -36,7 +36,7 @@ class Visitor:
     def get(self, path: str) -> httpx.Response:
         return self.request("GET", path)
 
-    def send(self, page: str, path: str, **form: str) -> httpx.Response:
+    def send(self, page: str, path: str, /, **form: str) -> httpx.Response:
         """Send a form as it stands on a page: with that page's CSRF token."""
         found = re.search(r'name="csrf" value="([0-9a-f]+)"', self.get(page).text)
         assert found is not None, f"{page} has no form"

@@ -45,7 +45,8 @@ from koban.decisions import DecisionRecord
 from koban.events import decode, take_log
 from koban.events.archive import Archive, Places
 from koban.events.routes import Decided
-from koban.finding import follow
+from koban.finding import FindingDesk, follow
+from koban.finding import endpoints as finding_endpoints
 from koban.lab import Behind, Log, Question, backtest, behind_subject
 from koban.ledger import LedgerReport, verify
 from koban.oncall import OncallKit
@@ -166,7 +167,8 @@ def build_app(kit: console.ConsoleKit, clock: ManualClock) -> ASGIApp:
         unknown_rate=Rate(per_s=1_000, burst=10_000),  # the clock stands still here, so no bucket ever refills
         problem_page=console.problem_page,
     )
-    endpoints = (*access_endpoints(kit.access), *console.endpoints(kit))
+    finding = FindingDesk(database=kit.database, clock=clock, randomness=random.Random(6), pack=kit.pack)
+    endpoints = (*access_endpoints(kit.access), *finding_endpoints(finding), *console.endpoints(kit))
     app = Starlette(routes=build_routes(endpoints, gate), exception_handlers=dict(problem_handlers(gate)))
     return Guarded(app, gate)
 

@@ -10,6 +10,7 @@ from koban.base.clock import (
     ManualClock,
     SystemClock,
     from_rfc3339,
+    instant_of,
     to_rfc3339,
 )
 from koban.base.ids import random_id, sequence_id
@@ -34,6 +35,7 @@ __all__ = [
     "Unavailable",
     "format_money",
     "from_rfc3339",
+    "instant_of",
     "random_id",
     "sequence_id",
     "to_rfc3339",

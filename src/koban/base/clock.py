@@ -91,6 +91,11 @@ def from_rfc3339(text: str) -> Instant | None:
     return at if FIRST <= at <= LAST else None
 
 
+def instant_of(moment: datetime.datetime) -> Instant:
+    """Return a moment with an offset as an instant; what lies before the first year or beyond the last is its edge."""
+    return Instant(min(max((moment - _EPOCH) // _MICROSECOND, FIRST), LAST))
+
+
 def to_rfc3339(at: Instant) -> str:
     """Write an instant as RFC 3339 in UTC with microseconds and a Z, the form that every API answer uses."""
     second, microsecond = divmod(at, SECOND)

@@ -373,14 +373,23 @@ def search_cases(
 
 
 def search_ranked(
-    tx: Tx, *, closed: bool, limit: int, after: tuple[int, str] | None, filters: Mapping[str, str]
+    tx: Tx,
+    *,
+    closed: bool,
+    limit: int,
+    after: tuple[int, str] | None,
+    filters: Mapping[str, str],
+    due_by: Instant | None = None,
 ) -> list[Case]:
-    """Return open cases in the order in which they come, or closed ones, the last first."""
+    """Return open cases in the order in which they come, or closed ones, the last first; `due_by`: those alone."""
     wanted = {"status": "closed" if closed else "open", **filters}
     values: list[object] = list(wanted.values())
     where = " AND ".join(f"{cases.c[name].name} = ?" for name in wanted)
     order, beyond = ("closed_at DESC, id DESC", "<") if closed else ("rank_at, id", ">")
     place = "closed_at" if closed else "rank_at"
+    if due_by is not None:
+        where += " AND due_at <= ?"
+        values.append(due_by)
     if after is not None:
         where += f" AND ({place} {beyond} ? OR ({place} = ? AND id {beyond} ?))"
         values += [after[0], after[0], after[1]]

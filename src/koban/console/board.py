@@ -16,10 +16,12 @@ from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.live import Broadcast, Key, Parts
 from koban.console.pages import PAGE_ITEMS, fragment, page
+from koban.console.search import views_of
 from koban.console.words import language_of
 from koban.db import Tx
 from koban.decisions import VERDICT_NAMES, DecisionRecord
 from koban.decisions import store as decision_store
+from koban.events import store as event_store
 from koban.packs import PackDef, RuleDef
 from koban.rules import store as rule_store
 
@@ -151,7 +153,7 @@ class _Recent:
         with kit.database.read() as tx:
             honest = self._keep(
                 "honest", at, HONEST_FOR,
-                lambda: honest_touched(tx, at, store.seq_since(tx, Instant(at - DAY)), lambda account: kit.is_honest(account, at)),
+                lambda: honest_touched(tx, at, event_store.seq_since(tx, Instant(at - DAY)), lambda account: kit.is_honest(account, at)),
             )  # fmt: skip
             return Moment(
                 at=at,
@@ -177,7 +179,7 @@ def _firing(tx: Tx, pack: PackDef, at: Instant, honest: Mapping[str, int]) -> li
     since_at = Instant(at - HOUR)
     harmed = store.harmed_lately(tx, after=since_at)
     tripped = {row.rule for row in rule_store.modes(tx) if row.tripped_seq is not None}
-    since_seq = store.seq_since(tx, since_at)
+    since_seq = event_store.seq_since(tx, since_at)
     active = {name: done for name, done in store.activity(tx, since_seq=since_seq).items() if name in pack.rules}
     sparks = store.activity_by_time(tx, since_seq=since_seq, since_at=since_at, bucket_us=HOUR // 30, buckets=30)
     lines = [
@@ -209,6 +211,7 @@ def _money(kit: ConsoleKit, call: Call) -> Answer:
     )
     with kit.database.read() as tx:
         waiting = kit.money.look(tx, call.at, kit.pack())
+        shelf = views_of(call, tx, "/waiting")
     chosen = [
         each
         for each in choose(waiting, kind=filters.get("kind"), currency=filters.get("currency"))
@@ -220,6 +223,7 @@ def _money(kit: ConsoleKit, call: Call) -> Answer:
         kit,
         call,
         "waiting.html",
+        shelf,
         filters=filters,
         items=items[:PAGE_ITEMS],
         next_cursor=str(items[PAGE_ITEMS - 1].seq) if len(items) > PAGE_ITEMS else "",

@@ -15,6 +15,7 @@ from koban.console.filters import read_filters
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
+from koban.console.search import views_of
 from koban.console.words import language_of
 from koban.db import Tx
 from koban.packs import QueueDef
@@ -56,17 +57,24 @@ def _list(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
     queues = kit.pack().queues
     with kit.database.read() as tx:
         found = case_store.search_ranked(
-            tx, closed=closed, limit=PAGE_ITEMS + 1, after=_place(filters.cursor), filters=columns
+            tx,
+            closed=closed,
+            limit=PAGE_ITEMS + 1,
+            after=_place(filters.cursor),
+            filters=columns,
+            due_by=call.at if filters.get("late") and not closed else None,
         )
         counts = figures_store.count_queues(tx, call.at)
         people = names_of(tx)
         held = case_store.held_by(tx, call.principal.id, call.at)
+        shelf = views_of(call, tx, "/cases")
     more = len(found) > PAGE_ITEMS
     last = found[PAGE_ITEMS - 1] if more else None
     return page(
         kit,
         call,
         "cases.html",
+        shelf,
         status=409 if problem else 200,
         filters=filters,
         items=found[:PAGE_ITEMS],

@@ -11,6 +11,7 @@ from koban.console.decisions import DecisionLine, with_facts
 from koban.db import Tx
 from koban.decisions import store as decision_store
 from koban.events import Entry
+from koban.events import store as event_store
 from koban.packs import FeatureDef, PackDef
 
 SHOWN_MAX: Final = 100
@@ -54,7 +55,7 @@ def contributing(tx: Tx, pack: PackDef, entry: Entry, key: str) -> Contributing 
     lines: list[DecisionLine] = []
     more = False
     if subject is not None and feature.by:
-        since_seq = store.seq_since(tx, since_at) if since_at is not None else 0
+        since_seq = event_store.seq_since(tx, since_at) if since_at is not None else 0
         seqs = finding.seqs_of(
             tx, feature.kind, subject, before_seq=entry.seq + (0 if feature.excluding_current else 1),
             since_seq=since_seq, limit=LOOKED_AT_MAX,

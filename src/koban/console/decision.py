@@ -22,7 +22,7 @@ from koban.enforcement import Sanction
 from koban.enforcement import store as sanction_store
 from koban.events import Entry, EventMissing, Flag, Kind
 from koban.events import store as event_store
-from koban.finding import CaseElsewhere, DiscloseBody, FieldNotSealed
+from koban.finding import CaseElsewhere, DiscloseBody, EntryLine, FieldNotSealed
 from koban.webhooks.types import Action
 
 FOLLOWED_MAX = 50
@@ -42,7 +42,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     acting: str | None
     took_us: int
     sanctions: list[Sanction]
-    followed: list[store.EntryLine]
+    followed: list[EntryLine]
     asked: list[Action]
     opened: Mapping[str, tuple[str | None, Instant]]
 

@@ -7,7 +7,7 @@ import msgspec
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Instant
 from koban.console import store
-from koban.console.filters import Filters, read_filters
+from koban.console.filters import MOMENTS, Filters, read_filters
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, page
@@ -16,6 +16,7 @@ from koban.console.words import language_of
 from koban.db import Tx
 from koban.decisions import VERDICT_NAMES, DecisionRecord
 from koban.decisions import store as decision_store
+from koban.finding import entries_of_event, search_entries
 
 WALK_MAX: Final = 50_000  # entries that one page walks where no index helps; the next page goes on
 
@@ -33,7 +34,9 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return the pages of this part."""
 
     def decisions(call: Call) -> Answer:
-        filters = read_filters(call.query, ("verdict", "type", "rule", "account", "source"), _formats(kit, call))
+        filters = read_filters(
+            call.query, ("verdict", "type", "rule", "account", "source", *MOMENTS), _formats(kit, call)
+        )
         with kit.database.read() as tx:
             span = _span(tx, filters, is_indexed=not filters.get("source") or _has(filters, "account", "rule"))
             lines = _decision_lines(tx, filters, span)
@@ -54,12 +57,12 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
 
     def events(call: Call) -> Answer:
         filters = read_filters(
-            call.query, ("kind", "type", "source", "account", "event_id", "subject"), _formats(kit, call)
+            call.query, ("kind", "type", "source", "account", "event_id", "subject", *MOMENTS), _formats(kit, call)
         )
         columns = {
             "acting" if name == "account" else name: value
             for name, value in filters.given.items()
-            if name not in ("since", "until")
+            if name not in MOMENTS
         }
         event_id = columns.pop("event_id", None)
         with kit.database.read() as tx:
@@ -68,13 +71,13 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
                 filters,
                 is_indexed=not _has(filters, "source", "subject", "kind") or _has(filters, "account", "type"),
             )
-            lines = store.search_entries(
+            lines = search_entries(
                 tx,
                 before_seq=span.until_seq,
                 since_seq=span.since_seq,
                 limit=PAGE_ITEMS + 1,
                 filters=columns,
-                among=None if event_id is None else store.entries_of_event(tx, event_id),
+                among=None if event_id is None else entries_of_event(tx, event_id),
             )
             shelf = views_of(call, tx, "/events")
         more = len(lines) > PAGE_ITEMS
@@ -100,7 +103,7 @@ def _formats(kit: ConsoleKit, call: Call) -> Formats:
     return Formats(language_of(call.language), kit.zone, call.at)
 
 
-class _Span(msgspec.Struct, frozen=True, kw_only=True):
+class _Part(msgspec.Struct, frozen=True, kw_only=True):
     """The part of the log that one page looks at; `rest` is where the next page goes on although this one is not full."""
 
     since_seq: int
@@ -112,20 +115,15 @@ def _has(filters: Filters, *names: str) -> bool:
     return any(filters.get(name) for name in names)
 
 
-def _span(tx: Tx, filters: Filters, *, is_indexed: bool) -> _Span:
+def _span(tx: Tx, filters: Filters, *, is_indexed: bool) -> _Part:
     """Return from where to where to look: moments become places in the log, and a filter without an index a bounded walk."""
-    last = store.last_seq(tx)
-    until = min(
-        filters.before_seq if filters.before_seq is not None else last + 1,
-        store.seq_since(tx, Instant(filters.until_at)) if filters.until_at is not None else last + 1,
-    )
-    since = store.seq_since(tx, Instant(filters.since_at)) if filters.since_at is not None else 0
+    since, until = filters.span.seqs(tx, before_seq=filters.before_seq)
     if is_indexed or until - since <= WALK_MAX:
-        return _Span(since_seq=since, until_seq=until, rest="")
-    return _Span(since_seq=until - WALK_MAX, until_seq=until, rest=str(until - WALK_MAX))
+        return _Part(since_seq=since, until_seq=until, rest="")
+    return _Part(since_seq=until - WALK_MAX, until_seq=until, rest=str(until - WALK_MAX))
 
 
-def _decision_lines(tx: Tx, filters: Filters, span: _Span) -> list[DecisionLine]:
+def _decision_lines(tx: Tx, filters: Filters, span: _Part) -> list[DecisionLine]:
     records = decision_store.search(
         tx,
         before_seq=span.until_seq,

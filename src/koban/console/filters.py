@@ -7,7 +7,9 @@ import msgspec
 
 from koban.base import Instant
 from koban.console.formats import Formats
+from koban.finding import Span
 
+MOMENTS: Final = ("since", "until")
 VALUE_CHARS_MAX: Final = 256
 SEQ_DIGITS_MAX: Final = 19
 
@@ -16,8 +18,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """What a list shows: `given` as it stood in the address, the rest read."""
 
     given: Mapping[str, str]
-    since_at: Instant | None
-    until_at: Instant | None
+    span: Span
     cursor: str
     unread: tuple[str, ...]  # filters that could not be read and are not applied
 
@@ -26,23 +27,35 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
         return self.given.get(name) or None
 
     @property
+    def since_at(self) -> Instant | None:
+        """Return from when on."""
+        return self.span.since_at
+
+    @property
+    def until_at(self) -> Instant | None:
+        """Return until when."""
+        return self.span.until_at
+
+    @property
     def before_seq(self) -> int | None:
         """Return the cursor of lists that are ordered by place in the log."""
         return seq_of(self.cursor)
 
 
 def read_filters(query: Mapping[str, str], names: tuple[str, ...], formats: Formats) -> Filters:
-    """Read the filters `names` from an address, with the span of time and the cursor that every list takes."""
+    """Read the filters `names` from an address, and its cursor; `since` and `until` among them are moments."""
     given: dict[str, str] = {}
     unread: list[str] = []
     for name in names:
+        if name in MOMENTS:
+            continue
         value = query.get(name, "").strip()
         if len(value) > VALUE_CHARS_MAX:
             unread.append(name)
         elif value:
             given[name] = value
     moments: dict[str, Instant | None] = {}
-    for name in ("since", "until"):
+    for name in (each for each in MOMENTS if each in names):
         text = query.get(name, "").strip()
         moments[name] = (formats.instant(text) or formats.read_field(text)) if 0 < len(text) <= 40 else None
         if text and moments[name] is None:
@@ -52,8 +65,7 @@ def read_filters(query: Mapping[str, str], names: tuple[str, ...], formats: Form
     cursor = query.get("cursor", "")
     return Filters(
         given=given,
-        since_at=moments["since"],
-        until_at=moments["until"],
+        span=Span(since_at=moments.get("since"), until_at=moments.get("until")),
         cursor=cursor if len(cursor) <= VALUE_CHARS_MAX else "",
         unread=tuple(unread),
     )

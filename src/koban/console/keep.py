@@ -9,7 +9,7 @@ from koban.access import actions as access_actions
 from koban.access import store as access_store
 from koban.audit import chain_end, last_checkpoint, list_entries, read_checkpoints, record, verify
 from koban.base import Problem, Refusal
-from koban.console.filters import read_filters, seq_of
+from koban.console.filters import MOMENTS, read_filters, seq_of
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
@@ -126,7 +126,7 @@ def _replay(kit: ConsoleKit, call: Call) -> Answer:
 
 def _audit(kit: ConsoleKit, call: Call, *, report: object = None) -> Answer:
     filters = read_filters(
-        call.query, ("actor", "action", "object"), Formats(language_of(call.language), kit.zone, call.at)
+        call.query, ("actor", "action", "object", *MOMENTS), Formats(language_of(call.language), kit.zone, call.at)
     )
     with kit.database.read() as tx:
         found = list_entries(

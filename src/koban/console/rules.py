@@ -14,6 +14,7 @@ from koban.console.words import language_of
 from koban.db import Tx
 from koban.decisions import describe_actions
 from koban.enforcement import UndoRule, undo_rule
+from koban.events import store as event_store
 from koban.packs import Mode, ModeName, PackDef, RuleDef
 from koban.rules import ModeChanged, ReviewAllSwitched, RuleMissing
 from koban.rules import store as rule_store
@@ -60,7 +61,7 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
     pack = kit.pack()
     with kit.database.read() as tx:
         states = _states(tx)
-        activity = store.activity(tx, since_seq=store.seq_since(tx, Instant(call.at - DAY)))
+        activity = store.activity(tx, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
         harmed = store.harmed_lately(tx, after=Instant(call.at - HOUR))
     lines = [_line(rule, states, activity.get(name, store.NO_ACTIVITY), harmed.get(name, 0))
              for name, rule in pack.rules.items()]  # fmt: skip
@@ -79,7 +80,7 @@ def _one(kit: ConsoleKit, call: Call) -> Answer:
         line = _line(
             rule,
             states,
-            store.rule_activity(tx, rule.name, since_seq=store.seq_since(tx, Instant(call.at - DAY))),
+            store.rule_activity(tx, rule.name, since_seq=event_store.seq_since(tx, Instant(call.at - DAY))),
             store.harmed_lately(tx, after=Instant(call.at - HOUR)).get(rule.name, 0),
         )
         buckets = store.rule_buckets(tx, rule.name, since_at=since, bucket_us=BUCKET_US, buckets=BUCKETS + 1)
@@ -109,8 +110,8 @@ def _mode_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
     wanted = call.form.get("to") or call.query.get("to", "")
     with kit.database.read() as tx:
         states = _states(tx)
-        activity = store.rule_activity(tx, rule.name, since_seq=store.seq_since(tx, Instant(call.at - DAY)))
-        hit = store.accounts_hit(tx, rule.name, since_seq=store.seq_since(tx, Instant(call.at - DAY)))
+        activity = store.rule_activity(tx, rule.name, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
+        hit = store.accounts_hit(tx, rule.name, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
     return page(
         kit,
         call,

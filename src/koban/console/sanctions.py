@@ -4,7 +4,7 @@ from typing import Final
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.console import store
-from koban.console.filters import read_filters
+from koban.console.filters import MOMENTS, read_filters
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
@@ -50,12 +50,11 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
 
 
 def _list(kit: ConsoleKit, call: Call) -> Answer:
-    filters = read_filters(call.query, tuple(_COLUMNS), Formats(language_of(call.language), kit.zone, call.at))
+    filters = read_filters(call.query, (*_COLUMNS, *MOMENTS), Formats(language_of(call.language), kit.zone, call.at))
     columns = {_COLUMNS[name]: value for name, value in filters.given.items() if name in _COLUMNS}
     with kit.database.read() as tx:
-        found = sanction_store.search_sanctions(
-            tx, before=filters.cursor or None, limit=PAGE_ITEMS + 1, filters=columns
-        )
+        since, before = filters.span.ids(tx, "sanction", before=filters.cursor or None)
+        found = sanction_store.search_sanctions(tx, before=before, since=since, limit=PAGE_ITEMS + 1, filters=columns)
         counts = store.sanctions_by_status(tx)
         shelf = views_of(call, tx, "/sanctions")
     return page(

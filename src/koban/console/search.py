@@ -6,10 +6,12 @@ from typing import Final
 import msgspec
 
 from koban.access import SIGNED_IN, Answer, Call, Endpoint, endpoint, redirect
+from koban.base import to_rfc3339
 from koban.cases import Case
 from koban.cases import store as case_store
 from koban.cases.types import CaseStatus
-from koban.console.filters import seq_of
+from koban.console.filters import MOMENTS, read_filters, seq_of
+from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
 from koban.console.words import Words, language_of
@@ -73,7 +75,7 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
                  summary="Search what people wrote", accepts="form", page=True),
         endpoint("POST", "/views", SIGNED_IN, lambda call: _change_views(kit, call), summary="Keep or drop a view",
                  accepts="form", page=True, raises=(ViewUnfit, ViewMissing, ViewNotYours)),
-        endpoint("GET", "/export/{list}", "exports.make", _export, summary="Take a list out", page=True),
+        endpoint("GET", "/export/{list}", "exports.make", lambda call: _export(kit, call), summary="Take a list out", page=True),
     )  # fmt: skip
 
 
@@ -195,9 +197,13 @@ def _change_views(kit: ConsoleKit, call: Call) -> Answer:
     return done(call, back, "view_saved")
 
 
-def _export(call: Call) -> Answer:
-    """Lead to the file of a list, with the page's own filters."""
-    kept = {name: value for name, value in call.query.items() if name not in ("cursor", "since", "until", "done")}
+def _export(kit: ConsoleKit, call: Call) -> Answer:
+    """Lead to the file of a list, with the page's own filters: moments as the page reads them, in the reader's zone."""
+    kept = {name: value for name, value in call.query.items() if value and name not in ("cursor", "done", *MOMENTS)}
+    span = read_filters(call.query, MOMENTS, Formats(language_of(call.language), kit.zone, call.at)).span
+    for name, at in (("since", span.since_at), ("until", span.until_at)):
+        if at is not None:
+            kept[name] = to_rfc3339(at)
     return redirect(f"/v1/export/{urllib.parse.quote(call.path['list'])}?{urllib.parse.urlencode(kept)}")
 
 

@@ -11,6 +11,7 @@ from koban.db import Tx
 from koban.decisions import store as decision_store
 from koban.enforcement import SubjectRef
 from koban.events import store as event_store
+from koban.finding import EntryLine
 from koban.webhooks import store as webhook_store
 from koban.webhooks.types import Action
 
@@ -29,41 +30,6 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
 
 _IN_MAX: Final = 500  # SQLite takes 999 parameters in its oldest builds
 NO_ACTIVITY: Final = Activity(hits=0, applied=0, accounts=0, last_at=Instant(0))
-
-
-class EntryLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A log entry as the list shows it, with its verdict where it was judged."""
-
-    seq: int
-    log_at: Instant
-    kind: str
-    type: str
-    source: str
-    event_id: str
-    subject: str | None
-    flags: int
-    verdict: str | None
-    acting: str | None
-
-
-def seq_since(tx: Tx, at: Instant) -> int:
-    """Return the first place in the log whose log time is not before `at`; past the end where there is none.
-
-    Why a search by halves: log time rises with the place in the log, so no index on it is needed and a span of time
-    becomes a range of the primary key.
-    """
-    last = event_store.last_entry(tx)
-    if last is None or last[1] < at:
-        return 0 if last is None else last[0] + 1
-    low, high = -1, last[0]  # low lies before the moment, high does not
-    while high - low > 1:
-        middle = (low + high) // 2
-        found = tx.rows("SELECT seq, log_at FROM log_entries WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,))
-        if found[0][1] >= at:
-            high = middle
-        else:
-            low = int(found[0][0])
-    return high
 
 
 def activity(tx: Tx, *, since_seq: int) -> Mapping[str, Activity]:
@@ -108,7 +74,7 @@ def rule_buckets(tx: Tx, rule: str, *, since_at: Instant, bucket_us: int, bucket
     """Return hits and those that acted in each of some equal spans from a moment on."""
     rows = tx.rows(
         "SELECT (log_at - ?) / ?, count(*), sum(applied) FROM signals WHERE rule = ? AND seq >= ? GROUP BY 1",
-        (int(since_at), bucket_us, rule, seq_since(tx, since_at)),
+        (int(since_at), bucket_us, rule, event_store.seq_since(tx, since_at)),
     )
     found = {int(row[0]): (int(row[1]), int(row[2])) for row in rows}
     return [found.get(place, (0, 0)) for place in range(buckets)]
@@ -127,46 +93,6 @@ def facts_of(tx: Tx, seqs: Sequence[int]) -> Mapping[int, tuple[str | None, int]
     marks = ", ".join("?" * len(seqs))
     rows = tx.rows(f"SELECT seq, acting, took_us FROM decisions WHERE seq IN ({marks})", seqs)
     return {int(row[0]): (None if row[1] is None else str(row[1]), int(row[2])) for row in rows}
-
-
-def search_entries(
-    tx: Tx,
-    *,
-    before_seq: int,
-    since_seq: int,
-    limit: int,
-    filters: Mapping[str, str],
-    among: Sequence[int] | None,
-) -> list[EntryLine]:
-    """Return log entries, newest first, whose columns have the values given; `among`: of these alone."""
-    decided = decision_store.decisions
-    columns = (
-        _entries.c.seq, _entries.c.log_at, _entries.c.kind, _entries.c.type, _entries.c.source, _entries.c.event_id,
-        _entries.c.subject, _entries.c.flags, decided.c.verdict, decided.c.acting,
-    )  # fmt: skip
-    acting = filters.get("acting")
-    place = _entries.c.seq
-    if acting is None:
-        statement = sqlalchemy.select(*columns).outerjoin_from(_entries, decided, decided.c.seq == _entries.c.seq)
-    else:
-        statement = sqlalchemy.select(*columns).join_from(decided, _entries, decided.c.seq == _entries.c.seq)
-        statement, place = statement.where(decided.c.acting == acting), decided.c.seq
-    for name, value in filters.items():
-        if name != "acting":
-            statement = statement.where(_entries.c[name] == value)
-    if among is not None:
-        statement = statement.where(_entries.c.seq.in_(among))
-    statement = statement.where(place < before_seq, place >= since_seq)
-    found = tx.execute(statement.order_by(place.desc()).limit(limit)).mappings()
-    return [EntryLine(**{**row, "log_at": Instant(row["log_at"])}) for row in found]
-
-
-def entries_of_event(tx: Tx, event_id: str) -> list[int]:
-    """Return where events of an id stand in the log; several sources may have used it."""
-    rows = tx.rows(
-        "SELECT seq FROM entry_subjects WHERE kind = 'event' AND subject = ? ORDER BY seq DESC LIMIT 100", (event_id,)
-    )
-    return [int(row[0]) for row in rows]
 
 
 def last_seq(tx: Tx) -> int:

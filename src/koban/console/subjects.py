@@ -30,6 +30,7 @@ from koban.enforcement import (
 from koban.enforcement import store as sanction_store
 from koban.enforcement.logic import taken_back
 from koban.enforcement.types import SanctionNotInForce
+from koban.events import store as event_store
 from koban.labels import LabelRow, labels_of
 
 TIMELINE_SHOWN: Final = 40
@@ -149,7 +150,7 @@ def _timeline(
     ]
     lines += [Happening(at=each.opened_at, seq=each.opened_seq, case=each) for each in cases]
     lines += [
-        Happening(at=each.closed_at, seq=store.seq_since(tx, each.closed_at), case=each, is_closing=True)
+        Happening(at=each.closed_at, seq=event_store.seq_since(tx, each.closed_at), case=each, is_closing=True)
         for each in cases
         if each.closed_at is not None
     ]

@@ -14,6 +14,7 @@ from koban.console.kit import ConsoleKit
 from koban.console.pages import page
 from koban.db import Tx
 from koban.enforcement import store as sanction_store
+from koban.events import store as event_store
 from koban.sim.plan import source_of
 from koban.sim.report import Decision, SanctionFact, SimReport, report
 from koban.sim.truth import read_kept_back, read_settings, read_truth, runs_of
@@ -95,7 +96,7 @@ class _Reports:
 def report_of(tx: Tx, folder: pathlib.Path) -> SimReport:
     """Hold what stands in the log against the truth in a folder: the same function that `koban sim report` calls."""
     settings = read_settings(folder)
-    since_seq = store.seq_since(tx, Instant(settings.start_at - MINUTE))
+    since_seq = event_store.seq_since(tx, Instant(settings.start_at - MINUTE))
     ids, bodies = store.decided_of_source(tx, source_of(settings), since_seq=since_seq)
     spoken = [_DECISION.decode(body) for body in bodies]
     silent = set(ids) - {decision.id for decision in spoken}

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from koban.access import Call, Endpoint, Page, PageQuery, endpoint
-from koban.base import DAY, Instant, from_rfc3339, to_rfc3339
+from koban.base import DAY, Instant, instant_of, to_rfc3339
 from koban.db import Database, Tx
 from koban.enforcement import logic, store
 from koban.enforcement.types import (
@@ -278,10 +278,9 @@ def _lift(submit: Submit, call: Call) -> DoneBody:
 
 def _undo(submit: Submit, call: Call) -> DoneBody:
     body = call.body_as(UndoBody)
-    since_at = from_rfc3339(body.since.isoformat())
-    if since_at is None:
-        raise AssertionError("a datetime with an offset is an instant")
-    command = UndoRule(rule=call.path["name"], since_at=since_at, by=call.principal.actor, reason=body.reason)
+    command = UndoRule(
+        rule=call.path["name"], since_at=instant_of(body.since), by=call.principal.actor, reason=body.reason
+    )
     return DoneBody(sanction_ids=list(undo_rule(submit, command)))
 
 

@@ -346,13 +346,17 @@ def read_state(tx: Tx, subject: SubjectRef) -> tuple[int, Instant] | None:
     return (int(rows[0][0]), Instant(int(rows[0][1]))) if rows else None
 
 
-def search_sanctions(tx: Tx, *, before: str | None, limit: int, filters: Mapping[str, str]) -> list[Sanction]:
-    """Return sanctions, newest first, whose columns have the values given."""
+def search_sanctions(
+    tx: Tx, *, before: str | None, limit: int, filters: Mapping[str, str], since: str | None = None
+) -> list[Sanction]:
+    """Return sanctions, newest first, whose columns have the values given; `since`: ids from this on."""
     statement = sqlalchemy.select(sanctions.c.body).order_by(sanctions.c.id.desc()).limit(limit)
     for name, value in filters.items():
         statement = statement.where(sanctions.c[name] == value)
     if before is not None:
         statement = statement.where(sanctions.c.id < before)
+    if since is not None:
+        statement = statement.where(sanctions.c.id >= since)
     return [_SANCTION.decode(row[0]) for row in tx.execute(statement)]
 
 

@@ -166,6 +166,26 @@ def last_seq(tx: Tx) -> int:
     return max(0 if found is None else found[0], read_state(tx, "last_seq"))
 
 
+def seq_since(tx: Tx, at: Instant) -> int:
+    """Return the first place in the log whose log time is not before `at`; past the end where there is none.
+
+    Why a search by halves: log time rises with the place in the log, so no index on it is needed and a span of time
+    becomes a range of the primary key.
+    """
+    last = last_entry(tx)
+    if last is None or last[1] < at:
+        return 0 if last is None else last[0] + 1
+    low, high = -1, last[0]  # low lies before the moment, high does not
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = tx.rows("SELECT seq, log_at FROM log_entries WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,))
+        if found[0][1] >= at:
+            high = middle
+        else:
+            low = int(found[0][0])
+    return high
+
+
 def count_entries(tx: Tx) -> int:
     """Return how many entries the database holds; the archived ones not counted."""
     return int(tx.rows("SELECT count(*) FROM log_entries")[0][0])

@@ -6,6 +6,7 @@ pseudonyms, never what people wrote; what is exported is bounded, open and in th
 """
 
 from koban.finding.actions import delete_view, follow, forget_gone, named_exactly, save_view, sealed_entries
+from koban.finding.entries import EntryLine, Span, entries_of_event, search_entries
 from koban.finding.export import EXPORT_ROWS_MAX, csv_parts, ndjson_parts
 from koban.finding.links import Link, Neighbour, Neighbourhood, neighbourhood
 from koban.finding.routes import FindingDesk, Result, endpoints, look_for
@@ -32,6 +33,7 @@ __all__ = [
     "CaseElsewhere",
     "DiscloseBody",
     "DisclosedField",
+    "EntryLine",
     "FieldNotSealed",
     "FindingDesk",
     "Link",
@@ -42,6 +44,7 @@ __all__ = [
     "SealedFound",
     "SealedHit",
     "SealedQuery",
+    "Span",
     "SubjectHit",
     "ViewMissing",
     "ViewNotYours",
@@ -50,6 +53,7 @@ __all__ = [
     "csv_parts",
     "delete_view",
     "endpoints",
+    "entries_of_event",
     "folded",
     "follow",
     "forget_gone",
@@ -60,6 +64,7 @@ __all__ = [
     "neighbourhood",
     "save_view",
     "sealed_entries",
+    "search_entries",
     "seqs_of",
     "span_of",
     "words_matching",

@@ -1,6 +1,7 @@
 """Routes of finding: search, linked accounts, saved views, exports."""
 
 import dataclasses
+import datetime
 import random
 import urllib.parse
 from collections.abc import Callable
@@ -11,11 +12,12 @@ import msgspec
 from koban.access import SIGNED_IN, Answer, Call, Endpoint, Page, PageQuery, endpoint
 from koban.access import types as access_types
 from koban.audit import record
-from koban.base import Clock, Refusal, to_rfc3339
+from koban.base import Clock, Instant, Refusal, instant_of, to_rfc3339
 from koban.db import Database, Tx
 from koban.finding import actions, links, store
+from koban.finding.entries import Span
 from koban.finding.export import EXPORT_ROWS_MAX, csv_parts, ndjson_parts
-from koban.finding.tables import TABLES, pages_of
+from koban.finding.tables import TABLES, Asked, pages_of
 from koban.finding.types import SavedView, SubjectHit, ViewMissing, ViewNotYours, ViewUnfit, Word
 from koban.finding.words import words_matching
 from koban.packs import PackDef
@@ -34,6 +36,14 @@ class ExportUnknown(Refusal):
     code = "export_unknown"
     status = 404
     title = "There is no such list."
+
+
+class ExportUnfit(Refusal):
+    """A filter that the list does not know."""
+
+    code = "export_unfit"
+    status = 422
+    title = "This list does not know such a filter."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,6 +114,11 @@ class ExportQuery(msgspec.Struct, frozen=True, kw_only=True):
     actor: Annotated[str, msgspec.Meta(max_length=256)] | None = None
     action: Annotated[str, msgspec.Meta(max_length=256)] | None = None
     object: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    event_id: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    mine: Annotated[str, msgspec.Meta(max_length=1, description="1: cases that one holds")] | None = None
+    late: Annotated[str, msgspec.Meta(max_length=1, description="1: cases whose time is over")] | None = None
+    since: Annotated[datetime.datetime, msgspec.Meta(tz=True)] | None = None
+    until: Annotated[datetime.datetime, msgspec.Meta(tz=True)] | None = None
 
 
 def look_for(tx: Tx, pack: PackDef, query: str) -> Result:
@@ -199,15 +214,22 @@ def _export_endpoints(desk: FindingDesk) -> tuple[Endpoint, ...]:
         if table.permission not in call.principal.grants:
             raise access_types.NotAllowed(f"this list needs {table.permission}")
         given = {each: getattr(asked, each) for each in table.filters if getattr(asked, each)}
+        moments = {each: at for each in ("since", "until") if (at := getattr(asked, each)) is not None}
+        if moments and not table.has_span:
+            raise ExportUnfit(f"{name} are not taken out by a span of time: leave {' and '.join(moments)} out")
         with desk.database.write() as tx:
             details = {each: urllib.parse.quote(value, safe="")[:DETAIL_CHARS_MAX] for each, value in given.items()}
+            details |= {each: to_rfc3339(instant_of(at)) for each, at in moments.items()}
             record(tx, call.at, call.principal.actor, "export.begun", name, {"format": asked.format, **details})
 
         def ended(count: int) -> None:
             with desk.database.write() as tx:
                 record(tx, desk.clock.now(), call.principal.actor, "export.ended", name, {"rows": count})
 
-        pages = pages_of(desk.database, table, given)
+        if given.pop("mine", None):
+            given["claimed_by"] = call.principal.id
+        span = Span(since_at=_moment(asked.since), until_at=_moment(asked.until))
+        pages = pages_of(desk.database, table, Asked(filters=given, span=span, at=call.at))
         parts = csv_parts(table.columns, pages, ended) if asked.format == "csv" else ndjson_parts(pages, ended)
         return Answer(
             parts=parts,
@@ -218,10 +240,14 @@ def _export_endpoints(desk: FindingDesk) -> tuple[Endpoint, ...]:
     return (
         endpoint("GET", "/v1/export/{list}", "exports.make", get_export, summary="Take a list out as a file",
                  query=ExportQuery, returns=bytes, media_types=tuple(_MEDIA.values()),
-                 raises=(ExportUnknown, access_types.NotAllowed),
-                 description=f"decisions, sanctions, cases, actions or audit; {EXPORT_ROWS_MAX:,} rows at most. Open "
+                 raises=(ExportUnknown, ExportUnfit, access_types.NotAllowed),
+                 description=f"decisions, events, sanctions, cases, actions or audit; {EXPORT_ROWS_MAX:,} rows at most. Open "
                  "columns alone; who took out what stands in the audit trail."),
     )  # fmt: skip
+
+
+def _moment(given: datetime.datetime | None) -> Instant | None:
+    return None if given is None else instant_of(given)
 
 
 def _view_body(view: SavedView) -> ViewBody:

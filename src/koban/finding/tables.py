@@ -11,11 +11,20 @@ from koban.cases import store as case_store
 from koban.db import Database, Tx
 from koban.decisions import store as decision_store
 from koban.enforcement import search_sanctions
+from koban.finding.entries import Span, entries_of_event, search_entries
 from koban.finding.export import Cell, NextPage, Rows
 from koban.webhooks import search_actions
 
-Filters = Mapping[str, str]
-Read = Callable[[Tx, str | None, int, Filters], list[tuple[str, dict[str, Cell]]]]  # rows, each with its cursor
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be taken out: a list's own filters, its span of time, and as of when it was asked for."""
+
+    filters: Mapping[str, str]
+    span: Span = Span()
+    at: Instant
+
+
+Read = Callable[[Tx, str | None, int, Asked], list[tuple[str, dict[str, Cell]]]]  # rows, each with its cursor
 
 
 class ExportTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,23 +34,27 @@ class ExportTable(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...]
     filters: tuple[str, ...]
     read: Read
+    has_span: bool  # whether `since` and `until` are filters of it
 
 
-def pages_of(database: Database, table: ExportTable, filters: Filters) -> NextPage:
+def pages_of(database: Database, table: ExportTable, asked: Asked) -> NextPage:
     """Return how a file reads its next page: a snapshot each, so that a slow reader holds none open."""
 
     def next_page(cursor: str | None, limit: int) -> tuple[Rows, str | None]:
         with database.read() as tx:
-            found = table.read(tx, cursor, limit, filters)
+            found = table.read(tx, cursor, limit, asked)
         return [row for _, row in found], found[-1][0] if len(found) == limit else None
 
     return next_page
 
 
-def _decisions(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[tuple[str, dict[str, Cell]]]:
+def _decisions(tx: Tx, cursor: str | None, limit: int, asked: Asked) -> list[tuple[str, dict[str, Cell]]]:
+    since, before = asked.span.seqs(tx, before_seq=None if cursor is None else int(cursor))
+    filters = asked.filters
     records = decision_store.search(
         tx,
-        before_seq=None if cursor is None else int(cursor),
+        before_seq=before,
+        since_seq=since,
         limit=limit,
         verdict=filters.get("verdict"),
         type=filters.get("type"),
@@ -66,9 +79,10 @@ def _decisions(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list
     ]  # fmt: skip
 
 
-def _sanctions(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[tuple[str, dict[str, Cell]]]:
+def _sanctions(tx: Tx, cursor: str | None, limit: int, asked: Asked) -> list[tuple[str, dict[str, Cell]]]:
     names = {"status": "status", "kind": "kind", "policy": "policy", "rule": "rule", "subject": "subject_id"}
-    columns = {names[name]: value for name, value in filters.items() if name in names}
+    columns = {names[name]: value for name, value in asked.filters.items() if name in names}
+    since, before = asked.span.ids(tx, "sanction", before=cursor)
     return [
         (
             one.id,
@@ -79,19 +93,25 @@ def _sanctions(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list
                 "rule": (one.grounds or one.withdrawn)[0].rule, "closed_at": _time(one.closing.at if one.closing else None),
             },
         )
-        for one in search_sanctions(tx, before=cursor, limit=limit, filters=columns)
+        for one in search_sanctions(tx, before=before, since=since, limit=limit, filters=columns)
     ]  # fmt: skip
 
 
-def _cases(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[tuple[str, dict[str, Cell]]]:
-    due_at, _, case_id = (cursor or "").partition(".")
-    after = (int(due_at), case_id) if cursor else None
-    columns = {"queue": filters["queue"]} if filters.get("queue") else {}
-    status = "closed" if filters.get("status") == "closed" else "open"
-    found = case_store.search_cases(tx, status=status, limit=limit, after=after, filters=columns)  # type: ignore[arg-type]  # one of the two
+def _cases(tx: Tx, cursor: str | None, limit: int, asked: Asked) -> list[tuple[str, dict[str, Cell]]]:
+    place, _, case_id = (cursor or "").partition(".")
+    closed = asked.filters.get("status") == "closed"
+    columns = {name: asked.filters[name] for name in ("queue", "claimed_by") if name in asked.filters}
+    found = case_store.search_ranked(
+        tx,
+        closed=closed,
+        limit=limit,
+        after=(int(place), case_id) if cursor else None,
+        filters=columns,
+        due_by=asked.at if asked.filters.get("late") and not closed else None,
+    )
     return [
         (
-            f"{one.due_at}.{one.id}",
+            f"{(one.closed_at or 0) if closed else one.rank_at}.{one.id}",
             {
                 "id": one.id, "queue": one.queue, "subject_kind": one.subject.kind, "subject": one.subject.id,
                 "account": one.acting.id if one.acting else None, "policy": one.policy, "opened_at": to_rfc3339(one.opened_at),
@@ -103,9 +123,9 @@ def _cases(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[tup
     ]  # fmt: skip
 
 
-def _actions(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[tuple[str, dict[str, Cell]]]:
+def _actions(tx: Tx, cursor: str | None, limit: int, asked: Asked) -> list[tuple[str, dict[str, Cell]]]:
     names = {"status": "status", "kind": "kind", "subject": "subject_id"}
-    columns = {names[name]: value for name, value in filters.items() if name in names}
+    columns = {names[name]: value for name, value in asked.filters.items() if name in names}
     return [
         (
             one.id,
@@ -119,10 +139,11 @@ def _actions(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[t
     ]  # fmt: skip
 
 
-def _audit(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[tuple[str, dict[str, Cell]]]:
+def _audit(tx: Tx, cursor: str | None, limit: int, asked: Asked) -> list[tuple[str, dict[str, Cell]]]:
     found = list_entries(
-        tx, before_id=None if cursor is None else int(cursor), limit=limit, actor=filters.get("actor"),
-        action=filters.get("action"), object_id=filters.get("object"),
+        tx, before_id=None if cursor is None else int(cursor), limit=limit, actor=asked.filters.get("actor"),
+        action=asked.filters.get("action"), object_id=asked.filters.get("object"), since_at=asked.span.since_at,
+        until_at=asked.span.until_at,
     )  # fmt: skip
     return [
         (
@@ -137,12 +158,35 @@ def _audit(tx: Tx, cursor: str | None, limit: int, filters: Filters) -> list[tup
     ]  # fmt: skip
 
 
+def _events(tx: Tx, cursor: str | None, limit: int, asked: Asked) -> list[tuple[str, dict[str, Cell]]]:
+    since, before = asked.span.seqs(tx, before_seq=None if cursor is None else int(cursor))
+    columns = {"acting" if name == "account" else name: value for name, value in asked.filters.items()}
+    event_id = columns.pop("event_id", None)
+    found = search_entries(
+        tx, before_seq=before, since_seq=since, limit=limit, filters=columns,
+        among=None if event_id is None else entries_of_event(tx, event_id),
+    )  # fmt: skip
+    return [
+        (
+            str(one.seq),
+            {
+                "seq": one.seq, "logged_at": to_rfc3339(one.log_at), "kind": one.kind, "type": one.type,
+                "source": one.source, "event_id": one.event_id, "subject": one.subject, "verdict": one.verdict,
+                "account": one.acting,
+            },
+        )
+        for one in found
+    ]  # fmt: skip
+
+
 def _time(at: Instant | None) -> str | None:
     return None if at is None else to_rfc3339(at)
 
 
-def _table(permission: str, read: Read, columns: str, filters: Sequence[str]) -> ExportTable:
-    return ExportTable(permission=permission, columns=tuple(columns.split()), filters=tuple(filters), read=read)
+def _table(permission: str, read: Read, columns: str, filters: Sequence[str], *, has_span: bool = True) -> ExportTable:
+    return ExportTable(
+        permission=permission, columns=tuple(columns.split()), filters=tuple(filters), read=read, has_span=has_span
+    )
 
 
 TABLES: Final[Mapping[str, ExportTable]] = {
@@ -150,6 +194,10 @@ TABLES: Final[Mapping[str, ExportTable]] = {
         "decisions.read", _decisions,
         "seq decided_at type source event_id verdict account rules withheld sanctions cases took_us",
         ("verdict", "type", "rule", "account", "source"),
+    ),
+    "events": _table(
+        "events.read", _events, "seq logged_at kind type source event_id subject verdict account",
+        ("kind", "type", "source", "account", "event_id", "subject"),
     ),
     "sanctions": _table(
         "sanctions.read", _sanctions,
@@ -159,12 +207,12 @@ TABLES: Final[Mapping[str, ExportTable]] = {
     "cases": _table(
         "cases.read", _cases,
         "id queue subject_kind subject account policy opened_at due_at signals status outcome closed_at closed_by",
-        ("queue", "status"),
+        ("queue", "status", "mine", "late"), has_span=False,
     ),
     "actions": _table(
         "webhooks.read", _actions,
         "id kind subject_kind subject status requested_at delivered_at confirmed_at attempts cause_seq",
-        ("status", "kind", "subject"),
+        ("status", "kind", "subject"), has_span=False,
     ),
     "audit": _table(
         "audit.read", _audit, "id position recorded_at actor action object_id details", ("actor", "action", "object")
