@@ -6,11 +6,11 @@ pseudonyms, never what people wrote; what is exported is bounded, open and in th
 """
 
 from koban.finding.actions import delete_view, follow, forget_gone, named_exactly, save_view, sealed_entries
-from koban.finding.entries import EntryLine, Span, entries_of_event, search_entries
+from koban.finding.entries import EntryLine, Span
 from koban.finding.export import EXPORT_ROWS_MAX, csv_parts, ndjson_parts
 from koban.finding.links import Link, Neighbour, Neighbourhood, neighbourhood
 from koban.finding.routes import FindingDesk, Result, endpoints, look_for
-from koban.finding.store import names, seqs_of, span_of
+from koban.finding.store import entries_of_event, names, search_entries, seqs_of, span_of
 from koban.finding.types import (
     CaseElsewhere,
     DiscloseBody,

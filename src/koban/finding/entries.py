@@ -1,17 +1,10 @@
-"""The log as a list: what its page shows and what its file holds."""
-
-from collections.abc import Mapping, Sequence
-from typing import Final
+"""The log as a list: a line of it, and the span of time that a list looks at."""
 
 import msgspec
-import sqlalchemy
 
 from koban.base import Instant, sequence_id
 from koban.db import Tx
-from koban.decisions import store as decision_store
 from koban.events import store as event_store
-
-_entries: Final = event_store.log_entries
 
 
 class EntryLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,43 +44,3 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
         if self.until_at is not None:
             ends.append(sequence_id(prefix, event_store.seq_since(tx, self.until_at)))
         return since, min(ends, default=None)
-
-
-def search_entries(
-    tx: Tx,
-    *,
-    before_seq: int,
-    since_seq: int,
-    limit: int,
-    filters: Mapping[str, str],
-    among: Sequence[int] | None,
-) -> list[EntryLine]:
-    """Return log entries, newest first, whose columns have the values given; `among`: of these alone."""
-    decided = decision_store.decisions
-    columns = (
-        _entries.c.seq, _entries.c.log_at, _entries.c.kind, _entries.c.type, _entries.c.source, _entries.c.event_id,
-        _entries.c.subject, _entries.c.flags, decided.c.verdict, decided.c.acting,
-    )  # fmt: skip
-    acting = filters.get("acting")
-    place = _entries.c.seq
-    if acting is None:
-        statement = sqlalchemy.select(*columns).outerjoin_from(_entries, decided, decided.c.seq == _entries.c.seq)
-    else:
-        statement = sqlalchemy.select(*columns).join_from(decided, _entries, decided.c.seq == _entries.c.seq)
-        statement, place = statement.where(decided.c.acting == acting), decided.c.seq
-    for name, value in filters.items():
-        if name != "acting":
-            statement = statement.where(_entries.c[name] == value)
-    if among is not None:
-        statement = statement.where(_entries.c.seq.in_(among))
-    statement = statement.where(place < before_seq, place >= since_seq)
-    found = tx.execute(statement.order_by(place.desc()).limit(limit)).mappings()
-    return [EntryLine(**{**row, "log_at": Instant(row["log_at"])}) for row in found]
-
-
-def entries_of_event(tx: Tx, event_id: str) -> list[int]:
-    """Return where events of an id stand in the log; several sources may have used it."""
-    rows = tx.rows(
-        "SELECT seq FROM entry_subjects WHERE kind = 'event' AND subject = ? ORDER BY seq DESC LIMIT 100", (event_id,)
-    )
-    return [int(row[0]) for row in rows]

@@ -1,6 +1,6 @@
 """All SQL of finding."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy
@@ -8,6 +8,9 @@ from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
 
 from koban.base import Instant
 from koban.db import Tx, metadata
+from koban.decisions import store as decision_store
+from koban.events import store as event_store
+from koban.finding.entries import EntryLine
 from koban.finding.types import SavedView, SubjectHit
 
 # Prefixes are found by comparing: the order must be that of the code points on both databases.
@@ -51,6 +54,7 @@ saved_views: Final = Table(
     comment="Lists with their filters that people keep.",
 )
 
+_entries: Final = event_store.log_entries
 LinkRow = tuple[str, str, str, int, int, int, int]
 
 _INSERT_SUBJECT: Final = (
@@ -87,6 +91,46 @@ def seqs_of(tx: Tx, kind: str, subject: str, *, before_seq: int | None, since_se
         "SELECT seq FROM entry_subjects WHERE kind = ? AND subject = ? AND seq < ? AND seq >= ?"
         " ORDER BY seq DESC LIMIT ?",
         (kind, subject, bound, since_seq, limit),
+    )
+    return [int(row[0]) for row in rows]
+
+
+def search_entries(
+    tx: Tx,
+    *,
+    before_seq: int,
+    since_seq: int,
+    limit: int,
+    filters: Mapping[str, str],
+    among: Sequence[int] | None,
+) -> list[EntryLine]:
+    """Return log entries, newest first, whose columns have the values given; `among`: of these alone."""
+    decided = decision_store.decisions
+    columns = (
+        _entries.c.seq, _entries.c.log_at, _entries.c.kind, _entries.c.type, _entries.c.source, _entries.c.event_id,
+        _entries.c.subject, _entries.c.flags, decided.c.verdict, decided.c.acting,
+    )  # fmt: skip
+    acting = filters.get("acting")
+    place = _entries.c.seq
+    if acting is None:
+        statement = sqlalchemy.select(*columns).outerjoin_from(_entries, decided, decided.c.seq == _entries.c.seq)
+    else:
+        statement = sqlalchemy.select(*columns).join_from(decided, _entries, decided.c.seq == _entries.c.seq)
+        statement, place = statement.where(decided.c.acting == acting), decided.c.seq
+    for name, value in filters.items():
+        if name != "acting":
+            statement = statement.where(_entries.c[name] == value)
+    if among is not None:
+        statement = statement.where(_entries.c.seq.in_(among))
+    statement = statement.where(place < before_seq, place >= since_seq)
+    found = tx.execute(statement.order_by(place.desc()).limit(limit)).mappings()
+    return [EntryLine(**{**row, "log_at": Instant(row["log_at"])}) for row in found]
+
+
+def entries_of_event(tx: Tx, event_id: str) -> list[int]:
+    """Return where events of an id stand in the log; several sources may have used it."""
+    rows = tx.rows(
+        "SELECT seq FROM entry_subjects WHERE kind = 'event' AND subject = ? ORDER BY seq DESC LIMIT 100", (event_id,)
     )
     return [int(row[0]) for row in rows]
 

@@ -11,8 +11,9 @@ from koban.cases import store as case_store
 from koban.db import Database, Tx
 from koban.decisions import store as decision_store
 from koban.enforcement import search_sanctions
-from koban.finding.entries import Span, entries_of_event, search_entries
+from koban.finding.entries import Span
 from koban.finding.export import Cell, NextPage, Rows
+from koban.finding.store import entries_of_event, search_entries
 from koban.webhooks import search_actions
 
 
