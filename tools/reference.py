@@ -919,7 +919,8 @@ WEBHOOK_WORDS: Final[Mapping[str, str]] = {
     "notice.requested": "tell one person something: a warning, a decision with its whole message and appeal page, an appeal's answer",
     "notice.withdrawn": "tell the person that what they were told was a mistake, in the words of `message`",
     "decision.made": "the decision on an event that was sent with `?mode=async` and is not `allow`",
-    "decision.withdrawn": "a verdict was a mistake, because a rule behind it was; `was` and `now` say what it was and would have been",
+    "decision.withdrawn": "a verdict was a mistake: a rule behind it was, or a person found so; `was` and `now` say what it was and would have been. A held event goes on",
+    "hold.judged": "a person judged a held event in a case: it is blocked for good; `policy` and `because` say why",
     "hold.lapsed": "nobody decided a held event in time; `becomes` says what it is now",
 }
 ALERT_WORDS: Final[Mapping[str, str]] = {

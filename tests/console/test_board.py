@@ -1,6 +1,7 @@
 """The board: its money equals a recount of the log, its minutes are kept, its stream is one moment for all."""
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
@@ -11,6 +12,8 @@ from tests.console.scene import Scene
 
 from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Unavailable, from_rfc3339, to_rfc3339
 from koban.board import HeldMoney, Now, choose, honest_touched, read_now, read_series, sample, sums_of
+from koban.cases import claim
+from koban.cases.types import CaseOutcome, DecideCase
 from koban.console import live
 from koban.console.live import Broadcast
 from koban.db import Database
@@ -20,30 +23,40 @@ from koban.events import decode
 from koban.events.routes import Decided
 from koban.labels import LabelSet, LabelSource
 from koban.packs import PackDef
-from koban.pipeline import commands
+from koban.pipeline import casework, commands
 
 
-def payout(scene: Scene, event_id: str, account: str, amount_minor: int, *, new_device: bool = False) -> DecisionRecord:
-    at = to_rfc3339(scene.clock.advance(2 * SECOND))
-    data = {
-        "account": {"id": account, "created_at": "2020-01-01T00:00:00Z", "verified": True, "trades": 80},
-        "amount_minor": amount_minor,
-        "currency": "JPY",
-        "bank": {"id": f"bank of {account}"},
-        "new_device": new_device,
-    }
+def decide(scene: Scene, event_id: str, type_: str, data: dict[str, object]) -> DecisionRecord:
     event = {
         "specversion": "1.0",
         "id": event_id,
         "source": "shop",
-        "type": "payout.requested",
-        "time": at,
+        "type": type_,
+        "time": to_rfc3339(scene.clock.advance(2 * SECOND)),
         "data": data,
     }
     items = decode(json.dumps(event).encode(), "application/json")
     result = scene.desk.submit(items, scene.clock.now(), False).result(timeout=60)[0]
     assert isinstance(result, Decided), result
     return msgspec.json.decode(bytes(result.body), type=DecisionRecord)
+
+
+def payout(scene: Scene, event_id: str, account: str, amount_minor: int) -> DecisionRecord:
+    data: dict[str, object] = {
+        "account": {"id": account, "created_at": "2020-01-01T00:00:00Z", "verified": True, "trades": 80},
+        "amount_minor": amount_minor,
+        "currency": "JPY",
+        "bank": {"id": f"bank of {account}"},
+        "new_device": False,
+    }
+    return decide(scene, event_id, "payout.requested", data)
+
+
+def ship_nothing(scene: Scene, seller: str) -> None:
+    """Press 'shipped' three times though no carrier has a parcel: the next payout is held."""
+    for number in range(3):
+        data: dict[str, object] = {"seller": {"id": seller}, "order": {"id": f"order-{seller}-{number}"}}
+        decide(scene, f"shipped-{seller}-{number}", "order.shipped", data)
 
 
 def freeze(scene: Scene, account: str, policy: str) -> str:
@@ -59,7 +72,10 @@ def recount(database: Database, pack: PackDef, at: Instant) -> dict[str, int]:
     """Count held money from the decisions themselves, one by one."""
     sums: dict[str, int] = {}
     with database.read() as tx:
-        rows = tx.rows("SELECT d.body, e.data FROM decisions d JOIN log_entries e ON e.seq = d.seq")
+        rows = tx.rows(
+            "SELECT d.body, e.data FROM decisions d JOIN log_entries e ON e.seq = d.seq"
+            " WHERE NOT EXISTS (SELECT 1 FROM hold_ends h WHERE h.seq = d.seq)"
+        )
     for body, data in rows:
         record = msgspec.json.decode(body, type=DecisionRecord)
         money = pack.events[record.type].money
@@ -73,16 +89,42 @@ def recount(database: Database, pack: PackDef, at: Instant) -> dict[str, int]:
 def test_held_money_equals_a_recount_of_the_log_and_goes_when_the_hold_lapses(scene: Scene) -> None:
     money = HeldMoney()
     for look in range(3):
-        payout(scene, f"held-{look}", f"h-{look}", 10_000 + look)
+        ship_nothing(scene, f"h-{look}")
+        assert payout(scene, f"held-{look}", f"h-{look}", 10_000 + look).verdict == "hold"
         with scene.database.read() as tx:
             waiting = money.look(tx, scene.clock.now(), scene.pack)
             anew = HeldMoney().look(tx, scene.clock.now(), scene.pack)
         assert waiting == anew
         held = [each for each in waiting if each.why == "held"]
-        assert sums_of(held).get("JPY", {}) == recount(scene.database, scene.pack, scene.clock.now())
+        assert sums_of(held)["JPY"] == recount(scene.database, scene.pack, scene.clock.now())
     with scene.database.read() as tx:
         later = money.look(tx, Instant(scene.clock.now() + 400 * DAY), scene.pack)
     assert [each for each in later if each.why == "held"] == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"), [("honest", "The hold is over. Now: Allow"), ("upheld", "The hold is over. Now: Block")]
+)
+def test_money_no_longer_waits_once_a_person_judged_it(
+    scene: Scene, admin: Visitor, outcome: CaseOutcome, said: str
+) -> None:
+    held = HeldMoney()
+    ship_nothing(scene, f"judged-{outcome}")
+    record = payout(scene, f"judged-{outcome}", f"judged-{outcome}", 700_000)
+    with scene.database.read() as tx:
+        assert record.seq in {each.seq for each in held.look(tx, scene.clock.now(), scene.pack)}
+    for case_id in record.cases:
+        with scene.database.write() as tx:
+            case = claim(tx, scene.clock.now(), case_id, by="staff_x")
+        command = DecideCase(case_id=case_id, fence=case.fence, by="staff_x", outcome=outcome)
+        scene.desk.command(functools.partial(casework.decide, command=command))
+    with scene.database.read() as tx:
+        again, anew = (each.look(tx, scene.clock.now(), scene.pack) for each in (held, HeldMoney()))
+    page = admin.get(f"/decisions/{record.seq}").text
+    assert said in page
+    assert "Unless somebody decides" not in page
+    assert again == anew
+    assert record.seq not in {each.seq for each in again}
 
 
 def test_a_payout_asked_for_during_a_freeze_waits_until_the_freeze_is_lifted(scene: Scene) -> None:

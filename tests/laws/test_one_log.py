@@ -16,6 +16,8 @@ from tests.laws.town import RULES, Replayed, Town, loaded, message, open_town, o
 
 from koban import enforcement
 from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Refusal
+from koban.cases import claim
+from koban.cases.types import CaseOutcome, DecideCase, ReopenCase
 from koban.db import Database
 from koban.decisions import DecisionRecord
 from koban.emergency import EmergencyStarted, EndEmergency, ExtendEmergency
@@ -26,7 +28,7 @@ from koban.events.routes import Conflicting, Decided, Kept, Taken
 from koban.labels import LabelSet, LabelSource
 from koban.lists import EntriesAdded, EntryRemoved
 from koban.packs import Hide, Hold, Mode, ModeName
-from koban.pipeline import commands, explain
+from koban.pipeline import casework, commands, explain
 from koban.pipeline.urgent import end_emergency, extend_emergency, prepare_overlay, start_emergency
 from koban.rules import ModeChanged, ReviewAllSwitched, SnoozeSet
 from koban.scores import ScoreRecorded
@@ -185,6 +187,31 @@ def judgements(draw: st.DrawFn) -> Act:
 
 
 @st.composite
+def casework_(draw: st.DrawFn) -> Act:
+    """A person judges a case, or takes a judgement back."""
+    place, kind = draw(st.integers(0, 9)), draw(st.integers(0, 5))
+    take_back = draw(st.booleans())
+
+    def act(town: Town) -> None:
+        wanted = "closed" if kind == 5 else "open"
+        found = [str(row[0]) for row in town.rows("SELECT id FROM cases WHERE status = ? ORDER BY id", (wanted,))]
+        if not found:
+            return
+        case_id = found[place % len(found)]
+        if kind == 5:
+            again = ReopenCase(case_id=case_id, by="staff_4", reason="law")
+            _ask(town, lambda memory, tx: casework.reopen(memory, tx, again))
+            return
+        with town.real.write() as tx:
+            held = claim(tx, town.clock.now(), case_id, by="staff_3")
+        outcome: CaseOutcome = ("honest", "honest", "upheld", "upheld", "unclear")[kind]
+        judged = DecideCase(case_id=case_id, fence=held.fence, by="staff_3", outcome=outcome, take_back=take_back)
+        _ask(town, lambda memory, tx: casework.decide(memory, tx, judged))
+
+    return act
+
+
+@st.composite
 def emergencies(draw: st.DrawFn) -> Act:
     """A person types a rule for an hour, lets it live longer, or ends it; some read what no rule of the pack reads."""
     kind, number = draw(st.integers(0, 5)), draw(st.integers(0, 3))
@@ -259,7 +286,7 @@ def _step(us: int) -> Act:
 
 
 lives = st.lists(
-    st.one_of(sendings(), sendings(), sendings(), changes(), judgements(), happenings(), emergencies()),
+    st.one_of(sendings(), sendings(), sendings(), changes(), judgements(), happenings(), emergencies(), casework_()),
     min_size=3,
     max_size=25,
 )
@@ -399,6 +426,31 @@ def _check_timers(town: Town) -> None:
     ids = [data["timer"] for _, data in fired]
     assert len(ids) == len(set(ids))
     assert all(entry.log_at >= data["due_at"] for entry, data in fired)
-    lapses = [int(data["about"]) for _, data in fired if data["kind"] == "hold.lapse"]
-    assert sorted(lapses) == sorted(seq for seq, (record, _) in town.decisions().items() if record.hold is not None)
+    _check_holds(town, {int(data["about"]): entry.seq for entry, data in fired if data["kind"] == "hold.lapse"})
     assert town.rows("SELECT id FROM sanctions WHERE status = 'in_force' AND ends_at IS NOT NULL") == []
+
+
+def _check_holds(town: Town, lapses: dict[int, int]) -> None:
+    """Law 6 for holds: each ended once, by its time or by a person, and what it became follows from the cause."""
+    log = {entry.seq: entry for entry in town.log()}
+    held = {seq: record for seq, (record, _) in town.decisions().items() if record.hold is not None}
+    ends = {int(str(row[0])): row for row in town.rows("SELECT seq, why, verdict, cause_seq FROM hold_ends")}
+    assert ends.keys() == held.keys()
+    for seq, (_, why, verdict, cause_seq) in ends.items():
+        cause, hold = log[int(str(cause_seq))], held[seq].hold
+        assert hold is not None
+        if seq not in lapses:
+            assert cause.type != "timer.fired"
+        match cause.type:
+            case "timer.fired":
+                assert (lapses[seq], why, verdict) == (cause.seq, "lapsed", hold.becomes)
+            case "case.closed":
+                outcome = msgspec.json.decode(cause.data)["outcome"]
+                assert why == "judged"
+                assert (verdict == "block") if outcome == "upheld" else (outcome == "honest" and verdict != "hold")
+                assert lapses.get(seq, 0) < cause.seq  # nothing lapses after it was judged
+            case "case.reopened":
+                assert why == "lapsed"
+            case _:
+                assert cause.type.startswith("command.")
+                assert (why, verdict) != ("withdrawn", "hold")

@@ -224,14 +224,14 @@ _RULES: Final = """
   policy: fraud
   on: [message.sent]
   when: hours_between(sender.created_at, time) < 2 AND flag
-  then: [{hold: 1 hours, becomes: allow}]
+  then: [{hold: 1 hours, becomes: allow}, {review: scams}]
   mode: live
   because: {en: a new account, ja: 新しいアカウント}
 - rule: big_payout
   policy: fraud/money
   on: [payout.requested]
   when: amount_minor >= 1000 OR paid_out > 2500
-  then: [{hold: 2 hours, becomes: block}, strike]
+  then: [{hold: 2 hours, becomes: block}, strike, {review: scams}]
   mode: live
   because: {en: a large payout, ja: 高額の振込です}
 """

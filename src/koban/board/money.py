@@ -23,6 +23,8 @@ _RECORD: Final = msgspec.json.Decoder(DecisionRecord)
 class HeldMoney:
     """What waits, kept from one look to the next, so that each look reads only what is new in the log.
 
+    That a person ended a hold, or set it going again, is asked at each look.
+
     Invariant: equal to reading the whole log anew. Safe to use from several threads; one of them reads at a time.
     """
 
@@ -42,13 +44,15 @@ class HeldMoney:
                 self._held.clear()
                 self._payouts.clear()
             self._follow(tx, at, pack)
+            ended = store.ended_holds(tx, since_seq=min(self._held, default=0))
+            held = {seq: each for seq, each in self._held.items() if seq not in ended}
             frozen = [
                 msgspec.structs.replace(payout, why="frozen", until_at=until_at)
                 for account, (since_at, until_at) in store.freezes(tx, at).items()
                 for payout in self._payouts.get(account, {}).values()
-                if payout.at >= since_at and payout.seq not in self._held
+                if payout.at >= since_at and payout.seq not in held
             ]
-            return tuple(sorted((*self._held.values(), *frozen), key=lambda each: -each.seq))
+            return tuple(sorted((*held.values(), *frozen), key=lambda each: -each.seq))
 
     def _follow(self, tx: Tx, at: Instant, pack: PackDef) -> None:
         last = event_store.last_seq(tx)

@@ -84,6 +84,11 @@ def holds_since(tx: Tx, *, after_seq: int) -> list[tuple[int, int, str, str | No
     )
 
 
+def ended_holds(tx: Tx, *, since_seq: int) -> frozenset[int]:
+    """Return the decisions from a place in the log on whose holds are over."""
+    return frozenset(int(row[0]) for row in tx.rows("SELECT seq FROM hold_ends WHERE seq >= ?", (since_seq,)))
+
+
 def events_since(tx: Tx, type_: str, *, after_seq: int) -> list[tuple[int, int, str | None, str]]:
     """Return events of a type after a place in the log: seq, log time, account, data."""
     return tx.rows(

@@ -246,6 +246,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     labels: int
     told: tuple[Told, ...]
     corrected: int  # people who would be told that an earlier warning was wrong
+    released: int = 0  # held events that would go on
+    withdrawn: int = 0  # blocks and challenges that would be told to have been mistakes
+    blocked: int = 0  # held events that would be blocked for good
 
 
 class DeclineProposal(msgspec.Struct, frozen=True, kw_only=True, tag="decline_proposal"):

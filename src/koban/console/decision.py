@@ -16,7 +16,7 @@ from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
 from koban.console.traces import RuleTrace, traces_of
 from koban.console.words import language_of
-from koban.decisions import DecisionMissing, DecisionRecord, Inputs
+from koban.decisions import DecisionMissing, DecisionRecord, HoldEnd, Inputs
 from koban.decisions import store as decision_store
 from koban.enforcement import Sanction
 from koban.enforcement import store as sanction_store
@@ -38,6 +38,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
     entry: Entry
     record: DecisionRecord | None
+    hold_end: HoldEnd | None
     inputs: Inputs | None
     acting: str | None
     took_us: int
@@ -85,12 +86,14 @@ def _story(kit: ConsoleKit, call: Call) -> Story:
         if entry is None:
             raise DecisionMissing(f"There is no decision {seq}.")
         record = decision_store.read_bodies(tx, [seq]).get(seq)
+        hold_end = decision_store.read_hold_ends(tx, [seq]).get(seq)
         acting, took_us = store.facts_of(tx, [seq]).get(seq, (None, 0))
         followed = store.causes(tx, seq, FOLLOWED_MAX)
         found = sanction_store.read(tx, record.sanctions) if record is not None else {}
         return Story(
             entry=entry,
             record=record,
+            hold_end=hold_end,
             inputs=decision_store.read_inputs(tx, seq) if record is not None else None,
             acting=acting,
             took_us=took_us,
@@ -144,6 +147,7 @@ def _decision_page(kit: ConsoleKit, call: Call, story: Story, record: DecisionRe
         unexplained=unexplained,
         fields=_fields(kit, call, story),
         flags=_flags(story.entry),
+        hold_end=story.hold_end,
         lifts_at=from_rfc3339(record.hold.lifts_at) if record.hold else None,
         committed_at=kit.committed_at(record.seq),
         decided_at=Instant(story.entry.received_at + story.took_us),

@@ -1,14 +1,15 @@
 """All SQL of decisions and their signals."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
 
+from koban.base import Instant
 from koban.db import Tx, metadata, upsert
-from koban.decisions.types import DecisionRecord, Inputs
+from koban.decisions.types import DecisionRecord, HoldEnd, Inputs
 
 decisions: Final = Table(
     "decisions",
@@ -54,6 +55,18 @@ decision_withdrawals: Final = Table(
     Column("withdrawn_seq", BigInteger, nullable=False, comment="The log entry of the command."),
     Column("withdrawn_at", BigInteger, nullable=False, comment="Log time, in microseconds."),
     comment="Verdicts that a person took back because a rule was wrong; the decision itself stays as it was given.",
+)
+
+hold_ends: Final = Table(
+    "hold_ends",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="The decision that held an event."),
+    Column("ended_at", BigInteger, nullable=False, comment="Log time of the end, in microseconds."),
+    Column("why", Text, nullable=False, comment="lapsed, withdrawn (its rules were wrong), or judged (by a person)."),
+    Column("verdict", Text, nullable=False, comment="What the event became."),
+    Column("cause_seq", BigInteger, nullable=False, comment="The log entry that ended it."),
+    Index("hold_ends_cause", "cause_seq"),
+    comment="How holds ended: by their time, by taking back the rules behind them, or by a person's judgement.",
 )
 
 Row = tuple[int, int, str, str, str | None, int, str, str]
@@ -146,6 +159,8 @@ def delete_decisions(tx: Tx, seqs: Sequence[int]) -> None:
     """Delete decisions and their signals, which the archive holds or nothing holds any more."""
     rows = [(seq,) for seq in seqs]
     tx.many("DELETE FROM signals WHERE seq = ?", rows)
+    tx.many("DELETE FROM decision_withdrawals WHERE seq = ?", rows)
+    tx.many("DELETE FROM hold_ends WHERE seq = ?", rows)
     tx.many("DELETE FROM decisions WHERE seq = ?", rows)
 
 
@@ -212,10 +227,50 @@ def search(
     return [_RECORD.decode(row[0]) for row in tx.execute(statement.order_by(place.desc()).limit(limit))]
 
 
-def withdraw(tx: Tx, seq: int, rule: str, *, withdrawn_seq: int, at: int) -> frozenset[str]:
-    """Note that a rule's part in a decision is withdrawn; return every rule of it that is."""
+def withdraw(tx: Tx, seq: int, rule: str, *, withdrawn_seq: int, at: int) -> None:
+    """Note that a rule's part in a decision is withdrawn; one that is already stays as it was noted."""
     row = {"seq": seq, "rule": rule, "withdrawn_seq": withdrawn_seq, "withdrawn_at": at}
     upsert(tx, decision_withdrawals, [row], keys=["seq", "rule"], update=[])
+
+
+def end_hold(tx: Tx, seq: int, end: HoldEnd) -> None:
+    """Note how a hold ended; a later end takes the place of an earlier one."""
+    row = {
+        "seq": seq, "ended_at": end.at, "why": end.why, "verdict": end.verdict, "cause_seq": end.cause_seq
+    }  # fmt: skip
+    upsert(tx, hold_ends, [row], keys=["seq"], update=["ended_at", "why", "verdict", "cause_seq"])
+
+
+def resume_hold(tx: Tx, seq: int) -> None:
+    """Forget that a hold ended: it goes on."""
+    tx.change("DELETE FROM hold_ends WHERE seq = ?", (seq,))
+
+
+def read_hold_ends(tx: Tx, seqs: Sequence[int]) -> dict[int, HoldEnd]:
+    """Return how holds ended, of those among some decisions that have."""
+    found: dict[int, HoldEnd] = {}
+    for part in range(0, len(seqs), 500):
+        some = tuple(seqs[part : part + 500])
+        marks = ", ".join("?" * len(some))
+        rows = tx.rows(f"SELECT seq, ended_at, why, verdict, cause_seq FROM hold_ends WHERE seq IN ({marks})", some)
+        found.update({int(row[0]): _hold_end(row) for row in rows})
+    return found
+
+
+def hold_ends_of(tx: Tx, cause_seq: int) -> dict[int, HoldEnd]:
+    """Return the holds that a log entry ended, by their decisions."""
+    rows = tx.rows(
+        "SELECT seq, ended_at, why, verdict, cause_seq FROM hold_ends WHERE cause_seq = ? ORDER BY seq", (cause_seq,)
+    )
+    return {int(row[0]): _hold_end(row) for row in rows}
+
+
+def _hold_end(row: Sequence[Any]) -> HoldEnd:  # Any: as drivers give rows
+    return HoldEnd(at=Instant(int(row[1])), why=row[2], verdict=row[3], cause_seq=int(row[4]))
+
+
+def read_withdrawn(tx: Tx, seq: int) -> frozenset[str]:
+    """Return the rules whose part in a decision is withdrawn."""
     return frozenset(row[0] for row in tx.rows("SELECT rule FROM decision_withdrawals WHERE seq = ?", (seq,)))
 
 

@@ -67,6 +67,18 @@ class HoldRecord(msgspec.Struct, frozen=True, kw_only=True):
     becomes: str
 
 
+HoldEndWhy = Literal["lapsed", "withdrawn", "judged"]
+
+
+class HoldEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How the hold of an event ended: by its time, because its rules were wrong, or by a person's judgement."""
+
+    at: Instant
+    why: HoldEndWhy
+    verdict: VerdictName  # what the event became
+    cause_seq: int  # the log entry that ended it: a timer's, a command's, a case's closing
+
+
 class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to one event, as stored and as given to everyone who asks for it, byte for byte the same."""
 

@@ -23,6 +23,7 @@ from koban.enforcement.appeals import Appeal, AppealDecided, AppealMissing, Appe
 from koban.packs import PackDef, QueueDef, Texts
 from koban.pipeline.commands import label, sanction
 from koban.pipeline.following import enter_closing, find_sanction, notice_id, set_due_timer, truth, withdraw
+from koban.pipeline.holds import take_back, withdraw_rules
 from koban.pipeline.judgement import ACCOUNT, ZONE
 from koban.pipeline.memory import Memory
 
@@ -173,11 +174,20 @@ def _restore(
     ids = tuple(each for each in related(tx, found) if find_sanction(memory, tx, each).status != "overturned")
     events: dict[str, None] = {}
     of_cases: dict[str, None] = {}
+    behind: dict[int, set[str]] = {}  # decisions on the same events, and the rules that the appeal was right about
     for each in ids:
         one = find_sanction(memory, tx, each)
         of_cases.update(dict.fromkeys(work_store.cases_of_sanction(tx, each)))
         for ground in one.grounds:
+            if ground.rule is not None:
+                behind.setdefault(ground.cause_seq, set()).add(ground.rule)
             events.update(dict.fromkeys([*ground.event_ids, *([ground.event_id] if ground.event_id else [])]))
+    for each in of_cases:
+        closed_seq = case_actions.find(tx, each).closed_seq
+        if closed_seq is not None:
+            take_back(memory, tx, closed_seq, seq=seq, at=at, for_good=True)
+    for decision, rules in behind.items():
+        withdraw_rules(memory, tx, decision, sorted(rules), seq=seq, at=at, why="judged")
     told = sanction_store.read_notices_about(tx, case_ids=tuple(of_cases), event_ids=tuple(events), limit=NOTICES_MAX)
     # What happened is told by name in the case that decided it, and each sanction's own change tells the marketplace.
     reason = command.note or command.answer.get("en", "") or "appeal"

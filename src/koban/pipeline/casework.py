@@ -29,6 +29,7 @@ from koban.packs import Texts
 from koban.pipeline.commands import label, sanction
 from koban.pipeline.facts import Fact, enter_fact
 from koban.pipeline.following import enter_closing, find_sanction, notice_id, set_due_timer, truth, withdraw
+from koban.pipeline.holds import judge, take_back
 from koban.pipeline.judgement import (
     ACCOUNT,
     ZONE,
@@ -48,7 +49,7 @@ NOTICES_MAX: Final = 500
 
 
 def decide(memory: Memory, tx: Tx, command: DecideCase) -> Judged:
-    """Judge a case under a claim: close it, label, impose or take back, tell everybody whom it concerns.
+    """Judge a case under a claim: close it, label, impose or take back, end what is held, tell everybody concerned.
 
     Where the policy or the queue wants a second person this only becomes a proposal.
     Refuses: CaseMissing, CaseAlreadyClosed, ClaimLost, NotForYou, JudgementUnfit, ProposalMissing, and what
@@ -62,7 +63,7 @@ def decide(memory: Memory, tx: Tx, command: DecideCase) -> Judged:
     pack = memory.compiled.pack
     if command.proposal is not None:
         command = _approved(tx, at, case, command)
-    occasion = read_occasion(tx, pack, case, command)
+    occasion = read_occasion(tx, pack, case, command, at)
     check_judgement(occasion, command)
     if command.proposal is None and needs_second(pack, occasion, command):
         return _propose(memory, tx, at, case, command)
@@ -83,6 +84,7 @@ def decide(memory: Memory, tx: Tx, command: DecideCase) -> Judged:
     seq = enter_closing(memory, tx, closed)
     imposed = _impose(memory, tx, occasion, command)
     taken_back = _take_back(memory, tx, occasion, command)
+    judge(memory, tx, occasion, command, seq=seq)
     work_store.link_sanctions(tx, case.id, imposed, what="imposed", seq=seq)
     work_store.link_sanctions(tx, case.id, taken_back, what="taken_back", seq=seq)
     wanted = {member.subject for member in occasion.members}
@@ -95,18 +97,31 @@ def decide(memory: Memory, tx: Tx, command: DecideCase) -> Judged:
 
 
 def close(memory: Memory, tx: Tx, command: cases.CloseCase) -> cases.CaseClosed:
-    """Close a case with its judgement alone, and set the labels that follow.
+    """Close a case with its judgement alone: set the labels that follow, end what is held.
 
     Refuses: CaseMissing, CaseAlreadyClosed, ClaimLost, NotForYou.
     """
+    at = memory.log_time.peek()
     case = case_actions.find(tx, command.case_id)
     if case.appeal is not None:
         raise JudgementUnfit("An appeal is upheld or overturned; decide it as one.")
     queue = memory.compiled.pack.queues.get(case.queue)
     if queue is not None and queue.two_people:
         raise JudgementUnfit(f"{queue.name} wants two people: decide, and let a second person approve.")
-    closed = cases.close_case(tx, memory.log_time.peek(), command, hours=hours_of(memory.compiled.pack, case.queue))
+    closed = cases.close_case(tx, at, command, hours=hours_of(memory.compiled.pack, case.queue))
+    occasion: Occasion | None = None
+    judgement = DecideCase(
+        case_id=case.id, fence=command.fence, by=command.by, outcome=command.outcome, note=command.note, take_back=False
+    )
+    if case.policy in memory.compiled.pack.policies:
+        occasion = read_occasion(tx, memory.compiled.pack, case, judgement, at)
+        if needs_second(memory.compiled.pack, occasion, judgement):
+            raise JudgementUnfit(
+                "This would block what is held, which wants two people here: decide, and let one approve."
+            )
     seq = enter_closing(memory, tx, closed)
+    if occasion is not None:
+        judge(memory, tx, occasion, judgement, seq=seq)
     for one in closed.labels:
         label(memory, tx, one)
     _tell_rules(memory, tx, closed.change, seq)
@@ -173,6 +188,8 @@ def reopen(memory: Memory, tx: Tx, command: cases.ReopenCase) -> Judged:
     memory.undo.append(memory.cases.count(case_store.rules_of(tx, before.id), before.outcome or "unclear", by=-1))
     if before.due_at > at:
         set_due_timer(memory, seq, before.due_at, before.id)
+    if before.closed_seq is not None:
+        take_back(memory, tx, before.closed_seq, seq=seq, at=at, for_good=False)
     imposed = tuple(work_store.sanctions_of(tx, before.id, what="imposed"))
     mine = [each for each in imposed if _stands_alone(memory, tx, each, before.id)]
     undone: tuple[str, ...] = ()

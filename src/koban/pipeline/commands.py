@@ -9,19 +9,18 @@ from collections.abc import Sequence
 import msgspec
 
 import koban.decisions.store as decision_store
-import koban.events.store as event_store
 from koban import enforcement
 from koban.audit import record
-from koban.base import Instant, sequence_id
+from koban.base import Instant
 from koban.db import Tx
-from koban.decisions import remaining_verdict
 from koban.features import FeatureStore, new_features
 from koban.lab.drafts import DraftStale
 from koban.labels import LABEL_SET, LabelSet, set_label
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, ListMissing, add_entries, remove_entry
 from koban.packs import ModeName, PackDef, draft_store, save_activation
 from koban.packs.draft_store import Permit
-from koban.pipeline.memory import Compiled, Memory, subject_of
+from koban.pipeline.holds import withdraw_rules
+from koban.pipeline.memory import Compiled, Memory
 from koban.pipeline.urgent import refit
 from koban.rules import (
     PACK_ACTIVATED,
@@ -178,22 +177,7 @@ def undo_verdicts(memory: Memory, tx: Tx, verdicts: Sequence[enforcement.UndoVer
     The decision stays as it was given; that it was withdrawn is a row beside it.
     """
     for each in verdicts:
-        record_ = decision_store.read_bodies(tx, [each.seq]).get(each.seq)
-        entry = event_store.read_entry(tx, each.seq)
-        if record_ is None or entry is None or record_.verdict not in {"block", "hold", "challenge"}:
-            continue
-        withdrawn = decision_store.withdraw(tx, each.seq, each.rule, withdrawn_seq=seq, at=at)
-        now = remaining_verdict(record_, withdrawn)
-        if now == record_.verdict or now == remaining_verdict(record_, withdrawn - {each.rule}):
-            continue
-        if record_.verdict == "hold":
-            memory.drop_timer(sequence_id("timer", each.seq))
-        memory.tell_verdict(
-            subject_of(memory.compiled, entry),
-            {"event_id": record_.id, "decision": each.seq, "was": record_.verdict, "now": now},
-            seq=seq,
-            at=at,
-        )
+        withdraw_rules(memory, tx, each.seq, (each.rule,), seq=seq, at=at, why="withdrawn")
 
 
 def activate(

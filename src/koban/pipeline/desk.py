@@ -36,7 +36,8 @@ from koban.events.archive import Archive, ArchivedEvent
 from koban.events.routes import Conflicting, Decided, EventQuarantined, Kept, Result, Taken
 from koban.events.types import QuarantineMissing
 from koban.pipeline import casework
-from koban.pipeline.flow import HOLD_LAPSE, Arrival, decide
+from koban.pipeline.flow import Arrival, decide
+from koban.pipeline.holds import HOLD_LAPSE, lapse
 from koban.pipeline.memory import Memory, PackAt
 from koban.pipeline.sealing import entry_of, open_entry, seal
 from koban.pipeline.types import CommandUnit, Done, EventUnit, FaultUnit, Refused, Repeated, Reply, Unit, WaitingUnit
@@ -397,7 +398,7 @@ class Desk:
             removed = self.memory.timers.remove(timer.id)
             if removed is not None:
                 self.memory.undo.append(functools.partial(self.memory.timers.add, removed))
-            self.memory.rows.fired.append(timer.id)
+            self.memory.rows.timers.append(timer.id)
             if timer.kind == enforcement.TIMER_KIND:
                 ended = enforcement.expire(self.memory.sanctions.get(timer.about), fired_at)
                 if ended is not None:
@@ -406,7 +407,7 @@ class Desk:
             elif timer.kind == EMERGENCY_TIMER:
                 expire_emergency(self.memory, timer.about, seq, fired_at)
             elif timer.kind == HOLD_LAPSE:
-                self.memory.tell_lapse(int(timer.about), seq, fired_at)
+                lapse(self.memory, int(timer.about), seq, fired_at)
             elif timer.kind == DUE_TIMER:
                 casework.breach(self.memory, timer.about, seq, fired_at)
             elif timer.kind == PAUSE_TIMER:

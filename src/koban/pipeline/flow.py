@@ -10,16 +10,14 @@ import msgspec
 
 import koban.decisions as decided
 from koban import enforcement
-from koban.base import Instant, sequence_id, to_rfc3339
-from koban.db import Timer
+from koban.base import Instant, to_rfc3339
 from koban.decisions import DecisionRecord, FeatureValue, HoldRecord, Inputs, SignalRecord, Verdict
 from koban.events import Entry, Flag, Row
 from koban.packs import EventType, RuleDef
+from koban.pipeline.holds import hold
 from koban.pipeline.memory import Memory, subject_of
 from koban.rules import Circumstance, Limited, Signal, Withheld, acts, harms, select
 from koban.text import Normalised
-
-HOLD_LAPSE = "hold.lapse"
 
 _ENCODER = msgspec.json.Encoder()
 _ALLOW = decided.Allow()
@@ -98,7 +96,7 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
     body = _ENCODER.encode(record)
     _keep(memory, entry, record, body, values=values, signals=signals, acting=acting, since_at=arrival.since_at)
     if isinstance(verdict, decided.Hold) and memory.consequences:
-        memory.set_timer(Timer(id=sequence_id("timer", seq), due_at=verdict.lifts_at, kind=HOLD_LAPSE, about=str(seq)))
+        hold(memory, seq, verdict.lifts_at)
     if memory.consequences:
         _tell(memory, entry, record, brought, waited=arrival.since_at is not None)
     return body

@@ -8,9 +8,10 @@ import msgspec
 
 import koban.cases.actions as case_actions
 import koban.cases.store as case_store
+import koban.decisions.store as decision_store
 import koban.enforcement.logic as sanction_logic
 import koban.enforcement.store as sanction_store
-from koban.base import Instant
+from koban.base import Instant, from_rfc3339
 from koban.cases import Case, work_store
 from koban.cases.types import (
     CaseMember,
@@ -20,6 +21,7 @@ from koban.cases.types import (
     Told,
 )
 from koban.db import Tx
+from koban.decisions import DecisionRecord, remaining_verdict
 from koban.enforcement import ImposeSanction, Sanction, SubjectRef, messages
 from koban.packs import PackDef, PolicyDef, QueueDef, Texts
 
@@ -41,9 +43,11 @@ class Occasion(msgspec.Struct, frozen=True, kw_only=True):
     event_ids: tuple[str, ...]
     because: Texts
     reporters: tuple[str, ...]
+    decided: tuple[int, ...]  # the decisions on those events
+    held: tuple[int, ...]  # those of them whose event still waits
 
 
-def read_occasion(tx: Tx, pack: PackDef, case: Case, command: DecideCase) -> Occasion:
+def read_occasion(tx: Tx, pack: PackDef, case: Case, command: DecideCase, at: Instant) -> Occasion:
     """Read what a judgement is about.
 
     Refuses: JudgementUnfit.
@@ -66,6 +70,10 @@ def read_occasion(tx: Tx, pack: PackDef, case: Case, command: DecideCase) -> Occ
     )
     because = next((signal.because for signal in signals if signal.policy == policy.name), None)
     chosen = {member.event_id for member in members}
+    events = {member.seq for member in members} | {
+        signal.seq for signal in signals if command.subjects is None or signal.event_id in chosen
+    }
+    decided = tuple(sorted(events))
     return Occasion(
         case=case,
         policy=policy,
@@ -77,7 +85,40 @@ def read_occasion(tx: Tx, pack: PackDef, case: Case, command: DecideCase) -> Occ
         else tuple(sorted(chosen)),
         because=because or (signals[0].because if signals else policy.title),
         reporters=tuple(case_store.reporters_of(tx, case.id, limit=REPORTERS_MAX)),
+        decided=decided,
+        held=tuple(held_of(tx, decided, at)),
     )
+
+
+def held_of(tx: Tx, decisions: Sequence[int], at: Instant) -> dict[int, DecisionRecord]:
+    """Return those of some decisions whose event is still held."""
+    ended = decision_store.read_hold_ends(tx, decisions)
+    return {
+        decision: record
+        for decision, record in decision_store.read_bodies(tx, decisions).items()
+        if record.hold is not None
+        and decision not in ended
+        and (lifts_at := from_rfc3339(record.hold.lifts_at)) is not None
+        and lifts_at > at
+    }
+
+
+def would_release(tx: Tx, occasion: Occasion, at: Instant) -> tuple[int, int]:
+    """Return what finding everybody honest would do: held events that go on, and other verdicts called mistakes."""
+    released = withdrawn = 0
+    held = held_of(tx, occasion.decided, at)
+    for decision, record in decision_store.read_bodies(tx, occasion.decided).items():
+        before = decision_store.read_withdrawn(tx, decision)
+        after = before | rules_behind(record, occasion)
+        changes = remaining_verdict(record, before) != remaining_verdict(record, after)
+        released += changes and decision in held
+        withdrawn += changes and record.verdict in {"block", "challenge"}
+    return released, withdrawn
+
+
+def rules_behind(record: DecisionRecord, occasion: Occasion) -> frozenset[str]:
+    """Return the rules that acted on an event and that the case is about; others have cases of their own."""
+    return frozenset(signal.rule for signal in record.signals if signal.applied and signal.rule in occasion.rules)
 
 
 def check_judgement(occasion: Occasion, command: DecideCase) -> None:
@@ -98,11 +139,18 @@ def check_judgement(occasion: Occasion, command: DecideCase) -> None:
 
 
 def needs_second(pack: PackDef, occasion: Occasion, command: DecideCase) -> bool:
-    """Return whether a judgement waits for a second person: severe measures, and queues where two people look."""
+    """Return whether a judgement waits for a second person: severe measures, and queues where two people look.
+
+    Blocking for good what was only held is a measure.
+    """
     queue: QueueDef | None = pack.queues.get(occasion.case.queue)
     if queue is not None and queue.two_people:
         return True
-    return command.outcome == "upheld" and (command.hide or command.strike) and occasion.policy.second_person
+    return (
+        command.outcome == "upheld"
+        and bool(command.hide or command.strike or occasion.held)
+        and occasion.policy.second_person
+    )
 
 
 def impositions(occasion: Occasion, command: DecideCase) -> tuple[ImposeSanction, ...]:
@@ -197,7 +245,7 @@ def preview(tx: Tx, pack: PackDef, command: DecideCase, at: Instant) -> Preview:
         proposal = work_store.read_proposal(tx, command.proposal)
         if proposal is not None:
             command = proposal.command
-    occasion = read_occasion(tx, pack, case, command)
+    occasion = read_occasion(tx, pack, case, command, at)
     check_judgement(occasion, command)
     subjects = dict.fromkeys([*(member.subject for member in occasion.members), *occasion.accounts])
     history = {subject: sanction_store.read_of_subject(tx, subject) for subject in subjects}
@@ -235,6 +283,7 @@ def preview(tx: Tx, pack: PackDef, command: DecideCase, at: Instant) -> Preview:
     if taken_back:
         warned = sanction_store.read_notices_about(tx, case_ids=(), event_ids=occasion.event_ids, limit=MEMBERS_MAX)
         corrected = len({notice.to for notice in warned})
+    released, withdrawn = would_release(tx, occasion, at) if command.outcome == "honest" else (0, 0)
     return Preview(
         second_person=needs_second(pack, occasion, command),
         measures=tuple(measures.values()),
@@ -244,6 +293,9 @@ def preview(tx: Tx, pack: PackDef, command: DecideCase, at: Instant) -> Preview:
         labels=0 if command.outcome == "unclear" else len(occasion.members),
         told=tuple(told),
         corrected=corrected,
+        released=released,
+        withdrawn=withdrawn if command.take_back else 0,
+        blocked=len(occasion.held) if command.outcome == "upheld" else 0,
     )
 
 

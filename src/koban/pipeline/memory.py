@@ -332,18 +332,24 @@ class Memory:
         nature = Nature(severity=self.compiled.pack.policies[review.policy].severity)
         return self._opened(self.cases.open(review, due, at=at, seq=seq, nature=nature), seq)
 
-    def tell_verdict(
+    def tell_withdrawn(
         self, subject: enforcement.SubjectRef, detail: Mapping[str, object], *, seq: int, at: Instant
     ) -> None:
         """Tell that a verdict was a mistake."""
         self._request("decision.withdrawn", subject, seq, at, detail)
+
+    def tell_judged(
+        self, subject: enforcement.SubjectRef, detail: Mapping[str, object], *, seq: int, at: Instant
+    ) -> None:
+        """Tell that a person judged a held event, and blocks it."""
+        self._request("hold.judged", subject, seq, at, detail)
 
     def drop_timer(self, timer_id: str) -> None:
         """Take a timer back; one that is not set (any more) is fine."""
         removed = self.timers.remove(timer_id)
         if removed is not None:
             self.undo.append(lambda: self.timers.add(removed))
-            self.rows.fired.append(timer_id)
+            self.rows.timers.append(timer_id)
 
     def tell_states(self, recorded: Sequence[Recorded]) -> None:
         """Ask the marketplace to carry out changed states."""
@@ -372,15 +378,16 @@ class Memory:
         """Tell a decision that nobody waited for."""
         self._request("decision.made", subject, record.seq, at, {"decision": record})
 
-    def tell_lapse(self, held_seq: int, seq: int, at: Instant) -> None:
-        """Tell that a held event was not decided by anybody in time and becomes what its hold said."""
+    def tell_lapse(self, held_seq: int, seq: int, at: Instant) -> DecisionRecord | None:
+        """Tell that a held event was not decided by anybody in time and becomes what its hold said; return its decision."""
         assert self.tx is not None
         record = decision_store.read_bodies(self.tx, [held_seq]).get(held_seq)
         entry = event_store.read_entry(self.tx, held_seq)
         if record is None or record.hold is None or entry is None:
-            return  # a hold is shorter than events stay in the database; one whose event is gone binds nobody
+            return None  # a hold is shorter than events stay in the database; one whose event is gone binds nobody
         subject = subject_of(self.compiled, entry)
         self._request("hold.lapsed", subject, seq, at, {"event_id": record.id, "becomes": record.hold.becomes})
+        return record
 
     def _request(
         self, kind: str, subject: enforcement.SubjectRef, seq: int, at: Instant, detail: Mapping[str, object]

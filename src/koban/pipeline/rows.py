@@ -27,8 +27,7 @@ class Rows:
     opened_cases: list[cases.CaseStep] = dataclasses.field(default_factory=list)
     harm: list[tuple[int, str, str, int]] = dataclasses.field(default_factory=list)  # seq, rule, whom, when
     trips: list[tuple[int, Instant, BudgetTripped]] = dataclasses.field(default_factory=list)
-    timers: list[Timer] = dataclasses.field(default_factory=list)
-    fired: list[str] = dataclasses.field(default_factory=list)
+    timers: list[Timer | str] = dataclasses.field(default_factory=list)  # set, or an id: fired or taken back; in order
     alerts: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)  # kind, about what, detail
     waiting: list[tuple[int, Entry]] = dataclasses.field(default_factory=list)
     decided_positions: list[int] = dataclasses.field(default_factory=list)
@@ -66,9 +65,10 @@ class Rows:
         if self.sanctions:
             enforcement.write(tx, self.sanctions)
         enforcement.write_notices(tx, self.notices)
-        # A timer set and fired in the same batch must not stay: set first, then take away.
-        insert_timers(tx, self.timers)
-        delete_timers(tx, self.fired)
+        # The last word on each timer counts: one may be set and fired in one batch, or taken back and set again.
+        last = {each if isinstance(each, str) else each.id: each for each in self.timers}
+        delete_timers(tx, list(dict.fromkeys(each for each in self.timers if isinstance(each, str))))
+        insert_timers(tx, [each for each in last.values() if not isinstance(each, str)])
         cases.write(tx, self.opened_cases)
         if self.requests:
             webhooks.insert_actions(tx, webhooks.actions_for(self.requests, endpoints))
