@@ -153,7 +153,7 @@ def show(
         held=holds,
         reads=reads,
         may_read=may_read,
-        covered=view.case.harm != "none" and not call.form.get("uncover"),
+        covered=view.case.harm == "child" or (view.case.harm != "none" and not call.form.get("uncover")),
         overdue=(case.closed_at or case.paused_at or call.at) > case.due_at,
         draft=_draft(call, view),
         outcomes=OUTCOMES,

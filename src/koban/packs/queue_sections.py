@@ -62,7 +62,7 @@ def read_queue(node: Node, faults: list[Fault]) -> QueueDef | None:
         faults,
         what="a queue",
         required=("queue", "title", "due"),
-        optional=("calendar", "harm", "exposure", "two_people", "escalates_to", "alike"),
+        optional=("calendar", "harm", "exposure", "two_people", "preserve", "escalates_to", "alike"),
     )
     if record is None:
         return None
@@ -81,7 +81,8 @@ def read_queue(node: Node, faults: list[Fault]) -> QueueDef | None:
         calendar=reading.optional_name(record, "calendar") or "",
         harm=cast("HarmClass", harm),  # cast: one_of has checked it
         exposure_min=reading.duration(exposure, faults, what="'exposure'") // MINUTE if exposure is not None else 0,
-        two_people=reading.boolean(record, "two_people", default=False),
+        two_people=reading.boolean(record, "two_people", default=harm == "child"),
+        preserve=reading.boolean(record, "preserve", default=harm == "child"),
         escalates_to=reading.optional_name(record, "escalates_to") or "",
         alike=cast("tuple[Likeness, ...]", tuple(dict.fromkeys(alike))),  # cast: word has checked each
         source=record.at,

@@ -110,7 +110,9 @@ def _open(required: tuple[str, ...], optional: tuple[str, ...]) -> Schema:
 
 def _queue() -> Schema:
     properties: dict[str, Schema] = {"queue": _NAME, "title": _texts(), "due": _DURATION}
-    properties |= {key: {} for key in ("calendar", "harm", "exposure", "two_people", "escalates_to", "alike")}
+    properties |= {
+        key: {} for key in ("calendar", "harm", "exposure", "two_people", "preserve", "escalates_to", "alike")
+    }
     return _record(properties, ("queue", "title", "due"))
 
 

@@ -284,6 +284,7 @@ class QueueDef(msgspec.Struct, frozen=True, kw_only=True):
     harm: HarmClass = "none"  # what looking at its cases does to people
     exposure_min: int = 0  # minutes of it within a day that one person is given; 0: no limit
     two_people: bool = False  # every judgement waits for a second person
+    preserve: bool = False  # what its cases are about is kept from erasure and retention until somebody was honest
     escalates_to: str = ""
     alike: tuple[
         Likeness, ...

@@ -32,6 +32,7 @@ from koban.pipeline.following import enter_closing, find_sanction, notice_id, se
 from koban.pipeline.holds import judge, take_back
 from koban.pipeline.judgement import (
     ACCOUNT,
+    MEMBERS_MAX,
     ZONE,
     Occasion,
     check_judgement,
@@ -44,6 +45,7 @@ from koban.pipeline.judgement import (
     wrongs,
 )
 from koban.pipeline.memory import Memory
+from koban.vault import let_go
 
 NOTICES_MAX: Final = 500
 
@@ -85,6 +87,8 @@ def decide(memory: Memory, tx: Tx, command: DecideCase) -> Judged:
     imposed = _impose(memory, tx, occasion, command)
     taken_back = _take_back(memory, tx, occasion, command)
     judge(memory, tx, occasion, command, seq=seq)
+    if command.outcome == "honest":
+        let_go(tx, at, case.id)
     work_store.link_sanctions(tx, case.id, imposed, what="imposed", seq=seq)
     work_store.link_sanctions(tx, case.id, taken_back, what="taken_back", seq=seq)
     wanted = {member.subject for member in occasion.members}
@@ -122,6 +126,8 @@ def close(memory: Memory, tx: Tx, command: cases.CloseCase) -> cases.CaseClosed:
     seq = enter_closing(memory, tx, closed)
     if occasion is not None:
         judge(memory, tx, occasion, judgement, seq=seq)
+    if command.outcome == "honest":
+        let_go(tx, at, case.id)
     for one in closed.labels:
         label(memory, tx, one)
     _tell_rules(memory, tx, closed.change, seq)
@@ -188,6 +194,11 @@ def reopen(memory: Memory, tx: Tx, command: cases.ReopenCase) -> Judged:
     memory.undo.append(memory.cases.count(case_store.rules_of(tx, before.id), before.outcome or "unclear", by=-1))
     if before.due_at > at:
         set_due_timer(memory, seq, before.due_at, before.id)
+    queue = memory.compiled.pack.queues.get(before.queue)
+    if queue is not None and queue.preserve:
+        members = case_store.read_members(tx, before.id, limit=MEMBERS_MAX)
+        people = {one.id for each in members for one in (each.subject, each.acting) if one and one.kind == ACCOUNT}
+        memory.preserve(sorted(people), before.id)
     if before.closed_seq is not None:
         take_back(memory, tx, before.closed_seq, seq=seq, at=at, for_good=False)
     imposed = tuple(work_store.sanctions_of(tx, before.id, what="imposed"))

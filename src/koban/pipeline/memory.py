@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -21,7 +21,7 @@ from koban.events import Entry, Flag, Kind, LogTime, Preparer, Row, decode_docum
 from koban.features import FeatureProgram, FeatureStore, backfill, compile_features, new_features, stored_watermark
 from koban.labels import LiveLabels
 from koban.lists import LiveLists
-from koban.packs import PackDef, PackInvalid, RuleDef
+from koban.packs import EventType, PackDef, PackInvalid, RuleDef
 from koban.pipeline.figures import Figures
 from koban.pipeline.rows import Rows
 from koban.pipeline.sealing import open_entries
@@ -311,7 +311,15 @@ class Memory:
             sketch=sketch_of(text_of(event_type.texts, row), self.vault.digest(LIKENESS)) if alike else (),
             hours=hours_of(pack, queue.name),
         )
-        return self._opened(self.cases.open(review, queue, at=entry.log_at, seq=entry.seq, nature=nature), entry.seq)
+        opened = self.cases.open(review, queue, at=entry.log_at, seq=entry.seq, nature=nature)
+        case_id = self._opened(opened, entry.seq)
+        if queue.preserve:
+            self.preserve(accounts_of(event_type, row), case_id)
+        return case_id
+
+    def preserve(self, accounts: Iterable[str], case_id: str) -> None:
+        """Keep the data of some accounts from erasure and retention because of a case."""
+        self.rows.preserved.extend((self.vault.pseudonym("person", account), case_id) for account in accounts)
 
     def _opened(self, opened: tuple[CaseStep, Callable[[], None]], seq: int) -> str:
         step, undo = opened
@@ -473,6 +481,12 @@ def apply_features(
         return {}
     row = read_row(preparer, decode_document(entry.data), personal)
     return features.apply(tx, entry.seq, entry.type, row, entry.log_at)
+
+
+def accounts_of(event_type: EventType, row: Row) -> tuple[str, ...]:
+    """Return the accounts that an event names, whatever their part in it."""
+    named = (row.get(path) for path, role in event_type.subjects.items() if role.kind == "account")
+    return tuple(dict.fromkeys(each for each in named if isinstance(each, str) and each))
 
 
 def subject_of(compiled: Compiled, entry: Entry) -> enforcement.SubjectRef:

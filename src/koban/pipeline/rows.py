@@ -12,6 +12,7 @@ from koban.base import Instant
 from koban.db import Timer, Tx, delete_timers, insert_timers
 from koban.events import Entry
 from koban.rules import BudgetTripped
+from koban.vault import preserve
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -28,6 +29,7 @@ class Rows:
     harm: list[tuple[int, str, str, int]] = dataclasses.field(default_factory=list)  # seq, rule, whom, when
     trips: list[tuple[int, Instant, BudgetTripped]] = dataclasses.field(default_factory=list)
     timers: list[Timer | str] = dataclasses.field(default_factory=list)  # set, or an id: fired or taken back; in order
+    preserved: list[tuple[str, str]] = dataclasses.field(default_factory=list)  # person's pseudonym, case
     alerts: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)  # kind, about what, detail
     waiting: list[tuple[int, Entry]] = dataclasses.field(default_factory=list)
     decided_positions: list[int] = dataclasses.field(default_factory=list)
@@ -70,6 +72,8 @@ class Rows:
         delete_timers(tx, list(dict.fromkeys(each for each in self.timers if isinstance(each, str))))
         insert_timers(tx, [each for each in last.values() if not isinstance(each, str)])
         cases.write(tx, self.opened_cases)
+        for pseudonym, case_id in dict.fromkeys(self.preserved):
+            preserve(tx, at, pseudonym, case_id)
         if self.requests:
             webhooks.insert_actions(tx, webhooks.actions_for(self.requests, endpoints))
         rule_store.save_harm(tx, self.harm)

@@ -4,7 +4,16 @@ Owns the tables vault_people, vault_erasures, vault_holds, vault_dated_keys, vau
 Guarantees: without the key file nothing opens; an erased person's fields open as None; a legal hold refuses erasure.
 """
 
-from koban.vault.actions import erase, forget_days, held_people, lift_hold, place_hold, repeat_erasures
+from koban.vault.actions import (
+    erase,
+    forget_days,
+    held_people,
+    let_go,
+    lift_hold,
+    place_hold,
+    preserve,
+    repeat_erasures,
+)
 from koban.vault.store import erased_since, insert_disclosure, open_paths
 from koban.vault.types import (
     Disclosure,
@@ -35,8 +44,10 @@ __all__ = [
     "forget_days",
     "held_people",
     "insert_disclosure",
+    "let_go",
     "lift_hold",
     "open_paths",
     "place_hold",
+    "preserve",
     "repeat_erasures",
 ]

@@ -1,6 +1,9 @@
 """Forget a person, and keep one from being forgotten."""
 
 from collections.abc import Callable
+from typing import Final
+
+import msgspec
 
 from koban.audit import record
 from koban.base import DAY, Instant
@@ -8,6 +11,8 @@ from koban.db import Tx
 from koban.vault import store
 from koban.vault.types import Erasure, Hold, HoldMissing, PersonOnLegalHold
 from koban.vault.vault import Vault
+
+BY_ITSELF: Final = "koban"  # who places a hold that no person placed
 
 
 def erase(tx: Tx, at: Instant, vault: Vault, person: str, *, by: str) -> Erasure:
@@ -56,6 +61,30 @@ def place_hold(tx: Tx, at: Instant, vault: Vault, person: str, *, by: str, refer
     store.write_hold(tx, hold)
     record(tx, at, by, "hold.placed", pseudonym)
     return hold
+
+
+def preserve(tx: Tx, at: Instant, pseudonym: str, case_id: str) -> None:
+    """Keep a person's data because of a case. A hold that somebody placed stays as it is: it outranks this one."""
+    hold = store.read_hold(tx, pseudonym)
+    if hold is not None and (hold.placed_by != BY_ITSELF or case_id in hold.reference.split()):
+        return
+    reference = case_id if hold is None else f"{hold.reference} {case_id}"
+    store.write_hold(tx, Hold(pseudonym=pseudonym, placed_at=at, placed_by=BY_ITSELF, reference=reference))
+    record(tx, at, BY_ITSELF, "hold.placed", pseudonym, {"case": case_id})
+
+
+def let_go(tx: Tx, at: Instant, case_id: str) -> int:
+    """Lift what `preserve` placed for a case, where no other case keeps it; return how many people are free again."""
+    lifted = 0
+    for hold in store.holds_naming(tx, case_id, placed_by=BY_ITSELF):
+        others = [each for each in hold.reference.split() if each != case_id]
+        if others:
+            store.write_hold(tx, msgspec.structs.replace(hold, reference=" ".join(others)))
+        else:
+            store.delete_hold(tx, hold.pseudonym)
+            record(tx, at, BY_ITSELF, "hold.lifted", hold.pseudonym, {"case": case_id})
+            lifted += 1
+    return lifted
 
 
 def lift_hold(tx: Tx, at: Instant, vault: Vault, person: str, *, by: str) -> None:

@@ -150,6 +150,16 @@ def list_holds(tx: Tx, *, after: str, limit: int) -> list[Hold]:
     return [_hold(row) for row in rows]
 
 
+def holds_naming(tx: Tx, word: str, *, placed_by: str) -> list[Hold]:
+    """Return somebody's legal holds whose reference has a word."""
+    rows = tx.execute(
+        sqlalchemy.select(holds).where(
+            holds.c.placed_by == placed_by, holds.c.reference.contains(word, autoescape=True)
+        )
+    )
+    return [hold for hold in map(_hold, rows) if word in hold.reference.split()]
+
+
 def held_pseudonyms(tx: Tx) -> frozenset[str]:
     """Return whom the legal holds that stand are about."""
     return frozenset(str(row[0]) for row in tx.rows("SELECT pseudonym FROM vault_holds"))
