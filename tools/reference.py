@@ -1076,6 +1076,7 @@ LIMIT_WORDS: Final[Mapping[str, str]] = {
     "PAGE_DEFAULT": "items on a page of a list",
     "PAGE_MAX": "the most that `?limit=` may ask for",
     "QUARANTINE_FOR": "how long an unreadable event is kept",
+    "VOUCHERS_FOR": "files to banks and from them, with the names in them, before their keys are destroyed",
     "HARM_WINDOW": "the window in which the people that a rule harmed are counted",
 }
 _NO_BOUNDS: Final = ("INT_MAX", "INTEGER_MAX", "DECIMAL_MAX")  # of types, not of Koban

@@ -2,6 +2,7 @@
 
 import koban.access.store
 import koban.audit.store
+import koban.banking.store
 import koban.board.store
 import koban.cases.store
 import koban.db

@@ -48,11 +48,12 @@ def jobs(
     expire_pendings: Callable[[], object] = lambda: None,
     keep_minute: Callable[[], object] = lambda: None,
     follow: Callable[[], object] = lambda: None,
+    carry_on_banking: Callable[[], object] = lambda: None,
 ) -> Sequence[Job]:
     """Return the table.
 
     `archive` starts the process that moves old entries, `expire_pendings` asks the decider, `keep_minute` keeps the
-    board's figures, `follow` enters new events into the index.
+    board's figures, `follow` enters new events into the index, `carry_on_banking` asks the decider.
     """
     return (
         Job(
@@ -80,6 +81,12 @@ def jobs(
             why="Whoever looks for an id finds what was sent a moment ago; the decider waits for no index.",
         ),
         *_ledger_jobs(database, clock, signing_key, checkpoints, expire_pendings),
+        Job(
+            name="bank.carry_on",
+            every_s=10.0,
+            run=carry_on_banking,
+            why="A batch that was approved leaves, and a statement is followed to its end, whatever crashed in between.",
+        ),
         *_forgetting(database, clock),
     )
 
@@ -94,6 +101,7 @@ def _forgetting(database: Database, clock: Clock) -> Sequence[Job]:
         with database.write() as tx:
             event_store.delete_quarantined_before(tx, at - limits.QUARANTINE_FOR)
             forget_days(tx, at, "quarantine", older_than_us=limits.QUARANTINE_FOR)
+            forget_days(tx, at, "bank", older_than_us=limits.VOUCHERS_FOR)
 
     def forget_commands() -> None:
         with database.write() as tx:
@@ -114,7 +122,7 @@ def _forgetting(database: Database, clock: Clock) -> Sequence[Job]:
             name="quarantine.forget",
             every_s=3600.0,
             run=forget_quarantine,
-            why="What could not be read is kept for 30 days and then forgotten with its key.",
+            why="What could not be read is kept for 30 days, vouchers of banks for ten years; both are forgotten with their key.",
         ),
         Job(
             name="commands.forget",

@@ -5,7 +5,7 @@ Owns the tables staff, sessions, staff_links, api_tokens and sign_in_failures. G
 CSRF token; every error is problem+json. Its routes are in `koban.access.routes`, which the application mounts.
 """
 
-from koban.access.actions import create_first_admin, issue_token, revoke_leftovers, revoke_token
+from koban.access.actions import create_first_admin, issue_token, person_behind, revoke_leftovers, revoke_token
 from koban.access.directory import StaffDirectory
 from koban.access.logic import SYSTEM, Rate, authorise
 from koban.access.once import Once, forget_keys
@@ -49,6 +49,7 @@ __all__ = [
     "issue_token",
     "list_staff",
     "openapi",
+    "person_behind",
     "problem_handlers",
     "redirect",
     "revoke_leftovers",

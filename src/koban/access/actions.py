@@ -37,6 +37,7 @@ TOKEN_PREFIX: Final = "koban_"  # noqa: S105 — what every token begins with, s
 
 FIRST_ADMIN_EMAIL: Final = "admin@localhost"
 DEMO_ID: Final = "staff_demo_"  # begins the ids of a demonstration's accounts, which count as nobody's administrators
+ISSUERS_MAX: Final = 8  # a token that a token issued that a token issued …
 FAILURES_FREE_ACCOUNT: Final = 5
 FAILURES_FREE_ADDRESS: Final = 20
 FAILURE_WAIT_MAX_US: Final = 15 * MINUTE
@@ -400,3 +401,16 @@ def _refuse_last_admin(tx: Tx, leaving: Staff) -> None:
     staying = [one for one in active if one.id != leaving.id and not one.id.startswith(DEMO_ID)]
     if "admin" in leaving.roles and not any("admin" in one.roles for one in staying):
         raise LastAdmin("make somebody else an administrator first")
+
+
+def person_behind(tx: Tx, actor: str) -> str:
+    """Return who stands behind an actor: whoever issued a token, and the token that issued that one.
+
+    Why: a token acts for its issuer, so nobody is two people by holding one.
+    """
+    for _ in range(ISSUERS_MAX):
+        token = store.token_by_id(tx, actor)
+        if token is None:
+            return actor
+        actor = token.created_by
+    return actor

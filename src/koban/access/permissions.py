@@ -86,6 +86,17 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
             "帳簿を開設し、限度額を変更し、手動で振替を行う",
         ),
         ("ledger.verify", "Prove every balance from the ledger's log", "台帳の記録からすべての残高を検証する"),
+        ("bank.read", "See cash-outs, batches and statements", "振込・振込データ・入出金明細を見る"),
+        ("bank.names", "See names and account numbers at banks in full", "銀行の口座名義・口座番号を伏せ字なしで見る"),
+        ("bank.request", "Ask for cash-outs and take them back", "振込を申請し、取り下げる"),
+        ("bank.propose", "Draft batches for banks, say what a line is", "振込データを起案し、明細の内容を提案する"),
+        (
+            "bank.approve",
+            "Approve what a colleague proposed, take files out",
+            "同僚の起案を承認し、振込データを取り出す",
+        ),
+        ("bank.import", "Bring in statements of banks", "銀行の入出金明細を取り込む"),
+        ("bank.manage", "Add our own accounts at banks", "自社の銀行口座を登録する"),
         ("exports.make", "Take lists out as files, logged", "一覧をファイルに書き出す（記録される）"),
         ("settings.read", "See the settings in force", "有効な設定を見る"),
         ("system.backup", "Take a backup", "バックアップを取る"),
@@ -98,7 +109,7 @@ _AUDITOR: Final = (
     "scores.read",
     "evaluation.read", "simulation.read", "staff.read", "tokens.read", "audit.read", "audit.verify", "settings.read",
     "ledger.read", "ledger.verify", "exports.make",
-    "oncall.read",
+    "oncall.read", "bank.read",
 )  # fmt: skip
 _REVIEWER: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read", "packs.read",
@@ -122,12 +133,13 @@ _INTEGRATOR: Final = (
     "actions.confirm", "quarantine.read", "quarantine.replay", "rules.read", "packs.read", "webhooks.read",
     "webhooks.manage", "webhooks.replay", "alerts.read", "tokens.read", "settings.read", "appeals.read",
     "appeals.file", "scores.read", "scores.write",
-    "ledger.read", "ledger.post",
+    "ledger.read", "ledger.post", "bank.read", "bank.request",
 )  # fmt: skip
 _FINANCE: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "packs.read", "alerts.read",
     "alerts.acknowledge", "cases.read", "cases.work", "audit.read", "audit.verify", "ledger.read", "ledger.post",
-    "ledger.manage", "ledger.verify",
+    "ledger.manage", "ledger.verify", "bank.read", "bank.names", "bank.propose", "bank.approve", "bank.import",
+    "bank.manage",
 )  # fmt: skip
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {

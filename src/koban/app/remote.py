@@ -38,21 +38,38 @@ def call(where: tuple[str, str], method: str, path: str, body: Mapping[str, obje
 
     Refuses: ServerRefused. Raises Unavailable when nobody answers.
     """
+    answer = _answer(where, method, path, json=body)
+    found = answer.json() if answer.content else {}
+    return found if isinstance(found, dict) else {"items": found}
+
+
+def send(where: tuple[str, str], method: str, path: str, content: bytes) -> bytes:
+    """Send bytes and return the bytes that come back.
+
+    Refuses: ServerRefused. Raises Unavailable when nobody answers.
+    """
+    return _answer(where, method, path, content=content).content
+
+
+def _answer(
+    where: tuple[str, str],
+    method: str,
+    path: str,
+    *,
+    json: Mapping[str, object] | None = None,
+    content: bytes | None = None,
+) -> httpx.Response:
     url, token = where
+    headers = {"authorization": f"Bearer {token}"}
     try:
         answer = httpx.request(
-            method,
-            url + path,
-            json=body,
-            headers={"authorization": f"Bearer {token}"},
-            timeout=60.0,
-            trust_env=False,
+            method, url + path, json=json, content=content, headers=headers, timeout=60.0, trust_env=False
         )
     except httpx.HTTPError as error:
         raise Unavailable("server", 1, f"{url} does not answer: {error}") from error
-    found = answer.json() if answer.content else {}
     if answer.is_success:
-        return found if isinstance(found, dict) else {"items": found}
+        return answer
+    found = answer.json() if answer.content else {}
     problems = tuple(
         Problem(path=one.get("path", ""), detail=one.get("detail", ""), hint=one.get("hint", ""))
         for one in found.get("errors", ())

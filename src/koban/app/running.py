@@ -20,6 +20,7 @@ import structlog
 import koban.schema
 from koban.access import SYSTEM, StaffDirectory
 from koban.app.archiving import archive_of, run_when_due
+from koban.app.banking import carry_on
 from koban.app.runs import Runs
 from koban.audit import Secrets, SigningKey
 from koban.base import Clock, Instant, Refusal
@@ -271,6 +272,7 @@ def open_koban(
             expire_pendings=functools.partial(money.expire_when_due, desk),
             keep_minute=keep_minute,
             follow=follow_log,
+            carry_on_banking=functools.partial(carry_on, desk, vault),
         )
         for job in (*table, *watchers(health, chain)):
             stack.callback(Periodic(job.name, job.every_s, job.run).close)

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 import koban
+import koban.banking.routes as bank_routes
 import koban.cases.routes as case_routes
 import koban.decisions.routes as decision_routes
 import koban.decisions.store as decision_store
@@ -30,6 +31,7 @@ from koban import access, board, console, emergency, finding, oncall, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
 from koban.app import opening, private
 from koban.app.backtests import backtest_endpoints
+from koban.app.banking import bank_desk
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
 from koban.app.drafts import draft_endpoints
@@ -136,6 +138,7 @@ def endpoints_of(
         *list_routes.endpoints(database, change_list, lambda: _declared(koban_.memory.compiled.pack)),
         *label_routes.endpoints(database, label),
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
+        *bank_routes.endpoints(bank_desk(koban_)),
         *score_routes.endpoints(
             database, lambda change: desk.command(lambda memory, tx: commands.score(memory, tx, change))
         ),

@@ -76,6 +76,11 @@ def known_until(hours: Hours) -> datetime.date:
     return datetime.date(int(last[:4]), 12, 31)
 
 
+def local_day(hours: Hours, at: Instant) -> datetime.date:
+    """Return the day that it is where the banks are."""
+    return _local(hours, at).date()
+
+
 def _reached(hours: Hours, day: datetime.date) -> datetime.date:
     if day > known_until(hours):
         raise BankingCalendarEnds(

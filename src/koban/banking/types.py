@@ -120,3 +120,253 @@ class OrderTooLarge(Refusal):
     code = "order_too_large"
     status = 422
     title = "A bank file cannot hold this."
+
+
+CashOutState = Literal["waiting", "drafted", "sent", "paid", "returned", "failed", "cancelled", "lapsed"]
+BatchState = Literal["proposed", "releasing", "released", "declined", "empty"]
+# Why a cash-out is not in the file although it was in the draft.
+LeftOut = Literal[
+    "payout_frozen", "suspended", "hold_ending", "details_erased", "branch_gone", "ledger_refused", "other_currency"
+]
+# What is wrong with a line that nothing explains, or that cannot be followed.
+ExceptionKind = Literal[
+    "unmatched_credit", "unmatched_debit", "ambiguous", "amount_differs", "already_paid", "already_returned",
+    "ledger_refused",
+]  # fmt: skip
+LineState = Literal["matched", "exception", "resolved", "noticed", "known"]
+ProposalKind = Literal["match", "fail"]
+ProposalState = Literal["waiting", "approved", "declined"]
+
+
+class BankAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """One of our own accounts at a bank: money leaves it in files, and its statements come in.
+
+    `moves_by` says which of the bank's files move money in the ledger: a line that comes twice must move it once.
+    """
+
+    id: str
+    title: str
+    originator: Originator
+    currency: str = "JPY"
+    format: OrderFormat = "zengin"
+    lead_days: int = 1  # banking days between the file and the money
+    fee_minor: int = 0  # what the bank charges for each transfer together with its amount; 0: by a line of its own
+    gives_fee_back: bool = False  # whether a cash-out that comes back gives its fee back to the account
+    moves_by: FileKind = "statement"
+    added_by: str = ""
+    added_at: int = 0
+
+
+class CashOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A cash-out on its way. `id` is the posting that reserved it; `amount_minor` is what the payee gets."""
+
+    id: str
+    number: int
+    reference: str
+    owner: str
+    template: str
+    amount_minor: int
+    fee_minor: int
+    currency: str
+    state: CashOutState
+    batch: str | None
+    left_out: LeftOut | None
+    requested_at: int
+    holds_until: int
+    sent_at: int | None
+    paid_line: str | None
+    returned_line: str | None
+    settled_at: int | None
+    reason: str
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Cash-outs that leave together. `count` and `total_minor` are of the draft until the file left, then of the file."""
+
+    id: str
+    number: int
+    account: str
+    format: OrderFormat
+    state: BatchState
+    value_on: str
+    count: int
+    total_minor: int
+    proposed_by: str
+    proposed_at: int
+    decided_by: str | None
+    decided_at: int | None
+    released_at: int | None
+    file_name: str | None
+    file_hash: str | None
+    reason: str
+
+
+class StatementFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that a bank sent, and how far it was followed: `lines` of which `done` are."""
+
+    id: str
+    number: int
+    hash: str
+    name: str
+    format: StatementFormat
+    kind: FileKind
+    account: str
+    part: int  # a file may hold several accounts: which of its statements this is
+    from_on: str
+    to_on: str
+    opening_minor: int | None
+    closing_minor: int | None
+    lines: int
+    done: int
+    imported_by: str
+    imported_at: int
+
+
+class BankLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line as it is kept, and what became of it. Name and note are sealed and not in it."""
+
+    id: str
+    file: str
+    account: str
+    line: int
+    booked_on: str
+    value_on: str
+    amount_minor: int
+    currency: str
+    reference: str
+    bank_id: str
+    kind: RowKind
+    state: LineState
+    exception: ExceptionKind | None
+    detail: str
+    matched: str | None  # a cash-out, a batch, or `fee`
+    posting: str | None
+    attempt: int
+
+
+class BankProposal(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants to be done by hand, and needs a second person for."""
+
+    id: str
+    kind: ProposalKind
+    about: str  # the line, or the cash-out
+    target: str  # of a match: a cash-out, a batch, or `fee`
+    fee_back: bool
+    reason: str
+    state: ProposalState
+    proposed_by: str
+    proposed_at: int
+    decided_by: str | None
+    decided_at: int | None
+
+
+class BankAccountMissing(Refusal):
+    """None of our accounts has this id, or this number."""
+
+    code = "bank_account_missing"
+    status = 404
+    title = "This is none of our accounts at a bank."
+
+
+class BankAccountExists(Refusal):
+    """An account of this id says something else."""
+
+    code = "bank_account_exists"
+    status = 409
+    title = "There is an account of this id already, and it differs."
+
+
+class CashOutMissing(Refusal):
+    """No cash-out has this id."""
+
+    code = "cash_out_missing"
+    status = 404
+    title = "There is no such cash-out."
+
+
+class CashOutUnfit(Refusal):
+    """A cash-out that is too far for what is asked."""
+
+    code = "cash_out_unfit"
+    status = 409
+    title = "This cash-out cannot be changed so any more."
+
+
+class CashOutRefused(Refusal):
+    """The ledger did not reserve the money; the detail is its result code."""
+
+    code = "cash_out_refused"
+    status = 409
+    title = "The money for this cash-out was not reserved."
+
+
+class BatchMissing(Refusal):
+    """No batch has this id."""
+
+    code = "bank_batch_missing"
+    status = 404
+    title = "There is no such batch."
+
+
+class BatchDecided(Refusal):
+    """Somebody decided about this batch before."""
+
+    code = "bank_batch_decided"
+    status = 409
+    title = "This batch was decided already."
+
+
+class BatchEmpty(Refusal):
+    """Nothing waits that could be sent."""
+
+    code = "bank_batch_empty"
+    status = 409
+    title = "No cash-out waits that could be sent."
+
+
+class SecondPersonNeeded(Refusal):
+    """Whoever proposed something does not approve it."""
+
+    code = "second_person_needed"
+    status = 403
+    title = "A second person has to approve this."
+
+
+class FileNotThere(Refusal):
+    """The batch has no file: it was not released yet, or everything was left out."""
+
+    code = "bank_file_missing"
+    status = 404
+    title = "There is no file to download."
+
+
+class LineMissing(Refusal):
+    """No line of a statement has this id, or it needs nobody."""
+
+    code = "bank_line_missing"
+    status = 404
+    title = "There is no such line that waits for somebody."
+
+
+class BankProposalMissing(Refusal):
+    """Nothing of this id waits for a second person."""
+
+    code = "bank_proposal_missing"
+    status = 404
+    title = "Nothing of this id waits for a second person."
+
+
+class MatchUnfit(Refusal):
+    """A line cannot be what somebody says it is."""
+
+    code = "bank_match_unfit"
+    status = 409
+    title = "This line cannot be that."
+
+
+class CalendarMissing(Refusal):
+    """The pack in force has no calendar of banking days."""
+
+    code = "banking_calendar_missing"
+    status = 409
+    title = "The pack declares no calendar 'banking'."

@@ -45,6 +45,9 @@ STATEMENT_MARK_EVERY: Final = 64  # lines of a book between two places from whic
 # Retention.
 DATABASE_DAYS: Final = 30  # events leave the database for the archive after this
 QUARANTINE_FOR: Final = 30 * DAY
+VOUCHERS_FOR: Final = (
+    3_653 * DAY
+)  # files to and from banks: books are kept ten years (Companies Act of Japan, article 432)
 
 # Law 8.
 HARM_WINDOW: Final = HOUR

@@ -13,11 +13,12 @@ import dataclasses
 import difflib
 import random
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import msgspec
 
 import koban.access.store as access_store
+from koban.access import person_behind
 from koban.audit import record
 from koban.base import Instant, Refusal, random_id
 from koban.db import Database, Tx
@@ -43,8 +44,6 @@ __all__ = [
     "text_diff",
     "withdraw_draft",
 ]
-
-ISSUERS_MAX: Final = 8  # a token that a token issued that a token issued …
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,22 +188,13 @@ def _require_second(tx: Tx, author: str, by: str) -> None:
     Why behind: a token acts for whoever issued it, so nobody is two people by holding one.
     Refuses: ApprovalMissing.
     """
-    approver = _person_behind(tx, by)
+    approver = person_behind(tx, by)
     if access_store.staff_by_id(tx, approver) is None:
         raise ApprovalMissing(
             "It touches a severe policy. A member of the staff must approve it, or a token of theirs."
         )
-    if approver == _person_behind(tx, author):
+    if approver == person_behind(tx, author):
         raise ApprovalMissing("You proposed it, and it touches a severe policy. Somebody else must activate it.")
-
-
-def _person_behind(tx: Tx, actor: str) -> str:
-    for _ in range(ISSUERS_MAX):
-        token = access_store.token_by_id(tx, actor)
-        if token is None:
-            return actor
-        actor = token.created_by
-    return actor
 
 
 def checked(files: Mapping[str, str]) -> PackDef:
