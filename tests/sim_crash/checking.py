@@ -74,6 +74,32 @@ class Remains:
         assert waiting & set(at) == set(), "an event waits that was decided"
         assert {one: bodies[at[one]].encode() for one in answers} == dict(answers)
 
+    def check_features_of_versions(self, log: list[Entry]) -> dict[str, int]:
+        """Check that each event was decided on the values that its version gives over the whole log before it.
+
+        A version that came later counts what came before it, too. Return how many events each version decided.
+        """
+        events = [entry for entry in log if entry.kind is Kind.EVENT]
+        decided: dict[str, int] = {}
+        with self.database.read() as tx:
+            inputs = {
+                int(seq): msgspec.json.decode(raw, type=Inputs)
+                for seq, raw in tx.rows("SELECT seq, inputs FROM decisions")
+            }
+            for digest in sorted({each.pack for each in inputs.values()}):
+                memory = Memory(self._vault, SystemClock(), random.Random(1), consequences=True)
+                compiled = memory.compile(load_version(tx, digest))
+                clean = FeatureStore(compiled.features)
+                for start in range(0, len(events), PAGE):
+                    page = events[start : start + PAGE]
+                    keyed = [(event_store.event_key(entry.source, entry.event_id), entry) for entry in page]
+                    for entry, personal in zip(page, open_entries(tx, self._vault, keyed), strict=True):
+                        values = apply_features(clean, None, compiled, entry, personal)
+                        if inputs[entry.seq].pack == digest:
+                            assert values == inputs[entry.seq].features, f"{entry.event_id} under {digest[:12]}"
+                            decided[digest[:12]] = decided.get(digest[:12], 0) + 1
+        return decided
+
     def check_features(self, log: list[Entry]) -> None:
         """Check that live values across all crashes, and the state that a start recovers, are those of a clean replay."""
         with self.database.read() as tx:
