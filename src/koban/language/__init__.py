@@ -7,6 +7,7 @@ generated expressions); nothing that people write is executed, only what `check`
 from koban.language.aggregates import SQUARES_CUT, deviation, last_distinct, most_frequent
 from koban.language.catalogue import FUNCTIONS, OPERATORS
 from koban.language.check import check
+from koban.language.dialects import DIALECTS, Dialect
 from koban.language.duckdb import SQL_TYPES, decimal_column, register_functions, to_sql
 from koban.language.emit import Emitted, emit_truth, emit_value, key_of
 from koban.language.nodes import walk
@@ -15,6 +16,7 @@ from koban.language.reason import implies
 from koban.language.trace import TraceNode, Traces, compile_trace, compile_traces, show
 from koban.language.types import (
     NEVER,
+    SCALE,
     Checked,
     Environment,
     FeatureInfo,
@@ -28,20 +30,25 @@ from koban.language.types import (
     of_key,
     score_key,
 )
+from koban.language.warehouse import NotInDialect, dialect_named, in_quotes, literal, to_dialect
 
 __all__ = [
+    "DIALECTS",
     "FUNCTIONS",
     "NEVER",
     "OPERATORS",
+    "SCALE",
     "SQL_TYPES",
     "SQUARES_CUT",
     "Checked",
+    "Dialect",
     "Emitted",
     "Environment",
     "FeatureInfo",
     "LanguageErrors",
     "ListInfo",
     "Node",
+    "NotInDialect",
     "Program",
     "Scope",
     "ScoreInfo",
@@ -56,16 +63,20 @@ __all__ = [
     "compile_value",
     "decimal_column",
     "deviation",
+    "dialect_named",
     "emit_truth",
     "emit_value",
     "implies",
+    "in_quotes",
     "key_of",
     "last_distinct",
+    "literal",
     "most_frequent",
     "of_key",
     "register_functions",
     "score_key",
     "show",
+    "to_dialect",
     "to_sql",
     "walk",
 ]
