@@ -24,6 +24,7 @@ from koban.lab.types import (
     Total,
     Workload,
 )
+from koban.lab.warehouse import rule_sql, spans_of, tables_sql, warehouse_tables
 from koban.lab.why import Needed, Operand, WhyNot, why_not
 
 __all__ = [
@@ -54,9 +55,13 @@ __all__ = [
     "behind_subject",
     "hits_of",
     "render_report",
+    "rule_sql",
+    "spans_of",
     "suggest_rules",
     "suggest_threshold",
+    "tables_sql",
     "touch_times",
     "values_at",
+    "warehouse_tables",
     "why_not",
 ]

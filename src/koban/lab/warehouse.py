@@ -67,12 +67,19 @@ def tables_sql(pack: PackDef, name: str, dialect: str) -> str:
     Refuses: RuleMissing, PackInvalid, NotInDialect.
     """
     chosen = dialect_named(dialect)
-    made = [
-        _table(chosen, archive_relation(kind), [("seq", Type.INT), ("log_at", Type.INT), *_fields(pack.events[kind], chosen)])
-        for kind in read_kinds(pack, name)
-    ]
-    made += [_table(chosen, each, _SPAN_COLUMNS) for each in (ON_LIST, LABELLED)]
+    made = [_table(chosen, table, columns) for table, columns in warehouse_tables(pack, name, dialect).items()]
     return "\n".join(f"{each};" for each in made)
+
+
+def warehouse_tables(pack: PackDef, name: str, dialect: str) -> dict[str, tuple[tuple[str, Type], ...]]:
+    """Return the tables that a rule's query reads, with their columns.
+
+    Refuses: RuleMissing, PackInvalid, NotInDialect.
+    """
+    chosen = dialect_named(dialect)
+    first = (("seq", Type.INT), ("log_at", Type.INT))
+    found = {archive_relation(kind): (*first, *_fields(pack.events[kind], chosen)) for kind in read_kinds(pack, name)}
+    return {**found, ON_LIST: _SPAN_COLUMNS, LABELLED: _SPAN_COLUMNS}
 
 
 def read_kinds(pack: PackDef, name: str) -> list[str]:
@@ -150,9 +157,9 @@ def _judge(query: _Query, name: str, rule: CheckedRule, prefix: str) -> str:
         asked = to_dialect(_part(rule.checked, node.args[0]), columns, dialect)
         found, table = f"{prefix}_l{place}", LABELLED if node.op == "has_label" else ON_LIST
         held = node.value[0] if isinstance(node.value, tuple) else node.value
-            query.step(
+        query.step(
             found,
-            f"  SELECT DISTINCT j.seq AS seq FROM {judged} AS j JOIN {table} AS s ON s.value = {asked}\n"
+            f"  SELECT DISTINCT j.seq AS seq FROM {judged} AS j{joins} JOIN {table} AS s ON s.value = {asked}\n"
             f"  WHERE s.name = {literal(dialect, held, Type.TEXT)} AND s.after_at < j.log_at AND j.log_at < s.until_at",
         )
         joins += f"\nLEFT JOIN {found} ON {found}.seq = j.seq"

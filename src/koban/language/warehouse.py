@@ -118,7 +118,7 @@ class _Writer:
 
     def _infix(self, node: Node, args: list[str]) -> str:
         if node.op in _ORDERED and node.args[0].type is Type.TEXT:
-            args = [f"{arg}{self.dialect.collate}" for arg in args]
+            args = [self._by_code_point(arg) for arg in args]
         return "(" + f" {_INFIX[node.op]} ".join(args) + ")"
 
     def _truth(self, node: Node, args: list[str]) -> str:
@@ -143,8 +143,9 @@ class _Writer:
                 kind = node.args[0].type
                 return f"({args[0]} IN ({', '.join(literal(self.dialect, each, kind) for each in chosen)}))"
             case "between":
-                low = f"{args[1]}{self._collate(node)}"
-                return f"({args[0]}{self._collate(node)} BETWEEN {low} AND {args[2]}{self._collate(node)})"
+                if node.args[0].type is Type.TEXT:
+                    args = [self._by_code_point(arg) for arg in args]
+                return f"({args[0]} BETWEEN {args[1]} AND {args[2]})"
             case "case":
                 *pairs, last = args
                 whens = " ".join(f"WHEN {pairs[each]} THEN {pairs[each + 1]}" for each in range(0, len(pairs), 2))
@@ -158,7 +159,8 @@ class _Writer:
 
     def _extreme(self, node: Node, args: list[str]) -> str:
         name = self.dialect.least if node.op == "least" else self.dialect.greatest
-        args = [f"{arg}{self._collate(node)}" for arg in args]
+        if node.args[0].type is Type.TEXT:
+            args = [self._by_code_point(arg) for arg in args]
         if self.dialect.skips_null:
             return f"{name}({', '.join(args)})"
         found = args[0]
@@ -166,8 +168,8 @@ class _Writer:
             found = f"coalesce({name}({found}, {arg}), {found}, {arg})"
         return found
 
-    def _collate(self, node: Node) -> str:
-        return self.dialect.collate if node.args[0].type is Type.TEXT else ""
+    def _by_code_point(self, text: str) -> str:
+        return f"({text}{self.dialect.collate})" if self.dialect.collate else text
 
     def _text(self, node: Node, args: list[str]) -> str:
         """Write what deals with texts and arrays of them."""
