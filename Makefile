@@ -15,7 +15,7 @@ else
   INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install run serve test check bench lock format screenshots clean
+.PHONY: help install run serve test warehouse-test check bench lock format screenshots clean
 
 help:  ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -45,6 +45,21 @@ serve: install  ## Start Koban with the starter pack
 test: $(VENV)/installed-dev  ## Run the whole suite on SQLite and PostgreSQL
 	$(BIN)/pytest --numprocesses $(or $(JOBS),2) --dist loadscope $(TESTS)
 
+WAREHOUSE := .venv-warehouse
+
+$(WAREHOUSE)/%/installed: tests/warehouse/%.txt
+ifneq ($(UV),)
+	uv venv --quiet --clear --python $(PYTHON) $(WAREHOUSE)/$*
+	uv pip install --quiet --python $(WAREHOUSE)/$*/bin/python -r $<
+else
+	$(PYTHON) -m venv --clear $(WAREHOUSE)/$*
+	$(WAREHOUSE)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+endif
+	@touch $@
+
+warehouse-test: $(VENV)/installed-dev $(WAREHOUSE)/clickhouse/installed $(WAREHOUSE)/spark/installed  ## Run the dialects of koban sql on the real engines, each in an environment of its own
+	KOBAN_WAREHOUSE=1 $(BIN)/pytest tests/warehouse
+
 check: $(VENV)/installed-dev  ## Format, lint, types, import contract, tidy
 	$(BIN)/ruff format --check src tests tools bench
 	$(BIN)/ruff check src tests tools bench
@@ -70,4 +85,4 @@ lock:  ## Pin every dependency with its hash (needs uv)
 	  --extra postgresql --group dev --group bench pyproject.toml -o requirements-dev.lock
 
 clean:  ## Remove the environment and caches; data is left alone
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(WAREHOUSE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,18 +2,19 @@
 
 import json
 import sys
+from typing import Any
 
 from chdb.session import Session
 
 session = Session()
 
 
-def answer(query):
+def answer(query: str) -> list[list[Any]]:
     """Return the rows of a query, or what went wrong."""
     try:
         found = session.query(query, "JSONCompactEachRow")
         return [json.loads(line) for line in found.data().splitlines()]
-    except Exception as error:  # whatever it is, it is the answer
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
         return [["error: " + str(error)[:400]]]
 
 

@@ -3,6 +3,7 @@
 import decimal
 import json
 import sys
+from typing import Any
 
 from pysail.spark import SparkConnectServer
 from pyspark.sql import SparkSession
@@ -12,16 +13,16 @@ server.start(background=True)
 spark = SparkSession.builder.remote(f"sc://127.0.0.1:{server.listening_address[1]}").getOrCreate()
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Return a value that JSON holds."""
     return int(value) if isinstance(value, decimal.Decimal) else value
 
 
-def answer(query):
+def answer(query: str) -> list[list[Any]]:
     """Return the rows of a query, or what went wrong."""
     try:
         return [[plain(value) for value in row] for row in spark.sql(query).collect()]
-    except Exception as error:  # whatever it is, it is the answer
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
         return [["error: " + str(error)[:400]]]
 
 

@@ -13,7 +13,9 @@ def filled(dialect: Dialect, name: str, columns: Mapping[str, Type], rows: Seque
     shown = ", ".join(f"{in_quotes(dialect, path)} {dialect.types[kind]}" for path, kind in kept.items())
     ending = " ENGINE = Memory" if dialect.name == "clickhouse" else ""
     made = [f"CREATE TABLE {name} ({shown}){ending}"]
-    texts = ["(" + ", ".join(_constant(dialect, row.get(path), kind) for path, kind in kept.items()) + ")" for row in rows]
+    texts = [
+        "(" + ", ".join(_constant(dialect, row.get(path), kind) for path, kind in kept.items()) + ")" for row in rows
+    ]
     made += [
         f"INSERT INTO {name} VALUES {', '.join(texts[place : place + AT_ONCE])}"
         for place in range(0, len(texts), AT_ONCE)

@@ -1,19 +1,29 @@
 """Every dialect gives what the conformance table says, on a real engine where there is one, or refuses by name."""
 
 import os
-import random
 
 import pytest
 import sqlglot
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from tests.language.conformance import ROWS
 from tests.language.ground import FEATURES, NAMES, NOON, SCORE_KEYS, all_python, checked
-from tests.language.test_same_everywhere import EXPRESSIONS, ROWS as GIVEN
+from tests.language.test_same_everywhere import EXPRESSIONS
+from tests.language.test_same_everywhere import ROWS as GIVEN
 from tests.warehouse.engines import run, shown
 from tests.warehouse.tables import filled
 
-from koban.language import DIALECTS, FUNCTIONS, OPERATORS, Dialect, LanguageErrors, NotInDialect, Type, Value, in_quotes, to_dialect
+from koban.language import (
+    DIALECTS,
+    FUNCTIONS,
+    OPERATORS,
+    Dialect,
+    LanguageErrors,
+    NotInDialect,
+    Type,
+    Value,
+    in_quotes,
+    to_dialect,
+)
 
 COLUMNS = {**NAMES, **{name: info.type for name, info in FEATURES.items()}, "sent_1h@recipient.id": Type.INT}
 COLUMNS |= dict.fromkeys(SCORE_KEYS, Type.DECIMAL)
@@ -51,8 +61,12 @@ def test_engines_give_what_the_table_says(engine: str, postgres_url: str) -> Non
     said = _sayable(dialect)
     rows = [{"place": place, "time": NOON, **row} for place, (_, _, row, _) in enumerate(ROWS)]
     setup = filled(dialect, "given", {"place": Type.INT, "time": Type.TIMESTAMP, **COLUMNS}, rows)
-    answers = run(engine, postgres_url, setup, [f"SELECT {sql} FROM given WHERE place = {place}" for place, sql in said])
-    found = {place: _answer(rows[0][0], checked(ROWS[place][1]).type) for (place, _), rows in zip(said, answers, strict=True)}
+    answers = run(
+        engine, postgres_url, setup, [f"SELECT {sql} FROM given WHERE place = {place}" for place, sql in said]
+    )
+    found = {
+        place: _answer(rows[0][0], checked(ROWS[place][1]).type) for (place, _), rows in zip(said, answers, strict=True)
+    }
     assert {place: value for place, value in found.items() if value != ROWS[place][3]} == {}
     assert len(said) > 280
 

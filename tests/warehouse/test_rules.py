@@ -103,7 +103,9 @@ def test_the_query_hits_what_the_live_engine_hits(station: Station, engine: str,
 
     answers = run(engine, postgres_url, setup, [rule_sql(pack, name, engine) for name in pack.rules])
 
-    found_hits = {name: sorted(int(str(row[1])) for row in rows) for name, rows in zip(pack.rules, answers, strict=True)}
+    found_hits = {
+        name: sorted(int(str(row[1])) for row in rows) for name, rows in zip(pack.rules, answers, strict=True)
+    }
     assert found_hits == {name: sorted(seq for seq, rule in expected if rule == name) for name in pack.rules}
     assert [name for name, seqs in found_hits.items() if not seqs] == [], "equal answers about nothing say nothing"
 
@@ -134,7 +136,9 @@ def test_what_a_warehouse_cannot_say_is_refused(station: Station, name: str, whe
 
 def test_an_unknown_dialect_or_rule_is_refused(station: Station) -> None:
     pack = station.desk.memory.compiled.pack
-    with pytest.raises(NotInDialect, match="'oracle' is none of bigquery, clickhouse, duckdb, postgres, snowflake, spark"):
+    with pytest.raises(
+        NotInDialect, match="'oracle' is none of bigquery, clickhouse, duckdb, postgres, snowflake, spark"
+    ):
         rule_sql(pack, "big_payout", "oracle")
     with pytest.raises(RuleMissing):
         rule_sql(pack, "nothing", "duckdb")

@@ -6,6 +6,7 @@ import re
 import resource
 from collections.abc import Iterator, Sequence
 
+import duckdb
 import msgspec
 
 from koban.app.archiving import archive_of
@@ -15,8 +16,8 @@ from koban.base import DAY, HOUR, Instant, Refusal, from_rfc3339
 from koban.base.settings import Settings
 from koban.db import Tx
 from koban.events import store as event_store
-from koban.events.archive import Archive, Places
-from koban.lab import Log
+from koban.events.archive import Archive, Places, fill
+from koban.lab import Log, spans_of
 from koban.lists import ListMissing
 from koban.packs import PackDef, active_at, find_digest, load_pack, load_version
 from koban.pipeline.commands import JOINED_LISTS
@@ -91,6 +92,25 @@ def with_values(pack: PackDef, additions: Sequence[str], vault: Vault) -> PackDe
             value = vault.pseudonym(str(kind), value)
         lists[name] = msgspec.structs.replace(lists[name], entries=(*lists[name].entries, value))
     return msgspec.structs.replace(pack, lists=lists)
+
+
+def write_spans(opened: Log, pack: PackDef, folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
+    """Write as Parquet since when and until when values were on lists and labels counted; returns the files.
+
+    Shapes: `name`, `value`, `after_at`, `until_at` (log times in microseconds, both exclusive).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    with contextlib.closing(duckdb.connect()) as connection:
+        for name, rows in spans_of(opened, pack, upto_seq=event_store.last_seq(opened.tx)).items():
+            columns = {"name": "text", "value": "text", "after_at": "int", "until_at": "int"}
+            fill(
+                connection, f"CREATE TABLE {name} AS SELECT * FROM {{rows}}", columns, [each._asdict() for each in rows]
+            )
+            path = folder / f"{name}.parquet"
+            connection.table(name).write_parquet(str(path))
+            written.append(path)
+    return tuple(written)
 
 
 def parse_since(text: str, now: Instant) -> Instant:

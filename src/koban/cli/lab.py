@@ -107,3 +107,43 @@ def suggest(
     print(f"# {len(rules.rules)} rules from {rules.candidates} conditions, together:")
     for part, one in (("train", rules.train), ("test", rules.test)):
         print(f"#   {part}: precision {render_share(one.precision)}; recall {render_share(one.recall)}")
+
+
+@app.command("sql")
+def rule_as_sql(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    dialect: Annotated[
+        str, typer.Option(help="bigquery, clickhouse, duckdb, postgres, snowflake or spark.", show_default=False)
+    ],
+    pack: Annotated[
+        str | None, typer.Option(help="Folder of the pack, or digest of a version; otherwise the version in force.")
+    ] = None,
+    tables: Annotated[  # noqa: FBT002 - a flag
+        bool, typer.Option("--tables", help="Print the tables that the query reads instead.")
+    ] = False,
+    spans: Annotated[
+        str | None,
+        typer.Option(help="Write into this folder since when and until when values were on lists and labels counted."),
+    ] = None,
+    log: Annotated[str | None, typer.Option(help="With --spans: a named log in place of the live one.")] = None,
+) -> None:
+    """Print a rule as one query for a warehouse: the events that it hits. What a dialect cannot say is refused by name."""
+    import pathlib
+
+    from koban.app.lab import open_for_lab, pack_in_force, pack_named, write_spans
+    from koban.audit import SystemSecrets
+    from koban.lab import rule_sql, tables_sql
+    from koban.packs import PackVersionMissing, load_pack
+
+    write = tables_sql if tables else rule_sql
+    if pack is not None and spans is None and pathlib.Path(pack).is_dir():
+        print(write(load_pack(pathlib.Path(pack)), rule, dialect))
+        return
+    with open_for_lab(settings_of_environment(), SystemSecrets(), log) as opened:
+        loaded = pack_in_force(opened.tx) if pack is None else pack_named(opened.tx, pack)
+        if loaded is None:
+            raise PackVersionMissing("No pack is in force here. Name a folder with --pack.")
+        print(write(loaded, rule, dialect))
+        if spans is not None:
+            for each in write_spans(opened, loaded, pathlib.Path(spans)):
+                print(f"-- wrote {each}")

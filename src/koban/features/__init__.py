@@ -43,6 +43,7 @@ from koban.features.program import FeatureProgram, compile_features, functions_r
 from koban.features.scope import features_in_scope
 from koban.features.sql import archive_relation, feature_sql
 from koban.features.state import Entry, FeatureStore, backfill, stored_watermark
+from koban.features.warehouse import WarehouseQuery, feature_in_dialect, refuse_sealed
 
 __all__ = [
     "SLOTS",
@@ -51,6 +52,7 @@ __all__ = [
     "FeatureProgram",
     "FeatureStore",
     "Plan",
+    "WarehouseQuery",
     "archive_relation",
     "backfill",
     "bare_path",
@@ -58,12 +60,14 @@ __all__ = [
     "check_condition",
     "check_features",
     "compile_features",
+    "feature_in_dialect",
     "feature_sql",
     "features_in_scope",
     "functions_reading",
     "new_features",
     "plan_features",
     "read_by_features",
+    "refuse_sealed",
     "resolve_key",
     "stored_watermark",
 ]

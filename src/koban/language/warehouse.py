@@ -59,10 +59,11 @@ def to_dialect(checked: Checked, columns: Mapping[str, str], dialect: Dialect) -
 
     Refuses: NotInDialect.
     """
-    refused: list[str] = []
-    for node in walk(checked.core):
-        if node.type is Type.TEXTS and node.op == "name" and not dialect.arrays:
-            refused.append(f"the field {node.value}: an array is never NULL there, and NULL is not the empty array")
+    refused = [
+        f"the field {node.value}: an array is never NULL there, and NULL is not the empty array"
+        for node in walk(checked.core)
+        if node.type is Type.TEXTS and node.op == "name" and not dialect.arrays
+    ]
     sql = "" if refused else _Writer(dialect, columns, refused).write(checked.core)
     if len(sql) > SQL_CHARS_MAX:
         refused.append(f"arithmetic as deep as this: the text of the query would have {len(sql):,} characters")
@@ -112,7 +113,9 @@ class _Writer:
             return self._infix(node, args)
         written = self._truth(node, args) or self._text(node, args) or self._number(node, args)
         if not written:
-            self.refused.append(f"{node.op}: {_WHY.get(node.op, 'there is no SQL that gives the same on every engine')}")
+            self.refused.append(
+                f"{node.op}: {_WHY.get(node.op, 'there is no SQL that gives the same on every engine')}"
+            )
             return "NULL"
         return written
 
@@ -312,7 +315,9 @@ class _Writer:
         """Write what a clock of a time zone shows, from its changes as Koban knows them."""
         changes = changes_of(str(given[0]))
         if changes is None:
-            self.refused.append(f"{name}(…, '{given[0]}'): its clocks change every year, and the engines have other tables")
+            self.refused.append(
+                f"{name}(…, '{given[0]}'): its clocks change every year, and the engines have other tables"
+            )
             return "NULL"
         *early, (_, last) = changes
         whens = " ".join(f"WHEN {at} < {until} THEN {offset}" for until, offset in early)
