@@ -933,6 +933,7 @@ ALERT_WORDS: Final[Mapping[str, str]] = {
     "emergency.started": "somebody started an emergency rule; the lead is told at once",
     "emergency.unfit": "an emergency rule ended because a new pack no longer has what it names",
     "rule.drift": "a rule matches far more or fewer people than it did, or is less often right; of those named, 1 % are wrong in expectation",
+    "pack.waits": "the pack given at start changes something severe, and waits for a second person",
     "rule.dead": "rules that matched nothing for 30 days",
     "audit.broken": "the audit trail was altered, cut off or rewritten",
     "decider.failed": "this process has stopped deciding; events are refused until one decides again",

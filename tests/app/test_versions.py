@@ -207,6 +207,10 @@ def test_a_pack_given_at_start_is_proposed_when_it_is_severe(site: Site, tmp_pat
             assert koban.memory.compiled.pack.digest == first
             with koban.database.read() as tx:
                 drafts = draft_store.read_drafts(tx)
+                alerts = tx.rows(
+                    "SELECT kind, object FROM alerts WHERE kind = 'pack.waits' AND acknowledged_at IS NULL"
+                )
             assert [(each.author, each.severe, each.state) for each in drafts] == [("koban", True, "open")]
+            assert alerts == [("pack.waits", f"draft:{drafts[0].id}")]  # said once, however often it starts
     with given("beside", BESIDE).open() as koban:
         assert koban.memory.compiled.pack.digest == parse_files(BESIDE).digest

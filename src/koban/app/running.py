@@ -40,7 +40,7 @@ from koban.pipeline.desk import Desk
 from koban.pipeline.memory import Memory
 from koban.subscriptions import jobs, pagers, watch_chain, watchers
 from koban.vault import Vault
-from koban.webhooks import HttpSender, Post, SecretBox, Send, WebhookWorker
+from koban.webhooks import HttpSender, Post, SecretBox, Send, WebhookWorker, raise_alert
 
 _log = structlog.get_logger("koban.app")
 
@@ -375,6 +375,9 @@ def _activate_given(
     switched = bring_in(versions_of(desk, randomness), checked(pack.files), at, by=SYSTEM.id, reason=reason)
     if switched.draft is not None:
         _log.warning("pack_waits_for_approval", digest=pack.digest[:12], draft=switched.draft, needs=switched.needs)
+        detail = f"The pack given at start needs a second person: {', '.join(switched.needs[:5])}."
+        with desk.database.write() as tx:
+            raise_alert(tx, at, randomness, kind="pack.waits", about=f"draft:{switched.draft}", detail=detail)
 
 
 def versions_of(desk: Desk, randomness: random.Random) -> VersionDesk:

@@ -34,6 +34,7 @@ _TROUBLES: Final[Mapping[str, tuple[Severity, int]]] = {
     "actions.dead": ("medium", 1),
     "case.breached": ("medium", 1),
     "clock.stepped": ("medium", 1),
+    "pack.waits": ("low", 1),
     "rule.drift": ("low", 1),
     "rule.dead": ("low", 1),
 }
