@@ -381,14 +381,16 @@ def search_ranked(
     filters: Mapping[str, str],
     due_by: Instant | None = None,
 ) -> list[Case]:
-    """Return open cases in the order in which they come, or closed ones, the last first; `due_by`: those alone."""
+    """Return open cases in the order in which they come, or closed ones, the last first; `due_by`: those late by then."""
     wanted = {"status": "closed" if closed else "open", **filters}
     values: list[object] = list(wanted.values())
     where = " AND ".join(f"{cases.c[name].name} = ?" for name in wanted)
     order, beyond = ("closed_at DESC, id DESC", "<") if closed else ("rank_at, id", ">")
+    if "claimed_by" in filters and not closed:
+        order = "rank_at + 0, id"  # a person holds few: their index is to be walked, not that of the order
     place = "closed_at" if closed else "rank_at"
     if due_by is not None:
-        where += " AND due_at <= ?"
+        where += " AND due_at < COALESCE(paused_at, ?)"
         values.append(due_by)
     if after is not None:
         where += f" AND ({place} {beyond} ? OR ({place} = ? AND id {beyond} ?))"
@@ -409,8 +411,9 @@ def cases_of(tx: Tx, account: str, *, limit: int) -> list[Case]:
 def held_by(tx: Tx, person: str, at: Instant) -> list[Case]:
     """Return the cases that a person holds, or that were handed to them, those that come first first."""
     rows = tx.rows(
-        f"SELECT {COLUMNS} FROM cases WHERE status = 'open' AND paused_at IS NULL"
-        " AND ((claimed_by = ? AND claimed_until > ?) OR assigned_to = ?) ORDER BY rank_at, id LIMIT 50",
+        f"SELECT {COLUMNS} FROM cases WHERE paused_at IS NULL AND id IN ("
+        "SELECT id FROM cases WHERE status = 'open' AND claimed_by = ? AND claimed_until > ?"
+        " UNION SELECT id FROM cases WHERE status = 'open' AND assigned_to = ?) ORDER BY rank_at + 0, id LIMIT 50",
         (person, at, person),
     )
     return [as_case(row) for row in rows]

@@ -98,8 +98,9 @@ def _edit(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", r
     values = call.form or call.query
     section, name, block, text = _block(pack, values)
     typed = values.get("text", "")[:BLOCK_CHARS_MAX] or text
+    changed = typed.strip() != text.strip()
     files, placed = with_block(pack.files, block, typed, section)
-    candidate, marks = check_block(files, placed)
+    candidate, marks = check_block(files, placed) if changed else (pack, ())  # what is in force was checked
     return page(
         kit,
         call,
@@ -109,7 +110,7 @@ def _edit(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", r
         name=name,
         file=placed.file,
         text=typed,
-        changed=typed.strip() != text.strip(),
+        changed=changed,
         marks=marks,
         lines=tokens(typed),
         severe=candidate is not None and is_severe(pack, candidate),
@@ -186,10 +187,10 @@ def _version(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = ""
         one = next((each for each in history if each.digest == call.path["digest"]), None)
         if one is None:
             raise PackVersionMissing(f"No pack version has the digest {call.path['digest'][:80]!r}.")
-        pack = load_version(tx, one.digest)
+        current = kit.pack()
+        pack = current if one.digest == current.digest else load_version(tx, one.digest)
         earlier = next((each for each in history if each.seq < one.seq), None)
         before = version_files(tx, earlier.digest) if earlier is not None else {}
-    current = kit.pack()
     severe = severe_changes(current, pack)
     return page(
         kit, call, "version.html", status=422 if problem else 200, one=one, earlier=earlier,

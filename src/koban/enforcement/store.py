@@ -46,6 +46,7 @@ sanctions: Final = Table(
     Column("body", Text, nullable=False, comment="The whole sanction with its grounds, JSON."),
     Index("sanctions_subject", "subject_kind", "subject_id", "id"),
     Index("sanctions_policy", "policy", "id"),
+    Index("sanctions_rule", "rule", "id"),
     Index("sanctions_status", "status"),
     Index(
         "sanctions_freezes",
