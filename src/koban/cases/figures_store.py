@@ -45,19 +45,22 @@ def count_queues(tx: Tx, at: Instant) -> dict[str, QueueCount]:
     rows = tx.rows(
         "SELECT queue, COUNT(*), SUM(CASE WHEN due_at < COALESCE(paused_at, ?) THEN 1 ELSE 0 END),"
         " SUM(CASE WHEN paused_at IS NOT NULL THEN 1 ELSE 0 END),"
-        " SUM(CASE WHEN claimed_until > ? THEN 1 ELSE 0 END),"
         " MIN(CASE WHEN paused_at IS NULL THEN due_at END), MIN(opened_at)"
         " FROM cases WHERE status = 'open' GROUP BY queue",
-        (at, at),
+        (at,),
     )
+    held = tx.rows(
+        "SELECT queue FROM cases WHERE status = 'open' AND claimed_by > '' AND claimed_until > ?", (at,)
+    )  # few, and found by their holders
+    claimed = collections.Counter(row[0] for row in held)
     return {
         row[0]: QueueCount(
             open=int(row[1]),
             overdue=int(row[2]),
             paused=int(row[3]),
-            claimed=int(row[4]),
-            next_due_at=None if row[5] is None else Instant(int(row[5])),
-            oldest_at=Instant(int(row[6])),
+            claimed=claimed[row[0]],
+            next_due_at=None if row[4] is None else Instant(int(row[4])),
+            oldest_at=Instant(int(row[5])),
         )
         for row in rows
     }
