@@ -1,5 +1,6 @@
 """Questions about queues: what waits, how long people waited and how long cases were touched. SQL that only reads."""
 
+import collections
 from typing import Final, Literal
 
 import msgspec

@@ -1,5 +1,6 @@
 """One subject, an account above all: what it may do now and why, everything that happened, whom it is linked with."""
 
+import urllib.parse
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -216,5 +217,7 @@ def _take_back(kit: ConsoleKit, call: Call) -> Answer:
         for sanction_id in ids:
             kit.sanction(LiftSanction(sanction_id=sanction_id, by=by, reason=reason))
     return done(
-        call, f"/subjects/{form.get('kind', '')}/{form.get('id', '')}", "lifted" if how == "lift" else "overturned"
+        call,
+        f"/subjects/{urllib.parse.quote(form.get('kind', ''), safe='')}/{urllib.parse.quote(form.get('id', ''), safe='')}",
+        "lifted" if how == "lift" else "overturned",
     )
