@@ -1,7 +1,6 @@
 """A real Chromium in front of a real server on a free port; skipped only where no Chromium is on the machine."""
 
 import dataclasses
-import pathlib
 import shutil
 import socket
 import threading
@@ -16,7 +15,6 @@ from tests.console.scene import PASSWORD, Scene, open_scene
 
 from koban.base import ManualClock
 
-AXE = (pathlib.Path(__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 LAUNCH = [
     "--no-sandbox",
     "--disable-gpu",

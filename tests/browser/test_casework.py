@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from playwright.sync_api import Page, expect
-from tests.browser.conftest import AXE, Opener, Reader, Site
+from playwright.sync_api import expect
+from tests.browser.conftest import Opener, Reader, Site
+from tests.browser.looks import axe
 
 from koban.base import MINUTE
 
@@ -15,14 +16,6 @@ LURES = (
     "お荷物をお届けできませんでした。再配達のお手続きはこちらから https://yamato-re.xyz/b",
     "在庫の写真はこのページに全部のせてありますのでご覧ください http://photo-album.click/a1",
 )
-
-
-def violations(page: Page) -> list[str]:
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE)
-    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    result = page.evaluate("(tags) => axe.run({runOnly: {type: 'tag', values: tags}})", rules)
-    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in result["violations"]]
 
 
 def lure(site: Site, name: str, text: str) -> str:
@@ -88,7 +81,7 @@ def test_three_cases_are_judged_by_keyboard_and_the_next_opens_by_itself(
     page.keyboard.press("?")
     expect(page.locator("#keys")).to_be_visible()
     page.keyboard.press("Escape")
-    assert violations(page) == []
+    assert axe(page) == []
 
 
 def test_two_people_on_one_case_and_what_the_slower_one_typed_is_not_lost(open_reader: Opener, site: Site) -> None:
@@ -124,7 +117,7 @@ def test_an_appeal_without_signing_in_is_overturned_and_everything_is_restored(o
     page.keyboard.press("Escape")
     page.keyboard.press("p")
     expect(page.locator("#preview .letter").first).to_contain_text("サイトの外での支払いを求める内容でした。")
-    assert violations(page) == []
+    assert axe(page) == []
     expect(page.locator("#preview")).to_contain_text("もう一人の承認が必要です")
     page.keyboard.press("d")
     expect(page.locator("main")).to_contain_text("もう一人が承認または却下します")
@@ -132,7 +125,7 @@ def test_an_appeal_without_signing_in_is_overturned_and_everything_is_restored(o
     second.go(f"/cases/{case_id}")
     second.page.keyboard.press("c")
     expect(second.page.locator(".notice.caution")).to_contain_text("A second person is needed")
-    assert violations(second.page) == []
+    assert axe(second.page) == []
     second.page.keyboard.press("d")
     expect(second.page.locator(".pill.large")).to_contain_text("Broken")
     imposed = [str(row[0]) for row in rows(site, "SELECT sanction_id FROM case_sanctions WHERE case_id = ?", case_id)]
@@ -141,7 +134,7 @@ def test_an_appeal_without_signing_in_is_overturned_and_everything_is_restored(o
     person = open_reader("ja", width=390)
     person.go(link)
     expect(person.page.locator("h1")).to_have_text("判断への異議申し立て")
-    assert violations(person.page) == []
+    assert axe(person.page) == []
     person.page.fill("#text", "値下げの相談をしただけで、支払いはサイト内のつもりでした。")
     person.page.click("button.primary")
     expect(person.page.locator("[role=status]")).to_contain_text("申し立てを受け付けました")
@@ -153,7 +146,7 @@ def test_an_appeal_without_signing_in_is_overturned_and_everything_is_restored(o
     specialist.page.keyboard.press("c")
     expect(specialist.page.locator(".judge")).to_be_visible()
     expect(specialist.page.locator(".said").first).to_contain_text("値下げの相談をしただけで")
-    assert violations(specialist.page) == []
+    assert axe(specialist.page) == []
     specialist.page.fill("#facts_ja", "値下げの相談で、問題はありませんでした。")
     specialist.page.keyboard.press("Escape")
     specialist.page.keyboard.press("2")

@@ -2,13 +2,10 @@
 
 import re
 
-import pytest
 from playwright.sync_api import expect
-from tests.browser.conftest import AXE, Opener
+from tests.browser.conftest import Opener
 
 from koban.base import HOUR, MINUTE
-
-PAGES = ("/emergency", "/emergency/new", "/emergency/undo?since=2020-01-01T00:00:00Z", "/on-call", "/rule-health")
 
 
 def test_an_emergency_rule_from_typing_to_its_own_end(open_reader: Opener) -> None:
@@ -50,16 +47,3 @@ def test_an_emergency_rule_from_typing_to_its_own_end(open_reader: Opener) -> No
     reader.go("/emergency")
     expect(reader.page.locator("main")).to_contain_text("適用中の緊急ルールはありません")
     expect(reader.page.locator("main")).to_contain_text("時間切れ")
-
-
-@pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize(("language", "theme", "width"), [("ja", "dark", 390), ("en", "light", 1440)])
-def test_axe_finds_nothing_and_nothing_sticks_out(
-    open_reader: Opener, path: str, language: str, theme: str, width: int
-) -> None:
-    reader = open_reader(language, theme, width=width).sign_in("admin")
-    reader.go(path)
-    reader.page.evaluate(AXE)
-    found = reader.page.evaluate("async () => (await axe.run()).violations.map((v) => v.id + ': ' + v.nodes[0].html)")
-    assert found == []
-    assert reader.page.evaluate("document.documentElement.scrollWidth") <= width

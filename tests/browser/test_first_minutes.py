@@ -2,13 +2,12 @@
 
 import itertools
 import pathlib
-import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
-from tests.browser.conftest import AXE, WATCH
-from tests.browser.test_console import JAPANESE, LATIN, TEXTS
+from tests.browser.conftest import WATCH
+from tests.browser.looks import TEXTS, axe, is_foreign
 from tests.server.conftest import Server, start_server
 
 STARTER = str(pathlib.Path(__file__).parents[2] / "packs" / "starter")
@@ -56,16 +55,11 @@ class Window:
         return self.page
 
     def violations(self) -> list[str]:
-        self.page.evaluate(AXE)
-        found = self.page.evaluate("axe.run(document, {runOnly: ['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa']})")
-        return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found["violations"]]
+        return axe(self.page)
 
     def foreign(self, language: str) -> list[str]:
         """Return the texts of the page that are in the other language."""
-        texts = [str(each) for each in self.page.evaluate(TEXTS)]
-        if language == "en":
-            return [each for each in texts if JAPANESE.search(each)]
-        return [each for each in texts if re.search(r"[A-Za-z]{2}", re.sub(LATIN, "", each))]
+        return [each for each in self.page.evaluate(TEXTS) if is_foreign(each, language)]
 
 
 @pytest.fixture

@@ -1,0 +1,193 @@
+"""Every page of the console in a real Chromium, found by following links: both languages, both themes, wide and small.
+
+Nothing here names a page that the navigation leads to: a new one is looked at by itself. A failure is a table from the
+page's address to what is wrong with it. If a kind of page is not reached, `furnish` lacks what would link to it.
+"""
+
+import functools
+import html
+import re
+
+import pytest
+from tests.browser.conftest import Opener, Reader, Site
+from tests.browser.looks import TEXTS, axe, is_foreign
+from tests.console.conftest import Visitor
+from tests.console.scene import Scene
+from tests.console.test_lab import form as lab_form
+
+from koban import console
+from koban.access import PUBLIC
+from koban.base import DAY, Instant
+from koban.enforcement.appeals import link_token
+from koban.lab.editing import block_of
+from koban.ledger import Posting, PostingCode
+from koban.oncall import link_of, open_page
+from koban.pipeline.money import make_posting
+
+WIDE, SMALL = 1440, 390
+TRIED = 4  # addresses of each kind of page that are read, so that the one with the most on it is looked at
+APART = {  # kinds of pages that are no pages by themselves, or looked at elsewhere
+    "/": "leads to the board",
+    "/board/live": "a part of the board",
+    "/board/stream": "a part of the board",
+    "/export/{list}": "leads to a file",
+    "/sign-in": "looked at before anybody signs in",
+    "/static/{file}": "no page",
+    "/story/bar": "a part of each page of a demonstration",
+    "/logs": "needs the whole application: test_first_minutes.py",
+    "/logs/{name}": "needs the whole application: test_first_minutes.py",
+    "/logs/{name}/labels.csv": "a file",
+}
+EMPTY = (
+    "/decisions?rule=no_such_rule",
+    "/search?q=zzzz",
+    "/cases?status=closed&queue=none",
+    "/money/orders?order=none",
+)
+MISSING = "/nothing/here"
+LURE = "はじめまして。こちらで本人確認をお願いします http://amazonite.top/pay"
+
+
+def furnish(scene: Scene, admin: Visitor) -> list[str]:
+    """Bring about what pages need to be there; return the addresses that only forms lead to."""
+    cases = [scene.message(f"page-{place}", LURE).cases[0] for place in range(3)]
+    record = scene.message("page-hidden", "直取引しませんか")
+    for posting in (
+        Posting(
+            id="in",
+            template="cash_in",
+            currency="JPY",
+                level="identity",
+            parameters={"account": "b1", "bank_line": "l1", "amount": 5_000},
+        ),
+        Posting(
+            id="paid",
+            template="order_paid_wallet",
+            currency="JPY",
+                level="identity",
+            parameters={"order": "o1", "buyer": "b1", "amount": 3_000},
+        ),
+    ):
+        result = scene.desk.command(functools.partial(make_posting, posting=posting, by="koban"))
+        assert result.code is PostingCode.POSTED, result
+    batch = admin.send("/cases", "/cases/bulk", **{f"case_{cases[0]}": "1"}, outcome="upheld", do="apply")
+    assert batch.status_code == 303, batch.text[:400]
+    rule = next(iter(scene.pack.rules))
+    text = block_of(scene.pack, "rules", rule).text
+    changed = text.rstrip() + "\n  # looked at\n"
+    _, looked, _ = lab_form(
+        admin, rule, re.sub(r"  when: >-\n(    .*\n)+", "  when: account.id IS NOT NULL\n", text), do="look"
+    )
+    run = re.search(r"/lab/runs/run_\d+", looked)
+    assert run is not None
+    cap = scene.pack.rules[rule].cap_per_hour
+    _, _, draft = lab_form(
+        admin, rule, changed.replace(f"cap: {cap} per", "cap: 7 per"), do="propose", reason="fewer people"
+    )
+    assert draft.startswith("/drafts/"), draft
+    with scene.database.write() as tx:
+        called = open_page(
+            scene.kit.oncall, tx, scene.clock.now(), kind="actions.unconfirmed", about="page", detail="3 of 9"
+        )
+        staff = str(tx.rows("SELECT id FROM staff WHERE email = ?", (scene.email("specialist"),))[0][0])
+    receipt = link_of(scene.kit.oncall, called.id, staff).removeprefix("http://koban.test")
+    token = link_token(scene.kit.appeal_key, record.sanctions[0], Instant(scene.clock.now() + DAY))
+    return [
+        run[0], draft.partition("?")[0], batch.headers["location"].partition("?")[0], f"/on-call/pages/{called.id}", receipt,
+        f"/appeal/{token}", f"/take-back?kind=message&id=m-page-hidden&s.{record.sanctions[0]}=1&how=overturn",
+        "/money/orders?order=o1",
+    ]  # fmt: skip
+
+
+class Walk:
+    """Follows links from the board and keeps, for each kind of page, the address with the most on it."""
+
+    def __init__(self, scene: Scene, reader: Visitor) -> None:
+        found = [each for each in console.endpoints(scene.kit) if each.method == "GET" and each.path not in APART]
+        self.kinds = sorted((each.path for each in found), key=lambda path: (path.count("{"), path))
+        self.public = {each.path for each in found if each.permission == PUBLIC}
+        self._patterns = [(kind, re.compile(_pattern(kind))) for kind in self.kinds]
+        self._reader = reader
+        self._read: dict[str, dict[str, int]] = {kind: {} for kind in self.kinds}
+        self.broken: dict[str, int] = {}
+
+    def follow(self, starts: list[str]) -> list[str]:
+        left = list(starts)
+        while left:
+            address = left.pop(0)
+            kind = self.kind_of(address)
+            if kind is None or address in self._read[kind] or len(self._read[kind]) >= TRIED:
+                continue
+            answer = self._reader.get(address)
+            self._read[kind][address] = len(answer.text)
+            if answer.status_code != 200:
+                self.broken[address] = answer.status_code
+            left.extend(html.unescape(link) for link in re.findall(r'href="(/[^"#]*)', answer.text))
+        return [max(each, key=lambda address: (each[address], address)) for each in self._read.values() if each]
+
+    def kind_of(self, address: str) -> str | None:
+        path = address.partition("?")[0]
+        return next((kind for kind, pattern in self._patterns if pattern.fullmatch(path)), None)
+
+    def unread(self) -> list[str]:
+        return [kind for kind, read in self._read.items() if not read]
+
+
+def _pattern(kind: str) -> str:
+    return re.sub(r"\\{\w+(:path)?\\}", lambda found: ".+" if found[1] else "[^/]+", re.escape(kind))
+
+
+@pytest.fixture(scope="module")
+def walk(site: Site) -> tuple[Walk, list[str]]:
+    admin = Visitor(site.scene).sign_in()
+    made = Walk(site.scene, admin)
+    return made, made.follow(["/board", *furnish(site.scene, admin)])
+
+
+def test_every_kind_of_page_is_reached_by_links_and_no_link_is_broken(walk: tuple[Walk, list[str]]) -> None:
+    made, _ = walk
+    assert made.broken == {}, "these links lead nowhere"
+    assert made.unread() == [], (
+        "no link leads to these kinds of pages: link to them, or let furnish() in this file make what links to them,"
+        " or say in APART why they are no pages"
+    )
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_every_page_reads_well_in_every_form(open_reader: Opener, walk: tuple[Walk, list[str]], language: str) -> None:
+    _, addresses = walk
+    reader = open_reader(language)
+    reader.go("/sign-in")
+    found = {"/sign-in": faults(reader, language)}
+    reader.sign_in()
+    for address in [*addresses, *EMPTY, MISSING]:
+        reader.go(address)
+        found[address] = faults(reader, language)
+    assert {address: each for address, each in found.items() if each} == {}
+
+
+def faults(reader: Reader, language: str) -> list[str]:
+    """Return all that is wrong with the page that is open, in words; it stands wide and light before and after."""
+    page = reader.page
+    told = [f"speaks the other language: {text!r}" for text in page.evaluate(TEXTS) if is_foreign(text, language)]
+    told += [f"wide, light: {each}" for each in axe(page)]
+    page.emulate_media(color_scheme="dark")
+    told += [f"wide, dark: {each}" for each in axe(page, only="color-contrast")]
+    page.set_viewport_size({"width": SMALL, "height": 844})
+    told += [f"small, dark: {each}" for each in axe(page)]
+    width = int(page.evaluate("document.scrollingElement.scrollWidth"))
+    if width > SMALL:
+        told.append(f"small: scrolls sideways, {width} px wide: {page.evaluate(STICKING_OUT)}")
+    page.set_viewport_size({"width": WIDE, "height": 900})
+    page.emulate_media(color_scheme="light")
+    reader.note_violations()
+    told += [f"the browser complains: {each}" for each in reader.complaints if "404" not in each]
+    reader.complaints.clear()
+    return told
+
+
+STICKING_OUT = """
+() => [...document.querySelectorAll("main *")]
+  .filter((node) => node.getBoundingClientRect().right > innerWidth + 1 && !node.closest(".scroll"))
+  .slice(0, 3).map((node) => node.outerHTML.slice(0, 120)).join(" | ")
+"""
