@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+from collections.abc import Sequence
 
 from playwright.sync_api import Page
 from tests.console.scene import NAMES
@@ -33,7 +34,7 @@ TEXTS = """
 }
 """
 # Names and units that Japanese readers read in Latin letters too. Ids, keys and formats are marked on the page.
-LATIN = r"(?<![A-Za-z])(Koban|Webhook|JSON|API|JST|ID|IP|ms|URL)(?![A-Za-z])"
+LATIN = r"(?<![A-Za-z])(Koban|Webhook|JSON|API|JST|ID|IP|ms|URL|JPY)(?![A-Za-z])"
 FIRST_NAME = "Administrator"  # what the first administrator is called until they say who they are
 JAPANESE = re.compile(r"[ぁ-んァ-ヶ一-龠]")
 
@@ -47,10 +48,10 @@ def is_foreign(text: str, language: str) -> bool:
     return re.search("[A-Za-z]{2}", re.sub(LATIN, "", text)) is not None
 
 
-def axe(page: Page, *, only: str = "") -> list[str]:
-    """Return what axe has against the page, each with the first place; `only` one rule of it."""
+def axe(page: Page, *, only: Sequence[str] = ()) -> list[str]:
+    """Return what axe has against the page, each with the first place; `only` some of its rules."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
-    what = {"type": "rule", "values": [only]} if only else {"type": "tag", "values": TAGS}
+    what = {"type": "rule", "values": list(only)} if only else {"type": "tag", "values": TAGS}
     result = page.evaluate("(what) => axe.run({runOnly: what, resultTypes: ['violations']})", what)
     return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in result["violations"]]
