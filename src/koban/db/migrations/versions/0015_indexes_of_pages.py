@@ -1,14 +1,14 @@
 """Indexes of the console's pages: what a rule did, what stands by it, and what waits in a queue, counted without reading rows
 
-Revision: 0013
-Before: 0012
+Revision: 0015
+Before: 0014
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
