@@ -291,6 +291,11 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a book of the chart.owner": "kind of whom or what each book belongs to; without it there is one book in each currency",
     "a book of the chart.may_overdraw": "`true`: it may fall below zero on its growing side",
     "a book of the chart.most_minor": "the most that a book may hold, in minor units",
+    "a book of the chart.account": "the account of the company's own books under which the journal exports it",
+    "an account.code": "code in the company's own books",
+    "an account.name": "name there, as the accounting program has it",
+    "an account.tax": "tax class, as the accounting program calls it",
+    "an account.by_owner": "`true`: each owner is a sub-account",
     "a limit.limit": "name, as a refusal says it",
     "a limit.about": "what it limits, in `en` and `ja`",
     "a limit.on": "postings that count",
@@ -394,7 +399,9 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a table of cases.why": "as in a case",
 }
 
-NESTED: Final = frozenset({"a field", "a parameter", "an entry", "a leg", "a level", "a step"})  # parts of documents
+NESTED: Final = frozenset(
+    {"a field", "a parameter", "an entry", "a leg", "a level", "a step", "an account"}
+)  # parts of documents
 _FILES: Final = (
     ("pack.yaml", "pack.yaml", "pack: corner_shop\nversion: '1'\nabout: {en: Our rules, ja: 私たちのルール}"),
     (
@@ -449,6 +456,11 @@ _FILES: Final = (
             "- {book: bank, title: {en: Bank, ja: 銀行}, grows: debit, backing: outside, currencies: [JPY]}\n"
             "- {book: wallet, title: {en: Wallet, ja: 残高}, grows: credit, backing: people, owner: account, currencies: [JPY]}"
         ),
+    ),
+    (
+        "an account",
+        "ledger.yaml under `account` of a book",
+        'account: {code: "152", name: 未収入金, tax: 対象外, by_owner: true}',
     ),
     (
         "a posting",

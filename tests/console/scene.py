@@ -31,6 +31,7 @@ from koban.access import store as access_store
 from koban.app import opening
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.lab import pack_in_force
+from koban.app.money import period_commands
 from koban.app.private import CaseOpener
 from koban.app.running import versions_of
 from koban.app.runs import RunView
@@ -229,6 +230,7 @@ def _kit(
         opener=CaseOpener(database, vault, SeededSecrets(8)),
         replay=desk.replay_quarantined,
         prove_ledger=lambda: _proof(database),
+        periods=period_commands(desk),
         emergencies=emergencies(database, vault, desk, clock, zone="Asia/Tokyo"),
         oncall=oncall_of(database, clock),
         contacts_box=SecretBox(b"k" * 32, access.secrets),

@@ -97,6 +97,13 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
         ),
         ("bank.import", "Bring in statements of banks", "銀行の入出金明細を取り込む"),
         ("bank.manage", "Add our own accounts at banks", "自社の銀行口座を登録する"),
+        ("ledger.close", "Close the books for a period", "期間の帳簿を締める"),
+        ("ledger.reopen", "Open a closed period again, logged", "締めた期間を再開する（記録される）"),
+        (
+            "ledger.journal",
+            "Take the journal out for the company's own books, logged",
+            "自社の会計帳簿用に仕訳を書き出す（記録される）",
+        ),
         ("exports.make", "Take lists out as files, logged", "一覧をファイルに書き出す（記録される）"),
         ("settings.read", "See the settings in force", "有効な設定を見る"),
         ("system.backup", "Take a backup", "バックアップを取る"),
@@ -108,7 +115,7 @@ _AUDITOR: Final = (
     "packs.read", "lists.read", "labels.read", "cases.read", "appeals.read", "webhooks.read", "alerts.read", "logs.read",
     "scores.read",
     "evaluation.read", "simulation.read", "staff.read", "tokens.read", "audit.read", "audit.verify", "settings.read",
-    "ledger.read", "ledger.verify", "exports.make",
+    "ledger.read", "ledger.verify", "ledger.journal", "exports.make",
     "oncall.read", "bank.read",
 )  # fmt: skip
 _REVIEWER: Final = (
@@ -140,6 +147,7 @@ _FINANCE: Final = (
     "alerts.acknowledge", "cases.read", "cases.work", "audit.read", "audit.verify", "ledger.read", "ledger.post",
     "ledger.manage", "ledger.verify", "bank.read", "bank.names", "bank.propose", "bank.approve", "bank.import",
     "bank.manage",
+    "ledger.close", "ledger.reopen", "ledger.journal",
 )  # fmt: skip
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {

@@ -4,11 +4,16 @@ import pathlib
 from typing import TYPE_CHECKING
 
 import koban.ledger.routes as ledger_routes
+from koban.app.lab import pack_in_force
 from koban.audit import check_checkpoints, read_checkpoints
+from koban.base.settings import Settings
 from koban.db import Database
-from koban.ledger import LedgerReport, verify
+from koban.ledger import LedgerDef, LedgerReport, verify
+from koban.ledger.period_routes import PeriodCommands
 from koban.ledger.verify import LedgerBreak
+from koban.packs import load_pack
 from koban.pipeline import money
+from koban.pipeline.desk import Desk
 from koban.subscriptions import LEDGER_CHECKPOINTS
 
 if TYPE_CHECKING:
@@ -32,6 +37,26 @@ def ledger_commands(koban_: "Koban") -> ledger_routes.Commands:
         definition=lambda: koban_.memory.compiled.pack.ledger,
         prove=lambda: prove(koban_.database, koban_.settings.data, koban_.signing_key.public),
     )
+
+
+def period_commands(desk: Desk) -> PeriodCommands:
+    """Return what routes and pages may have the decider do to periods."""
+    return PeriodCommands(
+        close=lambda body, by: desk.command(
+            lambda memory, tx: money.close_period(memory, tx, body.through, note=body.note, by=by)
+        ),
+        reopen=lambda body, by: desk.command(
+            lambda memory, tx: money.reopen_period(memory, tx, body.through or "", reason=body.reason, by=by)
+        ),
+        definition=lambda: desk.memory.compiled.pack.ledger,
+    )
+
+
+def active_ledger(settings: Settings, database: Database) -> LedgerDef:
+    """Return what the version in force says about money; of the folder at start, where none was activated yet."""
+    with database.read() as tx:
+        pack = pack_in_force(tx)
+    return (pack or load_pack(settings.pack)).ledger
 
 
 def prove(database: Database, data: pathlib.Path, key: "Ed25519PublicKey") -> LedgerReport:

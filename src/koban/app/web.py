@@ -35,7 +35,7 @@ from koban.app.banking import bank_desk
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
 from koban.app.drafts import draft_endpoints
-from koban.app.money import ledger_commands
+from koban.app.money import ledger_commands, period_commands
 from koban.app.own_data import OwnData
 from koban.app.people import erase_person
 from koban.app.running import CHECKPOINTS, Koban, versions_of
@@ -48,6 +48,7 @@ from koban.events import Entry
 from koban.insight import health_endpoints
 from koban.lab import Behind, Log, behind_subject
 from koban.lab.drafts import bring_in
+from koban.ledger.period_routes import period_endpoints
 from koban.packs import PackDef, problems_of
 from koban.packs.draft_store import Switched
 from koban.pipeline import casework, commands
@@ -139,6 +140,7 @@ def endpoints_of(
         *label_routes.endpoints(database, label),
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
         *bank_routes.endpoints(bank_desk(koban_)),
+        *period_endpoints(database, period_commands(desk)),
         *score_routes.endpoints(
             database, lambda change: desk.command(lambda memory, tx: commands.score(memory, tx, change))
         ),
@@ -223,6 +225,7 @@ def _console_kit(
         opener=private.CaseOpener(koban_.database, koban_.vault, koban_.secrets),
         replay=desk.replay_quarantined,
         prove_ledger=ledger_commands(koban_).prove,
+        periods=period_commands(desk),
         logs=own,
         simulated=demo is not None,
         truth=demo.truth if demo is not None else None,

@@ -102,3 +102,102 @@ def ledger_post(
     answer = call(running_server(), "POST", "/v1/ledger/postings", msgspec.json.decode(file.read_bytes()))
     print_json(answer)
     sys.exit(DONE if answer["code"] in {"posted", "exists"} else FAILED)
+
+
+@ledger_app.command("close")
+def ledger_close(
+    through: Annotated[str, typer.Argument(help="Last booking date of the period, YYYY-MM-DD.")],
+    note: Annotated[str, typer.Option(help="What is to be remembered about this close.")] = "",
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Close the books for booking dates up to a date, on the running server."""
+    from koban.app.remote import call
+
+    answer = call(running_server(), "POST", "/v1/ledger/periods/close", {"through": through, "note": note})
+    print_json(answer) if json else print(f"The books are closed through {answer['closed_through']}.")
+
+
+@ledger_app.command("reopen")
+def ledger_reopen(
+    reason: Annotated[str, typer.Option(help="Why; it stands in the ledger's log for ever.")],
+    through: Annotated[str | None, typer.Argument(help="Date up to which they stay closed; none: open all.")] = None,
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Open a closed period again, on the running server."""
+    from koban.app.remote import call
+
+    answer = call(running_server(), "POST", "/v1/ledger/periods/reopen", {"through": through, "reason": reason})
+    print_json(answer) if json else print(f"The books are closed through {answer['closed_through'] or 'no date'}.")
+
+
+@ledger_app.command("periods")
+def ledger_periods(json: Json = False) -> None:  # noqa: FBT002 - a flag
+    """Say up to when the books are closed, and how that came about."""
+    from koban.app import open_to_read
+    from koban.audit import SystemSecrets
+    from koban.base import to_rfc3339
+    from koban.ledger import period_store
+
+    database, _vault = open_to_read(settings_of_environment(), SystemSecrets())
+    with contextlib.closing(database), database.read() as tx:
+        through, changes = period_store.closed_through(tx), period_store.list_period_changes(tx, limit=200)
+    if json:
+        print_json({"closed_through": through or None, "changes": changes})
+        return
+    print(f"The books are closed through {through or 'no date'}.")
+    for each in changes:
+        print(f"{to_rfc3339(each.at)}  {each.kind:<9} through {each.through or 'no date':<10}  {each.by}  {each.note}")
+
+
+@ledger_app.command("trial")
+def ledger_trial(
+    first: Annotated[str, typer.Argument(help="First booking date, YYYY-MM-DD.")],
+    last: Annotated[str, typer.Argument(help="Last booking date, YYYY-MM-DD.")],
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Print the trial balance of a period: opening, debits, credits and closing of every code."""
+    from koban.app import open_to_read
+    from koban.audit import SystemSecrets
+    from koban.ledger import period_store
+    from koban.ledger.period_routes import trial_view
+
+    database, _vault = open_to_read(settings_of_environment(), SystemSecrets())
+    with contextlib.closing(database), database.read() as tx:
+        lines = period_store.trial_lines(tx, first, last)
+    if json:
+        print_json([trial_view(each) for each in lines])
+        return
+    print(f"{'':<28} {'opening':>18} {'debits':>18} {'credits':>18} {'closing':>18}   (balances: credits less debits)")
+    for each in lines:
+        print(
+            f"{each.currency} {each.code:<24} {each.opening_minor:>18,} {each.debits_minor:>18,} "
+            f"{each.credits_minor:>18,} {each.closing_minor:>18,}"
+        )
+
+
+@ledger_app.command("journal")
+def ledger_journal(
+    first: Annotated[str, typer.Argument(help="First booking date, YYYY-MM-DD.")],
+    last: Annotated[str, typer.Argument(help="Last booking date, YYYY-MM-DD.")],
+    out: Annotated[pathlib.Path, typer.Option("--out", "-o", help="File to write.")],
+    layout: Annotated[str, typer.Option(help="generic, or yayoi for 弥生会計.")] = "generic",
+    by: Annotated[str, typer.Option(help="day: summed up by day and account; posting: each one.")] = "day",
+) -> None:
+    """Write the journal of a period for the company's own books, checked against the ledger's sums."""
+    import msgspec
+
+    from koban.app import open_to_read
+    from koban.app.money import active_ledger
+    from koban.audit import SystemSecrets
+    from koban.ledger.period_routes import JournalQuery, write_journal
+
+    asked = msgspec.convert({"first": first, "last": last, "layout": layout, "by": by}, JournalQuery)
+    settings = settings_of_environment()
+    database, _vault = open_to_read(settings, SystemSecrets())
+    with contextlib.closing(database):
+        found, written = write_journal(database, active_ledger(settings, database), asked, most=None)
+    out.write_bytes(written)
+    state = "closed" if found.closed else "still open: more may be booked"
+    print(f"{len(found.entries):,} entries from {first} to {last} ({state}) are in {out}. Debits equal credits.")
+    if found.unmapped:
+        print(f"No account in the pack's chart, so exported under code and title: {', '.join(found.unmapped)}")

@@ -10,6 +10,7 @@ from koban.console import (
     appeals,
     board,
     cases,
+    closing,
     decision,
     decisions,
     emergency,
@@ -38,6 +39,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return every page of the console."""
     parts = (
         entrance, access, board, search, decisions, decision, rules, sanctions, subjects, cases, workspace, appeals,
-        emergency, lists, lab, oncall, keep, story, truth, own, money,
+        emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

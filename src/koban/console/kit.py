@@ -19,6 +19,7 @@ from koban.insight.types import LogDesk
 from koban.lab import Behind, Report
 from koban.lab.drafts import VersionDesk
 from koban.ledger import LedgerReport
+from koban.ledger.period_routes import PeriodCommands
 from koban.lists import ListChange
 from koban.oncall import OncallKit
 from koban.packs import PackDef
@@ -171,6 +172,7 @@ class ConsoleKit:
     truth: pathlib.Path | None = None  # where a demonstration's truth lies; only the truth page reads it
     story: StoryDesk | None = None  # a demonstration's evening, and its one-click roles
     prove_ledger: Callable[[], LedgerReport]  # proves every balance from the log
+    periods: PeriodCommands
     versions: VersionDesk
     start_backtest: Callable[[Mapping[str, str], Sequence[str]], BacktestRun]  # files, further arguments
     find_backtest: Callable[[str], BacktestRun]

@@ -8,7 +8,6 @@ a hash-chained log.
 
 from koban.ledger.actions import (
     BatchTooLarge,
-    LedgerBroken,
     balances,
     booking_date,
     change_limits,
@@ -17,13 +16,14 @@ from koban.ledger.actions import (
     create_transfers,
     expire_due,
     list_books,
+    reopen_period,
     statement,
     transfer,
     why_refused,
 )
 from koban.ledger.cases import run_ledger_cases
 from koban.ledger.codes import BookCode, LimitCode, PostingCode, TransferCode
-from koban.ledger.posting import Posting, PostingResult, book_id, post
+from koban.ledger.posting import Posting, PostingResult, post
 from koban.ledger.store import list_transfers, next_due, read_totals
 from koban.ledger.templates import (
     Cap,
@@ -42,6 +42,7 @@ from koban.ledger.templates import (
     read_linear,
 )
 from koban.ledger.types import (
+    Account,
     Balance,
     BookKind,
     BookMissing,
@@ -64,6 +65,7 @@ from koban.ledger.types import (
 from koban.ledger.verify import LedgerReport, log_end, verify
 
 __all__ = [
+    "Account",
     "Balance",
     "BatchTooLarge",
     "BookCode",
@@ -75,7 +77,6 @@ __all__ = [
     "Condition",
     "EntryDef",
     "Flag",
-    "LedgerBroken",
     "LedgerCase",
     "LedgerDef",
     "LedgerReport",
@@ -104,7 +105,6 @@ __all__ = [
     "TransferMissing",
     "TransferResult",
     "balances",
-    "book_id",
     "booking_date",
     "change_limits",
     "check_template",
@@ -119,6 +119,7 @@ __all__ = [
     "post",
     "read_linear",
     "read_totals",
+    "reopen_period",
     "run_ledger_cases",
     "statement",
     "transfer",

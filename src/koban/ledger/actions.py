@@ -216,8 +216,8 @@ def expire_due(tx: Tx, at: Instant, chart: Chart) -> list[Expired]:
     ]
 
 
-def close_period(tx: Tx, at: Instant, chart: Chart, through: str) -> None:
-    """Close the books for booking dates up to `through`, for ever; later corrections are booked on later dates.
+def close_period(tx: Tx, at: Instant, chart: Chart, through: str, *, by: str = "", note: str = "") -> None:
+    """Close the books for booking dates up to `through`; later corrections are booked on later dates.
 
     Refuses: PeriodStep when that is not a past date after the last closed one.
     """
@@ -227,7 +227,26 @@ def close_period(tx: Tx, at: Instant, chart: Chart, through: str) -> None:
         raise PeriodStep(
             f"{through[:20]!r} is no past date after {end.closed_through or 'the beginning'}; a close only goes forward."
         )
-    position, chain_hash = store.insert_changes(tx, at, end.position, end.hash, [("period", through, "{}")])
+    _move_period(tx, at, end, through, "closed", by=by, note=note)
+
+
+def reopen_period(tx: Tx, at: Instant, through: str, *, by: str, note: str) -> None:
+    """Open the books again for booking dates after `through` (empty: all of them). The log keeps who did it and why.
+
+    Refuses: PeriodStep when the books are not closed further than that.
+    """
+    end = store.lock_head(tx)
+    at = max(at, end.last_at)
+    if (through and not logic.is_date(through)) or through >= end.closed_through:
+        raise PeriodStep(
+            f"The books are closed through {end.closed_through or 'no date'}; {through[:20]!r} is no date before that."
+        )
+    _move_period(tx, at, end, through, "reopened", by=by, note=note)
+
+
+def _move_period(tx: Tx, at: Instant, end: store.Head, through: str, kind: str, *, by: str, note: str) -> None:
+    body = msgspec.json.encode({"kind": kind, "by": by, "note": note}).decode()
+    position, chain_hash = store.insert_changes(tx, at, end.position, end.hash, [("period", through, body)])
     store.set_closed_through(tx, through)
     store.move_head(tx, at, position, chain_hash)
 

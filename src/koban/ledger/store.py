@@ -12,7 +12,14 @@ from koban.base import Instant, limits
 from koban.db import Tx, metadata, upsert
 from koban.ledger.codes import TransferCode
 from koban.ledger.logic import BookState, Known, NewRow, Pending
-from koban.ledger.types import Balance, Flag, Line, PendingState, StoredTransfer, Total
+from koban.ledger.types import (
+    Balance,
+    Flag,
+    Line,
+    PendingState,
+    StoredTransfer,
+    Total,
+)
 
 FIRST_HASH: Final = b"\0" * 32
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -27,6 +27,19 @@ class Flag(enum.IntFlag):
     CLOSING_CREDIT = 128
 
 
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """The account of the company's own books into which a code is exported.
+
+    `by_owner`: each owner is a sub-account (a provider, a carrier); `tax` is the tax class as the accounting program
+    calls it.
+    """
+
+    code: str
+    name: str
+    tax: str = ""
+    by_owner: bool = False
+
+
 class BookKind(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the chart of books: what a code means and what its books may do.
 
@@ -42,6 +55,7 @@ class BookKind(msgspec.Struct, frozen=True, kw_only=True):
     title: Mapping[str, str]
     may_overdraw: bool = False  # False: the balance on its growing side may not fall below zero
     most_minor: int | None = None  # and may not rise above this
+    account: Account | None = None  # None: the journal takes the code and the title
 
 
 class Chart(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,12 +278,56 @@ class TransferMissing(Refusal):
     title = "There is no such transfer."
 
 
+class PeriodChange(msgspec.Struct, frozen=True, kw_only=True):
+    """The books were closed through a date, or opened again back to one; it stands in the ledger's log for ever."""
+
+    position: int
+    at: Instant
+    kind: Literal["closed", "reopened"]
+    through: str  # booking dates up to this one are closed from here on; empty: none
+    by: str
+    note: str
+
+
+class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One booked transfer, as a journal takes it: codes of the chart on both sides."""
+
+    position: int
+    transfer: str
+    reason: str
+    booking_date: str
+    debit_code: str
+    debit_owner: str | None
+    credit_code: str
+    credit_owner: str | None
+    amount_minor: int
+    currency: str
+    order: str | None
+    payment: str | None
+    cause: str | None
+
+
+class TrialLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What all books of a code did in a period by their booking dates. Units: minor units, credits less debits."""
+
+    code: str
+    currency: str
+    opening_minor: int
+    debits_minor: int
+    credits_minor: int
+
+    @property
+    def closing_minor(self) -> int:
+        """Credits less debits at the end of the period."""
+        return self.opening_minor + self.credits_minor - self.debits_minor
+
+
 class PeriodStep(Refusal):
-    """A period can only be closed forwards."""
+    """A period is closed forwards, and reopened backwards."""
 
     code = "period_step"
     status = 409
-    title = "The books are closed further than that already."
+    title = "The books cannot be closed or reopened to that date."
 
 
 Batch = Sequence[Transfer]

@@ -18,6 +18,7 @@ _POST: Final = int(Flag.POST_PENDING)
 _VOID: Final = int(Flag.VOID_PENDING)
 _AMOUNT: Final = 5
 _FLAGS: Final = 8
+_BOOKED: Final = 14
 
 
 class LedgerBreak(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +101,8 @@ class _Proof:
             return self.fault("unproved", about, "a book of this transfer was never opened")
         if self.kinds[debit_num][1] != self.kinds[credit_num][1]:
             return self.fault("unproved", about, "debit and credit are in different currencies")
+        if not flags & EXPIRED_FLAG and str(row[_BOOKED]) <= self.closed_through:
+            return self.fault("unproved", about, f"it is booked into a period that was closed, on {row[_BOOKED]}")
         fault = self._apply(row, at, debit, credit)
         if fault is not None:
             return fault

@@ -6,6 +6,7 @@ from typing import Final, cast
 
 from koban.base import SECOND
 from koban.ledger import (
+    Account,
     BookKind,
     Cap,
     Chart,
@@ -141,7 +142,7 @@ def _read_book(node: Node, read: _Read) -> None:
         read.faults,
         what="a book of the chart",
         required=("book", "title", "grows", "backing", "currencies"),
-        optional=("owner", "may_overdraw", "most_minor"),
+        optional=("owner", "may_overdraw", "most_minor", "account"),
     )
     if record is None:
         return
@@ -158,9 +159,27 @@ def _read_book(node: Node, read: _Read) -> None:
         most_minor=reading.integer(record, "most_minor", low=0, high=2**62, default=0)
         if "most_minor" in record.fields
         else None,
+        account=_read_account(record),
     )
     if _declare(read, "book", code, record.at):
         read.kinds[code] = kind
+
+
+def _read_account(record: Record) -> Account | None:
+    node = record.value("account")
+    if node is None:
+        return None
+    account = reading.open_record(
+        node, record.faults, what="an account", required=("code", "name"), optional=("tax", "by_owner")
+    )
+    if account is None:
+        return None
+    return Account(
+        code=reading.text(account, "code"),
+        name=reading.text(account, "name"),
+        tax=reading.text(account, "tax") if "tax" in account.fields else "",
+        by_owner=reading.boolean(account, "by_owner", default=False),
+    )
 
 
 def _read_limit(node: Node, read: _Read) -> None:

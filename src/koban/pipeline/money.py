@@ -79,6 +79,26 @@ def set_limits(
     return result
 
 
+def close_period(memory: Memory, tx: Tx, through: str, *, note: str, by: str) -> None:
+    """Close the books up to a booking date, with its audit row.
+
+    Refuses: PeriodStep.
+    """
+    at = memory.log_time.peek()
+    ledger.close_period(tx, at, memory.compiled.pack.ledger.chart, through, by=by, note=note)
+    record(tx, at, by, "ledger.period_closed", through)
+
+
+def reopen_period(memory: Memory, tx: Tx, through: str, *, reason: str, by: str) -> None:
+    """Open the books again after a booking date, with its audit row.
+
+    Refuses: PeriodStep.
+    """
+    at = memory.log_time.peek()
+    ledger.reopen_period(tx, at, through, by=by, note=reason)
+    record(tx, at, by, "ledger.period_reopened", through or "all")
+
+
 def expire_when_due(desk: "Desk") -> int:
     """Free what pending transfers reserved whose time ran out; return how many were freed."""
     with desk.database.read() as tx:
