@@ -33,7 +33,7 @@ from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.lab import pack_in_force
 from koban.app.money import period_commands
 from koban.app.private import CaseOpener
-from koban.app.running import versions_of
+from koban.app.running import modes_of, versions_of
 from koban.app.runs import RunView
 from koban.app.urgent import emergencies
 from koban.audit import SeededSecrets, SigningKey, seal
@@ -221,7 +221,7 @@ def _kit(
         pack=lambda: desk.memory.compiled.pack,
         figures=lambda: desk.memory.figures.snapshot(clock.now()),
         explain=lambda seq: explain(database, vault, seq),
-        change_rules=lambda change: desk.command(lambda live, tx: commands.set_mode(live, tx, change)),
+        modes=modes_of(desk, random.Random(6)),
         sanction=lambda command: desk.command(lambda live, tx: commands.sanction(live, tx, command)),
         change_list=lambda change: desk.command(lambda live, tx: commands.change_list(live, tx, change)),
         bench=workbench(desk, random.Random(4)),

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
-from koban.app.running import Koban, versions_of
+from koban.app.running import Koban, modes_of, versions_of
 from koban.app.runs import FileNameInvalid, RunsFull, RunView
 from koban.base import Problem, to_rfc3339
 from koban.lab.drafts import (
@@ -18,6 +18,7 @@ from koban.lab.drafts import (
     text_diff,
     withdraw_draft,
 )
+from koban.lab.mode_drafts import approve_mode, withdraw_mode
 from koban.lab.severity import severe_changes
 from koban.packs import (
     PackDef,
@@ -30,7 +31,8 @@ from koban.packs import (
 )
 from koban.packs.draft_store import Draft, DraftMissing, Switched
 from koban.packs.routes import FILES_MAX, Name, PushBody
-from koban.rules import advise, check_pack
+from koban.rules import RuleMissing, advise, check_pack, mode_drafts
+from koban.rules.mode_drafts import ModeDraft, ModeDraftMissing, ModeTaken
 
 BYTES_MAX = 4 * 1024 * 1024
 Since = Annotated[str, msgspec.Meta(max_length=40, pattern="^[0-9a-zA-Z:.+-]*$")]
@@ -64,6 +66,22 @@ class DraftView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     proposed_at: str
     state: draft_store.DraftState
+    decided_by: str | None
+    decided_at: str | None
+
+
+class ModeDraftView(msgspec.Struct, frozen=True, kw_only=True):
+    """A mode that somebody proposed for a severe rule; `mode` null follows the pack."""
+
+    id: str
+    rule: str
+    mode: str | None
+    basis_points: int
+    stale: bool
+    author: str
+    reason: str
+    proposed_at: str
+    state: str
     decided_by: str | None
     decided_at: str | None
 
@@ -103,7 +121,7 @@ def look_at(files: dict[str, str], current: PackDef) -> Looked:
 
 def draft_endpoints(koban_: Koban) -> list[Endpoint]:
     """Describe the routes."""
-    desk = versions_of(koban_.desk, koban_.randomness)
+    desk = versions_of(koban_.desk, koban_.randomness, koban_.runs)
 
     def check(call: Call) -> Looked:
         return look_at(call.body_as(CheckBody).files, desk.pack())
@@ -161,6 +179,47 @@ def draft_endpoints(koban_: Koban) -> list[Endpoint]:
         endpoint("POST", "/v1/drafts/{id}/withdraw", "packs.activate", withdraw, summary="Close a draft unused",
                  returns=DraftView, raises=(DraftMissing,)),
     ]  # fmt: skip
+
+
+def mode_draft_endpoints(koban_: Koban) -> list[Endpoint]:
+    """Describe the routes of modes that wait for a second person."""
+    desk = modes_of(koban_.desk, koban_.randomness)
+
+    def every(_call: Call) -> list[ModeDraftView]:
+        with desk.database.read() as tx:
+            return [_mode_view(one, desk.pack()) for one in mode_drafts.read_mode_drafts(tx)]
+
+    def approve(call: Call) -> ModeTaken:
+        return approve_mode(desk, call.path["id"], by=call.principal.actor)
+
+    def withdraw(call: Call) -> ModeDraftView:
+        return _mode_view(withdraw_mode(desk, call.path["id"], by=call.principal.actor), desk.pack())
+
+    return [
+        endpoint("GET", "/v1/mode-drafts", "rules.read", every, summary="See which modes of severe rules were proposed",
+                 returns=list[ModeDraftView]),
+        endpoint("POST", "/v1/mode-drafts/{id}/approve", "rules.mode", approve, returns=ModeTaken,
+                 summary="Agree, as a second person, that a severe rule acts",
+                 raises=(ModeDraftMissing, ApprovalMissing, DraftStale, RuleMissing)),
+        endpoint("POST", "/v1/mode-drafts/{id}/withdraw", "rules.mode", withdraw, returns=ModeDraftView,
+                 summary="Close a proposed mode unused", raises=(ModeDraftMissing,)),
+    ]  # fmt: skip
+
+
+def _mode_view(draft: ModeDraft, current: PackDef) -> ModeDraftView:
+    return ModeDraftView(
+        id=draft.id,
+        rule=draft.rule,
+        mode=None if draft.mode is None else draft.mode.value,
+        basis_points=draft.basis_points,
+        stale=draft.base != current.digest,
+        author=draft.author,
+        reason=draft.reason,
+        proposed_at=to_rfc3339(draft.proposed_at),
+        state=draft.state,
+        decided_by=draft.decided_by,
+        decided_at=to_rfc3339(draft.decided_at) if draft.decided_at is not None else None,
+    )
 
 
 def _view(draft: Draft, current: PackDef) -> DraftView:

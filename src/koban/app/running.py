@@ -31,13 +31,15 @@ from koban.events import take_log
 from koban.finding import follow
 from koban.insight import watch_health
 from koban.lab.drafts import VersionDesk, bring_in, checked
+from koban.lab.mode_drafts import ModeDesk
 from koban.oncall import Mail, OncallKit, deliver_by, mail_by, no_mail, read_smtp
 from koban.packs import PackDef, active_at, load_pack, load_version
 from koban.packs.draft_store import Permit
 from koban.pipeline import money
-from koban.pipeline.commands import activate_with, expect, features_to_fill
+from koban.pipeline.commands import Entered, activate_with, expect, features_to_fill, set_approved_mode, set_mode
 from koban.pipeline.desk import Desk
 from koban.pipeline.memory import Memory
+from koban.rules import RuleExpected, ceiling_of
 from koban.subscriptions import jobs, pagers, watch_chain, watchers
 from koban.vault import Vault
 from koban.webhooks import HttpSender, Post, SecretBox, Send, WebhookWorker, raise_alert
@@ -51,6 +53,7 @@ SERVER_FILE: Final = "server.json"
 COLLECT_AFTER: Final = (20_000, 50, 1_000)  # new objects; young collections to a middle one; middle ones to a full one
 PAGERS: Final = 4  # threads that send pages, apart from everything else
 INDEX_GIVES_WAY_AT: Final = 64  # events waiting in memory: then the index lets the decider have the writer
+EXPECTED_HOURS_MIN: Final = 24  # hours of a log below which a backtest has not seen a day
 HONEST: Final = "honest"
 HANDLERS: Final = 8  # threads for blocking handlers: they mostly wait for the decider or the disk
 
@@ -380,14 +383,50 @@ def _activate_given(
             raise_alert(tx, at, randomness, kind="pack.waits", about=f"draft:{switched.draft}", detail=detail)
 
 
-def versions_of(desk: Desk, randomness: random.Random) -> VersionDesk:
-    """Return what bringing a version into force needs."""
+def versions_of(desk: Desk, randomness: random.Random, runs: Runs | None = None) -> VersionDesk:
+    """Return what bringing a version into force needs; with `runs`, its rules are expected to do what their backtest said."""
     return VersionDesk(
         database=desk.database,
         randomness=randomness,
         pack=lambda: desk.memory.compiled.pack,
-        switch=lambda pack, permit: switch_pack(desk, pack, permit),
+        switch=lambda pack, permit: _switch_expecting(desk, pack, permit, runs),
     )
+
+
+def modes_of(desk: Desk, randomness: random.Random) -> ModeDesk:
+    """Return what changing the modes of rules needs."""
+    return ModeDesk(
+        database=desk.database,
+        randomness=randomness,
+        now=desk.memory.clock.now,
+        pack=lambda: desk.memory.compiled.pack,
+        change=lambda change: desk.command(lambda memory, tx: set_mode(memory, tx, change)).seq,
+        change_approved=lambda draft, by: desk.command(lambda memory, tx: set_approved_mode(memory, tx, draft, by)).seq,
+    )
+
+
+def _switch_expecting(desk: Desk, pack: PackDef, permit: Permit, runs: Runs | None) -> int:
+    """Switch to a pack, and say of what it adds or changes what the backtest of this very version said.
+
+    Why afterwards: until then a new rule may act a few times only, which is less than any backtest allows.
+    """
+    seq = switch_pack(desk, pack, permit)
+    report = None if runs is None else runs.report_of(pack.digest)
+    if report is None or report.hours < EXPECTED_HOURS_MIN:
+        return seq
+    reason = f"backtest of this version over {report.hours} hours, {report.since[:10]} to {report.until[:10]}"
+    for each in report.rules:
+        if each.changed != "same" and each.rule in pack.rules:
+            change = RuleExpected(
+                rule=each.rule, basis="backtest", people=each.person_hours, hours=report.hours,
+                ceiling=ceiling_of(each.person_hours, report.hours), counts="people", by=permit.by, reason=reason,
+            )  # fmt: skip
+            desk.command(functools.partial(_expect, change=change))
+    return seq
+
+
+def _expect(memory: Memory, tx: Tx, *, change: RuleExpected) -> Entered:
+    return expect(memory, tx, change)
 
 
 def switch_pack(desk: Desk, pack: PackDef, permit: Permit) -> int:

@@ -71,6 +71,7 @@ class Runs:
         self._randomness = randomness
         self._lock = threading.Lock()
         self._kept: collections.OrderedDict[str, RunView] = collections.OrderedDict()
+        self._whole: set[str] = set()  # runs of the live log, and of the pack as it stands
 
     def start(self, files: Mapping[str, str], at: Instant, arguments: Sequence[str]) -> RunView:
         """Start a backtest of a pack given as files; `arguments` are further ones of `koban backtest`.
@@ -85,8 +86,10 @@ class Runs:
                 raise RunsFull("Wait for one of them.")
             run = RunView(id=random_id("run", at, self._randomness), state="running")
             self._kept[run.id] = run
+            if not {"--log", "--list-add", "--newest"} & set(arguments):
+                self._whole.add(run.id)
             while len(self._kept) > KEPT_MAX:
-                self._kept.popitem(last=False)
+                self._whole.discard(self._kept.popitem(last=False)[0])
         threading.Thread(target=self._run, args=(run.id, dict(files), tuple(arguments)), name="koban-backtest",
                          daemon=True).start()  # fmt: skip
         return run
@@ -101,6 +104,14 @@ class Runs:
         if run is None:
             raise RunMissing(f"No backtest {run_id[:60]!r} is kept.")
         return run
+
+    def report_of(self, digest: str) -> Report | None:
+        """Return what the newest whole backtest of a version over the live log said; None where nobody ran one."""
+        with self._lock:
+            for run in reversed(self._kept.values()):
+                if run.id in self._whole and run.report is not None and run.report.pack == digest:
+                    return run.report
+        return None
 
     def _run(self, run_id: str, files: Mapping[str, str], arguments: Sequence[str]) -> None:
         try:

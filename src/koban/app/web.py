@@ -34,11 +34,11 @@ from koban.app.backtests import backtest_endpoints
 from koban.app.banking import bank_desk
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
-from koban.app.drafts import draft_endpoints
+from koban.app.drafts import draft_endpoints, mode_draft_endpoints
 from koban.app.money import ledger_commands, period_commands
 from koban.app.own_data import OwnData
 from koban.app.people import erase_person
-from koban.app.running import CHECKPOINTS, Koban, versions_of
+from koban.app.running import CHECKPOINTS, Koban, modes_of, versions_of
 from koban.app.urgent import emergencies
 from koban.base import DAY, Problem
 from koban.cases import work_routes
@@ -48,6 +48,7 @@ from koban.events import Entry
 from koban.insight import health_endpoints
 from koban.lab import Behind, Log, behind_subject
 from koban.lab.drafts import bring_in
+from koban.lab.mode_drafts import bring_mode
 from koban.ledger.period_routes import period_endpoints
 from koban.packs import PackDef, problems_of
 from koban.packs.draft_store import Switched
@@ -112,7 +113,7 @@ def endpoints_of(
     desk, database = koban_.desk, koban_.database
     change_list = lambda change: desk.command(lambda memory, tx: commands.change_list(memory, tx, change))  # noqa: E731
     submit = lambda command: desk.command(lambda memory, tx: commands.sanction(memory, tx, command))  # noqa: E731
-    set_mode = lambda change: desk.command(lambda memory, tx: commands.set_mode(memory, tx, change))  # noqa: E731
+    set_mode = functools.partial(bring_mode, modes_of(desk, koban_.randomness))
     label = lambda change: desk.command(lambda memory, tx: commands.label(memory, tx, change))  # noqa: E731
     return [
         *event_routes.endpoints(database, desk.submit, desk.replay_quarantined, functools.partial(_archived, koban_)),
@@ -157,6 +158,7 @@ def endpoints_of(
         ),
         *pack_routes.endpoints(database, functools.partial(_bring, koban_), _check),
         *draft_endpoints(koban_),
+        *mode_draft_endpoints(koban_),
         *board.endpoints(_board_desk(koban_)),
         *finding.endpoints(_finding_desk(koban_)),
         *people_routes.endpoints(database, koban_.vault, lambda person, by: erase_person(koban_, person, by=by)),
@@ -216,7 +218,7 @@ def _console_kit(
         pack=lambda: koban_.memory.compiled.pack,
         figures=lambda: koban_.memory.figures.snapshot(koban_.clock.now()),
         explain=lambda seq: explain(koban_.database, koban_.vault, seq, archive=desk.archive),
-        change_rules=lambda change: desk.command(lambda memory, tx: commands.set_mode(memory, tx, change)),
+        modes=modes_of(desk, koban_.randomness),
         sanction=lambda command: desk.command(lambda memory, tx: commands.sanction(memory, tx, command)),
         change_list=lambda change: desk.command(lambda memory, tx: commands.change_list(memory, tx, change)),
         bench=workbench(desk, koban_.randomness),
@@ -235,7 +237,7 @@ def _console_kit(
         contacts_box=koban_.box,
         may_allow_private=koban_.settings.allow_private_webhooks,
         zone=koban_.settings.zone,
-        versions=versions_of(desk, koban_.randomness),
+        versions=versions_of(desk, koban_.randomness, koban_.runs),
         start_backtest=lambda files, arguments: runs.start(files, koban_.clock.now(), arguments),
         find_backtest=runs.find,
         feature_value=functools.partial(_feature_value, koban_),
@@ -283,7 +285,7 @@ def _declared(pack: PackDef) -> dict[str, tuple[str, int]]:
 
 
 def _bring(koban_: Koban, pack: PackDef, call: Call, reason: str, back: bool) -> Switched:  # noqa: FBT001 - a callback
-    desk = versions_of(koban_.desk, koban_.randomness)
+    desk = versions_of(koban_.desk, koban_.randomness, koban_.runs)
     return bring_in(desk, pack, call.at, by=call.principal.actor, reason=reason, back=back)
 
 

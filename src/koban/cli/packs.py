@@ -302,7 +302,43 @@ def rule_mode(
 
     body = {"mode": None if mode == "pack" else mode, "reason": reason, "basis_points": round(percent * 100)}
     entered = call(running_server(), "POST", f"/v1/rules/{rule}/mode", body)
+    if entered.get("draft"):
+        print(
+            f"{rule}: the rule is severe. {entered['draft']} waits for a second person: koban rule approve {entered['draft']}"
+        )
+        return
     print(f"{rule}: {mode} from log entry {entered['seq']} on")
+
+
+@rule_app.command("drafts")
+def rule_drafts() -> None:
+    """List modes of severe rules that somebody proposed."""
+    from koban.app.remote import call
+
+    found: list[dict[str, object]] = call(running_server(), "GET", "/v1/mode-drafts")  # type: ignore[assignment]  # JSON
+    for each in found:
+        share = f" {int(str(each['basis_points'])) / 100:g}%" if each["mode"] == "live" else ""
+        print(
+            f"{each['id']}  {each['state']:<9}  {each['rule']}: {each['mode'] or 'pack'}{share}  {each['author']}  {each['reason']}"
+        )
+
+
+@rule_app.command("approve")
+def rule_approve(draft: Annotated[str, typer.Argument(help="Id of the draft.")]) -> None:
+    """Agree that a severe rule acts, as somebody else than whoever proposed it."""
+    from koban.app.remote import call
+
+    entered = call(running_server(), "POST", f"/v1/mode-drafts/{draft}/approve")
+    print(f"{draft}: in force from log entry {entered['seq']} on")
+
+
+@rule_app.command("withdraw")
+def rule_withdraw(draft: Annotated[str, typer.Argument(help="Id of the draft.")]) -> None:
+    """Close a proposed mode unused."""
+    from koban.app.remote import call
+
+    call(running_server(), "POST", f"/v1/mode-drafts/{draft}/withdraw")
+    print(f"{draft}: withdrawn")
 
 
 @rule_app.command("undo")

@@ -18,12 +18,13 @@ from koban.finding import DiscloseBody, DisclosedField, SealedFound, SealedQuery
 from koban.insight.types import LogDesk
 from koban.lab import Behind, Report
 from koban.lab.drafts import VersionDesk
+from koban.lab.mode_drafts import ModeDesk
 from koban.ledger import LedgerReport
 from koban.ledger.period_routes import PeriodCommands
 from koban.lists import ListChange
 from koban.oncall import OncallKit
 from koban.packs import PackDef
-from koban.rules import ModeChange, TraceNode
+from koban.rules import TraceNode
 from koban.sim.story import StoryNow
 from koban.webhooks import SecretBox
 
@@ -156,7 +157,7 @@ class ConsoleKit:
     pack: Callable[[], PackDef]
     figures: Callable[[], Figures]
     explain: Callable[[int], Explained]
-    change_rules: Callable[[ModeChange], object]
+    modes: ModeDesk
     sanction: Callable[[Command], Outcome]
     change_list: Callable[[ListChange], object]
     bench: Workbench

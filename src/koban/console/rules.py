@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
-from koban.base import DAY, HOUR, Instant
+from koban.base import DAY, HOUR, Instant, Refusal
 from koban.console import store
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
@@ -15,8 +15,9 @@ from koban.db import Tx
 from koban.decisions import describe_actions
 from koban.enforcement import UndoRule, undo_rule
 from koban.events import store as event_store
+from koban.lab.mode_drafts import approve_mode, bring_mode, mode_needs_second, withdraw_mode
 from koban.packs import Mode, ModeName, PackDef, RuleDef
-from koban.rules import ModeChanged, ReviewAllSwitched, RuleMissing
+from koban.rules import ModeChanged, ReviewAllSwitched, RuleMissing, mode_drafts
 from koban.rules import store as rule_store
 
 REASON_CHARS_MAX: Final = 1_000
@@ -50,6 +51,9 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
                  summary="Switch a rule's mode", page=True, raises=(RuleMissing,)),
         endpoint("POST", "/rules/{name}/mode", "rules.mode", lambda call: _mode_set(kit, call),
                  summary="Switch a rule's mode", accepts="form", page=True, raises=(RuleMissing,)),
+        endpoint("POST", "/rules/{name}/mode/decide", "rules.mode", lambda call: _mode_decide(kit, call),
+                 summary="Approve or withdraw a proposed mode", accepts="form", page=True,
+                 raises=(RuleMissing, mode_drafts.ModeDraftMissing)),
         endpoint("GET", "/rules/{name}/undo", "rules.undo", lambda call: _undo_form(kit, call),
                  summary="Undo a rule", page=True, raises=(RuleMissing,)),
         endpoint("POST", "/rules/{name}/undo", "rules.undo", lambda call: _undo(kit, call),
@@ -63,15 +67,23 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
         states = _states(tx)
         activity = store.activity(tx, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
         harmed = store.harmed_lately(tx, after=Instant(call.at - HOUR))
+        waiting = mode_drafts.open_mode_drafts(tx)
     lines = [_line(rule, states, activity.get(name, store.NO_ACTIVITY), harmed.get(name, 0))
              for name, rule in pack.rules.items()]  # fmt: skip
     lines.sort(key=lambda line: (-line.activity.hits, line.rule.name))
     return page(
-        kit, call, "rules.html", lines=lines, pack=pack, review_all=_review_all(states), since=Instant(call.at - DAY)
+        kit,
+        call,
+        "rules.html",
+        lines=lines,
+        pack=pack,
+        review_all=_review_all(states),
+        since=Instant(call.at - DAY),
+        waiting=waiting,
     )
 
 
-def _one(kit: ConsoleKit, call: Call) -> Answer:
+def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
     pack = kit.pack()
     rule = _rule(pack, call)
     since = Instant(call.at - BUCKETS * BUCKET_US)
@@ -85,10 +97,16 @@ def _one(kit: ConsoleKit, call: Call) -> Answer:
         )
         buckets = store.rule_buckets(tx, rule.name, since_at=since, bucket_us=BUCKET_US, buckets=BUCKETS + 1)
         standing = store.sanctions_of_rule(tx, rule.name, since_at=Instant(0))
+        waiting = mode_drafts.open_mode_drafts(tx, rule=rule.name)
     return page(
         kit,
         call,
         "rule.html",
+        status=422 if problem else 200,
+        problem=problem,
+        detail=detail,
+        waiting=waiting,
+        me=call.principal.actor,
         line=line,
         state=states.get(rule.name),
         pack=pack,
@@ -112,15 +130,18 @@ def _mode_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         states = _states(tx)
         activity = store.rule_activity(tx, rule.name, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
         hit = store.accounts_hit(tx, rule.name, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
+    to = _wanted_mode(wanted, rule)
+    tripped = rule.name in states and states[rule.name].tripped_seq is not None
     return page(
         kit,
         call,
         "rule_mode.html",
+        second=to is not None and mode_needs_second(pack, rule, _mode(rule, states), to, tripped=tripped),
         status=422 if problem else 200,
         rule=rule,
         now_mode=_mode(rule, states),
-        to=_wanted_mode(wanted, rule),
-        wanted=wanted if _wanted_mode(wanted, rule) else "",
+        to=to,
+        wanted=wanted if to else "",
         activity=activity,
         accounts_hit=hit,
         actions=describe_actions(rule.then),
@@ -135,9 +156,24 @@ def _mode_set(kit: ConsoleKit, call: Call) -> Answer:
     mode = _wanted_mode(wanted, rule)
     if mode is None or not 0 < len(reason) <= REASON_CHARS_MAX:
         return _mode_form(kit, call, problem="form.reason_missing")
-    kit.change_rules(
-        ModeChanged(rule=rule.name, mode=None if wanted == "pack" else mode, by=call.principal.actor, reason=reason)
+    change = ModeChanged(
+        rule=rule.name, mode=None if wanted == "pack" else mode, by=call.principal.actor, reason=reason
     )
+    waits = bring_mode(kit.modes, change).draft is not None
+    return done(call, f"/rules/{rule.name}", "mode_proposed" if waits else "mode_set")
+
+
+def _mode_decide(kit: ConsoleKit, call: Call) -> Answer:
+    rule, draft, by = _rule(kit.pack(), call), call.form.get("draft", ""), call.principal.actor
+    if call.form.get("do") == "withdraw":
+        withdraw_mode(kit.modes, draft, by=by)
+        return done(call, f"/rules/{rule.name}", "mode_withdrawn")
+    try:
+        approve_mode(kit.modes, draft, by=by)
+    except mode_drafts.ModeDraftMissing:
+        raise
+    except Refusal as refusal:
+        return _one(kit, call, problem="lab.refused", detail=refusal.detail)
     return done(call, f"/rules/{rule.name}", "mode_set")
 
 
@@ -192,7 +228,7 @@ def _all_switch(kit: ConsoleKit, call: Call) -> Answer:
     reason, on = call.form.get("reason", "").strip(), call.form.get("on", "")
     if on not in ("1", "0") or not 0 < len(reason) <= REASON_CHARS_MAX:
         return _all_form(kit, call, problem="form.reason_missing")
-    kit.change_rules(ReviewAllSwitched(on=on == "1", by=call.principal.actor, reason=reason))
+    bring_mode(kit.modes, ReviewAllSwitched(on=on == "1", by=call.principal.actor, reason=reason))
     return done(call, "/rules", "review_all_on" if on == "1" else "review_all_off")
 
 

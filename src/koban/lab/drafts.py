@@ -41,6 +41,7 @@ __all__ = [
     "bring_in",
     "checked",
     "propose",
+    "require_second",
     "text_diff",
     "withdraw_draft",
 ]
@@ -154,7 +155,7 @@ def activate_draft(desk: VersionDesk, draft_id: str, *, by: str) -> tuple[draft_
     with desk.database.read() as tx:
         draft, files = draft_store.read_draft(tx, draft_id)
         if draft.severe:
-            _require_second(tx, draft.author, by)
+            require_second(tx, draft.author, by)
     if draft.base != current.digest:
         raise DraftStale(f"It was made from {draft.base[:12]}, and {current.digest[:12]} decides now. Propose it anew.")
     pack = checked(files)
@@ -182,7 +183,7 @@ def withdraw_draft(desk: VersionDesk, draft_id: str, at: Instant, *, by: str) ->
     return msgspec.structs.replace(draft, state="withdrawn", decided_by=by, decided_at=at)
 
 
-def _require_second(tx: Tx, author: str, by: str) -> None:
+def require_second(tx: Tx, author: str, by: str) -> None:
     """Make sure that a person approves, and another one than whoever stands behind the proposal.
 
     Why behind: a token acts for whoever issued it, so nobody is two people by holding one.

@@ -60,6 +60,7 @@ def report(ran: Ran) -> Report:
         since=to_rfc3339(Instant(scope.since_at)),
         until=to_rfc3339(Instant(scope.until_at)),
         days=round(days, 4),
+        hours=store.lived_hours(connection),
         events=events,
         harmful=harmful,
         honest=honest,
@@ -208,9 +209,9 @@ def _rules(
     counts = store.counts_of_rules(connection)
     shared, overlaps = store.also_old(connection), store.overlaps(connection)
     names = {} if old is None else {number: name for name, number in old.numbers.items()}
-    nothing = (0, 0, 0, 0, 0)
+    nothing = (0, 0, 0, 0, 0, 0)
     for name, number in new.numbers.items():
-        true, false, unknown, people, honest_people = counts.get(number, nothing)
+        true, false, unknown, people, honest_people, person_hours = counts.get(number, nothing)
         before = None
         changed: Literal["added", "changed", "same"] = "added"
         if old is not None and name in old.numbers:
@@ -226,6 +227,7 @@ def _rules(
             ),
             people=people,
             honest_people=honest_people,
+            person_hours=person_hours,
             also_old=shared.get(number, 0),
             overlaps=tuple((names[other], both) for other, both in overlaps.get(number, [])[:OVERLAPS_SHOWN]),
             before=before,

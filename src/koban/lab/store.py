@@ -6,6 +6,7 @@ from typing import Final
 import duckdb
 import sqlalchemy
 
+from koban.base import HOUR
 from koban.db import Tx
 
 CASES_MEASURED_MIN: Final = 20
@@ -91,7 +92,8 @@ def event_ids(tx: Tx, seqs: Sequence[int]) -> dict[int, str]:
     }
 
 
-Counts = Mapping[int, tuple[int, int, int, int, int]]  # rule -> harmful, honest, unknown events; people; honest people
+# rule -> harmful, honest, unknown events; people; honest people; people of each hour, added up
+Counts = Mapping[int, tuple[int, int, int, int, int, int]]
 
 
 def counts_of_rules(connection: duckdb.DuckDBPyConnection) -> Counts:
@@ -99,10 +101,16 @@ def counts_of_rules(connection: duckdb.DuckDBPyConnection) -> Counts:
     rows = connection.execute(
         "SELECT h.rule, count(*) FILTER (s.harmful = 1), count(*) FILTER (s.harmful = 0),"
         " count(*) FILTER (s.harmful IS NULL), count(DISTINCT s.person),"
-        " count(DISTINCT CASE WHEN s.harmful = 0 THEN s.person END)"
+        " count(DISTINCT CASE WHEN s.harmful = 0 THEN s.person END),"
+        f" count(DISTINCT CASE WHEN s.person IS NOT NULL THEN (s.person, s.log_at // {HOUR}) END)"
         " FROM hits h JOIN scope s ON s.seq = h.seq GROUP BY h.rule"
     ).fetchall()
-    return {row[0]: (row[1], row[2], row[3], row[4], row[5]) for row in rows}
+    return {row[0]: (row[1], row[2], row[3], row[4], row[5], row[6]) for row in rows}
+
+
+def lived_hours(connection: duckdb.DuckDBPyConnection) -> int:
+    """Count the hours in which anything happened."""
+    return int(connection.execute(f"SELECT count(DISTINCT log_at // {HOUR}) FROM scope").fetchall()[0][0])
 
 
 def make_hit_events(connection: duckdb.DuckDBPyConnection) -> None:

@@ -98,6 +98,7 @@ class RuleFigures(msgspec.Struct, frozen=True, kw_only=True):
     measured: Measured
     people: int
     honest_people: int
+    person_hours: int  # people of each hour, added up
     also_old: int  # hits on events that a rule of the other pack hits, too
     overlaps: tuple[tuple[str, int], ...]  # the other pack's rules that share most hits
     before: int | None  # hits of the rule of this name in the other pack
@@ -148,6 +149,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     since: str
     until: str
     days: float
+    hours: int  # in which anything happened
     events: int  # in the scope, of the types that the pack's rules read
     harmful: int
     honest: int

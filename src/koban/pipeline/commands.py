@@ -14,7 +14,8 @@ from koban.audit import record
 from koban.base import Instant
 from koban.db import Tx
 from koban.features import FeatureStore, new_features
-from koban.lab.drafts import DraftStale
+from koban.lab.drafts import ApprovalMissing, DraftStale
+from koban.lab.mode_drafts import mode_needs_second
 from koban.labels import LABEL_SET, LabelSet, set_label
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, ListMissing, add_entries, remove_entry
 from koban.packs import ModeName, PackDef, draft_store, save_activation
@@ -32,6 +33,7 @@ from koban.rules import (
     RuleExpected,
     RuleMissing,
     change_mode,
+    mode_drafts,
     mode_entry_type,
 )
 from koban.rules.store import save_expected
@@ -116,18 +118,48 @@ def score(memory: Memory, tx: Tx, change: ScoreRecorded) -> Entered:
 def set_mode(memory: Memory, tx: Tx, change: ModeChange) -> Entered:
     """Set a rule's mode, snooze it for an account, or put all rules to review.
 
-    Refuses: RuleMissing, ModeInvalid.
+    Refuses: RuleMissing, ModeInvalid, ApprovalMissing: a severe rule acts on more people only with a second person.
     """
+    alone = isinstance(change, ModeChanged) and change.approved_by is None and _needs_second(memory, change)
     kind = mode_entry_type(change)
     about = f"rule:{change.rule}" if hasattr(change, "rule") else "rules"
     seq, at = memory.enter(kind, msgspec.json.encode(change), about=about, cause_seq=None)
     change_mode(tx, seq, at, change, rules=memory.compiled.pack.rules)
+    if alone:
+        raise ApprovalMissing("The rule is under a severe policy. A second person must agree before it acts.")
     by = change.by if hasattr(change, "by") else "koban"
     record(tx, at, by, kind, about, {"seq": seq})
     memory.undo.append(memory.modes.apply(seq, change))
     if isinstance(change, ModeChanged):
         memory.undo.append(memory.budgets.restart(change.rule))
     return Entered(seq=seq)
+
+
+def _needs_second(memory: Memory, change: ModeChanged) -> bool:
+    rule = memory.compiled.pack.rules.get(change.rule)
+    return rule is not None and mode_needs_second(
+        memory.compiled.pack, rule, memory.modes.mode(rule), change.mode, tripped=memory.modes.tripped(change.rule)
+    )
+
+
+def set_approved_mode(memory: Memory, tx: Tx, draft: mode_drafts.ModeDraft, by: str) -> Entered:
+    """Give a rule the mode of a draft that a second person approved, and close the draft.
+
+    Why here: between the look at it and the change another version may come into force; in the decider it cannot.
+    Refuses: DraftStale, ModeDraftMissing, RuleMissing.
+    """
+    base = memory.compiled.pack.digest
+    if draft.base != base:
+        raise DraftStale(f"It was made over {draft.base[:12]}, and {base[:12]} decides now. Propose it anew.")
+    entered = set_mode(
+        memory,
+        tx,
+        ModeChanged(rule=draft.rule, mode=draft.to, by=draft.author, reason=draft.reason, approved_by=by),
+    )
+    at = memory.log_time.peek()
+    mode_drafts.close_mode_draft(tx, draft.id, at, by=by, state="activated")
+    record(tx, at, by, "mode.approved", draft.id, {"seq": entered.seq, "rule": draft.rule})
+    return entered
 
 
 def sanction(memory: Memory, tx: Tx, command: enforcement.Command) -> enforcement.Outcome:

@@ -5,14 +5,15 @@ from typing import Annotated
 
 import msgspec
 
-from koban.access import Call, Endpoint, endpoint
+from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Instant, Problem, from_rfc3339
 from koban.db import Database
 from koban.packs import Mode, ModeName, RuleDef
 from koban.rules import store
+from koban.rules.mode_drafts import ModeTaken
 from koban.rules.types import ModeChange, ModeChanged, ModeInvalid, ReviewAllSwitched, RuleMissing, SnoozeSet
 
-Change = Callable[[ModeChange], object]
+Change = Callable[[ModeChange], ModeTaken]
 Rules = Callable[[], Mapping[str, RuleDef]]
 Hits = Callable[[], Mapping[str, tuple[int, int, int]]]  # rule -> matches, acted, accounts in the last day
 
@@ -67,12 +68,6 @@ class SnoozeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reason: Reason
 
 
-class Changed(msgspec.Struct, frozen=True, kw_only=True):
-    """Where in the log the change stands."""
-
-    seq: int
-
-
 def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> list[Endpoint]:
     """Describe the routes; `change` has the decider enter the change."""
 
@@ -86,10 +81,11 @@ def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> l
             rules=[_view(rule, set_modes.get(name), figures.get(name, (0, 0, 0))) for name, rule in rules().items()],
         )
 
-    def set_mode(call: Call) -> object:
+    def set_mode(call: Call) -> Answer:
         body = call.body_as(ModeBody)
         mode = None if body.mode is None else Mode(name=body.mode, basis_points=body.basis_points)
-        return change(ModeChanged(rule=call.path["name"], mode=mode, by=call.principal.actor, reason=body.reason))
+        taken = change(ModeChanged(rule=call.path["name"], mode=mode, by=call.principal.actor, reason=body.reason))
+        return Answer(body=taken, status=200 if taken.draft is None else 202)
 
     def switch_all(call: Call) -> object:
         body = call.body_as(SwitchBody)
@@ -114,9 +110,9 @@ def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> l
             "/v1/rules/{name}/mode",
             "rules.mode",
             set_mode,
-            summary="Switch a rule's mode",
+            summary="Switch a rule's mode; what makes a severe rule act on more people waits for a second person",
             body=ModeBody,
-            returns=Changed,
+            returns=ModeTaken,
             raises=(RuleMissing, ModeInvalid),
         ),
         endpoint(
@@ -126,7 +122,7 @@ def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> l
             snooze,
             summary="Mute a rule for one account for a while",
             body=SnoozeBody,
-            returns=Changed,
+            returns=ModeTaken,
             raises=(RuleMissing, ModeInvalid),
         ),
         endpoint(
@@ -136,7 +132,7 @@ def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> l
             switch_all,
             summary="Put every rule to review, or back",
             body=SwitchBody,
-            returns=Changed,
+            returns=ModeTaken,
             raises=(ModeInvalid,),
         ),
     ]

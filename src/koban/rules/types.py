@@ -76,6 +76,7 @@ class ModeChanged(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode | None
     by: str
     reason: str
+    approved_by: str | None = None  # the second person, where the rule is severe and acts on more people than before
 
 
 class ReviewAllSwitched(msgspec.Struct, frozen=True, kw_only=True):
