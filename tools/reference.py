@@ -347,6 +347,23 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a step.level": "the level of verification",
     "a step.expect": "the result code, `posted` where it is left out",
     "a step.after": "time that passes before it",
+    "the payments.payments": "a name",
+    "the payments.decides": "the event type that is decided before anything is tried",
+    "the payments.decides_payout": "the same for payouts; without it none can be made",
+    "the payments.tells_chargeback": "the event type by which rules hear of a chargeback",
+    "the payments.lapses_after": "after how long a payment that did not get there is called off",
+    "the payments.payout": "postings of a payout by role: `reserve`, `take`, `release`, `came_back`",
+    "the payments.chargeback": "postings of chargebacks by role: `in_escrow`, `after`, `won_in_escrow`, `won`",
+    "a payment method.method": "name, as requests say it",
+    "a payment method.title": "what people read, in `en` and `ja`",
+    "a payment method.provider": "`true`: a payment provider is asked; otherwise it is paid inside the ledger",
+    "a payment method.proves": "`three_d_secure`: the challenge that it can prove",
+    "a payment method.postings": "postings by role: `reserve`, `take`, `release`, `give_back`; with a provider also `take_late`, `given_back`, `kept`",
+    "an outage.outage": "name of a provider, or `any`",
+    "an outage.after": "calls without an answer in a row after which it counts as out",
+    "an outage.rest": "how long it is left alone before one call tries it again",
+    "an outage.then": "what becomes of new payments meanwhile: `refuse`, or `queue`",
+    "an outage.queue_for": "how long a queued payment waits before it is called off",
     "a definition.define": "name under which conditions, and other definitions, read it",
     "a definition.as": "what it stands for, in [Koban SQL](koban-sql.md)",
     "a definition.about": "what it means, in `en` and `ja`",
@@ -497,6 +514,27 @@ _FILES: Final = (
         "a step",
         "cases/ledger.yaml under `steps`",
         "- {posting: cash_in, level: none, expect: limit_count_exceeded, with: {amount: 1}}",
+    ),
+    (
+        "the payments",
+        "payments.yaml",
+        (
+            "- payments: shop\n  decides: payment.attempted\n  lapses_after: 6 days\n"
+            "  payout: {reserve: payout_reserved, take: payout_paid, release: payout_failed, came_back: payout_came_back}"
+        ),
+    ),
+    (
+        "a payment method",
+        "payments.yaml",
+        (
+            "- method: wallet\n  title: {en: Wallet, ja: 残高}\n"
+            "  postings: {reserve: order_wallet_reserved, take: order_wallet_used, release: order_wallet_released, give_back: order_partly_refunded_wallet}"
+        ),
+    ),
+    (
+        "an outage",
+        "payments.yaml",
+        "- outage: any\n  after: 5\n  rest: 30 seconds\n  then: queue\n  queue_for: 15 minutes",
     ),
     (
         "a definition",
@@ -921,6 +959,8 @@ ENTRY_WORDS: Final[Mapping[str, str]] = {
     "emergency.ended": "an emergency rule is over: its time came, a person ended it, or a new pack no longer has what it names",
     "rule.expected": "what a rule is expected to do, from a backtest or its own past, and the ceiling that follows",
     "person.erased": "a person's key was destroyed; what was sealed under it reads NULL from here on",
+    "payment.changed": "a payment came to another status",
+    "payment.judged": "a person let a held payment go on, or refused it",
 }
 WEBHOOK_CALLS: Final[Mapping[str, tuple[str, ...]]] = {"kind": ()}
 WEBHOOK_WORDS: Final[Mapping[str, str]] = {
@@ -934,6 +974,7 @@ WEBHOOK_WORDS: Final[Mapping[str, str]] = {
     "decision.made": "the decision on an event that was sent with `?mode=async` and is not `allow`",
     "decision.withdrawn": "a verdict was a mistake: a rule behind it was, or a person found so; `was` and `now` say what it was and would have been. A held event goes on",
     "hold.judged": "a person judged a held event in a case: it is blocked for good; `policy` and `because` say why",
+    "payment.changed": "a payment came to another status; `buyer_goes_to` is where the buyer is sent",
     "hold.lapsed": "nobody decided a held event in time; `becomes` says what it is now",
 }
 ALERT_WORDS: Final[Mapping[str, str]] = {
@@ -941,6 +982,10 @@ ALERT_WORDS: Final[Mapping[str, str]] = {
     "actions.dead": "an action was given up after all attempts; replay it when the receiver is well",
     "budget.tripped": "a rule reached its cap of people harmed in an hour and only opens cases",
     "case.breached": "cases of a queue were not decided in their time",
+    "payment.stuck": "a payment needs a person: a provider or the ledger refuses what must be done",
+    "payment.provider_out": "a payment provider gave no answer several times in a row and is left alone for a while",
+    "payment.answer_unfit": "a payment provider answered with an amount that cannot be; it is asked again",
+    "payment.notice_unfit": "a webhook of a payment provider fits nothing that was booked",
     "chain.too_deep": "a fact follows three facts that follow each other and was not told to rules",
     "emergency.started": "somebody started an emergency rule; the lead is told at once",
     "emergency.unfit": "an emergency rule ended because a new pack no longer has what it names",

@@ -49,11 +49,13 @@ def jobs(
     keep_minute: Callable[[], object] = lambda: None,
     follow: Callable[[], object] = lambda: None,
     carry_on_banking: Callable[[], object] = lambda: None,
+    take_notices: Callable[[], object] = lambda: None,
 ) -> Sequence[Job]:
     """Return the table.
 
     `archive` starts the process that moves old entries, `expire_pendings` asks the decider, `keep_minute` keeps the
-    board's figures, `follow` enters new events into the index, `carry_on_banking` asks the decider.
+    board's figures, `follow` enters new events into the index, `carry_on_banking` asks the decider, `take_notices` takes
+    the webhooks of simulated payment providers.
     """
     return (
         Job(
@@ -79,6 +81,12 @@ def jobs(
             every_s=1.0,
             run=follow,
             why="Whoever looks for an id finds what was sent a moment ago; the decider waits for no index.",
+        ),
+        Job(
+            name="payments.simulated",
+            every_s=0.5,
+            run=take_notices,
+            why="A simulated payment provider has no network to send its webhooks by.",
         ),
         *_ledger_jobs(database, clock, signing_key, checkpoints, expire_pendings),
         Job(

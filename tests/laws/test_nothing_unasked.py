@@ -104,6 +104,7 @@ def test_every_route_names_a_permission_of_the_catalogue(koban: Koban) -> None:
         "POST /appeal/{token}",
         "POST /csp",
         "POST /on-call/receipt/{token}",
+        "POST /payment-notices/{provider}",  # signed by the provider
         "POST /preferences",
         "POST /sign-in",
         "POST /sign-in/link/{secret}",

@@ -67,7 +67,7 @@ def test_a_change_of_money_is_a_change(
 
 def test_nothing_that_a_pack_says_is_left_out_of_the_comparison() -> None:
     compared = {"events", "features", "definitions", "scores", "policies", "lists", "calendars", "queues", "rules"}
-    assert set(PackDef.__struct_fields__) == compared | {"ledger"} | {
+    assert set(PackDef.__struct_fields__) == compared | {"ledger", "payments"} | {
         "name", "version", "digest", "files",  # which version it is, not what it says
         "about", "cases",  # change nothing of what is decided
     }  # fmt: skip

@@ -120,4 +120,4 @@ def test_the_commands_tell_by_their_exit_codes(tmp_path: pathlib.Path) -> None:
     assert code("schema", "rules") == 0
     assert code("schema", "nothing") == 2
     assert code("schema", "--out", str(tmp_path / "schemas")) == 0
-    assert len(list((tmp_path / "schemas").iterdir())) == 13
+    assert len(list((tmp_path / "schemas").iterdir())) == 14

@@ -79,16 +79,23 @@ class Station:
 
 @contextlib.contextmanager
 def open_station(
-    database: Database, clock: ManualClock, folder: pathlib.Path, *, first: bool, pack_folder: pathlib.Path = SMALL_PACK
+    database: Database,
+    clock: ManualClock,
+    folder: pathlib.Path,
+    *,
+    first: bool,
+    pack_folder: pathlib.Path = SMALL_PACK,
+    pack: PackDef | None = None,
 ) -> Iterator[Station]:
-    """Open a desk over a database, as a process does that starts or starts again."""
-    pack = load_pack(pack_folder)
+    """Open a desk over a database, as a process does that starts or starts again. `pack`: one that was read before."""
+    pack = pack or load_pack(pack_folder)
     with database.write() as tx:
         vault = Vault.open_file(tx, folder / "vault.key", SeededSecrets(7))
 
     def find(tx: Tx, seq: int) -> PackDef:
         activation = active_at(tx, seq + 1)
-        return pack if activation is None else load_version(tx, activation.digest)
+        is_given = activation is None or activation.digest == pack.digest
+        return pack if is_given or activation is None else load_version(tx, activation.digest)
 
     lease = take_log(database, clock, holder="test", is_dead=lambda _holder: True)
     memory = Memory(vault, clock, random.Random(5), consequences=True)

@@ -73,7 +73,7 @@ class Server:
 
 @contextlib.contextmanager
 def start_server(data: pathlib.Path, *verb: str, **more: str) -> Iterator[Server]:
-    port = free_port()
+    port = int(more.get("KOBAN_PORT", "0")) or free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "koban.cli", *(verb or ("serve",))],
         env=environment(data, port, **more),

@@ -104,6 +104,11 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
             "Take the journal out for the company's own books, logged",
             "自社の会計帳簿用に仕訳を書き出す（記録される）",
         ),
+        ("payments.read", "See payments with their steps and calls", "決済とその手順・通信を見る"),
+        ("payments.make", "Pay orders, capture, call off, pay out", "注文の決済、確定、取りやめ、送金を行う"),
+        ("payments.refund", "Give captured money back", "確定した決済を返金する"),
+        ("payments.decide", "Let a held payment go on, or refuse it", "保留中の決済を進める、または断る"),
+        ("payments.repair", "Try again what a provider refused", "決済会社が断った処理をやり直す"),
         ("exports.make", "Take lists out as files, logged", "一覧をファイルに書き出す（記録される）"),
         ("settings.read", "See the settings in force", "有効な設定を見る"),
         ("system.backup", "Take a backup", "バックアップを取る"),
@@ -117,6 +122,7 @@ _AUDITOR: Final = (
     "evaluation.read", "simulation.read", "staff.read", "tokens.read", "audit.read", "audit.verify", "settings.read",
     "ledger.read", "ledger.verify", "ledger.journal", "exports.make",
     "oncall.read", "bank.read",
+    "payments.read",
 )  # fmt: skip
 _REVIEWER: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read", "packs.read",
@@ -129,6 +135,7 @@ _SPECIALIST: Final = (
     "rules.emergency", "rules.test", "packs.stage", "packs.activate", "lists.write", "quarantine.read",
     "quarantine.replay", "webhooks.read", "alerts.acknowledge", "logs.read", "logs.import", "evaluation.read",
     "simulation.read", "events.write", "ledger.read", "exports.make",
+    "payments.read", "payments.decide",
 )  # fmt: skip
 _LEAD: Final = (
     *_SPECIALIST, "cases.assign", "webhooks.replay", "staff.read", "tokens.read", "people.hold", "settings.read",
@@ -140,7 +147,7 @@ _INTEGRATOR: Final = (
     "actions.confirm", "quarantine.read", "quarantine.replay", "rules.read", "packs.read", "webhooks.read",
     "webhooks.manage", "webhooks.replay", "alerts.read", "tokens.read", "settings.read", "appeals.read",
     "appeals.file", "scores.read", "scores.write",
-    "ledger.read", "ledger.post", "bank.read", "bank.request",
+    "ledger.read", "ledger.post", "bank.read", "bank.request", "payments.read", "payments.make", "payments.refund",
 )  # fmt: skip
 _FINANCE: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "packs.read", "alerts.read",
@@ -148,6 +155,7 @@ _FINANCE: Final = (
     "ledger.manage", "ledger.verify", "bank.read", "bank.names", "bank.propose", "bank.approve", "bank.import",
     "bank.manage",
     "ledger.close", "ledger.reopen", "ledger.journal",
+    "payments.read", "payments.refund", "payments.decide", "payments.repair",
 )  # fmt: skip
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {

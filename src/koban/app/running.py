@@ -21,6 +21,7 @@ import koban.schema
 from koban.access import SYSTEM, StaffDirectory
 from koban.app.archiving import archive_of, run_when_due
 from koban.app.banking import carry_on
+from koban.app.payments import Providers, payment_kit, read_providers, take_simulated_notices
 from koban.app.runs import Runs
 from koban.audit import Secrets, SigningKey
 from koban.base import Clock, Instant, Refusal
@@ -35,6 +36,7 @@ from koban.lab.mode_drafts import ModeDesk
 from koban.oncall import Mail, OncallKit, deliver_by, mail_by, no_mail, read_smtp
 from koban.packs import PackDef, active_at, load_pack, load_version
 from koban.packs.draft_store import Permit
+from koban.payments.worker import PaymentKit, PaymentWorker
 from koban.pipeline import money
 from koban.pipeline.commands import Entered, activate_with, expect, features_to_fill, set_approved_mode, set_mode
 from koban.pipeline.desk import Desk
@@ -94,6 +96,8 @@ class Koban:
     pool: ThreadPoolExecutor
     runs: Runs
     held: HeldMoney
+    providers: Providers
+    payment_worker: PaymentWorker
     stopping: threading.Event  # set when the server is told to stop: whatever streams ends itself
 
     def is_honest(self, account: str, at: Instant) -> bool:
@@ -242,12 +246,20 @@ def open_desk(
 
 @contextlib.contextmanager
 def open_koban(
-    settings: Settings, clock: Clock, randomness: random.Random, secrets: Secrets, *, durable: bool = True
+    settings: Settings,
+    clock: Clock,
+    randomness: random.Random,
+    secrets: Secrets,
+    *,
+    durable: bool = True,
+    simulated: bool = False,
 ) -> Iterator[Koban]:
     """Open everything that a server needs, decide until the block ends, close everything in order.
 
-    Refuses: what `open_data` refuses, LogTaken, PackInvalid.
+    `simulated`: a payment provider is simulated where none is configured.
+    Refuses: what `open_data` refuses, LogTaken, PackInvalid, ProvidersUnreadable.
     """
+    providers = read_providers(settings.payment_providers, settings.data, clock, simulated=simulated)
     given = functools.cache(lambda: load_pack(settings.pack))
     with contextlib.ExitStack() as stack:
         database, vault, desk = stack.enter_context(open_desk(settings, clock, randomness, secrets, durable=durable))
@@ -258,14 +270,6 @@ def open_koban(
         health = functools.partial(_watch_health, desk, clock, randomness)
         chain = functools.partial(watch_chain, database, clock, randomness, signing_key, settings.data / CHECKPOINTS)
         held = HeldMoney()
-
-        def keep_minute() -> None:
-            at, figures, pack = clock.now(), memory.figures, memory.compiled.pack
-            sample(database, lambda tx: read_now(tx, at, figures.snapshot(at), pack, held))
-
-        def follow_log() -> None:
-            follow(database, memory.compiled.pack.events, lambda: desk.decider.queued > INDEX_GIVES_WAY_AT)
-
         table = jobs(
             database,
             clock,
@@ -273,9 +277,10 @@ def open_koban(
             settings.data / CHECKPOINTS,
             archive=archive,
             expire_pendings=functools.partial(money.expire_when_due, desk),
-            keep_minute=keep_minute,
-            follow=follow_log,
+            keep_minute=functools.partial(_keep_minute, desk, clock, held),
+            follow=functools.partial(_follow_log, desk),
             carry_on_banking=functools.partial(carry_on, desk, vault),
+            take_notices=functools.partial(take_simulated_notices, desk, clock, providers),
         )
         for job in (*table, *watchers(health, chain)):
             stack.callback(Periodic(job.name, job.every_s, job.run).close)
@@ -285,11 +290,9 @@ def open_koban(
         worker = WebhookWorker(Post(database=database, clock=clock, send=sender, box=box, randomness=randomness))
         memory.on_told = worker.wake
         stack.callback(worker.close)
+        payment_worker = _start_payments(stack, payment_kit(desk, vault, clock, providers), providers)
         oncall_kit = _oncall_kit(settings, desk, clock, randomness, sender=sender, box=box, key=vault.webhook_key)
-        messages = ThreadPoolExecutor(PAGERS, thread_name_prefix="koban-pager")
-        stack.callback(messages.shutdown)
-        for pager in pagers(oncall_kit, messages):
-            stack.callback(Periodic(pager.name, pager.every_s, pager.run).close)
+        _start_pagers(stack, oncall_kit)
         pool = ThreadPoolExecutor(HANDLERS, thread_name_prefix="koban-handler")
         stack.callback(pool.shutdown)
         stack.enter_context(rare_collections())
@@ -308,8 +311,33 @@ def open_koban(
             pool=pool,
             runs=Runs(settings, randomness),
             held=held,
+            providers=providers,
+            payment_worker=payment_worker,
             stopping=threading.Event(),
         )
+
+
+def _keep_minute(desk: Desk, clock: Clock, held: HeldMoney) -> None:
+    at, figures, pack = clock.now(), desk.memory.figures, desk.memory.compiled.pack
+    sample(desk.database, lambda tx: read_now(tx, at, figures.snapshot(at), pack, held))
+
+
+def _follow_log(desk: Desk) -> None:
+    follow(desk.database, desk.memory.compiled.pack.events, lambda: desk.decider.queued > INDEX_GIVES_WAY_AT)
+
+
+def _start_payments(stack: contextlib.ExitStack, kit: PaymentKit, providers: Providers) -> PaymentWorker:
+    stack.callback(providers.close)
+    worker = PaymentWorker(kit)
+    stack.callback(worker.close)
+    return worker
+
+
+def _start_pagers(stack: contextlib.ExitStack, kit: OncallKit) -> None:
+    messages = ThreadPoolExecutor(PAGERS, thread_name_prefix="koban-pager")
+    stack.callback(messages.shutdown)
+    for pager in pagers(kit, messages):
+        stack.callback(Periodic(pager.name, pager.every_s, pager.run).close)
 
 
 def _watch_health(desk: Desk, clock: Clock, randomness: random.Random) -> None:

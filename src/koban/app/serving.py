@@ -119,6 +119,7 @@ def serve(
                 clock or SystemClock(),
                 random.Random(system_secrets.randbits(128)),  # noqa: S311 - ids and spreading; secrets have their own seam
                 secrets or SystemSecrets(),
+                simulated=demonstration is not None,
             )
         )
         url = f"http://{settings.host}:{listening.getsockname()[1]}"

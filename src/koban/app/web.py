@@ -24,6 +24,7 @@ import koban.labels.routes as label_routes
 import koban.ledger.routes as ledger_routes
 import koban.lists.routes as list_routes
 import koban.packs.routes as pack_routes
+import koban.payments.routes as payment_routes
 import koban.rules.routes as rule_routes
 import koban.scores.routes as score_routes
 import koban.vault.routes as people_routes
@@ -37,6 +38,7 @@ from koban.app.demo import Demo
 from koban.app.drafts import draft_endpoints, mode_draft_endpoints
 from koban.app.money import ledger_commands, period_commands
 from koban.app.own_data import OwnData
+from koban.app.payments import payment_commands
 from koban.app.people import erase_person
 from koban.app.running import CHECKPOINTS, Koban, modes_of, versions_of
 from koban.app.urgent import emergencies
@@ -142,6 +144,7 @@ def endpoints_of(
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
         *bank_routes.endpoints(bank_desk(koban_)),
         *period_endpoints(database, period_commands(desk)),
+        *payment_routes.endpoints(database, payment_commands(koban_)),
         *score_routes.endpoints(
             database, lambda change: desk.command(lambda memory, tx: commands.score(memory, tx, change))
         ),
@@ -242,6 +245,7 @@ def _console_kit(
         find_backtest=runs.find,
         feature_value=functools.partial(_feature_value, koban_),
         money=koban_.held,
+        payments=payment_commands(koban_),
         is_honest=koban_.is_honest,
         committed_at=koban_.memory.figures.committed_at,
         stopping=koban_.stopping.is_set,

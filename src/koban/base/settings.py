@@ -32,6 +32,7 @@ class Settings:
     smtp_url: str
     mail_from: str
     log_level: str
+    payment_providers: str = ""
 
 
 SETTING_NOTES: Final[Mapping[str, str]] = {
@@ -46,6 +47,7 @@ SETTING_NOTES: Final[Mapping[str, str]] = {
     "KOBAN_ZONE": "Time zone of mornings, shifts and the console. Default: Asia/Tokyo.",
     "KOBAN_SMTP_URL": "Where pages are handed in as mail: `smtp://user:password@host:587?starttls=1` or `smtps://…`. Default: no mail.",
     "KOBAN_MAIL_FROM": "The sender of such mail. Default: koban@localhost.",
+    "KOBAN_PAYMENT_PROVIDERS": "JSON file that lists the payment providers. Default: none; a demo simulates one.",
     "KOBAN_LOG_LEVEL": "debug, info, warning or error. Default: info.",
 }
 
@@ -77,6 +79,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         smtp_url=environment.get("KOBAN_SMTP_URL", ""),
         mail_from=environment.get("KOBAN_MAIL_FROM", "koban@localhost"),
         log_level=level,
+        payment_providers=environment.get("KOBAN_PAYMENT_PROVIDERS", ""),
     )
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from koban.cli import bank, casework, emergency, keeping, lab, ledger, logs, oncall, packs, server, simulation
+from koban.cli import bank, casework, emergency, keeping, lab, ledger, logs, oncall, packs, payments, server, simulation
 from koban.cli.frame import refuse
 
 __all__ = ["app", "main"]
@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for part in (server, packs, casework, lab, emergency, oncall, logs, simulation, keeping, ledger, bank):
+for part in (server, packs, casework, lab, emergency, oncall, logs, simulation, keeping, ledger, bank, payments):
     app.add_typer(part.app)
 
 

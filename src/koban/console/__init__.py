@@ -21,6 +21,7 @@ from koban.console import (
     money,
     oncall,
     own,
+    payments,
     rules,
     sanctions,
     search,
@@ -40,5 +41,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     parts = (
         entrance, access, board, search, decisions, decision, rules, sanctions, subjects, cases, workspace, appeals,
         emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
+        payments,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

@@ -24,6 +24,7 @@ from koban.ledger.period_routes import PeriodCommands
 from koban.lists import ListChange
 from koban.oncall import OncallKit
 from koban.packs import PackDef
+from koban.payments.routes import Commands
 from koban.rules import TraceNode
 from koban.sim.story import StoryNow
 from koban.webhooks import SecretBox
@@ -175,6 +176,7 @@ class ConsoleKit:
     prove_ledger: Callable[[], LedgerReport]  # proves every balance from the log
     periods: PeriodCommands
     versions: VersionDesk
+    payments: Commands | None = None  # None: a console without payments, in tests of other pages
     start_backtest: Callable[[Mapping[str, str], Sequence[str]], BacktestRun]  # files, further arguments
     find_backtest: Callable[[str], BacktestRun]
     feature_value: Callable[[str, str], Sequence[Behind]]  # feature, subject -> what is counted now

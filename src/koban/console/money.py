@@ -10,6 +10,7 @@ from koban.base import Instant
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, page
+from koban.console.payments import TONES, of_order
 from koban.console.words import language_of
 from koban.ledger import (
     Balance,
@@ -197,6 +198,8 @@ def _order(kit: ConsoleKit, call: Call) -> Answer:
         call,
         "money_order.html",
         order=order,
+        payments=of_order(kit, order) if order else (),
+        tones=TONES,
         steps=_steps(found),
         postings=kit.pack().ledger.templates,
         kinds=kit.pack().ledger.chart.kinds,

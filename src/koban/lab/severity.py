@@ -17,7 +17,7 @@ from koban.packs import Difference, EventType, Mode, ModeName, PackDef, RuleDef,
 
 _WORD: Final = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
 _READABLE: Final = ("definitions", "features", "lists", "scores")
-_MONEY: Final = ("books", "postings", "limits", "ledger")
+_MONEY: Final = ("books", "postings", "limits", "ledger", "payments")
 _NAMES: Final = {"about", "title"}  # what only people read of books, postings and limits
 _MILDEST_FIRST: Final = (ModeName.OFF, ModeName.SHADOW, ModeName.REVIEW, ModeName.LIVE)
 

@@ -12,7 +12,10 @@ from koban.packs.types import (
     EventType,
     FeatureDef,
     ListDef,
+    MethodDef,
+    OutageDef,
     PackDef,
+    PaymentsDef,
     PolicyDef,
     QueueDef,
     RuleDef,
@@ -21,10 +24,10 @@ from koban.packs.types import (
 
 T = TypeVar(
     "T", EventType, FeatureDef, PolicyDef, ListDef, CalendarDef, QueueDef, RuleDef, DefinitionDef, ScoreDef,
-    BookKind, Template, LimitDef,
+    BookKind, Template, LimitDef, MethodDef, OutageDef, PaymentsDef,
 )  # fmt: skip
 
-_PLACES: Final = {"source", "value_at", "where_at", "when_at", "text_at"}
+_PLACES: Final = {"source", "value_at", "where_at", "when_at", "text_at", "methods", "outages"}
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +51,9 @@ def compare_packs(old: PackDef, new: PackDef) -> tuple[Difference, ...]:
         *_compare("calendars", old.calendars, new.calendars),
         *_compare("queues", old.queues, new.queues),
         *_compare("rules", old.rules, new.rules),
+        *_compare("payments", _head(old.payments), _head(new.payments)),
+        *_compare("payments", _outages(old.payments), _outages(new.payments)),
+        *_compare("payments", old.payments.methods, new.payments.methods),
         *_compare("books", old.ledger.chart.kinds, new.ledger.chart.kinds),
         *_compare("postings", old.ledger.templates, new.ledger.templates),
         *_compare("limits", old.ledger.limits, new.ledger.limits),
@@ -61,6 +67,15 @@ def _compare_ledger(old: LedgerDef, new: LedgerDef) -> Iterator[Difference]:
         yield Difference(section="ledger", name="time_zone", kind="changed")
     if old.levels != new.levels:
         yield Difference(section="ledger", name="levels", kind="changed")
+
+
+def _head(payments: PaymentsDef) -> Mapping[str, PaymentsDef]:
+    """Return what is no method and no outage, by the name that it is told under."""
+    return {payments.name: payments} if payments.name else {}
+
+
+def _outages(payments: PaymentsDef) -> Mapping[str, OutageDef]:
+    return {f"outage {name}": each for name, each in payments.outages.items()}
 
 
 def _compare(section: str, old: Mapping[str, T], new: Mapping[str, T]) -> Iterator[Difference]:

@@ -10,6 +10,7 @@ from koban.packs import links, reading
 from koban.packs.documents import Entries, Items, Node, parse_document
 from koban.packs.faults import Fault, PackInvalid
 from koban.packs.ledger_sections import read_ledger
+from koban.packs.payment_sections import read_payments
 from koban.packs.queue_sections import check_queues, read_calendar, read_queue
 from koban.packs.rule_sections import read_cases, read_rule
 from koban.packs.sections import (
@@ -43,7 +44,7 @@ MAX_ITEMS: Final = 10_000
 
 _SECTIONS: Final = (
     "events", "features", "policies", "lists", "calendars", "queues", "rules", "cases", "ledger", "postings",
-    "definitions", "scores",
+    "definitions", "scores", "payments",
 )  # fmt: skip
 
 _FILE_NAME: Final = re.compile(r"([a-z0-9_-]{1,80}/){0,4}[a-z0-9_-]{1,80}\.(yaml|txt)")
@@ -125,6 +126,7 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
     cases: list[RuleCase] = []
     examples = [node for node in nodes["cases"] if _is_example(node)]
     ledger = read_ledger(nodes["ledger"], nodes["postings"], examples, faults, events)
+    payments = read_payments(nodes["payments"], faults, events, ledger)
     for node in nodes["cases"]:
         if _is_example(node):
             continue
@@ -153,6 +155,7 @@ def parse_files(files: Mapping[str, str]) -> PackDef:
         calendars=calendars,
         about=about,
         ledger=ledger,
+        payments=payments,
         definitions=definitions,
         scores=scores,
         files=dict(files),

@@ -6,13 +6,14 @@ from typing import Any, Final
 import yaml
 
 from koban.packs.actions import CHALLENGES, SCOPES
+from koban.packs.payment_sections import PROOFS
 from koban.packs.reading import LANGUAGES
 from koban.packs.sections import FALLBACKS, FIELD_TYPES, SEVERITIES
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 SECTIONS: Final = (
     "pack", "events", "features", "policies", "lists", "calendars", "queues", "rules", "cases", "ledger", "postings",
-    "definitions", "scores",
+    "definitions", "scores", "payments",
 )  # fmt: skip
 
 Schema = dict[str, Any]  # JSON: a tree of whatever JSON Schema says
@@ -42,6 +43,7 @@ def schemas() -> dict[str, Schema]:
         "postings": {"type": "object"},
         "definitions": _open(("define", "as", "about"), ()),
         "scores": _open(("score", "of", "about"), ()),
+        "payments": _payments(),
         "rules": _rule(),
         "cases": {"anyOf": [_case(), _table(), _open(("example", "steps", "balances"), ("pending",))]},
     }
@@ -114,6 +116,29 @@ def _queue() -> Schema:
         key: {} for key in ("calendar", "harm", "exposure", "two_people", "preserve", "escalates_to", "alike")
     }
     return _record(properties, ("queue", "title", "due"))
+
+
+def _payments() -> Schema:
+    roles = {role: {"type": "object", "additionalProperties": _NAME} for role in ("payout", "chargeback", "postings")}
+    head = {
+        "payments": _NAME, "decides": _DOTTED, "decides_payout": _DOTTED, "tells_chargeback": _DOTTED,
+        "lapses_after": _DURATION, "payout": roles["payout"], "chargeback": roles["chargeback"],
+    }  # fmt: skip
+    method = {
+        "method": _NAME, "title": _texts(), "provider": {"type": "boolean"}, "proves": {"enum": list(PROOFS)},
+        "postings": roles["postings"],
+    }  # fmt: skip
+    outage = {
+        "outage": _NAME, "after": {"type": "integer", "minimum": 1, "maximum": 1_000}, "rest": _DURATION,
+        "then": {"enum": ["refuse", "queue"]}, "queue_for": _DURATION,
+    }  # fmt: skip
+    return {
+        "anyOf": [
+            _record(head, ("payments", "decides", "lapses_after")),
+            _record(method, ("method", "title", "postings")),
+            _record(outage, ("outage", "after", "rest", "then")),
+        ]
+    }
 
 
 def _texts() -> Schema:

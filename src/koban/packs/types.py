@@ -310,6 +310,46 @@ class RuleCase(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
 
 
+OutageRule = Literal["refuse", "queue"]
+
+
+class MethodDef(msgspec.Struct, frozen=True, kw_only=True):
+    """A way to pay an order. Without a provider it is paid inside the ledger."""
+
+    name: str
+    title: Texts
+    provider: bool
+    proves: str  # the challenge that it can prove: three_d_secure; empty: none
+    postings: Mapping[str, str]  # role -> posting template
+    source: Source
+
+
+class OutageDef(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds when a provider (or `any`) does not answer."""
+
+    name: str
+    after: int  # calls without an answer in a row
+    rest_us: int  # for which it is left alone before one call tries it again
+    then: OutageRule  # what becomes of new payments meanwhile
+    queue_for_us: int
+    source: Source
+
+
+class PaymentsDef(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pack says about payments; without a name: nothing, and none can be made."""
+
+    name: str = ""
+    decides: str = ""  # the event type that is decided before anything is tried
+    decides_payout: str = ""
+    tells_chargeback: str = ""
+    lapses_after_us: int = 0
+    payout: Mapping[str, str] = {}
+    chargeback: Mapping[str, str] = {}
+    methods: Mapping[str, MethodDef] = {}
+    outages: Mapping[str, OutageDef] = {}
+    source: Source | None = None
+
+
 class PackDef(msgspec.Struct, frozen=True, kw_only=True):
     """A whole pack whose structure and names are checked; `rules` and `features` check its expressions."""
 
@@ -326,6 +366,7 @@ class PackDef(msgspec.Struct, frozen=True, kw_only=True):
     calendars: Mapping[str, CalendarDef] = {}
     about: Texts = {}
     ledger: LedgerDef = LedgerDef()
+    payments: PaymentsDef = PaymentsDef()
     definitions: Mapping[str, DefinitionDef] = {}
     scores: Mapping[str, ScoreDef] = {}
     files: Mapping[str, str] = {}  # the text of every file it was read from: for carets, and to store the version

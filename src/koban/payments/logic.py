@@ -28,7 +28,7 @@ VOIDED_ALREADY: Final = frozenset({"authorisation_expired", "already_voided"})
 ASK_AGAIN: Final = 2 * SECOND  # after the first call without an answer, and while a buyer is waited for
 ASK_AGAIN_MAX: Final = 60 * SECOND
 GIVEN_UP: Final = frozenset(
-    {"voided", "lapsed", "refused_by_person", "hold_lapsed"}
+    {"voided", "lapsed", "refused_by_person", "hold_ended"}
 )  # nothing failed: it was called off
 
 assert ASK_AGAIN_MAX < HOUR

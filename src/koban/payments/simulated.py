@@ -60,6 +60,7 @@ class Charge(msgspec.Struct, kw_only=True):
     charged_back_minor: int = 0
     evidence: ThreeDS | None = None
     declined: str = ""
+    begun_at: int = 0
 
 
 class _Memory(msgspec.Struct, kw_only=True):
@@ -71,6 +72,7 @@ class _Memory(msgspec.Struct, kw_only=True):
     attempts: dict[str, int] = {}
     rows: list[ProviderReportRow] = []
     notices: list[tuple[int, str, ProviderNotice]] = []  # due at, message id, what it says
+    lost: list[tuple[str, ProviderNotice]] = []  # webhooks that nobody got
     sent: int = 0
 
 
@@ -86,8 +88,13 @@ class SimulatedProvider:
         faults: Faults | None = None,
         zone: str = "Asia/Tokyo",
         path: pathlib.Path | None = None,
+        buyers_answer_after_us: int | None = None,
     ) -> None:
-        """Keep everything in memory, and also in the file `path` where one is given, so that it outlives the process."""
+        """Keep everything in memory, and also in the file `path` where one is given, so that it outlives the process.
+
+        `buyers_answer_after_us`: buyers answer by themselves after so long; None: only when somebody says that they do.
+        """
+        self._buyers_answer_after_us = buyers_answer_after_us
         self._name = name
         self._now = now
         self._seed = seed
@@ -126,6 +133,16 @@ class SimulatedProvider:
             if self.is_out:
                 raise Unavailable(f"payment provider {self._name}", RETRY_AFTER_S)
             return [row for row in self._memory.rows if row.booked_on == day]
+
+    def report_days(self) -> list[datetime.date]:
+        """Return the days on which money moved, oldest first."""
+        with self._lock:
+            return sorted({row.booked_on for row in self._memory.rows})
+
+    def rows(self) -> list[ProviderReportRow]:
+        """Return every row of every report, for whoever checks it."""
+        with self._lock:
+            return list(self._memory.rows)
 
     # What buyers, card holders and banks do.
 
@@ -189,10 +206,39 @@ class SimulatedProvider:
             self._keep()
             return [(message_id, notice) for _, message_id, notice in due]
 
+    def send_again(self, message_id: str, notice: ProviderNotice) -> None:
+        """Send a webhook again that was not answered."""
+        with self._lock:
+            self._memory.notices.append((self._now(), message_id, notice))
+
+    def tell_lost(self) -> None:
+        """Send the webhooks that nobody got, as somebody asked for in the provider's own console."""
+        with self._lock:
+            for message_id, notice in self._memory.lost:
+                self._memory.notices.append((self._now(), message_id, notice))
+            self._memory.lost = []
+
+    def charge_named(self, reference: str) -> Charge | None:
+        """Return a charge by the provider's own name of it."""
+        with self._lock:
+            return self._charge_of(reference)
+
+    def returnable(self, capture_key: str) -> int:
+        """Return how much of a capture the card holder's bank could still take back."""
+        with self._lock:
+            charge = self._charge_of(self._memory.asked[capture_key].reference)
+            return 0 if charge is None else charge.captured_minor - charge.refunded_minor - charge.charged_back_minor
+
     def charge(self, key: str) -> Charge | None:
         """Return what is known of an authorisation or payout, for whoever checks it."""
         with self._lock:
             return self._memory.charges.get(key)
+
+    def has_captured(self, key: str) -> bool:
+        """Tell whether a key is that of a capture that was done."""
+        with self._lock:
+            asked = self._memory.asked.get(key)
+            return asked is not None and asked.kind == "capture" and self._charge_of(asked.reference) is not None
 
     def charges(self) -> list[Charge]:
         """Return everything that is known, for whoever checks it."""
@@ -224,6 +270,9 @@ class SimulatedProvider:
         charge = self._memory.charges.get(instruction.key)
         if charge is None:
             charge = self._begin(instruction)
+        after = self._buyers_answer_after_us
+        if charge.state == "waiting" and after is not None and self._now() - charge.begun_at >= after:
+            self.buyer_answers(instruction.key, "N" if instruction.token == "challenge_fails" else "Y")  # noqa: S105 - a script
         if charge.state == "waiting":
             slip = instruction.method in SLIPS
             url = f"https://{self._name}.example/{'slips' if slip else 'challenges'}/{charge.reference}"
@@ -235,6 +284,7 @@ class SimulatedProvider:
     def _begin(self, instruction: Instruction) -> Charge:
         dice, script = self._dice(instruction.key), instruction.token
         charge = Charge(reference=f"ch_{self._named(instruction.key)}", instruction=instruction, state="authorised")
+        charge.begun_at = self._now()
         self._memory.charges[instruction.key] = charge
         wants = instruction.three_ds == "challenge" or dice.randrange(1_000) < self.faults.challenged
         if script == "declined" or dice.randrange(1_000) < self.faults.declined:
@@ -332,6 +382,7 @@ class SimulatedProvider:
         message_id = f"msg_{self._name}_{self._memory.sent}"
         dice = self._dice(message_id)
         if dice.randrange(1_000) < self.faults.notice_lost:
+            self._memory.lost.append((message_id, notice))
             return
         for _ in range(2 if dice.randrange(1_000) < self.faults.notice_doubled else 1):
             late = dice.randrange(self.faults.notice_late_us + 1)

@@ -2,7 +2,7 @@
 
 import datetime
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -17,6 +17,8 @@ StepStatus = Literal["open", "done", "refused", "unbooked", "closed"]
 Verdict = Literal["allow", "warn", "challenge", "hold", "block"]
 Flow = Literal["frictionless", "challenge"]
 ReportKind = Literal["capture", "refund", "payout", "payout_returned", "chargeback", "chargeback_won"]
+ReleaseReason = Literal["judged", "proved", "verdict_ended"]
+CallOutcome = Literal["approved", "declined", "waiting", "unavailable"]
 NoticeKind = Literal["changed", "chargeback", "chargeback_won", "payout_returned"]
 
 REPORT_RAISES: Final = frozenset({"capture", "payout_returned", "chargeback_won"})  # what the provider owes us
@@ -160,6 +162,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     goal: Goal
     order: str | None = None
     account: str = ""  # who pays, or who is paid
+    seller: str | None = None
     currency: str = "JPY"
     level: str | None = None  # of verification, where limits of the ledger ask for it
     amount_minor: int = 0
@@ -194,7 +197,6 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     charged_back_minor: int = 0
     three_ds: str = ""  # flow, transStatus and ECI of the stored evidence, as in `challenge/Y/05`
     authorise_key: str = ""  # the step whose posting reserves in the ledger
-    token: bytes = b""  # sealed
     evidence: bytes = b""  # sealed
 
     @property
@@ -233,7 +235,7 @@ class ProviderCall(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     at: Instant
     took_us: int
-    outcome: Literal["approved", "declined", "waiting", "unavailable"]
+    outcome: CallOutcome
     detail: str = ""
 
 
@@ -246,6 +248,62 @@ class ProviderState(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str = ""
     failed_at: Instant | None = None
     answered_at: Instant | None = None
+
+
+class NewPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One method's share of a payment that is to be made."""
+
+    method: str
+    amount_minor: int
+    provider: str = ""  # empty: the first one of the installation, where the method wants one
+    token: str = ""
+
+
+class NewPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment to be made. The id is the client's, stored by it before it is sent."""
+
+    id: str
+    order: str
+    account: str
+    parts: tuple[NewPart, ...]
+    currency: str = "JPY"
+    level: str | None = None
+    seller: str | None = None
+    capture: bool = True  # False: only authorise; a later command captures
+    context: Mapping[str, object] = {}  # fields of the event that is decided: device.id, card.id, buyer.created_at, …
+
+
+class NewPayout(msgspec.Struct, frozen=True, kw_only=True):
+    """A payout to be made through a provider."""
+
+    id: str
+    account: str
+    amount_minor: int
+    currency: str = "JPY"
+    level: str | None = None
+    provider: str = ""
+    token: str = ""
+    context: Mapping[str, object] = {}
+
+
+class NewRefund(msgspec.Struct, frozen=True, kw_only=True):
+    """An amount to give back, from one part or from the parts in their order."""
+
+    id: str
+    payment: str
+    amount_minor: int
+    part: int | None = None
+    reason: str = ""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """How a call to a provider went. Without an answer its outcome is unknown, and `error` says why."""
+
+    step: str
+    at: Instant
+    took_us: int
+    answer: Answer | None = None
+    error: str = ""
 
 
 class PaymentMissing(Refusal):

@@ -35,10 +35,11 @@ from koban.events.actions import settle_quarantined
 from koban.events.archive import Archive, ArchivedEvent
 from koban.events.routes import Conflicting, Decided, EventQuarantined, Kept, Result, Taken
 from koban.events.types import QuarantineMissing
-from koban.pipeline import casework
+from koban.pipeline import casework, paying
 from koban.pipeline.flow import Arrival, decide
 from koban.pipeline.holds import HOLD_LAPSE, lapse
 from koban.pipeline.memory import Memory, PackAt
+from koban.pipeline.saga import PAYMENT_LAPSE
 from koban.pipeline.sealing import entry_of, open_entry, seal
 from koban.pipeline.types import CommandUnit, Done, EventUnit, FaultUnit, Refused, Repeated, Reply, Unit, WaitingUnit
 from koban.pipeline.urgent import expire_emergency
@@ -68,6 +69,7 @@ class Desk:
         self.archive = archive
         self.database = database
         self.memory = memory
+        memory.on_verdict_ended = paying.verdict_ended
         self._pack_at = pack_at
         self._strict = strict
         self._known: dict[bytes, tuple[int, bytes | None]] = {}
@@ -408,6 +410,8 @@ class Desk:
                 expire_emergency(self.memory, timer.about, seq, fired_at)
             elif timer.kind == HOLD_LAPSE:
                 lapse(self.memory, int(timer.about), seq, fired_at)
+            elif timer.kind == PAYMENT_LAPSE:
+                paying.lapse(self.memory, timer.about)
             elif timer.kind == DUE_TIMER:
                 casework.breach(self.memory, timer.about, seq, fired_at)
             elif timer.kind == PAUSE_TIMER:

@@ -31,9 +31,7 @@ def lapse(memory: Memory, held_seq: int, seq: int, at: Instant) -> None:
     assert memory.tx is not None
     record = memory.tell_lapse(held_seq, seq, at)
     if record is not None and record.hold is not None:
-        decision_store.end_hold(
-            memory.tx, held_seq, HoldEnd(at=at, why="lapsed", verdict=_becomes(record), cause_seq=seq)
-        )
+        _end(memory, memory.tx, held_seq, HoldEnd(at=at, why="lapsed", verdict=_becomes(record), cause_seq=seq))
 
 
 def withdraw_rules(
@@ -55,8 +53,10 @@ def withdraw_rules(
         if end is not None and (end.why == "judged" or not _milder(now, end.verdict)):
             return  # a person's judgement stands, or it became no worse by itself
         memory.drop_timer(sequence_id("timer", decision))
-        decision_store.end_hold(tx, decision, HoldEnd(at=at, why=why, verdict=now, cause_seq=seq))
+        _end(memory, tx, decision, HoldEnd(at=at, why=why, verdict=now, cause_seq=seq))
         was = record.verdict if end is None else end.verdict
+    else:
+        memory.on_verdict_ended(memory, tx, decision, now)
     _tell(memory, record, was=was, now=now, seq=seq, at=at)
 
 
@@ -70,7 +70,7 @@ def judge(memory: Memory, tx: Tx, occasion: Occasion, command: DecideCase, *, se
     if command.outcome == "upheld":
         for decision, record in held_of(tx, occasion.decided, at).items():
             memory.drop_timer(sequence_id("timer", decision))
-            decision_store.end_hold(tx, decision, HoldEnd(at=at, why="judged", verdict="block", cause_seq=seq))
+            _end(memory, tx, decision, HoldEnd(at=at, why="judged", verdict="block", cause_seq=seq))
             detail = {
                 "event_id": record.id,
                 "decision": decision,
@@ -110,9 +110,15 @@ def take_back(memory: Memory, tx: Tx, closed_seq: int, *, seq: int, at: Instant,
         elif now == "hold":
             now = _becomes(record)
         why: HoldEndWhy = "judged" if for_good else "lapsed"
-        decision_store.end_hold(tx, decision, HoldEnd(at=at, why=why, verdict=now, cause_seq=seq))
+        _end(memory, tx, decision, HoldEnd(at=at, why=why, verdict=now, cause_seq=seq))
         if now != "block":
             _tell(memory, record, was="block", now=now, seq=seq, at=at)
+
+
+def _end(memory: Memory, tx: Tx, decision: int, end: HoldEnd) -> None:
+    """Note how a hold ended; a payment that waited for it goes on or is called off."""
+    decision_store.end_hold(tx, decision, end)
+    memory.on_verdict_ended(memory, tx, decision, end.verdict)
 
 
 def _milder(verdict: VerdictName, than: VerdictName) -> bool:

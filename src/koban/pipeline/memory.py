@@ -14,7 +14,7 @@ from koban import enforcement, webhooks
 from koban.base import MINUTE, SECOND, Clock, Instant, limits, sequence_id
 from koban.cases import DUE_TIMER, CaseOpened, CaseStep, LiveCases, Nature, hours_of, sketch_of, stake_of, text_of
 from koban.db import LiveTimers, Timer, Tx, load_timers
-from koban.decisions import DecisionRecord
+from koban.decisions import DecisionRecord, VerdictName
 from koban.emergency import LiveEmergency, Overlay, compile_overlay, rule_of
 from koban.enforcement import Change, LiveSanctions, Recorded, Step
 from koban.events import Entry, Flag, Kind, LogTime, Preparer, Row, decode_document, make_preparer, read_row
@@ -82,6 +82,7 @@ class Memory:
         self.book = webhooks.EndpointBook()
         self.cases = LiveCases()
         self.emergency = LiveEmergency()
+        self.on_verdict_ended: Callable[[Memory, Tx, int, VerdictName], None] = lambda _memory, _tx, _seq, _now: None
         self.on_told: Callable[[], None] = lambda: None  # called after a commit that asks the marketplace for something
         self.appeal_link: Callable[[enforcement.Sanction], str] = lambda _sanction: ""  # the app knows its own address
         self.undo: list[Callable[[], object]] = []
@@ -358,6 +359,12 @@ class Memory:
         if removed is not None:
             self.undo.append(lambda: self.timers.add(removed))
             self.rows.timers.append(timer_id)
+
+    def tell_payment(
+        self, subject: enforcement.SubjectRef, detail: Mapping[str, object], *, seq: int, at: Instant
+    ) -> None:
+        """Tell that a payment came to another status."""
+        self._request("payment.changed", subject, seq, at, {"payment": detail})
 
     def tell_states(self, recorded: Sequence[Recorded]) -> None:
         """Ask the marketplace to carry out changed states."""

@@ -1,0 +1,181 @@
+"""Whoever asks the providers: takes open steps whose time has come, sends them outside any transaction, tells the answer.
+
+A step is claimed in its row before it is sent. A crash at any point leaves it open, and the next one who drives sends it
+again with the same key. Only the process that holds the log's lease drives; a second one would be harmless.
+"""
+
+import collections
+import dataclasses
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+import structlog
+
+from koban.base import Clock, Unavailable
+from koban.db import Database, Tx
+from koban.payments import logic, store
+from koban.payments.store import DueStep
+from koban.payments.types import Declined, Instruction, Provider, Told
+
+UNDER_WAY_MAX: Final = 8  # calls to one provider at a time
+LOOKED_AT_MAX: Final = 200
+LOOK_EVERY_S: Final = 0.5
+TRY_AGAIN_AFTER_S: Final = 2.0
+
+_log: Final = structlog.get_logger("koban.payments")
+
+Open = Callable[[Tx, str, str, bytes], dict[str, object] | None]  # account, context, sealed -> fields
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PaymentKit:
+    """What asking providers works with. `tell` has the decider take an answer in; `proves` knows the pack's methods."""
+
+    database: Database
+    clock: Clock
+    providers: Mapping[str, Provider]
+    open: Open
+    proves: Callable[[str], bool]
+    tell: Callable[[Told], None]
+
+
+def find_due(kit: PaymentKit, under_way: Mapping[str, frozenset[str]]) -> list[DueStep]:
+    """Return the steps that may be sent now: due, not under way, and no more than each provider bears."""
+    at = kit.clock.now()
+    with kit.database.read() as tx:
+        states = store.provider_states(tx)
+        due = store.due(tx, at, limit=LOOKED_AT_MAX)
+    begun = {name: len(ids) for name, ids in under_way.items()}
+    found = []
+    for each in due:
+        name = each.step.provider
+        if name not in kit.providers or each.step.id in under_way.get(name, frozenset()):
+            continue
+        free = logic.may_call(states.get(name), at, under_way=begun.get(name, 0), most=UNDER_WAY_MAX)
+        if free > 0:
+            begun[name] = begun.get(name, 0) + 1
+            found.append(each)
+    return found
+
+
+def ask(kit: PaymentKit, due: DueStep) -> None:
+    """Send one step and tell how it went."""
+    with kit.database.write() as tx:
+        if not store.claim(tx, due.step.id):
+            return
+    at, began = kit.clock.now(), kit.clock.monotonic()
+    with kit.database.read() as tx:
+        fields = kit.open(tx, due.payment.account, f"payment:{due.payment.id}", due.sealed)
+    told = Told(step=due.step.id, at=at, took_us=0)
+    if fields is None and due.step.kind in {"authorise", "payout"}:
+        # The person was erased, and the token with them: what was never sent cannot be any more.
+        unknown = "the token was erased before the outcome was known"
+        said = {"error": unknown} if due.step.attempts else {"answer": Declined(code="token_erased")}
+        kit.tell(msgspec.structs.replace(told, **said))
+        return
+    try:
+        reply = kit.providers[due.step.provider].perform(instruction_of(kit, due, fields or {}))
+    except Unavailable as error:
+        kit.tell(msgspec.structs.replace(told, error=error.detail, took_us=kit.clock.monotonic() - began))
+        return
+    kit.tell(msgspec.structs.replace(told, answer=reply, took_us=kit.clock.monotonic() - began))
+
+
+def instruction_of(kit: PaymentKit, due: DueStep, fields: Mapping[str, object]) -> Instruction:
+    """Write what a provider is asked for a step: the same for every attempt."""
+    begins = due.step.kind in {"authorise", "payout"}
+    tokens = fields.get("tokens")
+    token = str(tokens.get(str(due.part.no), "")) if isinstance(tokens, dict) and begins else ""
+    proves = due.step.kind == "authorise" and kit.proves(due.part.method)
+    return Instruction(
+        key=due.step.id,
+        kind=due.step.kind,
+        payment=due.payment.id,
+        amount_minor=due.step.amount_minor,
+        currency=due.payment.currency,
+        method=due.part.method,
+        reference="" if begins else due.part.reference,
+        token=token,
+        three_ds=due.payment.three_ds if proves else None,
+    )
+
+
+def work_off(kit: PaymentKit, *, most: int = 1_000) -> int:
+    """Send what is due, one after the other, until nothing is; return how many were sent."""
+    sent = 0
+    while sent < most:
+        found = find_due(kit, {})
+        if not found:
+            break
+        for each in found:
+            ask(kit, each)
+            sent += 1
+    return sent
+
+
+class PaymentWorker:
+    """Asks the providers in threads until it is closed."""
+
+    def __init__(self, kit: PaymentKit) -> None:
+        """Start at once."""
+        self._kit = kit
+        self._changed = threading.Condition()
+        self._closing = False
+        self._woken = False
+        self._under_way: dict[str, set[str]] = collections.defaultdict(set)
+        self._pool = ThreadPoolExecutor(
+            UNDER_WAY_MAX * max(1, len(kit.providers)), thread_name_prefix="koban-payment-call"
+        )
+        self._thread = threading.Thread(target=self._run, name="koban-payments", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look for due steps now: called after a command that may have begun some, from any thread."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Begin no further call, and wait for those under way."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        self._pool.shutdown(wait=True)
+
+    def _run(self) -> None:
+        while True:
+            pause_s = LOOK_EVERY_S
+            try:
+                self._begin_due()
+            except Exception:  # noqa: BLE001 — the edge of a thread: an outage of the database must not end payments
+                _log.exception("payments could not be looked for; trying again")
+                pause_s = TRY_AGAIN_AFTER_S
+            with self._changed:
+                if not self._woken and not self._closing:
+                    self._changed.wait(pause_s)
+                self._woken = False
+                if self._closing:
+                    return
+
+    def _begin_due(self) -> None:
+        with self._changed:
+            under_way = {name: frozenset(ids) for name, ids in self._under_way.items()}
+        for each in find_due(self._kit, under_way):
+            with self._changed:
+                self._under_way[each.step.provider].add(each.step.id)
+            self._pool.submit(self._ask, each)
+
+    def _ask(self, due: DueStep) -> None:
+        try:
+            ask(self._kit, due)
+        except Exception:  # noqa: BLE001 — the edge of a thread: the step stays open and is sent again
+            _log.exception("a payment step could not be settled", step=due.step.id)
+        finally:
+            with self._changed:
+                self._under_way[due.step.provider].discard(due.step.id)
+                self._woken = True
+                self._changed.notify()
