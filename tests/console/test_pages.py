@@ -12,8 +12,9 @@ from koban.console.pages import NAVIGATION
 from koban.db import Database
 from koban.decisions import store as decision_store
 
-# Own data needs the whole application around it: tests/browser/test_first_minutes.py opens its pages.
-PLAIN_PAGES = [item.path for _, items in NAVIGATION for item in items if item.name != "logs"]
+# Own data and banks need the whole application around them: tests/browser/test_first_minutes.py and tests/banking/test_pages.py
+# open their pages.
+PLAIN_PAGES = [item.path for _, items in NAVIGATION for item in items if item.name not in {"logs", "bank"}]
 
 
 def seqs(database: Database, verdict: str) -> list[int]:

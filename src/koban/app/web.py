@@ -232,6 +232,7 @@ def _console_kit(
         prove_ledger=ledger_commands(koban_).prove,
         periods=period_commands(desk),
         logs=own,
+        bank=bank_desk(koban_),
         simulated=demo is not None,
         truth=demo.truth if demo is not None else None,
         story=demo,

@@ -6,12 +6,14 @@ and name, and never by a guess; names and numbers rest sealed. Commands that mov
 """
 
 from koban.banking.lines import statement_rows
+from koban.banking.routes import BankDesk
 from koban.banking.store import count_exceptions, list_accounts
 from koban.banking.types import BankAccount, BankAccountMissing, RowKind, StatementRow
 
 __all__ = [
     "BankAccount",
     "BankAccountMissing",
+    "BankDesk",
     "RowKind",
     "StatementRow",
     "count_exceptions",

@@ -87,22 +87,22 @@ def _incoming(row: StatementRow, referred: CashOut | None, candidates: Sequence[
     if referred is not None:
         return _return_of(row, referred)
     if row.kind != "return":
-        return Unexplained(kind="unmatched_credit", detail="nothing was expected to come in")
+        return Unexplained(kind="unmatched_credit", detail="")
     named = _named(row, candidates)
     if len(named) == 1:
         return _return_of(row, named[0])
     if named:
         return Unexplained(kind="ambiguous", detail=_listed(named))
-    return Unexplained(kind="unmatched_credit", detail="a return of no cash-out that is known by amount and name")
+    return Unexplained(kind="unmatched_credit", detail="")
 
 
 def _return_of(row: StatementRow, cash_out: CashOut) -> Match:
     if cash_out.returned_line is not None or cash_out.state == "failed":
         return Unexplained(kind="already_returned", detail=cash_out.id)
     if cash_out.sent_at is None:
-        return Unexplained(kind="unmatched_credit", detail=f"{cash_out.id} never left")
+        return Unexplained(kind="unmatched_credit", detail=cash_out.id)
     if cash_out.amount_minor != row.amount_minor:
-        return Unexplained(kind="amount_differs", detail=f"{cash_out.id} is {cash_out.amount_minor}")
+        return Unexplained(kind="amount_differs", detail=f"{cash_out.id}: {cash_out.amount_minor:,}")
     return Returns(cash_out=cash_out.id)
 
 
@@ -118,9 +118,9 @@ def _outgoing(
         if referred.paid_line is not None:
             return Unexplained(kind="already_paid", detail=referred.id)
         if referred.sent_at is None or referred.state == "failed":
-            return Unexplained(kind="unmatched_debit", detail=f"{referred.id} is {referred.state}")
+            return Unexplained(kind="unmatched_debit", detail=f"{referred.id}: {referred.state}")
         if referred.amount_minor != amount:
-            return Unexplained(kind="amount_differs", detail=f"{referred.id} is {referred.amount_minor}")
+            return Unexplained(kind="amount_differs", detail=f"{referred.id}: {referred.amount_minor:,}")
         return Pays(cash_out=referred.id)
     if row.kind == "fee":
         return Fee()
@@ -128,7 +128,7 @@ def _outgoing(
     fitting = [each for each in batches if _fits(each, account, amount) and _is_near(each.value_on, row.booked_on)]
     if named_batch is not None:
         if not _fits(named_batch, account, amount):
-            return Unexplained(kind="amount_differs", detail=f"{named_batch.id} is open with {named_batch.open_minor}")
+            return Unexplained(kind="amount_differs", detail=f"{named_batch.id}: {named_batch.open_minor:,}")
         return PaysBatch(batch=named_batch.id, fee_minor=amount - named_batch.open_minor)
     named = _named(row, candidates)
     if len(fitting) + len(named) > 1 and not (len(fitting) == 1 and _is_alone(fitting[0], named)):
@@ -137,7 +137,7 @@ def _outgoing(
         return PaysBatch(batch=fitting[0].id, fee_minor=amount - fitting[0].open_minor)
     if named:
         return Pays(cash_out=named[0].id)
-    return Unexplained(kind="unmatched_debit", detail="no batch or cash-out of this amount is open")
+    return Unexplained(kind="unmatched_debit", detail="")
 
 
 def _fits(batch: OpenBatch, account: BankAccount, amount: int) -> bool:

@@ -8,6 +8,7 @@ from koban.access import Endpoint
 from koban.console import (
     access,
     appeals,
+    bank,
     board,
     cases,
     closing,
@@ -41,6 +42,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     parts = (
         entrance, access, board, search, decisions, decision, rules, sanctions, subjects, cases, workspace, appeals,
         emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
-        payments,
+        payments, bank,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from koban.access import AccessKit
 from koban.access.types import OpenedSession
+from koban.banking import BankDesk
 from koban.base import Clock, Instant
 from koban.board import HeldMoney
 from koban.cases import Workbench
@@ -185,6 +186,7 @@ class ConsoleKit:
     disclose: Callable[[Instant, str, int, DiscloseBody], DisclosedField]  # when, by, entry, what
     disclosed: Callable[[Tx, Instant, str, Entry], Mapping[str, tuple[str | None, Instant]]]
     search_sealed: Callable[[Instant, str, SealedQuery], SealedFound]
+    bank: BankDesk | None = None  # None: a console without banks, in tests of other pages
     committed_at: Callable[[int], Instant | None] = lambda _seq: None  # when an entry became durable, while remembered
     stopping: Callable[[], bool] = lambda: False  # whether the server is on its way down
     simulated: bool = False  # a banner says that what is shown is simulated traffic

@@ -445,7 +445,7 @@ def _rule(  # noqa: PLR0917 - a line with its file, account and words
 ) -> BankLine:
     moves = file.kind == account.moves_by
     if store.is_known(tx, account.id, same, not_of=file.id, moves=moves):
-        return msgspec.structs.replace(line, state="known", detail="it came before in another file")
+        return msgspec.structs.replace(line, state="known")
     found = rule_line(memory.vault, tx, account, row)
     if not moves:
         return _noticed(line, found)
