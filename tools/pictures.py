@@ -25,14 +25,23 @@ OUT = ROOT / "docs" / "pictures"
 BYTES_MAX = 200_000  # of one picture: the repository is not to grow by them
 QUALITY = 62
 LAUNCH = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage")
-WATCHED_S = 60  # of the evening, before the first picture
-PLAIN = {"board": "/board", "search": "/search?q=%E7%9B%B4%E5%8F%96%E5%BC%95", "cases": "/cases", "rules": "/rules",
-         "audit": "/audit"}  # fmt: skip
-LINKED = {
+WATCHED_S = 150  # of the evening, before the first picture: the raid and the outage have begun by then
+PLAIN = {
+    "board": "/board",
+    "search": "/search?q=%E3%82%B5%E3%82%A4%E3%83%88%E5%A4%96",
+    "cases": "/cases",
+    "rules": "/rules",
+    "truth": "/truth",
+    "audit": "/audit",
+}
+LINKED = {  # name -> page it is reached from, and the first link there to follow
     "decision": ("/decisions?verdict=block", "main a.pill-link"),
     "account": ("/sanctions?kind=freeze_payout", "main tbody a[href^='/subjects/account/']"),
+    "case": ("/cases?queue=scams", "main tbody a[href^='/cases/case_']"),
+    "rule": ("/rules", "main tbody a.id"),
+    "lab": ("/lab?section=rules&name=off_platform_payment", ""),
 }
-FORMS = (("ja", "light"), ("en", "dark"))
+FORMS = (("ja", "light"), ("en", "light"))
 
 
 def main() -> int:
@@ -53,7 +62,7 @@ def main() -> int:
             page = context.new_page()
             for name, path in {**PLAIN, **{name: path for name, (path, _) in LINKED.items()}}.items():
                 page.goto(url + path)
-                if name in LINKED and page.locator(LINKED[name][1]).count():
+                if name in LINKED and LINKED[name][1] and page.locator(LINKED[name][1]).count():
                     page.goto(url + str(page.locator(LINKED[name][1]).first.get_attribute("href")))
                 _keep(page, f"{name}-{language}")
             context.close()
@@ -92,7 +101,7 @@ def _sign_in(context: BrowserContext, link: str) -> StorageState:
     page.fill("#email", "admin@koban.test")
     page.fill("#password", "correct horse battery staple")
     page.click("form.fields button")
-    page.wait_for_url("**/board")
+    page.wait_for_url(re.compile("/board"))
     state = context.storage_state()
     context.close()
     return state

@@ -34,6 +34,7 @@ APART = {  # kinds of pages that are no pages by themselves, or looked at elsewh
     "/board/live": "a part of the board",
     "/board/stream": "a part of the board",
     "/export/{list}": "leads to a file",
+    "/money/journal": "leads to a file",
     "/sign-in": "looked at before anybody signs in",
     "/static/{file}": "no page",
     "/story/bar": "a part of each page of a demonstration",

@@ -43,6 +43,7 @@ def test_every_key_that_templates_and_views_name_is_there() -> None:
         text = file.read_text(encoding="utf-8")
         used |= set(re.findall(r'\bt\("([a-z_]+\.[a-z_0-9.]+)"[,)]', text))
         used |= {f"done.{name}" for name in re.findall(r'done\(call, .*?"([a-z_]+)"\)', text)}
+        used |= set(re.findall(r'\bproblem="([a-z_]+\.[a-z_0-9]+)"', text))
     assert used <= keys
 
 

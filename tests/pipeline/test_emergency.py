@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from tests.console.scene import starter
 from tests.pipeline.conftest import SMALL_PACK, Station
 
 import koban.events.store as event_store
+from koban.app.urgent import holidays_of
 from koban.base import HOUR, MINUTE, SECOND, from_rfc3339, to_rfc3339
 from koban.db import Tx
 from koban.emergency import (
@@ -332,6 +334,18 @@ def test_the_review_is_due_on_the_next_business_morning(at: str, zone: str, due:
     moment = from_rfc3339(at)
     assert moment is not None
     assert to_rfc3339(next_morning(moment, zone)) == due
+
+
+def test_nobody_reviews_on_a_holiday_of_the_pack_s_calendars() -> None:
+    holidays = holidays_of(starter(), "Asia/Tokyo")
+    assert holidays_of(starter(), "Europe/Paris") == frozenset()
+    for evening, due in (
+        ("2026-11-02T12:00:00Z", "2026-11-04T01:00:00.000000Z"),  # Monday; Tuesday is the Day of Culture
+        ("2026-12-30T12:00:00Z", "2027-01-04T01:00:00.000000Z"),  # over the days around the new year
+    ):
+        moment = from_rfc3339(evening)
+        assert moment is not None
+        assert to_rfc3339(next_morning(moment, "Asia/Tokyo", holidays)) == due
 
 
 def but(wanted: UndoFilter, **changes: str) -> UndoFilter:

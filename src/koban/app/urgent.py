@@ -13,7 +13,9 @@ from koban.emergency import (
     EmergencyNotPreviewed,
     EmergencyStarted,
     Preview,
+    next_morning,
 )
+from koban.packs import PackDef
 from koban.pipeline import Desk
 from koban.pipeline.previewing import preview, preview_id
 from koban.pipeline.urgent import OverlayStale, end_emergency, extend_emergency, prepare_overlay, start_emergency
@@ -74,5 +76,16 @@ def emergencies(database: Database, vault: Vault, desk: Desk, clock: Clock, *, z
         start=start,
         extend=lambda command: desk.command(lambda memory, tx: extend_emergency(memory, tx, command)),
         end=lambda command: desk.command(lambda memory, tx: end_emergency(memory, tx, command)),
-        zone=zone,
+        review_due=lambda at: next_morning(at, zone, holidays_of(desk.memory.compiled.pack, zone)),
+    )
+
+
+def holidays_of(pack: PackDef, zone: str) -> frozenset[str]:
+    """Return the dates on which a calendar of a zone is shut although its week would open it: nobody reviews then."""
+    return frozenset(
+        date
+        for calendar in pack.calendars.values()
+        if calendar.hours.zone == zone
+        for date, spans in calendar.hours.days
+        if not spans
     )

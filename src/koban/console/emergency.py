@@ -28,7 +28,7 @@ from koban.emergency import (
     undo_lines,
 )
 from koban.emergency import store as emergency_store
-from koban.emergency.logic import CAP_DEFAULT, CAP_MAX, LASTS, MUTED, PREFIX, next_morning
+from koban.emergency.logic import CAP_DEFAULT, CAP_MAX, LASTS, MUTED, PREFIX
 from koban.emergency.routes import BECAUSE, MeasureBody, measure_of
 from koban.emergency.undoing import ALL_MAX, summary_of
 from koban.insight import rule_health
@@ -148,7 +148,7 @@ def _form(
         made=made,
         problems=problems,
         problem=problem,
-        due_at=next_morning(call.at, kit.emergencies.zone),
+        due_at=kit.emergencies.review_due(call.at),
         because=BECAUSE,
     )
 
@@ -197,7 +197,7 @@ def _started(kit: ConsoleKit, call: Call, typed: Mapping[str, str]) -> Emergency
         because=BECAUSE,
         lasts_us=lasts_us,
         ends_at=Instant(call.at + lasts_us),
-        review_due_at=next_morning(call.at, kit.emergencies.zone),
+        review_due_at=kit.emergencies.review_due(call.at),
         by=call.principal.actor,
         reason=typed.get("reason", "").strip()[:REASON_CHARS_MAX],
     )

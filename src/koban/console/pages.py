@@ -52,6 +52,7 @@ NAVIGATION: Final[tuple[tuple[str, tuple[NavItem, ...]], ...]] = (
         "act",
         _nav(
             ("cases", "cases.read"),
+            ("appeals", "appeals.read"),
             ("sanctions", "sanctions.read"),
             ("actions", "webhooks.read"),
             ("money", "ledger.read"),

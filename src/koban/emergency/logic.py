@@ -3,7 +3,7 @@
 import datetime
 import re
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Problem
@@ -98,8 +98,8 @@ def end_of(at: Instant, lasts_us: int) -> Instant:
     return Instant(at + lasts_us)
 
 
-def next_morning(at: Instant, zone: str, hour: int = MORNING_HOUR) -> Instant:
-    """Return the next business morning after a moment: `hour` o'clock in a zone, on a day from Monday to Friday.
+def next_morning(at: Instant, zone: str, holidays: Collection[str] = (), hour: int = MORNING_HOUR) -> Instant:
+    """Return the next business morning after a moment: `hour` o'clock in a zone, Monday to Friday, on no holiday.
 
     Where a change of clocks skips that hour, it is the moment at which the hour would have been.
     """
@@ -108,6 +108,6 @@ def next_morning(at: Instant, zone: str, hour: int = MORNING_HOUR) -> Instant:
     while True:
         morning = datetime.datetime.combine(day, datetime.time(hour), tzinfo=place)
         moment = Instant(int((morning.astimezone(datetime.UTC) - _EPOCH).total_seconds()) * SECOND)
-        if moment > at and day.weekday() < 5:
+        if moment > at and day.weekday() < 5 and day.isoformat() not in holidays:
             return moment
         day += datetime.timedelta(days=1)

@@ -115,7 +115,7 @@ class Emergencies:
     start: Callable[[EmergencyStarted, str], Emergency]  # the rule, and the id of its preview
     extend: Callable[[ExtendEmergency], Emergency]
     end: Callable[[EndEmergency], Emergency]
-    zone: str
+    review_due: Callable[[Instant], Instant]  # when a rule that starts then is to be reviewed
 
 
 def endpoints(database: Database, verbs: Emergencies) -> list[Endpoint]:
@@ -134,11 +134,11 @@ def endpoints(database: Database, verbs: Emergencies) -> list[Endpoint]:
         return emergency_body(found, call.at)
 
     def preview(call: Call) -> Preview:
-        return verbs.preview(started_of(call.body_as(RuleBody), call, verbs.zone))
+        return verbs.preview(started_of(call.body_as(RuleBody), call, verbs.review_due(call.at)))
 
     def start(call: Call) -> EmergencyBody:
         body = call.body_as(RuleBody)
-        return emergency_body(verbs.start(started_of(body, call, verbs.zone), body.preview), call.at)
+        return emergency_body(verbs.start(started_of(body, call, verbs.review_due(call.at)), body.preview), call.at)
 
     def extend(call: Call) -> EmergencyBody:
         body = call.body_as(ExtendBody)
@@ -169,7 +169,7 @@ def endpoints(database: Database, verbs: Emergencies) -> list[Endpoint]:
     ]  # fmt: skip
 
 
-def started_of(body: RuleBody, call: Call, zone: str) -> EmergencyStarted:
+def started_of(body: RuleBody, call: Call, review_due_at: Instant) -> EmergencyStarted:
     """Return the rule that a body describes; its end is fixed when it enters the log."""
     because = BECAUSE if body.because is None else {"en": body.because.en, "ja": body.because.ja}
     lasts_us = body.minutes * MINUTE
@@ -183,7 +183,7 @@ def started_of(body: RuleBody, call: Call, zone: str) -> EmergencyStarted:
         because=because,
         lasts_us=lasts_us,
         ends_at=logic.end_of(call.at, lasts_us),
-        review_due_at=logic.next_morning(call.at, zone),
+        review_due_at=review_due_at,
         by=call.principal.actor,
         reason=body.reason.strip(),
     )

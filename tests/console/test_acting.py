@@ -1,0 +1,121 @@
+"""What people do from the pages that show: open one field, take back, judge many, see who is linked, go back a version."""
+
+import html
+import re
+
+from tests.console.conftest import Visitor
+from tests.console.scene import Scene
+from tests.console.test_lab import form as lab_form
+from tests.console.test_lab import typed
+
+from koban.base import MINUTE
+from koban.finding import follow
+
+LURE = "はじめまして。こちらで本人確認をお願いします http://amazonite.top/pay"
+
+
+def rows(scene: Scene, sql: str, *values: object) -> list[tuple[object, ...]]:
+    with scene.database.read() as tx:
+        return [tuple(row) for row in tx.rows(sql, values)]
+
+
+def test_linked_accounts_are_named_with_what_they_share(scene: Scene, admin: Visitor) -> None:
+    while follow(scene.database, scene.pack.events):
+        pass
+    shared = rows(
+        scene,
+        "SELECT a.account, b.account, a.kind, a.subject FROM account_links a JOIN account_links b ON b.kind = a.kind AND"
+        " b.subject = a.subject AND b.account <> a.account WHERE a.kind = 'device' ORDER BY 1, 2 LIMIT 1",
+    )
+    one, other, kind, thing = (str(each) for each in shared[0])
+    text = html.unescape(admin.get(f"/subjects/account/{one}").text)
+    links = text[text.index('id="links"') :]
+    assert f'href="/subjects/account/{other}"' in links
+    assert f'href="/subjects/{kind}/{thing}"' in links.replace("%3A", ":")
+    assert "<svg" in links, "and drawn"
+    lone = rows(scene, "SELECT acting FROM decisions WHERE acting NOT IN (SELECT account FROM account_links) LIMIT 1")
+    assert 'id="links"' not in admin.get(f"/subjects/account/{lone[0][0]}").text
+
+
+def test_a_sealed_field_is_opened_for_its_case_with_a_purpose_and_closes_again(scene: Scene, admin: Visitor) -> None:
+    record = scene.message("open-1", f"{LURE} 合言葉ラリマー")
+    page = f"/decisions/{record.seq}/open?path=text"
+    assert "ラリマー" not in admin.get(f"/decisions/{record.seq}").text
+    form = {"path": "text", "case": record.cases[0]}
+    assert admin.send(page, f"/decisions/{record.seq}/open", **form, purpose="why").status_code == 422
+    elsewhere = str(rows(scene, "SELECT id FROM cases WHERE id <> ? ORDER BY id LIMIT 1", record.cases[0])[0][0])
+    other = admin.send(page, f"/decisions/{record.seq}/open", path="text", case=elsewhere, purpose="reading the case")
+    assert other.status_code == 422
+    assert "ラリマー" not in admin.get(f"/decisions/{record.seq}").text
+    done = admin.send(page, f"/decisions/{record.seq}/open", **form, purpose="reading the case")
+    assert done.headers["location"] == f"/decisions/{record.seq}?done=field_opened"
+    assert "ラリマー" in admin.get(f"/decisions/{record.seq}").text
+    assert "ラリマー" not in Visitor(scene).sign_in("specialist").get(f"/decisions/{record.seq}").text, (
+        "for nobody else"
+    )
+    assert record.cases[0] in admin.get("/audit").text
+    scene.clock.advance(16 * MINUTE)
+    assert "ラリマー" not in Visitor(scene).sign_in().get(f"/decisions/{record.seq}").text
+    assert Visitor(scene).sign_in("auditor").get(page).status_code == 403
+
+
+def test_taking_back_shows_the_state_afterwards_first_and_asks_for_a_reason(scene: Scene, admin: Visitor) -> None:
+    sanction = scene.message("back-1", "直取引しませんか").sanctions[0]
+    choice = f"kind=message&id=m-back-1&s.{sanction}=1&how=overturn"
+    assert f'name="s.{sanction}"' in admin.get("/subjects/message/m-back-1").text
+    page = html.unescape(admin.get(f"/take-back?{choice}").text)
+    assert page.index("Hidden") < page.index("No limits"), "now, and then"
+    form = {"kind": "message", "id": "m-back-1", f"s.{sanction}": "1", "how": "overturn"}
+    assert admin.send(f"/take-back?{choice}", "/take-back", **form, reason=" ").status_code == 422
+    assert rows(scene, "SELECT status FROM sanctions WHERE id = ?", sanction) == [("in_force",)]
+    done = admin.send(f"/take-back?{choice}", "/take-back", **form, reason="a quotation")
+    assert done.headers["location"] == "/subjects/message/m-back-1?done=overturned"
+    assert rows(scene, "SELECT status FROM sanctions WHERE id = ?", sanction) == [("overturned",)]
+    assert admin.get("/take-back?kind=message&id=m-back-1").status_code == 404, "nothing is chosen"
+    assert Visitor(scene).sign_in("auditor").get(f"/take-back?{choice}").status_code == 403
+
+
+def test_several_cases_are_judged_after_their_consequence_was_shown_and_taken_back_at_once(
+    scene: Scene, admin: Visitor
+) -> None:
+    cases = [scene.message(f"bulk-{place}", LURE).cases[0] for place in range(2)]
+    form = {"outcome": "honest", **{f"case_{each}": "1" for each in cases}}
+    assert admin.send("/cases", "/cases/bulk", outcome="honest").status_code == 409, "none is chosen"
+    shown = admin.send("/cases", "/cases/bulk", **form)
+    assert shown.status_code == 200
+    assert f"<strong>{len(set(cases))}</strong>" in shown.text
+    assert rows(scene, "SELECT count(*) FROM cases WHERE id IN (?, ?) AND status = 'closed'", *cases) == [(0,)]
+    done = admin.send("/cases", "/cases/bulk", **form, do="apply", note="our own newsletter")
+    batch = done.headers["location"].partition("?")[0]
+    assert {row[0] for row in rows(scene, "SELECT outcome FROM cases WHERE id IN (?, ?)", *cases)} == {"honest"}
+    assert all(each in admin.get(batch).text for each in cases)
+    undone = admin.send(batch, batch, reason="the wrong ones")
+    assert undone.headers["location"].startswith(f"{batch}?done=cases_undone")
+    assert {row[0] for row in rows(scene, "SELECT status FROM cases WHERE id IN (?, ?)", *cases)} == {"open"}
+
+
+def test_a_severe_change_and_the_way_back_from_it_need_a_second_person(scene: Scene, admin: Visitor) -> None:
+    before = scene.desk.memory.compiled.pack
+    name = next(name for name, rule in before.rules.items() if before.policies[rule.policy].severity == "severe")
+    cap = before.rules[name].cap_per_hour
+    _, _, where = lab_form(admin, name, typed(before, name, f"cap: {cap} per hour", "cap: 300 per hour"), do="propose",
+                           reason="more of them")  # fmt: skip
+    draft = where.partition("?")[0]
+    second = Visitor(scene).sign_in("specialist")
+    assert "cap: 300 per hour" in second.get(draft).text
+    assert second.send(draft, draft, do="activate").status_code == 303
+    assert scene.desk.memory.compiled.pack.rules[name].cap_per_hour == 300
+
+    version = f"/versions/{before.digest}"
+    page = admin.get(version).text
+    assert name in page, "what going back would change"
+    assert re.search(r'<form[^>]*action="/versions/', page)
+    assert admin.send(version, version, reason=" ").status_code == 422
+    back = admin.send(version, version, reason="it was right before")
+    assert back.status_code == 303
+    if scene.desk.memory.compiled.pack.digest != before.digest:  # milder changes come into force at once
+        waiting = re.search(r'href="(/drafts/[^"]+)"', admin.get("/versions").text)
+        assert waiting is not None
+        assert admin.send(waiting[1], waiting[1], do="activate").status_code == 422, "not by who proposed it"
+        assert second.send(waiting[1], waiting[1], do="activate").status_code == 303
+    assert scene.desk.memory.compiled.pack.digest == before.digest
