@@ -21,6 +21,7 @@ import koban.ledger.store
 import koban.lists.store
 import koban.oncall.store
 import koban.packs.store
+import koban.reconciliation.store
 import koban.rules.store
 import koban.scores.store
 import koban.vault.store

@@ -104,6 +104,14 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
             "Take the journal out for the company's own books, logged",
             "自社の会計帳簿用に仕訳を書き出す（記録される）",
         ),
+        ("reconciliation.read", "See what does not match between ledger, providers and banks", "照合の不一致を見る"),
+        (
+            "reconciliation.run",
+            "Take files in, compare, and say who sees to what",
+            "照合用ファイルを取り込み、照合し、担当を決める",
+        ),
+        ("reconciliation.propose", "Propose an adjustment for an exception", "不一致の調整を提案する"),
+        ("reconciliation.approve", "Approve or decline a colleague's adjustment", "同僚が提案した調整を承認・却下する"),
         ("exports.make", "Take lists out as files, logged", "一覧をファイルに書き出す（記録される）"),
         ("settings.read", "See the settings in force", "有効な設定を見る"),
         ("system.backup", "Take a backup", "バックアップを取る"),
@@ -116,7 +124,7 @@ _AUDITOR: Final = (
     "scores.read",
     "evaluation.read", "simulation.read", "staff.read", "tokens.read", "audit.read", "audit.verify", "settings.read",
     "ledger.read", "ledger.verify", "ledger.journal", "exports.make",
-    "oncall.read", "bank.read",
+    "oncall.read", "bank.read", "reconciliation.read",
 )  # fmt: skip
 _REVIEWER: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read", "packs.read",
@@ -148,6 +156,7 @@ _FINANCE: Final = (
     "ledger.manage", "ledger.verify", "bank.read", "bank.names", "bank.propose", "bank.approve", "bank.import",
     "bank.manage",
     "ledger.close", "ledger.reopen", "ledger.journal",
+    "reconciliation.read", "reconciliation.run", "reconciliation.propose", "reconciliation.approve",
 )  # fmt: skip
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {

@@ -24,6 +24,7 @@ import koban.labels.routes as label_routes
 import koban.ledger.routes as ledger_routes
 import koban.lists.routes as list_routes
 import koban.packs.routes as pack_routes
+import koban.reconciliation.routes as reconciliation_routes
 import koban.rules.routes as rule_routes
 import koban.scores.routes as score_routes
 import koban.vault.routes as people_routes
@@ -38,6 +39,7 @@ from koban.app.drafts import draft_endpoints
 from koban.app.money import ledger_commands, period_commands
 from koban.app.own_data import OwnData
 from koban.app.people import erase_person
+from koban.app.reconciliation import reconciliation_desk
 from koban.app.running import CHECKPOINTS, Koban, versions_of
 from koban.app.urgent import emergencies
 from koban.base import DAY, Problem
@@ -141,6 +143,7 @@ def endpoints_of(
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
         *bank_routes.endpoints(bank_desk(koban_)),
         *period_endpoints(database, period_commands(desk)),
+        *reconciliation_routes.endpoints(reconciliation_desk(desk)),
         *score_routes.endpoints(
             database, lambda change: desk.command(lambda memory, tx: commands.score(memory, tx, change))
         ),
@@ -226,6 +229,7 @@ def _console_kit(
         replay=desk.replay_quarantined,
         prove_ledger=ledger_commands(koban_).prove,
         periods=period_commands(desk),
+        reconciliation=reconciliation_desk(desk),
         logs=own,
         simulated=demo is not None,
         truth=demo.truth if demo is not None else None,

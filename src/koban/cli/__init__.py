@@ -2,7 +2,20 @@
 
 import typer
 
-from koban.cli import bank, casework, emergency, keeping, lab, ledger, logs, oncall, packs, server, simulation
+from koban.cli import (
+    bank,
+    casework,
+    emergency,
+    keeping,
+    lab,
+    ledger,
+    logs,
+    oncall,
+    packs,
+    reconcile,
+    server,
+    simulation,
+)
 from koban.cli.frame import refuse
 
 __all__ = ["app", "main"]
@@ -14,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for part in (server, packs, casework, lab, emergency, oncall, logs, simulation, keeping, ledger, bank):
+for part in (server, packs, casework, lab, emergency, oncall, logs, simulation, keeping, ledger, bank, reconcile):
     app.add_typer(part.app)
 
 

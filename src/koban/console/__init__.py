@@ -15,6 +15,7 @@ from koban.console import (
     decisions,
     emergency,
     entrance,
+    exceptions,
     keep,
     lab,
     lists,
@@ -39,6 +40,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return every page of the console."""
     parts = (
         entrance, access, board, search, decisions, decision, rules, sanctions, subjects, cases, workspace, appeals,
-        emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
+        emergency, lists, lab, oncall, keep, story, truth, own, money, closing, exceptions,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

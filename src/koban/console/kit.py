@@ -23,6 +23,7 @@ from koban.ledger.period_routes import PeriodCommands
 from koban.lists import ListChange
 from koban.oncall import OncallKit
 from koban.packs import PackDef
+from koban.reconciliation.routes import ReconciliationDesk
 from koban.rules import ModeChange, TraceNode
 from koban.sim.story import StoryNow
 from koban.webhooks import SecretBox
@@ -173,6 +174,7 @@ class ConsoleKit:
     story: StoryDesk | None = None  # a demonstration's evening, and its one-click roles
     prove_ledger: Callable[[], LedgerReport]  # proves every balance from the log
     periods: PeriodCommands
+    reconciliation: ReconciliationDesk
     versions: VersionDesk
     start_backtest: Callable[[Mapping[str, str], Sequence[str]], BacktestRun]  # files, further arguments
     find_backtest: Callable[[str], BacktestRun]
