@@ -22,6 +22,7 @@ import koban.lists.store
 import koban.oncall.store
 import koban.packs.store
 import koban.payments.store
+import koban.reconciliation.store
 import koban.rules.store
 import koban.scores.store
 import koban.vault.store

@@ -16,7 +16,7 @@ from koban.audit import SigningKey, append_checkpoint, checkpoint, read_checkpoi
 from koban.base import DAY, Clock, Instant, limits
 from koban.db import Database
 from koban.finding import forget_gone
-from koban.ledger import log_end
+from koban.ledger import LedgerReport, log_end
 from koban.oncall import OncallKit, deliver_due, escalate, watch
 from koban.rules import forget_harm
 from koban.vault import forget_days
@@ -176,6 +176,24 @@ def _ledger_jobs(
     )
 
 
+def daily(reconcile: Callable[[], object], prove: Callable[[], object]) -> Sequence[Job]:
+    """Return the part of the table that does something once a day; each looks itself whether its time has come."""
+    return (
+        Job(
+            name="reconciliation.run",
+            every_s=600.0,
+            run=reconcile,
+            why="Ledger, provider reports and bank statements are compared on every date of the ledger's time zone.",
+        ),
+        Job(
+            name="ledger.prove",
+            every_s=3600.0,
+            run=prove,
+            why="A balance that the log does not prove calls a person, before anybody thinks of looking.",
+        ),
+    )
+
+
 def watchers(health: Callable[[], object], chain: Callable[[], object]) -> Sequence[Job]:
     """Return the part of the table that looks whether all is as it should be."""
     return (
@@ -228,6 +246,32 @@ def watch_chain(
     detail = f"The audit trail was changed: {report.broken}"[:500]
     with database.write() as tx:
         raise_alert(tx, clock.now(), randomness, kind="audit.broken", about="audit", detail=detail)
+
+
+class DailyProof:
+    """Proves the ledger once a day and raises an alert where it does not hold."""
+
+    def __init__(
+        self, database: Database, clock: Clock, randomness: random.Random, prove: Callable[[], LedgerReport]
+    ) -> None:
+        """Prove with `prove`; a server that starts proves at the job's first turn."""
+        self._database, self._clock, self._randomness, self._prove = database, clock, randomness, prove
+        self._last = Instant(0)
+
+    def __call__(self) -> None:
+        """Prove, unless it was done within the last day."""
+        at = self._clock.now()
+        if at < self._last + DAY:
+            return
+        broken = self._prove().broken
+        self._last = at
+        if broken is None:
+            return
+        detail = (
+            f"The ledger does not hold at position {broken.position}: {broken.what} {broken.about}: {broken.detail}"
+        )
+        with self._database.write() as tx:
+            raise_alert(tx, at, self._randomness, kind="ledger.unbalanced", about="ledger", detail=detail[:500])
 
 
 def _sign_ledger(database: Database, clock: Clock, signing_key: SigningKey, path: pathlib.Path) -> None:

@@ -11,7 +11,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "bench", ["engine", "features", "bulk", "backtest", "http", "queue", "start", "pages", "ledger", "story"]
+    "bench",
+    ["engine", "features", "bulk", "backtest", "http", "queue", "start", "pages", "ledger", "reconciliation", "story"],
 )
 def test_bench_runs_in_a_tiny_form(bench: str, tmp_path: pathlib.Path) -> None:
     written = tmp_path / "results.json"

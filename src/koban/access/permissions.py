@@ -109,6 +109,14 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
         ("payments.refund", "Give captured money back", "確定した決済を返金する"),
         ("payments.decide", "Let a held payment go on, or refuse it", "保留中の決済を進める、または断る"),
         ("payments.repair", "Try again what a provider refused", "決済会社が断った処理をやり直す"),
+        ("reconciliation.read", "See what does not match between ledger, providers and banks", "照合の不一致を見る"),
+        (
+            "reconciliation.run",
+            "Take files in, compare, and say who sees to what",
+            "照合用ファイルを取り込み、照合し、担当を決める",
+        ),
+        ("reconciliation.propose", "Propose an adjustment for an exception", "不一致の調整を提案する"),
+        ("reconciliation.approve", "Approve or decline a colleague's adjustment", "同僚が提案した調整を承認・却下する"),
         ("exports.make", "Take lists out as files, logged", "一覧をファイルに書き出す（記録される）"),
         ("settings.read", "See the settings in force", "有効な設定を見る"),
         ("system.backup", "Take a backup", "バックアップを取る"),
@@ -123,6 +131,7 @@ _AUDITOR: Final = (
     "ledger.read", "ledger.verify", "ledger.journal", "exports.make",
     "oncall.read", "bank.read",
     "payments.read",
+    "reconciliation.read",
 )  # fmt: skip
 _REVIEWER: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "rules.read", "packs.read",
@@ -156,6 +165,7 @@ _FINANCE: Final = (
     "bank.manage",
     "ledger.close", "ledger.reopen", "ledger.journal",
     "payments.read", "payments.refund", "payments.decide", "payments.repair",
+    "reconciliation.read", "reconciliation.run", "reconciliation.propose", "reconciliation.approve",
 )  # fmt: skip
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {

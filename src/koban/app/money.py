@@ -3,17 +3,18 @@
 import pathlib
 from typing import TYPE_CHECKING
 
+import koban.events.store as event_store
 import koban.ledger.routes as ledger_routes
-from koban.app.lab import pack_in_force
 from koban.audit import check_checkpoints, read_checkpoints
 from koban.base.settings import Settings
 from koban.db import Database
 from koban.ledger import LedgerDef, LedgerReport, verify
 from koban.ledger.period_routes import PeriodCommands
 from koban.ledger.verify import LedgerBreak
-from koban.packs import load_pack
-from koban.pipeline import money
+from koban.packs import active_at, load_pack, load_version
+from koban.pipeline import money, reconciling
 from koban.pipeline.desk import Desk
+from koban.reconciliation import PeriodUnreconciled
 from koban.subscriptions import LEDGER_CHECKPOINTS
 
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ def period_commands(desk: Desk) -> PeriodCommands:
     """Return what routes and pages may have the decider do to periods."""
     return PeriodCommands(
         close=lambda body, by: desk.command(
-            lambda memory, tx: money.close_period(memory, tx, body.through, note=body.note, by=by)
+            lambda memory, tx: reconciling.close_reconciled(
+                memory, tx, body.through, note=body.note, despite_open=body.despite_open, by=by
+            )
         ),
+        close_refuses=(PeriodUnreconciled,),
         reopen=lambda body, by: desk.command(
             lambda memory, tx: money.reopen_period(memory, tx, body.through or "", reason=body.reason, by=by)
         ),
@@ -55,7 +59,8 @@ def period_commands(desk: Desk) -> PeriodCommands:
 def active_ledger(settings: Settings, database: Database) -> LedgerDef:
     """Return what the version in force says about money; of the folder at start, where none was activated yet."""
     with database.read() as tx:
-        pack = pack_in_force(tx)
+        activation = active_at(tx, event_store.last_seq(tx) + 1)
+        pack = None if activation is None else load_version(tx, activation.digest)
     return (pack or load_pack(settings.pack)).ledger
 
 

@@ -11,7 +11,7 @@ import pathlib
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -21,7 +21,9 @@ import koban.schema
 from koban.access import SYSTEM, StaffDirectory
 from koban.app.archiving import archive_of, run_when_due
 from koban.app.banking import carry_on
+from koban.app.money import prove as money_proof
 from koban.app.payments import Providers, payment_kit, read_providers, take_simulated_notices
+from koban.app.reconciliation import reconciliation_desk, run_daily
 from koban.app.runs import Runs
 from koban.audit import Secrets, SigningKey
 from koban.base import Clock, Instant, Refusal
@@ -42,7 +44,7 @@ from koban.pipeline.commands import Entered, activate_with, expect, features_to_
 from koban.pipeline.desk import Desk
 from koban.pipeline.memory import Memory
 from koban.rules import RuleExpected, ceiling_of
-from koban.subscriptions import jobs, pagers, watch_chain, watchers
+from koban.subscriptions import DailyProof, Job, daily, jobs, pagers, watch_chain, watchers
 from koban.vault import Vault
 from koban.webhooks import HttpSender, Post, SecretBox, Send, WebhookWorker, raise_alert
 
@@ -282,7 +284,7 @@ def open_koban(
             carry_on_banking=functools.partial(carry_on, desk, vault),
             take_notices=functools.partial(take_simulated_notices, desk, clock, providers),
         )
-        for job in (*table, *watchers(health, chain)):
+        for job in (*table, *watchers(health, chain), *_daily(settings, desk, randomness, signing_key)):
             stack.callback(Periodic(job.name, job.every_s, job.run).close)
         box = SecretBox(vault.webhook_key, secrets)
         sender = HttpSender()
@@ -338,6 +340,14 @@ def _start_pagers(stack: contextlib.ExitStack, kit: OncallKit) -> None:
     stack.callback(messages.shutdown)
     for pager in pagers(kit, messages):
         stack.callback(Periodic(pager.name, pager.every_s, pager.run).close)
+
+
+def _daily(settings: Settings, desk: Desk, randomness: random.Random, key: SigningKey) -> Sequence[Job]:
+    database, clock = desk.database, desk.memory.clock
+    return daily(
+        functools.partial(run_daily, reconciliation_desk(desk)),
+        DailyProof(database, clock, randomness, lambda: money_proof(database, settings.data, key.public)),
+    )
 
 
 def _watch_health(desk: Desk, clock: Clock, randomness: random.Random) -> None:

@@ -25,6 +25,7 @@ import koban.ledger.routes as ledger_routes
 import koban.lists.routes as list_routes
 import koban.packs.routes as pack_routes
 import koban.payments.routes as payment_routes
+import koban.reconciliation.routes as reconciliation_routes
 import koban.rules.routes as rule_routes
 import koban.scores.routes as score_routes
 import koban.vault.routes as people_routes
@@ -40,6 +41,7 @@ from koban.app.money import ledger_commands, period_commands
 from koban.app.own_data import OwnData
 from koban.app.payments import payment_commands
 from koban.app.people import erase_person
+from koban.app.reconciliation import reconciliation_desk
 from koban.app.running import CHECKPOINTS, Koban, modes_of, versions_of
 from koban.app.urgent import emergencies
 from koban.base import DAY, Problem
@@ -145,6 +147,7 @@ def endpoints_of(
         *bank_routes.endpoints(bank_desk(koban_)),
         *period_endpoints(database, period_commands(desk)),
         *payment_routes.endpoints(database, payment_commands(koban_)),
+        *reconciliation_routes.endpoints(reconciliation_desk(desk)),
         *score_routes.endpoints(
             database, lambda change: desk.command(lambda memory, tx: commands.score(memory, tx, change))
         ),
@@ -231,6 +234,7 @@ def _console_kit(
         replay=desk.replay_quarantined,
         prove_ledger=ledger_commands(koban_).prove,
         periods=period_commands(desk),
+        reconciliation=reconciliation_desk(desk),
         logs=own,
         bank=bank_desk(koban_),
         simulated=demo is not None,

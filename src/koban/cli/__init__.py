@@ -2,7 +2,21 @@
 
 import typer
 
-from koban.cli import bank, casework, emergency, keeping, lab, ledger, logs, oncall, packs, payments, server, simulation
+from koban.cli import (
+    bank,
+    casework,
+    emergency,
+    keeping,
+    lab,
+    ledger,
+    logs,
+    oncall,
+    packs,
+    payments,
+    reconcile,
+    server,
+    simulation,
+)
 from koban.cli.frame import refuse
 
 __all__ = ["app", "main"]
@@ -14,7 +28,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for part in (server, packs, casework, lab, emergency, oncall, logs, simulation, keeping, ledger, bank, payments):
+for part in (
+    server,
+    packs,
+    casework,
+    lab,
+    emergency,
+    oncall,
+    logs,
+    simulation,
+    keeping,
+    ledger,
+    bank,
+    payments,
+    reconcile,
+):
     app.add_typer(part.app)
 
 

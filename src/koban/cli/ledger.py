@@ -108,12 +108,20 @@ def ledger_post(
 def ledger_close(
     through: Annotated[str, typer.Argument(help="Last booking date of the period, YYYY-MM-DD.")],
     note: Annotated[str, typer.Option(help="What is to be remembered about this close.")] = "",
+    despite_open: Annotated[  # noqa: FBT002 - a flag
+        bool, typer.Option(help="Close although exceptions are open; say why with --note.")
+    ] = False,
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Close the books for booking dates up to a date, on the running server."""
     from koban.app.remote import call
 
-    answer = call(running_server(), "POST", "/v1/ledger/periods/close", {"through": through, "note": note})
+    answer = call(
+        running_server(),
+        "POST",
+        "/v1/ledger/periods/close",
+        {"through": through, "note": note, "despite_open": despite_open},
+    )
     print_json(answer) if json else print(f"The books are closed through {answer['closed_through']}.")
 
 

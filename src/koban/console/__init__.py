@@ -16,6 +16,7 @@ from koban.console import (
     decisions,
     emergency,
     entrance,
+    exceptions,
     keep,
     lab,
     lists,
@@ -42,6 +43,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     parts = (
         entrance, access, board, search, decisions, decision, rules, sanctions, subjects, cases, workspace, appeals,
         emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
-        payments, bank,
+        payments, bank, exceptions,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

@@ -14,6 +14,8 @@ from koban.ledger.journal import account_of
 from koban.ledger.logic import is_date
 from koban.ledger.period_routes import CloseBody, ReopenBody
 from koban.ledger.types import Account, TrialLine
+from koban.reconciliation import PeriodUnreconciled
+from koban.reconciliation import store as reconciliation_store
 
 NOTE_CHARS_MAX: Final = 500
 REASON_CHARS_MIN: Final = 5
@@ -35,7 +37,7 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     return (
         endpoint("GET", "/money/close", "ledger.read", lambda call: _close(kit, call), summary="The close", page=True),
         endpoint("POST", "/money/close", "ledger.close", lambda call: _do_close(kit, call), summary="Close a period",
-                 accepts="form", page=True, raises=(PeriodStep,)),
+                 accepts="form", page=True, raises=(PeriodStep, PeriodUnreconciled)),
         endpoint("POST", "/money/reopen", "ledger.reopen", lambda call: _do_reopen(kit, call),
                  summary="Open a closed period again", accepts="form", page=True, raises=(PeriodStep,)),
         endpoint("GET", "/money/journal", "ledger.journal", _journal, summary="Take the journal out", page=True),
@@ -49,6 +51,7 @@ def _close(kit: ConsoleKit, call: Call, *, problem: str = "", note: str = "") ->
         through = period_store.closed_through(tx)
         trial = period_store.trial_lines(tx, first, last)
         changes = period_store.list_period_changes(tx, limit=CHANGES_SHOWN)
+        unreconciled = reconciliation_store.open_through(tx, last)
     return page(
         kit,
         call,
@@ -58,6 +61,7 @@ def _close(kit: ConsoleKit, call: Call, *, problem: str = "", note: str = "") ->
         last=last,
         trial=_by_currency(trial, ledger.chart.kinds),
         changes=changes,
+        unreconciled=unreconciled,
         problem=problem,
         note=note,
         day_before=_before(through),
@@ -110,7 +114,10 @@ def _by_currency(
 
 def _do_close(kit: ConsoleKit, call: Call) -> Answer:
     through, note = call.form.get("through", ""), call.form.get("note", "").strip()[:NOTE_CHARS_MAX]
-    kit.periods.close(CloseBody(through=through[:10], note=note), call.principal.actor)
+    kit.periods.close(
+        CloseBody(through=through[:10], note=note, despite_open=bool(call.form.get("despite_open"))),
+        call.principal.actor,
+    )
     return done(call, "/money/close", "period_closed")
 
 

@@ -26,6 +26,7 @@ from koban.lists import ListChange
 from koban.oncall import OncallKit
 from koban.packs import PackDef
 from koban.payments.routes import Commands
+from koban.reconciliation.routes import ReconciliationDesk
 from koban.rules import TraceNode
 from koban.sim.story import StoryNow
 from koban.webhooks import SecretBox
@@ -176,6 +177,7 @@ class ConsoleKit:
     story: StoryDesk | None = None  # a demonstration's evening, and its one-click roles
     prove_ledger: Callable[[], LedgerReport]  # proves every balance from the log
     periods: PeriodCommands
+    reconciliation: ReconciliationDesk
     versions: VersionDesk
     payments: Commands | None = None  # None: a console without payments, in tests of other pages
     start_backtest: Callable[[Mapping[str, str], Sequence[str]], BacktestRun]  # files, further arguments

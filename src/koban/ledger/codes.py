@@ -113,6 +113,7 @@ class PostingCode(enum.StrEnum):
     PARAMETER_MISSING = "parameter_missing"
     PARAMETER_UNKNOWN = "parameter_unknown"
     PARAMETER_INVALID = "parameter_invalid"
+    APPROVAL_MISSING = "approval_missing"
     LEVEL_MISSING = "level_missing"
     LEVEL_UNKNOWN = "level_unknown"
     LIMIT_COUNT_EXCEEDED = "limit_count_exceeded"
@@ -235,6 +236,7 @@ MEANING: Final[dict[BookCode | LimitCode | PostingCode | TransferCode, str]] = {
     PostingCode.PARAMETER_MISSING: "A parameter of the template is missing.",
     PostingCode.PARAMETER_UNKNOWN: "The template has no such parameter.",
     PostingCode.PARAMETER_INVALID: "A parameter is of another type, empty, negative, or past what bounds it.",
+    PostingCode.APPROVAL_MISSING: "The template adjusts: one person proposes it for an exception, another approves it.",
     PostingCode.LEVEL_MISSING: "The posting is limited by verification level, and none is said.",
     PostingCode.LEVEL_UNKNOWN: "The active pack has no such verification level.",
     PostingCode.LIMIT_COUNT_EXCEEDED: "Done more often than the level allows within the limit's time. Burns the id.",

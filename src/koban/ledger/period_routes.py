@@ -7,7 +7,7 @@ import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.audit import record
-from koban.base import limits, to_rfc3339
+from koban.base import Refusal, limits, to_rfc3339
 from koban.db import Database
 from koban.ledger import period_store
 from koban.ledger.journal import (
@@ -37,6 +37,7 @@ class PeriodCommands(msgspec.Struct, frozen=True, kw_only=True):
     close: Callable[["CloseBody", str], None]
     reopen: Callable[["ReopenBody", str], None]
     definition: Callable[[], LedgerDef]
+    close_refuses: tuple[type[Refusal], ...] = ()  # what a close refuses besides the ledger itself
 
 
 class CloseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +45,9 @@ class CloseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     through: Date
     note: Note = ""
+    despite_open: Annotated[
+        bool, msgspec.Meta(description="Close although exceptions of reconciliation are open; say why in `note`")
+    ] = False
 
 
 class ReopenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,7 +145,7 @@ def period_endpoints(database: Database, commands: PeriodCommands) -> list[Endpo
         ),
         endpoint(
             "POST", "/v1/ledger/periods/close", "ledger.close", close, summary="Close the books for a period",
-            body=CloseBody, returns=PeriodView, raises=(PeriodStep,),
+            body=CloseBody, returns=PeriodView, raises=(PeriodStep, *commands.close_refuses),
             description="Nothing more can be booked on a date up to `through`; corrections are booked later.",
         ),
         endpoint(

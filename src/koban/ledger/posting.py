@@ -69,11 +69,11 @@ def book_id(code: str, currency: str, owner: str | None = None) -> str:
     return f"{code}.{currency}:{written}"
 
 
-def post(tx: Tx, at: Instant, ledger: LedgerDef, posting: Posting) -> PostingResult:
+def post(tx: Tx, at: Instant, ledger: LedgerDef, posting: Posting, *, approved: bool = False) -> PostingResult:
     """Make a posting: all of its transfers or none, in the caller's transaction.
 
     A refusal is a result code, never raised; one that depends on the moment burns the id. Books are opened as they are
-    needed, with the chart's limits.
+    needed, with the chart's limits. A template that adjusts is only posted where two people said so (`approved`).
     """
     if not ID(posting.id) or len(posting.id) > POSTING_ID_CHARS_MAX:
         return PostingResult(id=posting.id, code=PostingCode.ID_INVALID)
@@ -84,7 +84,10 @@ def post(tx: Tx, at: Instant, ledger: LedgerDef, posting: Posting) -> PostingRes
     template = ledger.templates.get(posting.template)
     if template is None:
         return PostingResult(id=posting.id, code=PostingCode.TEMPLATE_UNKNOWN, about=posting.template[:80])
-    refused = _parameter_fault(template, posting) or _level_fault(ledger, template, posting)
+    refused = _parameter_fault(template, posting)
+    if refused is None and template.adjusts and not approved:
+        refused = PostingResult(id=posting.id, code=PostingCode.APPROVAL_MISSING)
+    refused = refused or _level_fault(ledger, template, posting)
     if refused is not None:
         return refused
     # Outside of what a refusal takes back: time that ran out stays so.

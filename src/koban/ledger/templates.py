@@ -112,6 +112,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     followed_by: tuple[str, ...] = ()
     final: Mapping[str, str] | None = None
     tells: Tells | None = None
+    adjusts: bool = False  # only where one person proposed it and another approved
 
 
 class Cap(msgspec.Struct, frozen=True, kw_only=True):

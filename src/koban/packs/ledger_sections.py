@@ -231,7 +231,7 @@ def _read_template(node: Node, read: _Read) -> None:
         read.faults,
         what="a posting",
         required=("posting", "about", "currencies", "parameters", "entries"),
-        optional=("order", "payment", "cause", "evidence", "undone_by", "followed_by", "final", "tells"),
+        optional=("order", "payment", "cause", "evidence", "undone_by", "followed_by", "final", "tells", "adjusts"),
     )
     if record is None:
         return
@@ -259,6 +259,7 @@ def _read_template(node: Node, read: _Read) -> None:
         followed_by=tuple(each for each, _ in reading.names(record, "followed_by", NAME)),
         final=reading.texts(record, "final") if "final" in record.fields else None,
         tells=_read_tells(record),
+        adjusts=reading.boolean(record, "adjusts", default=False),
     )
     if _declare(read, "posting", name, record.at):
         read.templates[name] = template

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from koban.pipeline.desk import Desk
 
 
-def make_posting(memory: Memory, tx: Tx, posting: Posting, *, by: str, cause_seq: int | None = None) -> PostingResult:
+def make_posting(
+    memory: Memory, tx: Tx, posting: Posting, *, by: str, cause_seq: int | None = None, approved: bool = False
+) -> PostingResult:
     """Make a posting and tell the fact that its template names, decided like any event, in the same transaction.
 
     `cause_seq` is the log entry that brought it about, when one did.
     """
     at = memory.log_time.peek()
     definition = memory.compiled.pack.ledger
-    result = ledger.post(tx, at, definition, posting)
+    result = ledger.post(tx, at, definition, posting, approved=approved)
     if result.is_recorded:
         details = {"template": posting.template, "code": result.code.value, "transfers": len(result.transfers)}
         record(tx, at, by, "ledger.posting", posting.id, details)
