@@ -1,14 +1,14 @@
 """Reconciliation: rows of three sides, matches, exceptions and adjustments by two people
 
-Revision: 0016
-Before: 0015
+Revision: 0018
+Before: 0017
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0016"
-down_revision = "0015"
+revision = "0018"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
