@@ -159,6 +159,7 @@ def without_rules(folder: pathlib.Path) -> pathlib.Path:
     pack.mkdir()
     for name in ("pack", "events", "policies", "queues", "calendars", "ledger", "postings"):
         shutil.copy(STARTER / f"{name}.yaml", pack)
+    shutil.copytree(STARTER / "postings", pack / "postings")
     return pack
 
 
