@@ -215,14 +215,20 @@ def follow(desk: "Desk", vault: Vault, file: StatementFile, read_: ReadStatement
 
 
 def carry_on(desk: "Desk", vault: Vault) -> int:
-    """Finish what a crash left half done: batches that were approved, files that were kept; return how many."""
+    """Finish what a crash left half done: batches that were approved, files that were kept; return how many.
+
+    And note cash-outs whose reservation ran out while they waited.
+    """
     with desk.database.read() as tx:
         batches = store.list_batches(tx, state="releasing", before=None, limit=100)
         files = store.unfinished_files(tx)
+        lapsed = store.has_lapsed(tx, desk.memory.clock.now())
         opened = {}
         for file in files:
             sealed = store.read_bytes(tx, file.hash)
             opened[file.hash] = None if sealed is None else vault.open_dated(tx, lines.SEALED, sealed)
+    if lapsed:
+        desk.command(banking.lapse_due)
     for batch in batches:
         release(desk, vault, batch.id)
     for file in files:

@@ -264,6 +264,11 @@ def lapse(tx: Tx, at: Instant) -> int:
     )
 
 
+def has_lapsed(tx: Tx, at: Instant) -> bool:
+    """Tell whether a cash-out waits whose reservation ran out."""
+    return bool(tx.rows("SELECT 1 FROM bank_cash_outs WHERE state = 'waiting' AND holds_until <= ? LIMIT 1", (at,)))
+
+
 def draft(tx: Tx, batch: str, numbers: Sequence[int]) -> None:
     """Put cash-outs into a batch."""
     tx.many(

@@ -238,6 +238,11 @@ def propose_batch(memory: Memory, tx: Tx, account_id: str, *, by: str) -> Batch 
     return batch
 
 
+def lapse_due(memory: Memory, tx: Tx) -> int:
+    """Note which waiting cash-outs have no reservation any more; return how many."""
+    return store.lapse(tx, memory.log_time.peek())
+
+
 def _stopped(memory: Memory, one: CashOut, at: Instant) -> LeftOut | None:
     """Say why money must not leave now: asked of what stands at this moment, at the draft and again at the release."""
     state = memory.sanctions.state(SubjectRef(kind="account", id=one.owner), at)
