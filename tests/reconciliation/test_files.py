@@ -1,15 +1,16 @@
 """Files: what is read, and what an error says of line, column and what to do."""
 
 import datetime
+from collections.abc import Sequence
 from typing import get_args
 
 import pytest
 
-from koban.app.reconciliation import rows_of_lines, rows_of_report
+from koban.app.reconciliation import report_rows, rows_of_lines, rows_of_report
 from koban.banking.types import BankLine
-from koban.base import Instant
+from koban.base import Instant, ManualClock, Unavailable
 from koban.payments.logic import posting_of
-from koban.payments.types import REPORT_RAISES, ProviderReportRow, ReportKind
+from koban.payments.types import REPORT_RAISES, Answer, Instruction, ProviderReportRow, ReportKind
 from koban.reconciliation import Row, RowsUnreadable
 from koban.reconciliation.files import PROVIDER_KINDS, RAISES, FileKind, read_file
 
@@ -118,3 +119,30 @@ def test_reports_over_an_interface_and_statements_become_the_same_rows() -> None
     )  # fmt: skip
     (bank,) = rows_of_lines([line])
     assert (bank.keys, bank.amount_minor, bank.named) == (("f1.3", "x", "b9"), -700, True)
+
+
+class _Reporting:
+    """A provider that reports one capture a day, or does not answer."""
+
+    def __init__(self, name: str, *, answers: bool) -> None:
+        self.name, self._answers = name, answers
+
+    def perform(self, instruction: Instruction) -> Answer:
+        raise Unavailable(self.name, 1, instruction.key)
+
+    def report(self, day: datetime.date) -> Sequence[ProviderReportRow]:
+        if not self._answers:
+            raise Unavailable(self.name, 1, "nobody answers")
+        row = ProviderReportRow(
+            provider=self.name, provider_ref=f"r{day}", kind="capture", amount_minor=100, fee_minor=3, currency="JPY",
+            booked_on=day, at=Instant(0), key=f"k{day}", payment=None,
+        )  # fmt: skip
+        return [row]
+
+
+def test_providers_are_asked_for_the_last_days_and_one_that_is_out_holds_nobody_up(clock: ManualClock) -> None:
+    providers = [_Reporting("out", answers=False), _Reporting("gmo", answers=True)]
+    rows = report_rows(providers, clock, "Asia/Tokyo")
+    assert [row.booked_on for row in rows if row.leg == "provider"] == [f"2026-10-{day}" for day in range(14, 22)]
+    assert {row.source for row in rows} == {"gmo"}
+    assert {row.id for row in report_rows(providers[1:], clock, "Asia/Tokyo")} == {row.id for row in rows}

@@ -47,14 +47,22 @@ def ground(database: Database) -> Database:
 
 
 def test_a_run_takes_the_ledger_in_and_what_comes_later_clears_it(ground: Database) -> None:
+    nothing = compare(ground)
+    assert (nothing.ledger_rows, nothing.exceptions) == (0, 0)  # nobody reports yet: nothing can be missing
+    assert load(ground, "in2,2026-10-21,40,JPY,") == (1, 1)
+    with ground.write() as tx:
+        codes(tx, move("in2", "bank", "b", 40, cause="in2"), move("old", "bank", "b", 7, booking_date="2026-10-10"))
     first = compare(ground)
-    assert (first.ledger_rows, first.matched, first.exceptions) == (2, 0, 2)
+    assert (first.ledger_rows, first.matched, first.exceptions) == (3, 1, 2)
     assert live(ground) == [("late", "open", 10_000), ("late", "open", 530)]
     assert load(ground, "line1,2026-10-21,530,JPY,", "other,2026-10-22,10000,JPY,") == (2, 2)
     second = compare(ground)
     assert (second.bank_rows, second.matched, second.exceptions, second.cleared) == (2, 2, 0, 2)
     with ground.read() as tx:
-        assert store.match_counts(tx) == {"reference": 1, "amount_and_date": 1}
+        assert store.match_counts(tx) == {"reference": 2, "amount_and_date": 1}
+    assert live(ground) == []
+    load(ground, "old,2026-10-11,7,JPY,")  # an older file: the ledger is looked at from there
+    compare(ground)
     assert live(ground) == []
 
 
@@ -127,9 +135,10 @@ def test_pages_of_the_ledger_cut_no_posting_in_two(ground: Database) -> None:
                 for number in range(30)
             ),
         )
+    load(ground, "line1,2026-10-21,530,JPY,")
     compare(ground, page=4)
     with ground.read() as tx:
         rows = tx.rows(
-            "SELECT amount, count(*) FROM reconciliation_rows WHERE leg = 'bank' GROUP BY amount ORDER BY amount"
+            "SELECT amount, count(*) FROM reconciliation_rows WHERE side = 'ledger' GROUP BY amount ORDER BY amount"
         )
     assert [tuple(each) for each in rows] == [(21, 10), (530, 1), (10_000, 1)]

@@ -1,17 +1,20 @@
 """Reconciliation's part of the wiring: where its rows come from, its daily run, its commands through the decider."""
 
+import datetime
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
+
+import structlog
 
 from koban.banking import store as bank_store
 from koban.banking.types import BankLine
-from koban.base import DAY, Clock, Instant
+from koban.base import DAY, Clock, Instant, Unavailable
 from koban.db import Database
 from koban.ledger import Chart, booking_date
 from koban.payments.logic import posting_of
-from koban.payments.types import ProviderReportRow
+from koban.payments.types import Provider, ProviderReportRow
 from koban.pipeline import reconciling
 from koban.pipeline.desk import Desk
 from koban.reconciliation import Proposal, Row, RunReport, Terms, run
@@ -19,15 +22,21 @@ from koban.reconciliation.files import bank_row, provider_rows
 from koban.reconciliation.routes import DecideBody, ProposeBody, ReconciliationDesk
 from koban.reconciliation.store import read_state
 
+REPORTS_SINCE_DAYS: Final = 7  # of providers that speak over an interface; a day is asked for again while it may grow
 LINES_SINCE_DAYS: Final = 62  # of statements that are looked at again: a bank may send a month late
 PAGE: Final = 2_000
 TERMS: Final = Terms()
+_log: Final = structlog.get_logger("koban.reconciliation")
 _ONE_AT_A_TIME: Final = threading.Lock()
 
 
-def reconciliation_desk(desk: Desk, outside: Callable[[], Sequence[Row]] = tuple) -> ReconciliationDesk:
-    """Return what routes, pages and the daily job do. `outside` gives rows of providers that speak over an interface."""
+def reconciliation_desk(desk: Desk, providers: Mapping[str, Provider] | None = None) -> ReconciliationDesk:
+    """Return what routes, pages and the daily job do. `providers` are those that report over an interface."""
     database, clock = desk.database, desk.memory.clock
+
+    def outside() -> list[Row]:
+        zone = desk.memory.compiled.pack.ledger.chart.time_zone
+        return report_rows((providers or {}).values(), clock, zone)
 
     def propose(exception: str, body: ProposeBody, by: str) -> Proposal:
         wanted = reconciling.Propose(
@@ -83,6 +92,21 @@ def _statement_rows(database: Database, clock: Clock, chart: Chart) -> list[Row]
         if len(found) < PAGE:
             return rows
         after = found[-1][0].id
+
+
+def report_rows(providers: Iterable[Provider], clock: Clock, zone: str) -> list[Row]:
+    """Return what providers report of the last days. One that does not answer is asked again at the next run."""
+    rows: list[Row] = []
+    for provider in providers:
+        for days in range(REPORTS_SINCE_DAYS, -1, -1):
+            day = datetime.date.fromisoformat(booking_date(Instant(clock.now() - days * DAY), zone))
+            try:
+                rows += rows_of_report(provider.report(day))
+            except Unavailable as out:
+                # Fail open: everything else is compared; what it would have told stays late, and is told next time.
+                _log.warning("provider_report_missing", provider=provider.name, day=day.isoformat(), why=str(out))
+                break
+    return rows
 
 
 def rows_of_report(report: Iterable[ProviderReportRow]) -> list[Row]:

@@ -284,7 +284,7 @@ def open_koban(
             carry_on_banking=functools.partial(carry_on, desk, vault),
             take_notices=functools.partial(take_simulated_notices, desk, clock, providers),
         )
-        for job in (*table, *watchers(health, chain), *_daily(settings, desk, randomness, signing_key)):
+        for job in (*table, *watchers(health, chain), *_daily(settings, desk, randomness, signing_key, providers)):
             stack.callback(Periodic(job.name, job.every_s, job.run).close)
         box = SecretBox(vault.webhook_key, secrets)
         sender = HttpSender()
@@ -342,10 +342,12 @@ def _start_pagers(stack: contextlib.ExitStack, kit: OncallKit) -> None:
         stack.callback(Periodic(pager.name, pager.every_s, pager.run).close)
 
 
-def _daily(settings: Settings, desk: Desk, randomness: random.Random, key: SigningKey) -> Sequence[Job]:
+def _daily(
+    settings: Settings, desk: Desk, randomness: random.Random, key: SigningKey, providers: Providers
+) -> Sequence[Job]:
     database, clock = desk.database, desk.memory.clock
     return daily(
-        functools.partial(run_daily, reconciliation_desk(desk)),
+        functools.partial(run_daily, reconciliation_desk(desk, providers.by_name)),
         DailyProof(database, clock, randomness, lambda: money_proof(database, settings.data, key.public)),
     )
 

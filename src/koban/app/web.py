@@ -147,7 +147,7 @@ def endpoints_of(
         *bank_routes.endpoints(bank_desk(koban_)),
         *period_endpoints(database, period_commands(desk)),
         *payment_routes.endpoints(database, payment_commands(koban_)),
-        *reconciliation_routes.endpoints(reconciliation_desk(desk)),
+        *reconciliation_routes.endpoints(reconciliation_desk(desk, koban_.providers.by_name)),
         *score_routes.endpoints(
             database, lambda change: desk.command(lambda memory, tx: commands.score(memory, tx, change))
         ),
@@ -234,7 +234,7 @@ def _console_kit(
         replay=desk.replay_quarantined,
         prove_ledger=ledger_commands(koban_).prove,
         periods=period_commands(desk),
-        reconciliation=reconciliation_desk(desk),
+        reconciliation=reconciliation_desk(desk, koban_.providers.by_name),
         logs=own,
         bank=bank_desk(koban_),
         simulated=demo is not None,

@@ -13,9 +13,10 @@ from koban.db import Database, Tx
 from koban.ledger import Chart, booking_date
 from koban.reconciliation import store
 from koban.reconciliation.files import FileKind, read_file
-from koban.reconciliation.logic import match_rows
+from koban.reconciliation.logic import days_after, match_rows
 from koban.reconciliation.types import Discrepancy, ExceptionDone, ExceptionMissing, Leg, Row, RunReport, Terms
 
+MARGIN_DAYS: Final = 5  # a movement may be booked some days before the other side shows it
 CHUNK: Final = 500  # rows in one transaction: no other writer waits for more
 PAGE: Final = 2_000
 T = TypeVar("T")
@@ -113,21 +114,44 @@ def exception_id(key: str) -> str:
 
 
 def _take_ledger(database: Database, at: Instant, books: Books, page: int) -> None:
-    """Take in what was booked on reconciled books since the last time; a posting is one row for each of them."""
+    """Take in what was booked on reconciled books since the last time; a posting is one row for each of them.
+
+    From when on the other side reports, less a margin. Why: a ledger with years behind it would be all exceptions on the
+    day on which the first file comes.
+    """
     codes = (*books.provider, *books.bank)
-    if not codes:
-        return
+    with database.read() as tx:
+        firsts = store.first_days(tx)
+    for side, first in sorted(firsts.items()):
+        if codes:
+            _take_side(database, at, books, side, days_after(first, -MARGIN_DAYS), page=page)
+
+
+def _take_side(database: Database, at: Instant, books: Books, side: str, since: str, *, page: int) -> None:
+    legs = ("provider",) if side == "provider" else ("bank", "settlement")
+    codes = (*books.provider, *books.bank)
+    begins, position = f"since_{side}", f"position_{side}"
+    with database.write() as tx:
+        stored = store.read_state(tx, begins)
+        if not stored or int(since.replace("-", "")) < stored:
+            # An older file came: look at the log again from its beginning; what is there already is left alone.
+            store.write_state(tx, begins, int(since.replace("-", "")))
+            store.write_state(tx, position, 0)
     while True:
         with database.read() as tx:
-            after = store.read_state(tx, "ledger_position")
-            found = store.walk_ledger(tx, after, codes, limit=page)
+            found = store.walk_ledger(tx, store.read_state(tx, position), codes, limit=page)
         whole = _whole_postings(found, page)
         if not whole:
             return
-        rows = [row for lines in _by_posting(whole) for row in ledger_rows(lines, books)]
+        rows = [
+            row
+            for lines in _by_posting(whole)
+            for row in ledger_rows(lines, books)
+            if row.leg in legs and row.booked_on >= since
+        ]
         with database.write() as tx:
             store.insert_rows(tx, at, rows)
-            store.write_state(tx, "ledger_position", int(whole[-1][0]))
+            store.write_state(tx, position, int(whole[-1][0]))
 
 
 def _whole_postings(found: Sequence[Any], page: int) -> Sequence[Any]:  # Any: rows of the driver

@@ -365,6 +365,12 @@ def proposals_of(tx: Tx, exception_id: str) -> list[Proposal]:
     ]
 
 
+def first_days(tx: Tx) -> Mapping[str, str]:
+    """Return for each side but the ledger the first date of which it reported anything."""
+    found = tx.rows("SELECT side, min(booked_on) FROM reconciliation_rows WHERE side <> 'ledger' GROUP BY side")
+    return {row[0]: row[1] for row in found}
+
+
 def read_state(tx: Tx, name: str) -> int:
     """Return how far, or when."""
     found = tx.rows("SELECT value FROM reconciliation_state WHERE name = ?", (name,))
