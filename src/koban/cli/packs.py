@@ -242,7 +242,8 @@ def pack_diff(
     for each in compare_packs(parse_files(before), parse_files(after)):
         print(f"{each.kind} {each.section} {each.name}" + (f": {', '.join(each.fields)}" if each.fields else ""))
     lines = list(text_diff(before, after))
-    print("\n".join(lines))
+    for line in lines:
+        print(line)
     sys.exit(FAILED if lines else DONE)
 
 

@@ -1,0 +1,61 @@
+"""The verbs of `koban pack` that speak to a running server: push, history, diff, rollback, pull, drafts and their ends."""
+
+import pathlib
+import shutil
+
+from tests.server.conftest import SMALL_PACK, Server, run_koban
+
+
+def verb(server: Server, *arguments: str, code: int = 0) -> str:
+    done = run_koban("pack", *arguments, data=server.data, port=server.port)
+    assert done.returncode == code, (done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+def changed(folder: pathlib.Path, file: str, old: str, new: str) -> str:
+    shutil.copytree(SMALL_PACK, folder)
+    text = (folder / file).read_text(encoding="utf-8")
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    return str(folder)
+
+
+def test_a_pack_is_pushed_compared_pulled_and_rolled_back(server: Server, tmp_path: pathlib.Path) -> None:
+    first = verb(server, "history").splitlines()[0].split()[1]
+    quieter = changed(tmp_path / "quieter", "rules/rules.yaml", "cap: 5 per hour", "cap: 4 per hour")
+    assert "changed rules lure: " in verb(server, "diff", first, quieter, code=1)
+    assert "decides from log entry" in verb(server, "push", quieter, "--reason", "fewer people")
+    newest = verb(server, "history").splitlines()[0]
+    assert newest.endswith("fewer people")
+    assert "+  cap: 4 per hour" in verb(server, "diff", first, code=1)
+    assert verb(server, "diff", quieter) == ""
+    verb(server, "pull", str(tmp_path / "pulled"))
+    assert (tmp_path / "pulled/rules/rules.yaml").read_text() == (tmp_path / "quieter/rules/rules.yaml").read_text()
+    assert first in verb(server, "rollback", first[:6], "--reason", "it was right before")
+    assert verb(server, "diff", str(SMALL_PACK)) == ""
+
+
+def test_what_is_severe_waits_for_somebody_else_and_can_be_withdrawn(server: Server, tmp_path: pathlib.Path) -> None:
+    severe = changed(tmp_path / "severe", "policies.yaml", "severity: high", "severity: severe")
+    before = verb(server, "history")
+    said = verb(server, "push", severe, "--reason", "it is worse than we thought")
+    assert "proposed, not in force. A second person must approve it, because of:" in said
+    assert verb(server, "history") == before
+    draft = said.partition(":")[0]
+    line = next(each for each in verb(server, "drafts").splitlines() if each.startswith(draft))
+    assert "waits for a second person" in line
+    assert line.endswith("it is worse than we thought")
+    assert "A second person must approve this" in verb(server, "approve", draft, code=2), (
+        "the server's own token is nobody"
+    )
+    assert verb(server, "withdraw", draft) == f"{draft}: withdrawn\n"
+    assert "withdrawn" in next(each for each in verb(server, "drafts").splitlines() if each.startswith(draft))
+    assert verb(server, "history") == before
+
+
+def test_a_proposal_that_is_not_severe_is_approved_by_its_author(server: Server, tmp_path: pathlib.Path) -> None:
+    folder = changed(tmp_path / "mild", "rules/rules.yaml", "cap: 5 per hour", "cap: 3 per hour")
+    draft, _, said = verb(server, "propose", folder, "--reason", "a try").partition(": ")
+    assert said == "proposed\n"
+    assert "decides from log entry" in verb(server, "approve", draft)
+    assert verb(server, "history").splitlines()[0].endswith("a try")
