@@ -7,6 +7,7 @@ import msgspec
 
 from koban.console.formats import Formats
 from koban.console.kit import Explained
+from koban.lab import why_not
 from koban.language import Type, show
 from koban.rules import TraceNode
 
@@ -30,20 +31,46 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     parts: "tuple[Condition, ...]" = ()
 
 
+class Otherwise(msgspec.Struct, frozen=True, kw_only=True):
+    """One condition that would have to come out otherwise for the rule to match, and how far off it was."""
+
+    text: str
+    wanted: str  # true or false
+    by: str  # empty where there is no distance, or it would tell a sealed value
+
+
 class RuleTrace(msgspec.Struct, frozen=True, kw_only=True):
     """How one rule came out, with its condition."""
 
     rule: str
     matched: bool
     condition: Condition
+    otherwise: tuple[Otherwise, ...] = ()
 
 
 def traces_of(explained: Explained, sealed: Collection[str], formats: Formats) -> dict[str, RuleTrace]:
     """Return the trace of each rule; texts that come from `sealed` fields are masked."""
     return {
-        each.rule: RuleTrace(rule=each.rule, matched=each.matched, condition=_condition(each.trace, sealed, formats))
+        each.rule: RuleTrace(
+            rule=each.rule,
+            matched=each.matched,
+            condition=_condition(each.trace, sealed, formats),
+            otherwise=_otherwise(each.rule, each.trace, sealed),
+        )
         for each in explained.rules
     }
+
+
+def _otherwise(rule: str, trace: TraceNode, sealed: Collection[str]) -> tuple[Otherwise, ...]:
+    """Return the fewest conditions that keep a rule from matching; of what people wrote only the condition is told."""
+    return tuple(
+        Otherwise(
+            text=each.text,
+            wanted=each.wanted,
+            by="" if any(operand.text in sealed for operand in each.operands) else each.by,
+        )
+        for each in why_not(rule, trace).needed
+    )
 
 
 def _condition(node: TraceNode, sealed: Collection[str], formats: Formats) -> Condition:
