@@ -8,7 +8,7 @@ from tests.console.scene import Scene
 from tests.console.test_lab import form as lab_form
 from tests.console.test_lab import typed
 
-from koban.base import MINUTE
+from koban.base import MINUTE, SECOND
 from koban.finding import follow
 
 LURE = "はじめまして。こちらで本人確認をお願いします http://amazonite.top/pay"
@@ -61,6 +61,9 @@ def test_a_sealed_field_is_opened_for_its_case_with_a_purpose_and_closes_again(s
 
 def test_taking_back_shows_the_state_afterwards_first_and_asks_for_a_reason(scene: Scene, admin: Visitor) -> None:
     sanction = scene.message("back-1", "直取引しませんか").sanctions[0]
+    scene.clock.advance(
+        SECOND
+    )  # entries of one moment are told apart by microseconds that a clock by hand has not lived
     choice = f"kind=message&id=m-back-1&s.{sanction}=1&how=overturn"
     assert f'name="s.{sanction}"' in admin.get("/subjects/message/m-back-1").text
     page = html.unescape(admin.get(f"/take-back?{choice}").text)
