@@ -35,6 +35,8 @@ APART = {  # kinds of pages that are no pages by themselves, or looked at elsewh
     "/board/stream": "a part of the board",
     "/export/{list}": "leads to a file",
     "/money/journal": "leads to a file",
+    "/money/payments/{id}": "needs a provider: tests/payments/test_pages.py reads it, no browser does yet",
+    "/money/exceptions/{id}": "needs a statement that does not match: no browser looks at it yet",
     "/sign-in": "looked at before anybody signs in",
     "/static/{file}": "no page",
     "/story/bar": "a part of each page of a demonstration",
