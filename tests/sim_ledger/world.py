@@ -251,7 +251,8 @@ class Player:
                 f"seed {self.seed}: {request} got {answer}, expected {wanted}"
             )
         self.check_books("after a reply")
-        self.moments.append((self.audit.now, {name: book.numbers() for name, book in self.audit.books.items()}))
+        # The ledger's own time, not the clock's: one that was set back gives later entries an earlier time than was read.
+        self.moments.append((self.end()[2], {name: book.numbers() for name, book in self.audit.books.items()}))
 
     def end(self) -> tuple[int, str, Instant]:
         with self.world.database.read() as tx:
