@@ -239,6 +239,7 @@ class Player:
             if applied:
                 self.audit = expected
             self.check_books("after a crash")
+            self.remember()
             self.pass_time()
             answers = self.world.send(batch, self.at, Crash.NONE, self.dice)
         assert answers is not None
@@ -251,7 +252,13 @@ class Player:
                 f"seed {self.seed}: {request} got {answer}, expected {wanted}"
             )
         self.check_books("after a reply")
-        # The ledger's own time, not the clock's: one that was set back gives later entries an earlier time than was read.
+        self.remember()
+
+    def remember(self) -> None:
+        """Keep how all books stand in the ledger's own time, for a later look.
+
+        Why not the clock's: one that was set back gives later entries an earlier time than was read before.
+        """
         self.moments.append((self.end()[2], {name: book.numbers() for name, book in self.audit.books.items()}))
 
     def end(self) -> tuple[int, str, Instant]:
