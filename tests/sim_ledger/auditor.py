@@ -87,7 +87,12 @@ class Audit:
                 book.closed_by = None
 
     def expect(self, batch: Sequence[Transfer], at: int) -> list[Reply]:
-        """Say what the ledger must answer, and follow it."""
+        """Say what the ledger must answer, and follow it.
+
+        Its time is that of its newest entry or the clock's, whichever is later: a moment at which nothing was written
+        leaves no trace, so a clock that is set back afterwards is believed.
+        """
+        before, known = self.now, (len(self.stands), len(self.burned), self.expired)
         self.pass_time(at)
         replies: list[Reply] = []
         index = 0
@@ -100,6 +105,8 @@ class Audit:
             else:
                 replies.extend(self._chain(batch[index : end + 1], is_open=end == len(batch)))
             index = end + 1
+        if known == (len(self.stands), len(self.burned), self.expired):
+            self.now = before
         return replies
 
     def _note(self, asked: Transfer, reply: Reply) -> Reply:

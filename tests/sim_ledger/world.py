@@ -285,6 +285,7 @@ class Player:
         with self.world.database.write() as tx:
             change_limits(tx, Instant(self.at), name, net_debit_max_minor=limit, net_credit_max_minor=None)
         self.audit.books[name].debit_max = limit
+        self.audit.now = max(self.audit.now, self.at)
 
     def look(self) -> None:
         """Prove the whole ledger, and read a book as it stood at a moment that is past."""
