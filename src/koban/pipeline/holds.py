@@ -15,7 +15,7 @@ from koban.cases.types import DecideCase
 from koban.db import Timer, Tx
 from koban.decisions import VERDICT_NAMES, DecisionRecord, HoldEnd, HoldEndWhy, VerdictName, remaining_verdict
 from koban.enforcement import SubjectRef
-from koban.pipeline.judgement import Occasion, facts_of, held_of, rules_behind
+from koban.pipeline.judgement import Occasion, facts_of, rules_behind
 from koban.pipeline.memory import Memory, subject_of
 
 HOLD_LAPSE: Final = "hold.lapse"  # the kind of timer
@@ -68,7 +68,7 @@ def judge(memory: Memory, tx: Tx, occasion: Occasion, command: DecideCase, *, se
     """
     at = memory.log_time.peek()
     if command.outcome == "upheld":
-        for decision, record in held_of(tx, occasion.decided, at).items():
+        for decision, record in decision_store.read_bodies(tx, occasion.held).items():
             memory.drop_timer(sequence_id("timer", decision))
             _end(memory, tx, decision, HoldEnd(at=at, why="judged", verdict="block", cause_seq=seq))
             detail = {

@@ -103,15 +103,14 @@ def held_of(tx: Tx, decisions: Sequence[int], at: Instant) -> dict[int, Decision
     }
 
 
-def would_release(tx: Tx, occasion: Occasion, at: Instant) -> tuple[int, int]:
+def would_release(tx: Tx, occasion: Occasion) -> tuple[int, int]:
     """Return what finding everybody honest would do: held events that go on, and other verdicts called mistakes."""
     released = withdrawn = 0
-    held = held_of(tx, occasion.decided, at)
     for decision, record in decision_store.read_bodies(tx, occasion.decided).items():
         before = decision_store.read_withdrawn(tx, decision)
         after = before | rules_behind(record, occasion)
         changes = remaining_verdict(record, before) != remaining_verdict(record, after)
-        released += changes and decision in held
+        released += changes and decision in occasion.held
         withdrawn += changes and record.verdict in {"block", "challenge"}
     return released, withdrawn
 
@@ -283,7 +282,7 @@ def preview(tx: Tx, pack: PackDef, command: DecideCase, at: Instant) -> Preview:
     if taken_back:
         warned = sanction_store.read_notices_about(tx, case_ids=(), event_ids=occasion.event_ids, limit=MEMBERS_MAX)
         corrected = len({notice.to for notice in warned})
-    released, withdrawn = would_release(tx, occasion, at) if command.outcome == "honest" else (0, 0)
+    released, withdrawn = would_release(tx, occasion) if command.outcome == "honest" else (0, 0)
     return Preview(
         second_person=needs_second(pack, occasion, command),
         measures=tuple(measures.values()),
