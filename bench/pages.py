@@ -39,7 +39,7 @@ PLAIN: Final = tuple(item.path for _, items in NAVIGATION for item in items if i
 FILTERED: Final = (
     "/board/live", "/search?q=u-", "/search?q=%E7%9B%B4%E5%8F%96%E5%BC%95", "/decisions?verdict=block",
     "/decisions?type=payout.requested", "/decisions?source=nobody", "/decisions?account=nobody", "/events?source=nobody",
-    "/events?kind=change", "/cases?status=closed", "/cases?mine=1", "/cases/figures", "/sanctions?status=in_force",
+    "/events?kind=change", "/accounts?state=any", "/accounts?q=u-", "/accounts?case=1", "/cases?status=closed", "/cases?mine=1", "/cases/figures", "/sanctions?status=in_force",
     "/sanctions?subject=nobody", "/sanctions?rule=nobody", "/actions?status=dead", "/actions?subject=nobody",
     "/audit?action=view.", "/rules/all-to-review", "/emergency/undo", "/lab",
 )  # fmt: skip

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,9 @@ from tests.console.scene import Scene
 
 from koban.audit import seal
 from koban.base import HOUR, MINUTE, Instant, to_rfc3339
-from koban.finding import follow
+from koban.enforcement import ImposeSanction, SubjectRef
+from koban.enforcement.types import SanctionKind
+from koban.finding import AccountsAsked, follow, list_accounts
 from koban.webhooks import store as webhook_store
 
 CASE = r'<td><a href="/cases/(case_[0-9a-f]+)"'
@@ -22,8 +25,17 @@ ROW = {  # list -> what a row of its page is known by
     "events": r'<tr>\s*<td><a href="/decisions/(\d+)"',
     "sanctions": r'<a class="nowrap" href="/sanctions/(sanction_[0-9a-f]+)"',
     "cases": CASE,
+    "accounts": r'<tr>\s*<td><a class="id[^"]*" translate="no" href="/subjects/account/([^"]+)"',
 }
-KEY = {"decisions": "seq", "events": "seq", "sanctions": "id", "cases": "id", "actions": "id", "audit": "id"}
+KEY = {
+    "decisions": "seq",
+    "events": "seq",
+    "sanctions": "id",
+    "cases": "id",
+    "actions": "id",
+    "audit": "id",
+    "accounts": "id",
+}
 
 
 def pages(reader: Visitor, path: str) -> Iterator[str]:
@@ -60,6 +72,21 @@ def facts(scene: Scene) -> dict[str, str]:
     for place in range(4):
         scene.message(f"spread-{place}", "直取引しませんか")
         moments.append(scene.clock.advance(2 * MINUTE))
+    measures: list[tuple[SanctionKind, str]] = [
+        ("suspend", "s-spread-0"), ("freeze_payout", "s-spread-1"), ("suspend", "never-acted"),
+    ]  # fmt: skip
+    for kind, account in measures:
+        scene.kit.sanction(
+            ImposeSanction(
+                subject=SubjectRef(kind="account", id=account),
+                kind=kind,
+                policy="account/takeover",
+                by="staff_t",
+                because={"en": "a test", "ja": "試験"},
+            )
+        )
+    while follow(scene.database, scene.pack.events):
+        pass
     with scene.database.read() as tx:
 
         def one(sql: str) -> str:
@@ -76,6 +103,7 @@ def facts(scene: Scene) -> dict[str, str]:
             "event": one("SELECT event_id FROM log_entries WHERE kind = 'event' ORDER BY seq LIMIT 1"),
             "subject": one(hidden),
             "policy": one("SELECT policy FROM sanctions ORDER BY id LIMIT 1"),
+            "suspect": one("SELECT max(acting_id) FROM cases WHERE status = 'open' AND acting_kind = 'account'"),
             "queue": one("SELECT queue FROM cases GROUP BY queue ORDER BY count(*) DESC, queue LIMIT 1"),
             # The reader's own zone, as a field of a page sends it: without one.
             "third": reader_time(moments[0]),
@@ -108,6 +136,18 @@ def reader_time(at: Instant) -> str:
         ("sanctions", "until={later}"),
         ("sanctions", "subject={subject}"),
         ("sanctions", "policy={policy}&rule={imposer}"),
+        ("accounts", ""),
+        ("accounts", "q=u-"),
+        ("accounts", "q=r-spread"),
+        ("accounts", "q=nobody"),
+        ("accounts", "state=any"),
+        ("accounts", "state=any&q=s-spread"),
+        ("accounts", "policy=account/takeover"),
+        ("accounts", "state=suspend"),
+        ("accounts", "state=freeze_payout&policy=account/takeover"),
+        ("accounts", "case=1"),
+        ("accounts", "case=1&q={suspect}"),
+        ("accounts", "since={third}&until={later}"),
         ("cases", "queue={queue}"),
         ("cases", "mine=1"),
         ("cases", "status=closed"),
@@ -120,7 +160,7 @@ def test_a_file_holds_exactly_the_rows_that_its_list_shows_in_their_order(
     asked = query.format(**facts)
     rows = shown(admin, name, asked)
     assert [str(each[KEY[name]]) for each in lines(admin, name, asked)] == rows
-    empty = {"verdict=nothing", "mine=1", "status=closed", "late=1"}
+    empty = {"q=nobody", "verdict=nothing", "mine=1", "status=closed", "late=1"}
     assert bool(rows) is (query not in empty), "the filter has something to say here"
 
 
@@ -152,6 +192,60 @@ def test_a_filter_keeps_what_it_names_and_nothing_else(
     assert some or name == "audit"
 
 
+def test_accounts_stand_in_the_order_of_the_last_thing_they_did_with_what_is_known_of_them(
+    admin: Visitor, scene: Scene, facts: dict[str, str]
+) -> None:
+    """By brute force over the tables."""
+    del facts
+    with scene.database.read() as tx:
+        decided = tx.rows("SELECT acting, verdict, seq FROM decisions WHERE acting IS NOT NULL ORDER BY seq DESC")
+        open_cases = Counter(
+            str(row[0])
+            for row in tx.rows("SELECT acting_id FROM cases WHERE status = 'open' AND acting_kind = 'account'")
+        )
+        effects: dict[str, set[str]] = {}
+        for account, effect in tx.rows(
+            "SELECT subject_id, effect FROM sanctions WHERE status = 'in_force' AND subject_kind = 'account'"
+        ):
+            effects.setdefault(str(account), set()).add(str(effect))
+    order = list(dict.fromkeys(str(row[0]) for row in decided))
+    every = lines(admin, "accounts", "")
+    assert [each["id"] for each in every] == order
+    for each in every:
+        newest = [str(row[1]) for row in decided if row[0] == each["id"]][:200]
+        assert {name: each[name] for name in ("allow", "warn", "challenge", "hold", "block")} == {
+            name: newest.count(name) for name in ("allow", "warn", "challenge", "hold", "block")
+        }
+        assert each["open_cases"] == open_cases[str(each["id"])]
+        assert str(each["effects"]).split() == sorted(effects.get(str(each["id"]), set()) - {"none", "warn"})
+    under = [name for name in order if name in effects]
+    assert under
+    assert shown(admin, "accounts", "state=any") == [*under, "never-acted"], "who did nothing of its own comes last"
+    assert shown(admin, "accounts", "case=1") == [name for name in order if open_cases[name]]
+    begins = order[-1][:-2]
+    assert set(shown(admin, "accounts", f"q={begins}")) >= {name for name in order if name.startswith(begins)}
+    assert "Many ids begin so" in admin.get("/accounts?q=u-").text
+    assert "Many ids begin so" not in admin.get(f"/accounts?q={begins}").text
+
+
+def test_a_page_of_accounts_walks_no_further_back_than_it_may_and_the_next_goes_on(
+    admin: Visitor, scene: Scene, facts: dict[str, str]
+) -> None:
+    del admin, facts
+    asked, cursor, found, pages_read = AccountsAsked(), None, [], 0
+    with scene.database.read() as tx:
+        while True:
+            page = list_accounts(tx, asked, cursor=cursor, limit=50, scan=40)
+            found += [each.id for each in page.items]
+            pages_read += 1
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        whole = list_accounts(tx, asked, cursor=None, limit=10_000, scan=1 << 40)
+    assert found == [each.id for each in whole.items]
+    assert pages_read > 5
+
+
 def utc(text: str) -> str:
     hours = int(text[11:13]) - 9
     assert hours >= 0, "the scene lies in the middle of a day"
@@ -166,7 +260,7 @@ def test_the_link_of_a_list_names_the_filters_that_stand(admin: Visitor, facts: 
         answer = admin.get(html.unescape(link))
         assert f"since={utc(facts['third'])[:16].replace(':', '%3A')}" in answer.headers["location"]
         assert "verdict=block" in answer.headers["location"]
-    for name in ("events", "sanctions", "cases", "actions", "audit"):
+    for name in ("accounts", "events", "sanctions", "cases", "actions", "audit"):
         assert f'href="/export/{name}?format=csv"' in admin.get(f"/{name}").text
     assert "/export/" not in Visitor(admin.scene).sign_in("reviewer").get("/decisions").text
 
@@ -314,7 +408,9 @@ def test_a_view_that_cannot_be_kept_is_refused(admin: Visitor, form: dict[str, s
     assert admin.send("/decisions", "/views", query="", **form).status_code == 422
 
 
-@pytest.mark.parametrize("path", ["/decisions", "/events", "/sanctions", "/cases", "/actions", "/waiting", "/audit"])
+@pytest.mark.parametrize(
+    "path", ["/accounts", "/decisions", "/events", "/sanctions", "/cases", "/actions", "/waiting", "/audit"]
+)
 def test_every_list_keeps_views(admin: Visitor, path: str) -> None:
     text = admin.get(path).text
     assert f'<input type="hidden" name="page" value="{path}">' in text

@@ -7,6 +7,7 @@ personal stays sealed; whatever harms or frees somebody shows its consequence fi
 from koban.access import Endpoint
 from koban.console import (
     access,
+    accounts,
     appeals,
     bank,
     board,
@@ -41,7 +42,7 @@ __all__ = ["ConsoleKit", "Explained", "Figures", "endpoints", "problem_page"]
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return every page of the console."""
     parts = (
-        entrance, access, board, search, decisions, decision, rules, sanctions, subjects, cases, workspace, appeals,
+        entrance, access, board, search, accounts, decisions, decision, rules, sanctions, subjects, cases, workspace, appeals,
         emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
         payments, bank, exceptions,
     )  # fmt: skip

@@ -45,6 +45,7 @@ NAVIGATION: Final[tuple[tuple[str, tuple[NavItem, ...]], ...]] = (
             ("search", "events.read"),
             ("decisions", "decisions.read"),
             ("events", "events.read"),
+            ("accounts", "subjects.read"),
             ("waiting", "decisions.read"),
         ),
     ),
@@ -148,7 +149,7 @@ def page(
             theme=theme_of(call.headers),
             csrf=call.csrf,
             here=_here(call),
-            section=call.url_path.split("/")[1],
+            section=_section(call.url_path),
             absent=[name for name, part in (("logs", kit.logs), ("bank", kit.bank)) if part is None],
             simulated=kit.simulated,
             evening=kit.story.now() if kit.story is not None else None,
@@ -221,6 +222,10 @@ def local_path(text: str) -> str:
     """Return an address of ours as it was given, and the board for anything else: nobody is sent to other sites."""
     good = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and "\\" not in text
     return text if good and len(text) <= 2_000 else "/board"
+
+
+def _section(path: str) -> str:
+    return "accounts" if path.startswith("/subjects/account/") else path.split("/")[1]
 
 
 def _here(call: Call) -> str:

@@ -46,6 +46,7 @@ _STATES: Final = (
     ("verdict", "/decisions", "verdict", ("warn", "challenge", "hold", "block")),
     ("sanction_kind", "/sanctions", "kind", ("hide", "restrict", "freeze_payout", "suspend", "strike")),
     ("sanction_status", "/sanctions", "status", ("in_force", "ended", "overturned")),
+    ("effect", "/accounts", "state", ("suspend", "freeze_payout", "restrict")),
     ("action_status", "/actions", "status", ("requested", "delivered", "confirmed", "failed", "dead")),
 )
 

@@ -210,20 +210,3 @@ def decided_of_source(tx: Tx, source: str, *, since_seq: int) -> tuple[list[str]
         (since_seq, source),
     )
     return [str(row[0]) for row in ids], [str(row[0]) for row in bodies]
-
-
-def count_verdicts_of(tx: Tx, account: str, *, newest: int) -> Mapping[str, int]:
-    """Return how the newest events of an account were decided."""
-    rows = tx.rows(
-        "SELECT verdict, count(*) FROM (SELECT verdict FROM decisions WHERE acting = ? ORDER BY seq DESC LIMIT ?) d"
-        " GROUP BY verdict",
-        (account, newest),
-    )
-    return {str(row[0]): int(row[1]) for row in rows}
-
-
-def times_of(tx: Tx, seqs: Sequence[int]) -> Mapping[int, Instant]:
-    """Return the log time of some entries."""
-    marks = ", ".join("?" * len(seqs))
-    rows = tx.rows(f"SELECT seq, log_at FROM log_entries WHERE seq IN ({marks})", tuple(seqs))
-    return {int(row[0]): Instant(int(row[1])) for row in rows}

@@ -32,6 +32,7 @@ from koban.enforcement import store as sanction_store
 from koban.enforcement.logic import taken_back
 from koban.enforcement.types import SanctionNotInForce
 from koban.events import store as event_store
+from koban.finding import account_store
 from koban.labels import LabelRow, labels_of
 
 TIMELINE_SHOWN: Final = 40
@@ -82,9 +83,9 @@ def _show(kit: ConsoleKit, call: Call) -> Answer:
         asked = store.actions_about(tx, subject, limit=ACTIONS_SHOWN)
         waiting = _money(kit, tx, call.at, subject) if is_account else []
         around = finding.neighbourhood(tx, subject.id) if is_account else None
-        verdicts = store.count_verdicts_of(tx, subject.id, newest=COUNTED_MAX) if is_account else {}
+        verdicts = account_store.verdicts_of(tx, subject.id, newest=COUNTED_MAX) if is_account else {}
         span = finding.span_of(tx, subject.kind, subject.id)
-        seen = store.times_of(tx, span) if span is not None else {}
+        seen = account_store.times_of(tx, span) if span is not None else {}
     return page(
         kit,
         call,

@@ -5,6 +5,7 @@ Guarantees: the index follows the log by itself and never holds the writer for m
 pseudonyms, never what people wrote; what is exported is bounded, open and in the audit trail.
 """
 
+from koban.finding.accounts import ANY, AccountLine, AccountsAsked, AccountsFound, list_accounts
 from koban.finding.actions import delete_view, follow, forget_gone, named_exactly, save_view, sealed_entries
 from koban.finding.entries import EntryLine, Span
 from koban.finding.export import EXPORT_ROWS_MAX, csv_parts, ndjson_parts
@@ -29,7 +30,11 @@ from koban.finding.types import (
 from koban.finding.words import folded, words_matching
 
 __all__ = [
+    "ANY",
     "EXPORT_ROWS_MAX",
+    "AccountLine",
+    "AccountsAsked",
+    "AccountsFound",
     "CaseElsewhere",
     "DiscloseBody",
     "DisclosedField",
@@ -57,6 +62,7 @@ __all__ = [
     "folded",
     "follow",
     "forget_gone",
+    "list_accounts",
     "look_for",
     "named_exactly",
     "names",

@@ -20,7 +20,9 @@ FOLLOW_CHUNK: Final = 200  # events in one transaction: the decider waits for no
 FOLLOW_CHUNKS_MAX: Final = 50  # in one run of the job
 FORGET_CHUNK: Final = 2_000
 VIEWS_MAX: Final = 200  # of one person
-VIEW_PAGES: Final = ("/decisions", "/events", "/sanctions", "/cases", "/actions", "/waiting", "/audit", "/search")
+VIEW_PAGES: Final = (
+    "/accounts", "/decisions", "/events", "/sanctions", "/cases", "/actions", "/waiting", "/audit", "/search",
+)  # fmt: skip
 NOT_LINKING: Final = frozenset({
     "account", "listing", "comment", "message", "thread", "order", "stream", "chat", "auction", "bid", "payment",
     "dispute", "return", "alert",

@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import random
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -15,6 +15,7 @@ from koban.audit import record
 from koban.base import Clock, Instant, Refusal, instant_of, to_rfc3339
 from koban.db import Database, Tx
 from koban.finding import actions, links, store
+from koban.finding.accounts import VERDICTS_OF, AccountLine, AccountsAsked, list_accounts
 from koban.finding.entries import Span
 from koban.finding.export import EXPORT_ROWS_MAX, csv_parts, ndjson_parts
 from koban.finding.tables import TABLES, Asked, pages_of
@@ -97,6 +98,34 @@ class ViewsQuery(PageQuery, frozen=True, kw_only=True):
     page: Annotated[str, msgspec.Meta(max_length=40)] | None = None
 
 
+class AccountsQuery(PageQuery, frozen=True, kw_only=True):
+    """Which accounts to list."""
+
+    q: Annotated[str, msgspec.Meta(max_length=256, description="How their ids begin")] | None = None
+    state: (
+        Annotated[
+            Literal["any", "warn", "hide", "restrict", "freeze_payout", "suspend"],
+            msgspec.Meta(description="What is in force on them"),
+        ]
+        | None
+    ) = None
+    policy: Annotated[str, msgspec.Meta(max_length=256, description="Under which something is in force")] | None = None
+    case: Annotated[bool, msgspec.Meta(description="Only those with an open case")] = False
+    since: Annotated[datetime.datetime, msgspec.Meta(tz=True, description="Of the last thing they did")] | None = None
+    until: Annotated[datetime.datetime, msgspec.Meta(tz=True)] | None = None
+
+
+class AccountBody(msgspec.Struct, frozen=True, kw_only=True):
+    """An account, as the API lists it."""
+
+    id: str
+    first_at: str | None  # what it did first and last; null: it was only named
+    last_at: str | None
+    effects: tuple[str, ...]  # of its sanctions in force
+    open_cases: int
+    verdicts: Mapping[str, int]  # of its newest events
+
+
 class ExportQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What to take out; filters are those of the list's page."""
 
@@ -115,6 +144,11 @@ class ExportQuery(msgspec.Struct, frozen=True, kw_only=True):
     action: Annotated[str, msgspec.Meta(max_length=256)] | None = None
     object: Annotated[str, msgspec.Meta(max_length=256)] | None = None
     event_id: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    q: Annotated[str, msgspec.Meta(max_length=256, description="The beginning of an account's id")] | None = None
+    state: (
+        Annotated[str, msgspec.Meta(max_length=40, description="An effect in force on an account, or any")] | None
+    ) = None
+    case: Annotated[str, msgspec.Meta(max_length=1, description="1: accounts with an open case")] | None = None
     mine: Annotated[str, msgspec.Meta(max_length=1, description="1: cases that one holds")] | None = None
     late: Annotated[str, msgspec.Meta(max_length=1, description="1: cases whose time is over")] | None = None
     since: Annotated[datetime.datetime, msgspec.Meta(tz=True)] | None = None
@@ -157,6 +191,16 @@ def _search_endpoints(desk: FindingDesk) -> tuple[Endpoint, ...]:
         with desk.database.read() as tx:
             return look_for(tx, desk.pack(), call.params_as(SearchQuery).q)
 
+    def get_accounts(call: Call) -> Page[AccountBody]:
+        asked = call.params_as(AccountsQuery)
+        wanted = AccountsAsked(
+            begins=fold_id(asked.q or ""), effect=asked.state, policy=asked.policy, has_case=asked.case,
+            span=Span(since_at=_moment(asked.since), until_at=_moment(asked.until)),
+        )  # fmt: skip
+        with desk.database.read() as tx:
+            found = list_accounts(tx, wanted, cursor=asked.cursor, limit=asked.limit)
+        return Page(items=[_account_body(each) for each in found.items], next_cursor=found.next_cursor)
+
     def get_links(call: Call) -> links.Neighbourhood:
         with desk.database.read() as tx:
             return links.neighbourhood(tx, call.path["id"])
@@ -166,6 +210,10 @@ def _search_endpoints(desk: FindingDesk) -> tuple[Endpoint, ...]:
                  query=SearchQuery, returns=Result,
                  description="Ids by their beginning (`account:u-1` for one kind), and words of the pack in Japanese and "
                  "English. What people wrote is sealed and is not searched here."),
+        endpoint("GET", "/v1/accounts", "subjects.read", get_accounts, summary="List accounts", query=AccountsQuery,
+                 returns=Page[AccountBody],
+                 description=f"Those that did something last first; `verdicts` are of the newest {VERDICTS_OF} events. A page "
+                 "may be short while there is a next one."),
         endpoint("GET", "/v1/accounts/{id}/links", "subjects.read", get_links, returns=links.Neighbourhood,
                  summary="List accounts that share something with one"),
     )  # fmt: skip
@@ -241,13 +289,21 @@ def _export_endpoints(desk: FindingDesk) -> tuple[Endpoint, ...]:
         endpoint("GET", "/v1/export/{list}", "exports.make", get_export, summary="Take a list out as a file",
                  query=ExportQuery, returns=bytes, media_types=tuple(_MEDIA.values()),
                  raises=(ExportUnknown, ExportUnfit, access_types.NotAllowed),
-                 description=f"decisions, events, sanctions, cases, actions or audit; {EXPORT_ROWS_MAX:,} rows at most. Open "
+                 description=f"decisions, events, accounts, sanctions, cases, actions or audit; {EXPORT_ROWS_MAX:,} rows at most. Open "
                  "columns alone; who took out what stands in the audit trail."),
     )  # fmt: skip
 
 
 def _moment(given: datetime.datetime | None) -> Instant | None:
     return None if given is None else instant_of(given)
+
+
+def _account_body(one: AccountLine) -> AccountBody:
+    return AccountBody(
+        id=one.id, first_at=None if one.first_at is None else to_rfc3339(one.first_at),
+        last_at=None if one.last_at is None else to_rfc3339(one.last_at), effects=one.effects, open_cases=one.open_cases,
+        verdicts=one.verdicts,
+    )  # fmt: skip
 
 
 def _view_body(view: SavedView) -> ViewBody:

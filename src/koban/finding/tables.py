@@ -11,6 +11,7 @@ from koban.cases import store as case_store
 from koban.db import Database, Tx
 from koban.decisions import store as decision_store
 from koban.enforcement import search_sanctions
+from koban.finding.accounts import AccountsAsked, list_accounts
 from koban.finding.entries import Span
 from koban.finding.export import Cell, NextPage, Rows
 from koban.finding.store import entries_of_event, search_entries
@@ -44,7 +45,7 @@ def pages_of(database: Database, table: ExportTable, asked: Asked) -> NextPage:
     def next_page(cursor: str | None, limit: int) -> tuple[Rows, str | None]:
         with database.read() as tx:
             found = table.read(tx, cursor, limit, asked)
-        return [row for _, row in found], found[-1][0] if len(found) == limit else None
+        return [row for _, row in found], found[-1][0] or None if len(found) == limit else None
 
     return next_page
 
@@ -180,6 +181,23 @@ def _events(tx: Tx, cursor: str | None, limit: int, asked: Asked) -> list[tuple[
     ]  # fmt: skip
 
 
+def _accounts(tx: Tx, cursor: str | None, limit: int, asked: Asked) -> list[tuple[str, dict[str, Cell]]]:
+    filters = asked.filters
+    wanted = AccountsAsked(
+        begins=filters.get("q", ""), effect=filters.get("state"), policy=filters.get("policy"),
+        has_case=bool(filters.get("case")), span=asked.span,
+    )  # fmt: skip
+    found = list_accounts(tx, wanted, cursor=cursor, limit=limit, scan=_WHOLE_LOG)
+    rows: list[dict[str, Cell]] = [
+        {
+            "id": one.id, "first_at": _time(one.first_at), "last_at": _time(one.last_at), "effects": " ".join(one.effects),
+            "open_cases": one.open_cases, **{each: one.verdicts.get(each, 0) for each in _VERDICTS},
+        }
+        for one in found.items
+    ]  # fmt: skip
+    return [(found.next_cursor or "", row) for row in rows]
+
+
 def _time(at: Instant | None) -> str | None:
     return None if at is None else to_rfc3339(at)
 
@@ -190,6 +208,8 @@ def _table(permission: str, read: Read, columns: str, filters: Sequence[str], *,
     )
 
 
+_WHOLE_LOG: Final = 1 << 60
+_VERDICTS: Final = ("allow", "warn", "challenge", "hold", "block")
 TABLES: Final[Mapping[str, ExportTable]] = {
     "decisions": _table(
         "decisions.read", _decisions,
@@ -199,6 +219,10 @@ TABLES: Final[Mapping[str, ExportTable]] = {
     "events": _table(
         "events.read", _events, "seq logged_at kind type source event_id subject verdict account",
         ("kind", "type", "source", "account", "event_id", "subject"),
+    ),
+    "accounts": _table(
+        "subjects.read", _accounts, "id first_at last_at effects open_cases allow warn challenge hold block",
+        ("q", "state", "policy", "case"),
     ),
     "sanctions": _table(
         "sanctions.read", _sanctions,
