@@ -109,16 +109,29 @@ def test_a_severe_change_and_the_way_back_from_it_need_a_second_person(scene: Sc
     assert second.send(draft, draft, do="activate").status_code == 303
     assert scene.desk.memory.compiled.pack.rules[name].cap_per_hour == 300
 
+    more = scene.desk.memory.compiled.pack.digest
+
+    # The way back is milder and happens at once.
     version = f"/versions/{before.digest}"
     page = admin.get(version).text
     assert name in page, "what going back would change"
     assert re.search(r'<form[^>]*action="/versions/', page)
     assert admin.send(version, version, reason=" ").status_code == 422
+    assert scene.desk.memory.compiled.pack.digest == more
     back = admin.send(version, version, reason="it was right before")
     assert back.status_code == 303
-    if scene.desk.memory.compiled.pack.digest != before.digest:  # milder changes come into force at once
-        waiting = re.search(r'href="(/drafts/[^"]+)"', admin.get("/versions").text)
-        assert waiting is not None
-        assert admin.send(waiting[1], waiting[1], do="activate").status_code == 422, "not by who proposed it"
-        assert second.send(waiting[1], waiting[1], do="activate").status_code == 303
+    assert scene.desk.memory.compiled.pack.digest == before.digest
+
+    # Forth again is harsher and waits for a second person, though it was in force a moment ago.
+    version = f"/versions/{more}"
+    forth = admin.send(version, version, reason="more of them again")
+    assert forth.status_code == 303
+    assert scene.desk.memory.compiled.pack.digest == before.digest
+    waiting = re.search(r'href="(/drafts/[^"]+)"', admin.get("/versions").text)
+    assert waiting is not None
+    assert admin.send(waiting[1], waiting[1], do="activate").status_code == 422, "not by who proposed it"
+    assert scene.desk.memory.compiled.pack.digest == before.digest
+    assert second.send(waiting[1], waiting[1], do="activate").status_code == 303
+    assert scene.desk.memory.compiled.pack.digest == more
+    assert admin.send(f"/versions/{before.digest}", f"/versions/{before.digest}", reason="as it was").status_code == 303
     assert scene.desk.memory.compiled.pack.digest == before.digest
