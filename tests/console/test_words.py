@@ -1,5 +1,6 @@
 """The catalogues of words, and how values are written for each reader."""
 
+import ast
 import pathlib
 import re
 import string
@@ -13,9 +14,11 @@ from koban.console.formats import Formats, spark_bars, spark_line
 from koban.console.pages import NAVIGATION, local_path, theme_of, with_query
 from koban.console.words import Words, catalogue
 from koban.decisions import VERDICT_NAMES
+from koban.emergency.types import EMERGENCY_ENDED, EMERGENCY_EXTENDED, EMERGENCY_STARTED
 from koban.rules import Why
 
 FOLDER = pathlib.Path(console.__file__).parent
+SOURCE = FOLDER.parent
 AT = Instant(1_792_584_253_123_000)  # 2026-10-21T12:04:13.123Z, 21:04 in Tokyo
 
 
@@ -71,6 +74,22 @@ def test_every_key_that_templates_and_views_name_is_there() -> None:
 )
 def test_every_name_of_a_closed_list_has_a_word(section: str, names: list[str]) -> None:
     assert [name for name in names if f"{section}.{name}" not in catalogue("ja")] == []
+
+
+def test_everything_that_the_audit_trail_records_has_a_word() -> None:
+    recorded: set[str] = set()
+    for file in SOURCE.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)] if "record(" in text else []
+        for call in calls:
+            name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+            action = call.args[3] if name == "record" and len(call.args) > 3 else None
+            if isinstance(action, ast.Constant):
+                recorded.add(str(action.value))
+    recorded |= {EMERGENCY_STARTED, EMERGENCY_EXTENDED, EMERGENCY_ENDED}
+    assert len(recorded) > 100
+    keys = catalogue("ja").keys()
+    assert sorted(each for each in recorded if not {f"audited.{each}", f"change.{each}"} & keys) == []
 
 
 def test_an_unknown_key_fails_and_an_unknown_name_is_shown_as_it_is() -> None:
