@@ -18,6 +18,7 @@ Row = Sequence[object]
 metadata: Final = sqlalchemy.MetaData()
 
 _AMONG_MAX: Final = 512  # values in one query on SQLite
+_SYNCHRONOUS_NORMAL: Final = 1
 
 _SQLITE_PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -204,6 +205,23 @@ class Database:
         with self._write_lock or contextlib.nullcontext(), self._writer.connect() as connection, connection.begin():
             yield Tx(connection, self.dialect)
 
+    @contextlib.contextmanager
+    def write_unhurried(self) -> Iterator[Tx]:
+        """Open the same for rows that can be made again from the log: the commit does not wait for the disk.
+
+        A crash may lose the newest of these transactions, each whole, and never one of `write` (SQLite's WAL with
+        synchronous=NORMAL, https://sqlite.org/pragma.html#pragma_synchronous; PostgreSQL's synchronous_commit=off,
+        https://www.postgresql.org/docs/current/wal-async-commit.html).
+        """
+        with self._write_lock or contextlib.nullcontext(), self._writer.connect() as connection:
+            if self.dialect == "postgresql":
+                with connection.begin():
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+                    yield Tx(connection, self.dialect)
+                return
+            with _unsynchronised(connection), connection.begin():
+                yield Tx(connection, self.dialect)
+
     def forget_deleted(self) -> None:
         """Make sure that deleted rows can no longer be read from the disk: empty the WAL, or vacuum.
 
@@ -228,6 +246,19 @@ class Database:
         """Close every connection; the object must not be used afterwards."""
         self._reader.dispose()
         self._writer.dispose()
+
+
+@contextlib.contextmanager
+def _unsynchronised(connection: Connection) -> Iterator[None]:
+    """Have the next transaction of a connection of SQLite's not wait for the disk; between transactions only."""
+    cursor = connection.connection.cursor()
+    (before,) = cursor.execute("PRAGMA synchronous").fetchone()
+    cursor.execute(f"PRAGMA synchronous={min(before, _SYNCHRONOUS_NORMAL)}")
+    try:
+        yield
+    finally:
+        cursor.execute(f"PRAGMA synchronous={before}")
+        cursor.close()
 
 
 def _open_sqlite(url: str, *, durable: bool, read_only: bool) -> Database:

@@ -16,8 +16,8 @@ from koban.finding import store
 from koban.finding.types import SavedView, SubjectHit, ViewMissing, ViewNotYours, ViewUnfit
 from koban.packs import EventType
 
-FOLLOW_CHUNK: Final = 200  # events in one transaction: the decider waits for no more than these
-FOLLOW_CHUNKS_MAX: Final = 50  # in one run of the job
+FOLLOW_CHUNK: Final = 25  # events in one transaction: the decider waits for no more than these
+FOLLOW_CHUNKS_MAX: Final = 400  # in one run of the job
 FORGET_CHUNK: Final = 2_000
 VIEWS_MAX: Final = 200  # of one person
 VIEW_PAGES: Final = (
@@ -34,8 +34,13 @@ _CURSOR: Final = "finding_seq"
 _DATA: Final = msgspec.json.Decoder(dict[str, object])
 
 
-def follow(database: Database, events: Mapping[str, EventType], is_busy: Callable[[], bool] = lambda: False) -> int:
-    """Enter new events into the index, in small transactions; return how many there were.
+def follow(
+    database: Database,
+    events: Mapping[str, EventType],
+    is_busy: Callable[[], bool] = lambda: False,
+    rest: Callable[[], object] = lambda: None,
+) -> int:
+    """Enter new events into the index, in small transactions with a `rest` after each; return how many there were.
 
     Why it gives way: it shares the writer with the decider, and nobody waits for an index.
     """
@@ -49,7 +54,7 @@ def follow(database: Database, events: Mapping[str, EventType], is_busy: Callabl
         if not rows:
             break
         subjects, links = _read(rows, events)
-        with database.write() as tx:
+        with database.write_unhurried() as tx:
             if event_store.read_state(tx, _CURSOR) != after:
                 break  # somebody else follows too; their rows count once
             store.add(tx, subjects, links)
@@ -57,6 +62,7 @@ def follow(database: Database, events: Mapping[str, EventType], is_busy: Callabl
         done += len(rows)
         if len(rows) < FOLLOW_CHUNK:
             break
+        rest()
     return done
 
 
