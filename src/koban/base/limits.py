@@ -22,6 +22,7 @@ CLOCK_STEP_MAX: Final = 5 * SECOND  # a wall-clock step larger than this is not 
 LEASE_FOR: Final = 15 * SECOND
 LEASE_RENEW_EVERY: Final = 4 * SECOND
 FEATURE_SLICE_MAX: Final = 64  # feature records written back in one commit
+FEATURE_SLICE_SHARE: Final = 16  # of the changed feature records, one of so many is written back with a large batch
 FEATURE_SLICE_IDLE_MAX: Final = 500  # and in one commit made for nothing else
 REST_AFTER_FAILURE: Final = SECOND  # before the decider tries again what failed without anybody waiting for it
 WRITE_BACK_AFTER: Final = 200_000  # microseconds without work after which feature records are written back
