@@ -14,6 +14,7 @@ from koban.base.clock import (
     to_rfc3339,
 )
 from koban.base.ids import random_id, sequence_id
+from koban.base.lookout import Lookout
 from koban.base.money import MINOR_DIGITS, Money, format_money
 from koban.base.refusals import Problem, Refusal, Unavailable
 from koban.base.shares import Share, wilson
@@ -26,6 +27,7 @@ __all__ = [
     "SECOND",
     "Clock",
     "Instant",
+    "Lookout",
     "ManualClock",
     "Money",
     "Problem",

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from koban.base import Clock, Unavailable
+from koban.base import Clock, Lookout, Unavailable
 from koban.db import Database, Tx
 from koban.payments import logic, store
 from koban.payments.store import DueStep
@@ -122,52 +122,37 @@ class PaymentWorker:
     def __init__(self, kit: PaymentKit) -> None:
         """Start at once."""
         self._kit = kit
-        self._changed = threading.Condition()
-        self._closing = False
-        self._woken = False
+        self._counting = threading.Lock()
         self._under_way: dict[str, set[str]] = collections.defaultdict(set)
         self._pool = ThreadPoolExecutor(
             UNDER_WAY_MAX * max(1, len(kit.providers)), thread_name_prefix="koban-payment-call"
         )
-        self._thread = threading.Thread(target=self._run, name="koban-payments", daemon=True)
-        self._thread.start()
+        self._lookout = Lookout(
+            "koban-payments",
+            self._begin_due,
+            every_s=LOOK_EVERY_S,
+            after_failure_s=TRY_AGAIN_AFTER_S,
+            failed=lambda: _log.exception("payments could not be looked for; trying again"),
+        )
+        self._lookout.start()
 
     def wake(self) -> None:
         """Look for due steps now: called after a command that may have begun some, from any thread."""
-        with self._changed:
-            self._woken = True
-            self._changed.notify()
+        self._lookout.wake()
 
     def close(self) -> None:
         """Begin no further call, and wait for those under way."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._thread.join()
+        self._lookout.close()
         self._pool.shutdown(wait=True)
 
-    def _run(self) -> None:
-        while True:
-            pause_s = LOOK_EVERY_S
-            try:
-                self._begin_due()
-            except Exception:  # noqa: BLE001 — the edge of a thread: an outage of the database must not end payments
-                _log.exception("payments could not be looked for; trying again")
-                pause_s = TRY_AGAIN_AFTER_S
-            with self._changed:
-                if not self._woken and not self._closing:
-                    self._changed.wait(pause_s)
-                self._woken = False
-                if self._closing:
-                    return
-
-    def _begin_due(self) -> None:
-        with self._changed:
+    def _begin_due(self) -> bool:
+        with self._counting:
             under_way = {name: frozenset(ids) for name, ids in self._under_way.items()}
         for each in find_due(self._kit, under_way):
-            with self._changed:
+            with self._counting:
                 self._under_way[each.step.provider].add(each.step.id)
             self._pool.submit(self._ask, each)
+        return False  # each call that ends wakes the lookout
 
     def _ask(self, due: DueStep) -> None:
         try:
@@ -175,7 +160,6 @@ class PaymentWorker:
         except Exception:  # noqa: BLE001 — the edge of a thread: the step stays open and is sent again
             _log.exception("a payment step could not be settled", step=due.step.id)
         finally:
-            with self._changed:
+            with self._counting:
                 self._under_way[due.step.provider].discard(due.step.id)
-                self._woken = True
-                self._changed.notify()
+            self._lookout.wake()

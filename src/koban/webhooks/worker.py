@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from koban.base import SECOND, Instant
+from koban.base import SECOND, Instant, Lookout
 from koban.webhooks import actions, logic
 from koban.webhooks.actions import Post
 from koban.webhooks.types import Due
@@ -30,47 +30,35 @@ class WebhookWorker:
         """Start the threads."""
         self._post = post
         self._unconfirmed_after_us = unconfirmed_after_us
-        self._changed = threading.Condition()
-        self._closing = False
-        self._woken = False
+        self._counting = threading.Lock()
         self._in_flight: collections.Counter[str] = collections.Counter()
         self._watched_at: Instant | None = None
         self._pool = ThreadPoolExecutor(IN_FLIGHT_MAX, thread_name_prefix="koban-webhook")
-        self._thread = threading.Thread(target=self._run, name="koban-webhooks", daemon=True)
-        self._thread.start()
+        self._lookout = Lookout(
+            "koban-webhooks",
+            self._look,
+            every_s=LOOK_EVERY_S,
+            after_failure_s=TRY_AGAIN_AFTER_S,
+            failed=lambda: _log.exception("webhooks could not be delivered; trying again"),
+        )
+        self._lookout.start()
 
     def wake(self) -> None:
         """Look for due actions now: called after a commit that stored some, from any thread."""
-        with self._changed:
-            self._woken = True
-            self._changed.notify()
+        self._lookout.wake()
 
     def close(self) -> None:
         """Begin no further attempt, and wait for those under way."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._thread.join()
+        self._lookout.close()
         self._pool.shutdown(wait=True)
 
-    def _run(self) -> None:
-        while True:
-            pause_s = LOOK_EVERY_S
-            try:
-                found = self._begin_due()
-                self._watch()
-            except Exception:  # noqa: BLE001 — the edge of a thread: an outage of the database must not end deliveries
-                _log.exception("webhooks could not be delivered; trying again")
-                found, pause_s = 0, TRY_AGAIN_AFTER_S
-            with self._changed:
-                if not found and not self._woken and not self._closing:
-                    self._changed.wait(pause_s)
-                self._woken = False
-                if self._closing:
-                    return
+    def _look(self) -> bool:
+        found = self._begin_due()
+        self._watch()
+        return found > 0
 
     def _begin_due(self) -> int:
-        with self._changed:
+        with self._counting:
             free = IN_FLIGHT_MAX - self._in_flight.total()
             in_flight = dict(self._in_flight)
         full = tuple(sorted(each for each, count in in_flight.items() if count >= IN_FLIGHT_PER_ENDPOINT_MAX))
@@ -80,7 +68,7 @@ class WebhookWorker:
             return 0
         claimed = actions.claim(self._post, limit=limit, skipping=full)
         for due in claimed:
-            with self._changed:
+            with self._counting:
                 self._in_flight[due.endpoint.id] += 1
             self._pool.submit(self._deliver, due)
         return len(claimed)
@@ -91,10 +79,9 @@ class WebhookWorker:
         except Exception:  # noqa: BLE001 — the edge of a thread: the claim lapses and the action is sent again
             _log.exception("a webhook attempt could not be noted", action=due.action.id)
         finally:
-            with self._changed:
+            with self._counting:
                 self._in_flight[due.endpoint.id] -= 1
-                self._woken = True
-                self._changed.notify()
+            self._lookout.wake()
 
     def _watch(self) -> None:
         at = self._post.clock.now()
