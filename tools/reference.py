@@ -302,6 +302,7 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a limit.on": "postings that count",
     "a limit.of": "the parameter that says who",
     "a limit.amount": "the parameter that says how much",
+    "a limit.amounts": "for postings whose amount has another name, that name: `{order_paid_mixed: wallet}`; nothing counts nothing",
     "a limit.currency": "the currency in which amounts are counted",
     "a limit.within": "how far back it counts",
     "a limit.levels": "for every level of the ledger: how often, how much",

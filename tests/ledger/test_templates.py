@@ -23,6 +23,9 @@ CHART = """\
 - {book: wallet, title: {en: Wallet, ja: 残高}, grows: credit, backing: people, owner: account, currencies: [JPY, USD]}
 - {book: escrow, title: {en: Escrow, ja: 預り金}, grows: credit, backing: people, owner: order, currencies: [JPY]}
 - {book: fee, title: {en: Fee, ja: 手数料}, grows: credit, backing: own, currencies: [JPY]}
+- {book: loan, title: {en: Lent, ja: 貸付}, grows: debit, backing: people, owner: account, currencies: [JPY]}
+- {book: credit, title: {en: Credit, ja: あと払い}, grows: debit, backing: people, owner: account, currencies: [JPY], most_minor: 100}
+- {book: payable, title: {en: Payable, ja: 未払金}, grows: credit, backing: outside, currencies: [JPY], may_overdraw: true}
 - {book: cost, title: {en: Cost, ja: 費用}, grows: debit, backing: own, currencies: [JPY]}
 - {book: company, title: {en: Company, ja: 自己資金}, grows: credit, backing: own, currencies: [JPY], may_overdraw: true}
 """
@@ -125,6 +128,10 @@ BROKEN = [
      "posting sold: it debits 'company', which nothing bounds, so money would be given away for no reason"),
     ("{book: wallet, of: buyer, amount: price}", "{book: cost, amount: price}",
      "posting sold: it debits 'cost', which nothing bounds, so money would be given away for no reason"),
+    ("{book: wallet, of: buyer, amount: price}", "{book: loan, of: buyer, amount: price}",
+     "posting sold: it debits 'loan', a claim on somebody that nothing bounds, so money would be made by owing it"),
+    ("{book: wallet, of: buyer, amount: price}", "{book: payable, amount: price}",
+     "posting sold: it debits 'payable', so money would come in that nobody outside sent"),
     ("  undone_by: cash_back\n", "", "posting cash_in: nothing says what may follow"),
     ("  undone_by: cash_back\n", "  undone_by: sold\n", "posting cash_in: 'sold' does not take it back: it leaves"),
     ("  undone_by: cash_back\n", "  undone_by: nowhere\n", "posting cash_in: there is no posting 'nowhere'"),
@@ -150,6 +157,60 @@ def test_what_cannot_be_proved_is_a_fault(good: str, bad: str, fault: str) -> No
     assert good in GOOD
     found = _faults(GOOD.replace(good, bad, 1))
     assert any(each.startswith(fault) for each in found), found
+
+
+def test_a_claim_that_the_chart_bounds_or_that_has_a_cause_is_sound() -> None:
+    debit = "{book: wallet, of: buyer, amount: price}"
+    assert _faults(GOOD.replace(debit, "{book: credit, of: buyer, amount: price}", 1)) == []
+    with_cause = GOOD.replace(debit, "{book: loan, of: buyer, amount: price}", 1).replace(
+        "  order: order\n", "  order: order\n  cause: order\n", 1
+    )
+    assert _faults(with_cause) == []
+
+
+LIMIT = """\
+- limit: spent
+  about: {en: Spent, ja: 支払}
+  on: [cash_back, sold]
+  of: account
+  amount: amount
+  currency: JPY
+  within: 1 day
+  levels: {none: {count: 1}, known: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "fault"),
+    [
+        ("  on: [cash_back, sold]\n", "  on: [cash_back]\n", None),
+        ("  of: account\n", "  of: buyer\n", "limit spent: 'buyer' is nobody in the posting 'cash_back'"),
+        (
+            "  amount: amount\n",
+            "  amount: amount\n  amounts: {sold: price}\n",
+            "limit spent: 'account' is nobody in the posting 'sold'",
+        ),
+        (
+            "  on: [cash_back, sold]\n",
+            "  on: [cash_back]\n  amounts: {sold: price}\n",
+            "limit spent: 'amounts' names 'sold', which it does not count",
+        ),
+        (
+            "  on: [cash_back, sold]\n",
+            "  on: [cash_back]\n  amounts: {cash_back: price}\n",
+            "limit spent: 'price' is no amount of the posting 'cash_back'",
+        ),
+        (
+            "  on: [cash_back, sold]\n",
+            "  on: [cash_back]\n  amounts: [cash_back]\n",
+            "'amounts' maps a posting to the parameter that says how much",
+        ),
+    ],
+)
+def test_a_limit_knows_whom_and_how_much_each_posting_counts(line: str, instead: str, fault: str | None) -> None:
+    assert line in LIMIT
+    found = _faults(chart=CHART + LIMIT.replace(line, instead, 1))
+    assert found == [] if fault is None else fault in found, found
 
 
 def test_what_is_owed_to_people_may_never_be_overdrawn() -> None:

@@ -87,7 +87,7 @@ def post(tx: Tx, at: Instant, ledger: LedgerDef, posting: Posting, *, approved: 
     refused = _parameter_fault(template, posting)
     if refused is None and template.adjusts and not approved:
         refused = PostingResult(id=posting.id, code=PostingCode.APPROVAL_MISSING)
-    refused = refused or _level_fault(ledger, template, posting)
+    refused = refused or _level_fault(ledger, posting)
     if refused is not None:
         return refused
     # Outside of what a refusal takes back: time that ran out stays so.
@@ -157,41 +157,45 @@ def _amounts(template: Template, posting: Posting) -> dict[str, int]:
     return {name: int(posting.parameters[name]) for name, each in template.parameters.items() if each.type == "amount"}
 
 
-def _level_fault(ledger: LedgerDef, template: Template, posting: Posting) -> PostingResult | None:
-    limited = any(template.name in each.on for each in ledger.limits.values())
-    if limited and posting.level is None:
+def _level_fault(ledger: LedgerDef, posting: Posting) -> PostingResult | None:
+    if posting.level is None and _limits_on(ledger, posting):
         return PostingResult(id=posting.id, code=PostingCode.LEVEL_MISSING)
     if posting.level is not None and posting.level not in ledger.levels:
         return PostingResult(id=posting.id, code=PostingCode.LEVEL_UNKNOWN, about=posting.level[:80])
     return None
 
 
-def _limits_on(ledger: LedgerDef, posting: Posting) -> list[LimitDef]:
+def _limits_on(ledger: LedgerDef, posting: Posting) -> list[tuple[LimitDef, int]]:
+    """Return the limits that a posting uses and how much of each; a part of a mixed payment that is nothing uses none."""
     return [
-        each for each in ledger.limits.values() if posting.template in each.on and each.currency == posting.currency
+        (each, amount)
+        for each in ledger.limits.values()
+        if posting.template in each.on
+        and each.currency == posting.currency
+        and (amount := int(posting.parameters[each.amount_of(posting.template)]))
     ]
 
 
 def _limit_fault(tx: Tx, at: Instant, ledger: LedgerDef, posting: Posting) -> PostingResult | None:
     """Look at what the same one did within each limit's time; why inside the transaction: two at once cannot both pass."""
-    for limit in _limits_on(ledger, posting):
+    for limit, wanted in _limits_on(ledger, posting):
         cap = limit.levels[posting.level or ""]
         count, amount = posting_store.used(tx, limit.name, str(posting.parameters[limit.of]), at - limit.within_us)
         if cap.count is not None and count + 1 > cap.count:
             return PostingResult(id=posting.id, code=PostingCode.LIMIT_COUNT_EXCEEDED, about=limit.name)
-        if cap.amount_minor is not None and amount + int(posting.parameters[limit.amount]) > cap.amount_minor:
+        if cap.amount_minor is not None and amount + wanted > cap.amount_minor:
             return PostingResult(id=posting.id, code=PostingCode.LIMIT_AMOUNT_EXCEEDED, about=limit.name)
     return None
 
 
 def _count_uses(tx: Tx, at: Instant, ledger: LedgerDef, template: Template, posting: Posting) -> None:
-    for limit in _limits_on(ledger, posting):
+    for limit, amount in _limits_on(ledger, posting):
         posting_store.insert_use(
             tx,
             at,
             limit.name,
             str(posting.parameters[limit.of]),
-            amount=int(posting.parameters[limit.amount]),
+            amount=amount,
             posting_id=posting.id,
         )
     for entry in template.entries:

@@ -133,6 +133,11 @@ class LimitDef(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     within_us: int
     levels: Mapping[str, Cap]
+    amounts: Mapping[str, str] = {}  # template -> the parameter that says how much, where it is another one
+
+    def amount_of(self, template: str) -> str:
+        """Return which parameter of a template says how much."""
+        return self.amounts.get(template, self.amount)
 
 
 class LedgerStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -405,7 +410,7 @@ def _check_money_enters(template: Template, chart: Chart, templates: Mapping[str
         kind = chart.kinds.get(code)
         if kind is None:
             continue
-        if kind.backing == "outside" and kind.grows == "debit" and template.evidence is None:
+        if kind.backing == "outside" and (kind.grows == "debit" or kind.may_overdraw) and template.evidence is None:
             yield TemplateFault(
                 entry=index,
                 detail=f"it debits '{code}', so money would come in that nobody outside sent",
@@ -416,6 +421,12 @@ def _check_money_enters(template: Template, chart: Chart, templates: Mapping[str
                 entry=index,
                 detail=f"it debits '{code}', which nothing bounds, so money would be given away for no reason",
                 hint="cause: the parameter that names the claim, grant or order behind it",
+            )
+        elif kind.backing == "people" and kind.grows == "debit" and kind.most_minor is None and template.cause is None:
+            yield TemplateFault(
+                entry=index,
+                detail=f"it debits '{code}', a claim on somebody that nothing bounds, so money would be made by owing it",
+                hint="cause: the parameter that names the bill or claim behind it; or most_minor on the chart",
             )
         elif kind.backing == "people" and kind.grows == "credit" and kind.may_overdraw:
             yield TemplateFault(

@@ -188,6 +188,7 @@ def _read_limit(node: Node, read: _Read) -> None:
         read.faults,
         what="a limit",
         required=("limit", "about", "on", "of", "amount", "currency", "within", "levels"),
+        optional=("amounts",),
     )
     if record is None:
         return
@@ -220,9 +221,20 @@ def _read_limit(node: Node, read: _Read) -> None:
         currency=reading.text(record, "currency"),
         within_us=reading.duration(within, read.faults, what="'within'") if within is not None else SECOND,
         levels=levels,
+        amounts=_read_amounts(record),
     )
     if _declare(read, "limit", name, record.at):
         read.limits[name] = limit
+
+
+def _read_amounts(record: Record) -> dict[str, str]:
+    node = record.value("amounts")
+    if node is not None and not isinstance(node, Entries):
+        record.fault(node.at, "'amounts' maps a posting to the parameter that says how much")
+    return {
+        key.text: reading.checked_name(value, record.faults, NAME, what="the parameter")
+        for key, value in (node.pairs if isinstance(node, Entries) else ())
+    }
 
 
 def _read_template(node: Node, read: _Read) -> None:
@@ -487,13 +499,18 @@ def _check_limit(at: Source, limit: LimitDef, ledger: LedgerDef) -> Iterator[Fau
             detail = f"limit {limit.name}: there is no posting '{name}'"
             yield Fault(source=at, detail=detail, hint=nearest(name, ledger.templates))
             continue
-        of, amount = template.parameters.get(limit.of), template.parameters.get(limit.amount)
+        much = limit.amount_of(name)
+        of, amount = template.parameters.get(limit.of), template.parameters.get(much)
         if of is None or of.type not in {"owner", "reference"}:
             yield Fault(source=at, detail=f"limit {limit.name}: '{limit.of}' is nobody in the posting '{name}'")
         if amount is None or amount.type != "amount":
-            yield Fault(source=at, detail=f"limit {limit.name}: '{limit.amount}' is no amount of the posting '{name}'")
+            yield Fault(source=at, detail=f"limit {limit.name}: '{much}' is no amount of the posting '{name}'")
         if limit.currency not in template.currencies:
             yield Fault(source=at, detail=f"limit {limit.name}: '{name}' is not posted in {limit.currency}")
+    for name in limit.amounts:
+        if name not in limit.on:
+            detail = f"limit {limit.name}: 'amounts' names '{name}', which it does not count"
+            yield Fault(source=at, detail=detail, hint=nearest(name, limit.on))
     for level in ledger.levels:
         if level not in limit.levels:
             yield Fault(source=at, detail=f"limit {limit.name} says nothing about the level '{level}'")
