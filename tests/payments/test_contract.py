@@ -2,8 +2,10 @@
 
 import dataclasses
 import datetime
+import pathlib
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from tests.payments.world import simulated
 
@@ -165,3 +167,20 @@ def test_over_a_socket_a_wrong_key_and_a_closed_port_are_unknown_outcomes(clock:
     with pytest.raises(Unavailable):
         wrong.report(DAY)
     wrong.close()
+
+
+def test_the_file_of_a_simulated_provider_holds_no_token(tmp_path: pathlib.Path, clock: ManualClock) -> None:
+    path = tmp_path / "provider.json"
+    provider = SimulatedProvider("sim", clock.now, path=path)
+    for kind in ("authorise", "payout"):
+        sound = Instruction(
+            key=f"k-{kind}", kind=kind, payment="p", amount_minor=100, currency="JPY", method="card", reference="",
+            token="tok_secret",
+            three_ds=None,
+        )  # fmt: skip
+        assert isinstance(provider.perform(sound), Approved)
+        reopened = SimulatedProvider("sim", clock.now, path=path)
+        assert isinstance(reopened.perform(sound), Approved)
+        other = msgspec.structs.replace(sound, token="tok_other")
+        assert reopened.perform(other) == Declined(code="key_reused", detail="this key was sent with another content")
+    assert b"tok_" not in path.read_bytes()

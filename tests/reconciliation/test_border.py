@@ -102,6 +102,10 @@ def test_what_does_not_match_is_listed_by_age_with_its_evidence(open_shop: Shop)
         "POST", f"/v1/reconciliation/exceptions/{found['provider unknown_reference']['id']}/owner", {"owner": "staff_a"}
     )
     assert (status, owned["owner"]) == (200, "staff_a")
+    for free_text in ("Hana from finance", "山田", "] 😀", "a\n", ""):
+        path = f"/v1/reconciliation/exceptions/{found['provider unknown_reference']['id']}"
+        assert open_shop.ask("POST", f"{path}/owner", {"owner": free_text})[0] == 422
+        assert open_shop.ask("GET", path, None)[1]["exception"]["owner"] == "staff_a"
 
 
 def test_an_adjustment_needs_two_people_and_is_a_new_posting(open_shop: Shop) -> None:

@@ -7,7 +7,7 @@ fails is taken back from its journal, so nothing of a refusal reaches the databa
 import datetime
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -449,11 +449,11 @@ def _known(work: Work, transfer: Transfer, amount: int, booked: str) -> Known:
     )
 
 
-def _condition_fault(work: Work, conditions: Iterable[Condition]) -> TransferCode | None:
+def _condition_fault(work: Work, conditions: Sequence[Condition]) -> TransferCode | None:
+    if any(each.book not in work.books for each in conditions):
+        return TransferCode.PRECONDITION_BOOK_NOT_FOUND
     for each in conditions:
-        book = work.books.get(each.book)
-        if book is None:
-            return TransferCode.PRECONDITION_BOOK_NOT_FOUND
+        book = work.books[each.book]
         balance = book.credits_posted - book.debits_posted
         if each.of == "available":
             balance -= book.debits_pending

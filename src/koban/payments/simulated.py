@@ -7,6 +7,7 @@ well. Faults come on top, each drawn from the seed, the key and how often it was
 """
 
 import datetime
+import hashlib
 import pathlib
 import random
 import threading
@@ -34,6 +35,9 @@ FEE_PER_MILLE: Final = 32  # of a capture, rounded down
 PAYOUT_FEE_MINOR: Final = 100
 SLIPS: Final = frozenset({"konbini", "convenience_store"})
 RETRY_AFTER_S: Final = 2
+SCRIPTS: Final = frozenset(
+    {"declined", "challenge", "challenge_fails", "short", "no_void", "no_refund", "silent_before", "silent_after"}
+)
 
 
 class Faults(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,9 +253,9 @@ class SimulatedProvider:
 
     def _answer(self, instruction: Instruction) -> Answer:
         known = self._memory.asked.get(instruction.key)
-        if known is not None and known != instruction:
+        if known is not None and known != _kept(instruction):
             return Declined(code="key_reused", detail="this key was sent with another content")
-        self._memory.asked[instruction.key] = instruction
+        self._memory.asked[instruction.key] = _kept(instruction)
         decided = self._memory.answers.get(instruction.key)
         if decided is not None:
             return decided
@@ -283,7 +287,9 @@ class SimulatedProvider:
 
     def _begin(self, instruction: Instruction) -> Charge:
         dice, script = self._dice(instruction.key), instruction.token
-        charge = Charge(reference=f"ch_{self._named(instruction.key)}", instruction=instruction, state="authorised")
+        charge = Charge(
+            reference=f"ch_{self._named(instruction.key)}", instruction=_kept(instruction), state="authorised"
+        )
         charge.begun_at = self._now()
         self._memory.charges[instruction.key] = charge
         wants = instruction.three_ds == "challenge" or dice.randrange(1_000) < self.faults.challenged
@@ -304,7 +310,7 @@ class SimulatedProvider:
             return Declined(code="account_unknown")
         charge = Charge(
             reference=f"po_{self._named(instruction.key)}",
-            instruction=instruction,
+            instruction=_kept(instruction),
             state="paid",
             captured_minor=instruction.amount_minor,
         )
@@ -413,3 +419,10 @@ class SimulatedProvider:
         fresh = self._path.with_suffix(".new")
         fresh.write_bytes(msgspec.json.encode(self._memory))
         fresh.replace(self._path)
+
+
+def _kept(instruction: Instruction) -> Instruction:
+    """Keep a token that says nothing here as its hash alone: the memory may be a plain file in the data folder."""
+    if not instruction.token or instruction.token in SCRIPTS:
+        return instruction
+    return msgspec.structs.replace(instruction, token=hashlib.sha256(instruction.token.encode()).hexdigest()[:16])

@@ -27,6 +27,8 @@ from koban.reconciliation.types import (
 )
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+# Whoever sees to an exception stands in the audit trail, which takes ids and names and never free text.
+Owner = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:@-]{1,80}\Z", max_length=80)]
 Reason = Annotated[str, msgspec.Meta(min_length=5, max_length=500)]
 FILE_BYTES_MAX: Final = 32 * 1024 * 1024
 ROWS_SHOWN: Final = 500
@@ -52,7 +54,7 @@ class DecideBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class AssignBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who sees to it; null: nobody."""
 
-    owner: Name | None
+    owner: Owner | None
 
 
 class ReconciliationDesk(msgspec.Struct, frozen=True, kw_only=True):
