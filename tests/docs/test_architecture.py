@@ -41,9 +41,25 @@ def test_methods_named_in_prose_exist() -> None:
 def test_every_room_is_in_the_house_and_on_the_page() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
-    rooms = {room.strip() for layer in layers for room in layer.split("|")}
+    height = {room.strip(): -place for place, layer in enumerate(layers) for room in layer.split("|")}
     table = PAGE.partition("| room | owns |")[2].partition("\n\n")[0]
-    assert rooms == {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    named = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(named) == sorted(height)
+    lowest = [min(height[name] for name in re.findall(r"`(\w+)`", row.split("|")[1])) for row in table.splitlines()[2:]]
+    assert lowest == sorted(lowest), "a room stands on the page above one that it may import"
+
+
+def test_every_thread_that_a_server_starts_is_on_the_page() -> None:
+    page = PAGE.partition("## Threads")[2].partition("## Recovery")[0]
+    for path in SOURCES.rglob("*.py"):
+        where = path.relative_to(SOURCES).as_posix()
+        if where == "payments/server.py" or where.startswith("sim/"):
+            continue  # the other side of a wire, for tests and demonstrations
+        for name in re.findall(
+            r'(?:name|thread_name_prefix)="(koban-[a-z-]+)"|Lookout\(\s*"(koban-[a-z-]+)"',
+            path.read_text(encoding="utf-8"),
+        ):
+            assert f"`{''.join(name)}`" in page, (where, name)
 
 
 def test_every_thread_on_the_page_is_started_somewhere() -> None:
