@@ -2,13 +2,27 @@
 
 import pathlib
 
+import msgspec
 import pytest
 from tests.conftest import START, fresh_database
+from tests.ledger.ground import everything
 
 from koban.base import DAY, Instant
 from koban.db import Database
-from koban.ledger import LedgerDef, Linear, Posting, PostingCode, balances, post, read_linear, run_ledger_cases, verify
-from koban.ledger.templates import Parameter, is_at_least
+from koban.ledger import (
+    LedgerDef,
+    Linear,
+    NewBook,
+    Posting,
+    PostingCode,
+    balances,
+    create_books,
+    post,
+    read_linear,
+    run_ledger_cases,
+    verify,
+)
+from koban.ledger.templates import Cap, Parameter, is_at_least
 from koban.packs import PackInvalid, load_pack, parse_files
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -347,6 +361,45 @@ def test_postings_answer_with_result_codes_and_change_nothing_when_refused(
     assert code(returned, START + 2 * DAY) == (PostingCode.TRANSFER_REFUSED, "exceeds_credits")
     assert code(returned, START + 2 * DAY) == (PostingCode.ID_ALREADY_FAILED, "exceeds_credits")
     assert held() == 50_005
+
+
+def test_nothing_to_move_and_a_book_that_is_somebody_elses_change_nothing(
+    database: Database, ledger: LedgerDef
+) -> None:
+    none: dict[str, str | int] = {"card": 0, "wallet": 0, "points": 0}
+    nothing = Posting(
+        id="n", template="order_paid_mixed", currency="JPY",
+        parameters={"order": "o", "payment": "p", "provider": "gmo", "buyer": "a1", **none},
+    )  # fmt: skip
+    other = NewBook(id="wallet.JPY:a1", currency="JPY", code="wallet", owner="somebody")
+    with database.write() as tx:
+        assert [each.code for each in create_books(tx, START, ledger.chart, [other])] == ["created"]
+        for posting, told in (
+            (nothing, (PostingCode.NOTHING_TO_MOVE, "")),
+            (_cash_in("b", 100), (PostingCode.BOOK_REFUSED, "exists_with_different_owner")),
+        ):
+            before = everything(tx)
+            for _ in range(2):  # neither burns the id: the same answer again
+                result = post(tx, START, ledger, posting)
+                assert (result.code, result.about) == told
+                assert everything(tx) == before
+        assert verify(tx).broken is None
+
+
+def test_a_count_that_is_passed_is_told_before_an_amount_whatever_the_order_of_limits(
+    database: Database, ledger: LedgerDef
+) -> None:
+    day, month = ledger.limits["cash_in_day"], ledger.limits["cash_in_month"]
+    counted = msgspec.structs.replace(month, levels={**month.levels, "phone": Cap(count=1)})
+    for number, names in enumerate((("cash_in_day", "cash_in_month"), ("cash_in_month", "cash_in_day"))):
+        both = {"cash_in_day": day, "cash_in_month": counted}
+        limited = msgspec.structs.replace(ledger, limits={name: both[name] for name in names})
+        account = f"a{number}"
+        with database.write() as tx:
+            first = post(tx, START, limited, _cash_in(f"p{number}", 30_000, account=account))
+            second = post(tx, START, limited, _cash_in(f"q{number}", 30_000, account=account))
+        assert first.code is PostingCode.POSTED
+        assert (second.code, second.about) == (PostingCode.LIMIT_COUNT_EXCEEDED, "cash_in_month")
 
 
 def test_a_repeated_posting_names_its_transfers_again(database: Database, ledger: LedgerDef) -> None:

@@ -178,14 +178,17 @@ def _limits_on(ledger: LedgerDef, posting: Posting) -> list[tuple[LimitDef, int]
 
 def _limit_fault(tx: Tx, at: Instant, ledger: LedgerDef, posting: Posting) -> PostingResult | None:
     """Look at what the same one did within each limit's time; why inside the transaction: two at once cannot both pass."""
+    too_much: str | None = None
     for limit, wanted in _limits_on(ledger, posting):
         cap = limit.levels[posting.level or ""]
         count, amount = posting_store.used(tx, limit.name, str(posting.parameters[limit.of]), at - limit.within_us)
         if cap.count is not None and count + 1 > cap.count:
             return PostingResult(id=posting.id, code=PostingCode.LIMIT_COUNT_EXCEEDED, about=limit.name)
-        if cap.amount_minor is not None and amount + wanted > cap.amount_minor:
-            return PostingResult(id=posting.id, code=PostingCode.LIMIT_AMOUNT_EXCEEDED, about=limit.name)
-    return None
+        if too_much is None and cap.amount_minor is not None and amount + wanted > cap.amount_minor:
+            too_much = limit.name  # told only where no limit's count is passed: the order of codes is over all limits
+    if too_much is None:
+        return None
+    return PostingResult(id=posting.id, code=PostingCode.LIMIT_AMOUNT_EXCEEDED, about=too_much)
 
 
 def _count_uses(tx: Tx, at: Instant, ledger: LedgerDef, template: Template, posting: Posting) -> None:
