@@ -14,6 +14,8 @@ import pytest
 import sqlalchemy
 
 import koban
+from koban.access.store import insert_staff, staff_by_id
+from koban.access.types import Staff
 from koban.base import Instant, ManualClock
 from koban.db import Database, metadata
 
@@ -76,6 +78,17 @@ def fresh_address(request: pytest.FixtureRequest, kind: str, data: pathlib.Path)
         with admin.connect() as connection:
             connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
         admin.dispose()
+
+
+def hire(database: Database, staff_id: str, *roles: str, at: Instant = START) -> None:
+    """Make somebody a member of the staff: only they are anybody's second person."""
+    one = Staff(
+        id=staff_id, email=f"{staff_id}@koban.test", name=staff_id, roles=roles or ("admin",), has_password=False,
+        created_at=at, disabled_at=None,
+    )  # fmt: skip
+    with database.write() as tx:
+        if staff_by_id(tx, staff_id) is None:
+            insert_staff(tx, one)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 import pytest
-from tests.conftest import fresh_address
+from tests.conftest import fresh_address, hire
 
 from koban.access import SYSTEM, issue_token
 from koban.access.permissions import CATALOGUE
@@ -43,6 +43,7 @@ class House:
         for number, name in enumerate(("anna", "ben", "clerk")):
             scopes = tuple(CATALOGUE) if name != "clerk" else ("bank.read", "ledger.read")
             by = msgspec.structs.replace(SYSTEM, id=f"staff_{name}")
+            hire(koban.database, by.id)
             with koban.database.write() as tx:
                 _, self.tokens[name] = issue_token(
                     tx, clock.now(), random.Random(number), SeededSecrets(number + 1), by=by, name=name, scopes=scopes,

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 from tests.banking.ground import HANAKO, US, statement, without_rules
 from tests.browser.conftest import WATCH, chromium
 from tests.browser.looks import TEXTS, axe, is_foreign
+from tests.conftest import hire
 from tests.server.conftest import Server, run_koban, start_server
 
 from koban.access import SYSTEM, issue_token
@@ -34,8 +35,10 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             ("done", "order_completed", {"order": "o1", "seller": "a", "amount": 10_000, "fee": 0}),
             ("own", "company_paid_in", {"bank_line": "z", "amount": 20_000}),
         ):
-            answer = started.command(
-                "/v1/ledger/postings", {"id": posting, "template": template, "parameters": parameters}
+            answer = started.client.post(
+                "/v1/ledger/postings",
+                json={"id": posting, "template": template, "parameters": parameters},
+                headers=second_person(started),
             )
             assert answer.json()["code"] == "posted", answer.text
         yield started
@@ -48,9 +51,10 @@ def cli(bank: Server, *arguments: str) -> str:
 
 
 def second_person(bank: Server) -> dict[str, str]:
-    """Issue a token to somebody else, as the sign-in of a colleague would."""
+    """Issue a token of somebody else with every scope, those of machines among them."""
     database = Database.open(f"sqlite:///{bank.data}/koban.db")
     try:
+        hire(database, "staff_ben")
         with database.write() as tx:
             _, token = issue_token(
                 tx, Instant(time.time_ns() // 1_000), random.Random(9), SystemSecrets(),

@@ -31,7 +31,7 @@ from koban.access import store as access_store
 from koban.app import opening
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.lab import pack_in_force
-from koban.app.money import period_commands
+from koban.app.money import booking_commands, period_commands
 from koban.app.private import CaseOpener
 from koban.app.reconciliation import reconciliation_desk
 from koban.app.running import modes_of, versions_of
@@ -232,6 +232,7 @@ def _kit(
         replay=desk.replay_quarantined,
         prove_ledger=lambda: _proof(database),
         periods=period_commands(desk),
+        bookings=booking_commands(desk),
         reconciliation=reconciliation_desk(desk),
         emergencies=emergencies(database, vault, desk, clock, zone="Asia/Tokyo"),
         oncall=oncall_of(database, clock),

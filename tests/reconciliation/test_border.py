@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.conftest import hire
 from tests.ledger.test_border import Shop, shop
 from tests.ledger.test_pages import read
 
@@ -33,6 +34,8 @@ class Second:
 
     def __init__(self, shop: Shop, by: str) -> None:
         self.shop, who = shop, Principal(id=by, kind="staff", name=by, grants=dict.fromkeys(CATALOGUE, "role admin"))
+        if by != SYSTEM.id:
+            hire(shop.koban.database, by)
         with shop.koban.database.write() as tx:
             _, self.token = issue_token(
                 tx, shop.clock.now(), random.Random(by), SeededSecrets(len(by)), by=who, name=by, scopes=tuple(CATALOGUE),

@@ -5,12 +5,19 @@ Owns the tables staff, sessions, staff_links, api_tokens and sign_in_failures. G
 CSRF token; every error is problem+json. Its routes are in `koban.access.routes`, which the application mounts.
 """
 
-from koban.access.actions import create_first_admin, issue_token, person_behind, revoke_leftovers, revoke_token
+from koban.access.actions import (
+    create_first_admin,
+    issue_token,
+    person_behind,
+    revoke_leftovers,
+    revoke_token,
+    second_fault,
+)
 from koban.access.directory import StaffDirectory
 from koban.access.logic import SYSTEM, Rate, authorise
 from koban.access.once import Once, forget_keys
 from koban.access.openapi import openapi
-from koban.access.permissions import CATALOGUE, PUBLIC, ROLE_TITLES, ROLES, SIGNED_IN
+from koban.access.permissions import CATALOGUE, MACHINES, PUBLIC, ROLE_TITLES, ROLES, SIGNED_IN
 from koban.access.routes import AccessKit, endpoints
 from koban.access.signing_in import change_account, sign_in
 from koban.access.store import list_staff
@@ -19,6 +26,7 @@ from koban.access.web import Gate, Guarded, ProblemBody, build_routes, problem_h
 
 __all__ = [
     "CATALOGUE",
+    "MACHINES",
     "PUBLIC",
     "ROLES",
     "ROLE_TITLES",
@@ -54,5 +62,6 @@ __all__ = [
     "redirect",
     "revoke_leftovers",
     "revoke_token",
+    "second_fault",
     "sign_in",
 ]

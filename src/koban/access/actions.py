@@ -2,12 +2,12 @@
 
 import base64
 import random
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from koban.access import logic, store
-from koban.access.permissions import CATALOGUE, ROLES, grants_of
+from koban.access.permissions import CATALOGUE, MACHINES, ROLES, grants_of
 from koban.access.types import (
     BeyondOwnGrants,
     EmailTaken,
@@ -301,11 +301,14 @@ def issue_token(
 ) -> tuple[Token, str]:
     """Issue a token and return it with its secret, which is shown once and stored nowhere.
 
+    Nobody gives what they do not have, but for the scopes of machines, which no person has: those are given by hand, and
+    the trail names them.
+
     Refuses: RoleUnknown, BeyondOwnGrants. `days` lies between 1 and 400.
     """
     _refuse_unknown(scopes, frozenset(CATALOGUE), "scopes")
     if by.kind != "system":
-        _refuse_beyond(by, frozenset(scopes))
+        _refuse_beyond(by, frozenset(scopes) - grantable(by))
     secret = TOKEN_PREFIX + _secret(secrets)
     token = Token(
         id=random_id("token", at, randomness),
@@ -318,8 +321,15 @@ def issue_token(
         used_day=None,
     )
     store.insert_token(tx, token, logic.secret_digest(secret))
-    record(tx, at, by.id, "token.issued", token.id, {"scopes": len(token.scopes), "days": days})
+    details: dict[str, str | int] = {"scopes": len(token.scopes), "days": days}
+    details.update(dict.fromkeys(sorted(MACHINES & set(token.scopes)), "given"))
+    record(tx, at, by.id, "token.issued", token.id, details)
     return token, secret
+
+
+def grantable(by: Principal) -> frozenset[str]:
+    """Return the scopes of machines that somebody may give; a person who may issue tokens, never a token itself."""
+    return MACHINES if by.kind == "staff" and "tokens.manage" in by.grants else frozenset()
 
 
 def revoke_leftovers(tx: Tx, at: Instant, *, by: Principal, name: str) -> int:
@@ -414,3 +424,15 @@ def person_behind(tx: Tx, actor: str) -> str:
             return actor
         actor = token.created_by
     return actor
+
+
+def second_fault(tx: Tx, first: str, by: str) -> Literal["", "same", "nobody"]:
+    """Say why an actor is no second person beside the first one; empty: they are one.
+
+    A second person is a member of the staff, or a token that one of them issued, and somebody else than whoever stands
+    behind the first. The token of the folder's owner proposes, and is nobody's second.
+    """
+    behind = person_behind(tx, by)
+    if behind == person_behind(tx, first):
+        return "same"
+    return "" if store.staff_by_id(tx, behind) is not None else "nobody"

@@ -79,11 +79,27 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
         ("people.erase", "Forget a person for good", "本人の個人情報を完全に消去する"),
         ("people.hold", "Place and lift a legal hold", "法的保全を設定・解除する"),
         ("ledger.read", "See books, transfers and statements", "帳簿・振替・明細を見る"),
-        ("ledger.post", "Make postings from templates", "仕訳テンプレートから記帳する"),
+        ("ledger.propose", "Propose postings, transfers and limits of books", "記帳・振替・帳簿の限度額を提案する"),
         (
-            "ledger.manage",
-            "Open books, change their limits and make transfers by hand",
-            "帳簿を開設し、限度額を変更し、手動で振替を行う",
+            "ledger.approve",
+            "Approve or decline what a colleague wants booked",
+            "同僚が提案した記帳・振替・限度額を承認・却下する",
+        ),
+        ("ledger.manage", "Open books", "帳簿を開設する"),
+        (
+            "ledger.post",
+            "Make postings from templates without a second person; machines only",
+            "仕訳テンプレートから承認なしで記帳する（システム連携専用）",
+        ),
+        (
+            "ledger.transfer",
+            "Make transfers by hand without a second person; machines only",
+            "承認なしで手動の振替を行う（システム連携専用）",
+        ),
+        (
+            "ledger.limits",
+            "Change limits of books without a second person; machines only",
+            "承認なしで帳簿の限度額を変更する（システム連携専用）",
         ),
         ("ledger.verify", "Prove every balance from the ledger's log", "台帳の記録からすべての残高を検証する"),
         ("bank.read", "See cash-outs, batches and statements", "振込・振込データ・入出金明細を見る"),
@@ -156,20 +172,23 @@ _INTEGRATOR: Final = (
     "actions.confirm", "quarantine.read", "quarantine.replay", "rules.read", "packs.read", "webhooks.read",
     "webhooks.manage", "webhooks.replay", "alerts.read", "tokens.read", "settings.read", "appeals.read",
     "appeals.file", "scores.read", "scores.write",
-    "ledger.read", "ledger.post", "bank.read", "bank.request", "payments.read", "payments.make", "payments.refund",
+    "ledger.read", "bank.read", "bank.request", "payments.read", "payments.make", "payments.refund",
 )  # fmt: skip
 _FINANCE: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "packs.read", "alerts.read",
-    "alerts.acknowledge", "cases.read", "cases.work", "audit.read", "audit.verify", "ledger.read", "ledger.post",
-    "ledger.manage", "ledger.verify", "bank.read", "bank.names", "bank.propose", "bank.approve", "bank.import",
+    "alerts.acknowledge", "cases.read", "cases.work", "audit.read", "audit.verify", "ledger.read",
+    "ledger.propose", "ledger.approve", "ledger.manage", "ledger.verify", "bank.read", "bank.names", "bank.propose", "bank.approve", "bank.import",
     "bank.manage",
     "ledger.close", "ledger.reopen", "ledger.journal",
     "payments.read", "payments.refund", "payments.decide", "payments.repair",
     "reconciliation.read", "reconciliation.run", "reconciliation.propose", "reconciliation.approve",
 )  # fmt: skip
 
+# What books money without a second person: no role brings it, an administrator gives it to a machine's token by name.
+MACHINES: Final = frozenset({"ledger.post", "ledger.transfer", "ledger.limits"})
+
 ROLES: Final[Mapping[str, frozenset[str]]] = {
-    "admin": frozenset(CATALOGUE),
+    "admin": frozenset(CATALOGUE) - MACHINES,
     "lead": frozenset(_LEAD),
     "specialist": frozenset(_SPECIALIST),
     "reviewer": frozenset(_REVIEWER),

@@ -9,10 +9,12 @@ from koban.audit import check_checkpoints, read_checkpoints
 from koban.base.settings import Settings
 from koban.db import Database
 from koban.ledger import LedgerDef, LedgerReport, verify
+from koban.ledger.booking_routes import BookingCommands
 from koban.ledger.period_routes import PeriodCommands
 from koban.ledger.verify import LedgerBreak
 from koban.packs import active_at, load_pack, load_version
 from koban.pipeline import money, reconciling
+from koban.pipeline.booking import decide_booking, propose_booking
 from koban.pipeline.desk import Desk
 from koban.reconciliation import PeriodUnreconciled
 from koban.subscriptions import LEDGER_CHECKPOINTS
@@ -37,6 +39,17 @@ def ledger_commands(koban_: "Koban") -> ledger_routes.Commands:
         transfer=lambda batch, by: desk.command(lambda memory, tx: money.make_transfers(memory, tx, batch, by=by)),
         definition=lambda: koban_.memory.compiled.pack.ledger,
         prove=lambda: prove(koban_.database, koban_.settings.data, koban_.signing_key.public),
+    )
+
+
+def booking_commands(desk: Desk) -> BookingCommands:
+    """Return what routes and pages may have the decider do about what people want booked."""
+    return BookingCommands(
+        propose=lambda body, by: desk.command(lambda memory, tx: propose_booking(memory, tx, body, by=by)),
+        decide=lambda booking, approves, reason, by: desk.command(
+            lambda memory, tx: decide_booking(memory, tx, booking, approves=approves, reason=reason, by=by)
+        ),
+        templates=lambda: desk.memory.compiled.pack.ledger.templates,
     )
 
 

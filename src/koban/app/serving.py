@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 import uvicorn
 
-from koban.access import CATALOGUE, SYSTEM, create_first_admin, issue_token, revoke_leftovers, revoke_token
+from koban.access import CATALOGUE, MACHINES, SYSTEM, create_first_admin, issue_token, revoke_leftovers, revoke_token
 from koban.access.demo import close_roles
 from koban.app.demo import Demo
 from koban.app.own_data import OwnData
@@ -76,7 +76,7 @@ def server_file(koban: Koban, url: str) -> Iterator[str]:
             koban.secrets,
             by=SYSTEM,
             name=COMMAND_LINE,
-            scopes=tuple(CATALOGUE),
+            scopes=tuple(each for each in CATALOGUE if each not in MACHINES),
             days=LOCAL_TOKEN_DAYS,
         )
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -37,7 +37,7 @@ from koban.app.banking import bank_desk
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
 from koban.app.drafts import draft_endpoints, mode_draft_endpoints
-from koban.app.money import ledger_commands, period_commands
+from koban.app.money import booking_commands, ledger_commands, period_commands
 from koban.app.own_data import OwnData
 from koban.app.payments import payment_commands
 from koban.app.people import erase_person
@@ -53,6 +53,7 @@ from koban.insight import health_endpoints
 from koban.lab import Behind, Log, behind_subject
 from koban.lab.drafts import bring_in
 from koban.lab.mode_drafts import bring_mode
+from koban.ledger.booking_routes import booking_endpoints
 from koban.ledger.period_routes import period_endpoints
 from koban.packs import PackDef, problems_of
 from koban.packs.draft_store import Switched
@@ -144,6 +145,7 @@ def endpoints_of(
         *list_routes.endpoints(database, change_list, lambda: _declared(koban_.memory.compiled.pack)),
         *label_routes.endpoints(database, label),
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
+        *booking_endpoints(database, booking_commands(desk)),
         *bank_routes.endpoints(bank_desk(koban_)),
         *period_endpoints(database, period_commands(desk)),
         *payment_routes.endpoints(database, payment_commands(koban_)),
@@ -234,6 +236,7 @@ def _console_kit(
         replay=desk.replay_quarantined,
         prove_ledger=ledger_commands(koban_).prove,
         periods=period_commands(desk),
+        bookings=booking_commands(desk),
         reconciliation=reconciliation_desk(desk, koban_.providers.by_name),
         logs=own,
         bank=bank_desk(koban_),

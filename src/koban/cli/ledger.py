@@ -12,6 +12,8 @@ from koban.cli.frame import DONE, FAILED, Json, print_json, running_server, sett
 app = typer.Typer()
 ledger_app = typer.Typer(help="Books and transfers.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
+Url = Annotated[str | None, typer.Option(help="Address of a server; otherwise the one on this data folder.")]
+Token = Annotated[str | None, typer.Option(help="Token of your own.", envvar="KOBAN_TOKEN")]
 
 
 @ledger_app.command("verify")
@@ -93,15 +95,81 @@ def ledger_statement(
 @ledger_app.command("post")
 def ledger_post(
     file: Annotated[pathlib.Path, typer.Argument(help="JSON file of one posting: id, template, parameters, …")],
+    url: Url = None,
+    token: Token = None,
 ) -> None:
-    """Make a posting on the running server. Exit code 1 when it was refused."""
+    """Make a posting with a machine's token (scope ledger.post); people propose. Exit code 1 when it was refused."""
     import msgspec
 
     from koban.app.remote import call
 
-    answer = call(running_server(), "POST", "/v1/ledger/postings", msgspec.json.decode(file.read_bytes()))
+    answer = call(running_server(url, token), "POST", "/v1/ledger/postings", msgspec.json.decode(file.read_bytes()))
     print_json(answer)
     sys.exit(DONE if answer["code"] in {"posted", "exists"} else FAILED)
+
+
+@ledger_app.command("propose")
+def ledger_propose(
+    file: Annotated[
+        pathlib.Path, typer.Argument(help="JSON file: id, reason, wants (a posting, transfers, or limits of a book).")
+    ],
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Propose a posting, transfers or limits of a book; a second person approves. Nothing is booked before."""
+    import msgspec
+
+    from koban.app.remote import call
+
+    print_json(call(running_server(url, token), "POST", "/v1/ledger/bookings", msgspec.json.decode(file.read_bytes())))
+
+
+@ledger_app.command("bookings")
+def ledger_bookings(
+    status: Annotated[str, typer.Option(help="waiting, approved, declined or all.")] = "waiting",
+    json: Json = False,  # noqa: FBT002 - a flag
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """List what people want booked, newest first."""
+    import urllib.parse
+
+    from koban.app.remote import call
+
+    query = urllib.parse.urlencode({"status": status, "limit": 200})
+    answer = call(running_server(url, token), "GET", f"/v1/ledger/bookings?{query}")
+    if json:
+        print_json(answer)
+        return
+    items = answer["items"]
+    assert isinstance(items, list)
+    for each in items:
+        moved = sum(one["amount_minor"] or 0 for one in each["transfers"])
+        what = each["wants"].get("template", each["wants"]["kind"])
+        print(
+            f"{each['at']}  {each['status']:<9} {what:<28} {moved:>14,}  {each['by']}  {each['id']}  {each['reason']}"
+        )
+    print(f"{len(items):,} shown." + (" There are more." if answer["next_cursor"] else ""))
+
+
+@ledger_app.command("decide")
+def ledger_decide(
+    booking: Annotated[str, typer.Argument(help="Id of the booking.")],
+    do: Annotated[str, typer.Argument(help="approve or decline.")],
+    reason: Annotated[str, typer.Option(help="Why it is declined.")] = "",
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Approve or decline a colleague's booking, with a token of one's own: the folder owner's approves nothing."""
+    import urllib.parse
+
+    from koban.app.remote import call
+
+    if do not in {"approve", "decline"}:
+        raise typer.BadParameter("say approve or decline")
+    path = f"/v1/ledger/bookings/{urllib.parse.quote(booking, safe='')}/{do}"
+    answer = call(running_server(url, token), "POST", path, {"reason": reason})
+    print(f"{answer['id']} is {answer['status']}.")
 
 
 @ledger_app.command("close")

@@ -11,6 +11,7 @@ from koban.console import (
     appeals,
     bank,
     board,
+    bookings,
     cases,
     closing,
     decision,
@@ -44,6 +45,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     parts = (
         entrance, access, board, search, accounts, decisions, decision, rules, sanctions, subjects, cases, workspace, appeals,
         emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
-        payments, bank, exceptions,
+        payments, bank, exceptions, bookings,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

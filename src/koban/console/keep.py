@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from koban.access import CATALOGUE, ROLE_TITLES, ROLES, Answer, Call, Endpoint, endpoint
+from koban.access import CATALOGUE, MACHINES, ROLE_TITLES, ROLES, Answer, Call, Endpoint, endpoint
 from koban.access import actions as access_actions
 from koban.access import store as access_store
 from koban.audit import chain_end, last_checkpoint, list_entries, read_checkpoints, record, verify
@@ -211,14 +211,16 @@ def _staff_change(kit: ConsoleKit, call: Call) -> Answer:
 def _tokens(kit: ConsoleKit, call: Call, *, problem: str = "", secret: str = "") -> Answer:
     with kit.database.read() as tx:
         items = access_store.list_tokens(tx, after_id="", limit=STAFF_MAX)
-    own = [name for name in CATALOGUE if name in call.principal.grants]
+    may_give = set(call.principal.grants) | access_actions.grantable(call.principal)
+    own = [name for name in CATALOGUE if name in may_give]
     return page(
         kit,
         call,
         "tokens.html",
         status=422 if problem else 200,
         items=items[::-1],
-        scopes=[(name, CATALOGUE[name]) for name in own],
+        scopes=[(name, CATALOGUE[name]) for name in own if name not in MACHINES],
+        machine_scopes=[(name, CATALOGUE[name]) for name in own if name in MACHINES],
         days=TOKEN_DAYS,
         problem=problem,
         secret=secret,

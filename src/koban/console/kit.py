@@ -21,6 +21,7 @@ from koban.lab import Behind, Report
 from koban.lab.drafts import VersionDesk
 from koban.lab.mode_drafts import ModeDesk
 from koban.ledger import LedgerReport
+from koban.ledger.booking_routes import BookingCommands
 from koban.ledger.period_routes import PeriodCommands
 from koban.lists import ListChange
 from koban.oncall import OncallKit
@@ -177,6 +178,7 @@ class ConsoleKit:
     story: StoryDesk | None = None  # a demonstration's evening, and its one-click roles
     prove_ledger: Callable[[], LedgerReport]  # proves every balance from the log
     periods: PeriodCommands
+    bookings: BookingCommands
     reconciliation: ReconciliationDesk
     versions: VersionDesk
     payments: Commands | None = None  # None: a console without payments, in tests of other pages

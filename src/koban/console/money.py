@@ -24,6 +24,7 @@ from koban.ledger import (
     read_totals,
     statement,
 )
+from koban.ledger.booking_store import count_waiting
 from koban.ledger.routes import place_of
 
 BACKINGS: Final = ("outside", "people", "own")
@@ -78,12 +79,14 @@ def _glance(kit: ConsoleKit, call: Call) -> Answer:
     with kit.database.read() as tx:
         totals = read_totals(tx)
         newest = list_transfers(tx, order=None, payment=None, before=None, limit=12)
+        bookings_waiting = count_waiting(tx)
     return page(
         kit,
         call,
         "money.html",
         currencies=_currencies(totals, kinds),
         newest=newest,
+        bookings_waiting=bookings_waiting,
         postings=kit.pack().ledger.templates,
     )
 

@@ -17,8 +17,7 @@ from typing import ClassVar
 
 import msgspec
 
-import koban.access.store as access_store
-from koban.access import person_behind
+from koban.access import second_fault
 from koban.audit import record
 from koban.base import Instant, Refusal, random_id
 from koban.db import Database, Tx
@@ -189,12 +188,12 @@ def require_second(tx: Tx, author: str, by: str) -> None:
     Why behind: a token acts for whoever issued it, so nobody is two people by holding one.
     Refuses: ApprovalMissing.
     """
-    approver = person_behind(tx, by)
-    if access_store.staff_by_id(tx, approver) is None:
+    fault = second_fault(tx, author, by)
+    if fault == "nobody":
         raise ApprovalMissing(
             "It touches a severe policy. A member of the staff must approve it, or a token of theirs."
         )
-    if approver == person_behind(tx, author):
+    if fault == "same":
         raise ApprovalMissing("You proposed it, and it touches a severe policy. Somebody else must activate it.")
 
 

@@ -10,6 +10,7 @@ from koban.base import Instant, Problem, Refusal, from_rfc3339, limits, to_rfc33
 from koban.db import Database
 from koban.ledger import posting_store, store
 from koban.ledger.actions import BatchTooLarge, statement
+from koban.ledger.bookings import LimitsByHand
 from koban.ledger.codes import PostingCode
 from koban.ledger.posting import Posting, PostingResult
 from koban.ledger.templates import LedgerDef
@@ -249,23 +250,28 @@ def _posting_endpoints(database: Database, commands: Commands) -> list[Endpoint]
         endpoint(
             "POST", "/v1/ledger/postings", "ledger.post", post, summary="Make a posting from a template",
             body=PostingBody, returns=PostingAnswer,
-            description="The answer is a result code, also for a refusal; the id makes it safe to send again.",
+            description="The answer is a result code, also for a refusal; the id makes it safe to send again. For machines; "
+            "a person proposes a posting with `POST /v1/ledger/bookings`.",
         ),
         endpoint(
             "GET", "/v1/ledger/postings", "ledger.read", listed, summary="List postings, newest first",
             query=PageQuery, returns=Page[PostingRow],
         ),
         endpoint(
-            "POST", "/v1/ledger/transfers", "ledger.manage", transfer, summary="Make transfers by hand",
+            "POST", "/v1/ledger/transfers", "ledger.transfer", transfer, summary="Make transfers by hand",
             body=NewTransfers, returns=list[TransferResult], raises=(BatchTooLarge,),
-            description="Corrections and recipes that no template has. Each transfer answers for itself.",
+            description="Corrections and recipes that no template has. Each transfer answers for itself. For machines; a "
+            "person proposes transfers with `POST /v1/ledger/bookings`.",
         ),
     ]  # fmt: skip
 
 
 def _book_endpoints(database: Database, commands: Commands) -> list[Endpoint]:
     def opened(call: Call) -> list[BookResult]:
-        return commands.open_books(list(call.body_as(NewBooks).books), call.principal.actor)
+        books = list(call.body_as(NewBooks).books)
+        if "ledger.limits" not in call.principal.grants and any(_sets_limits(each) for each in books):
+            raise LimitsByHand("Open it without limits; then propose them with POST /v1/ledger/bookings.")
+        return commands.open_books(books, call.principal.actor)
 
     def changed(call: Call) -> LimitResult:
         body = call.body_as(LimitsBody)
@@ -308,17 +314,19 @@ def _book_endpoints(database: Database, commands: Commands) -> list[Endpoint]:
         ),
         endpoint(
             "POST", "/v1/ledger/books", "ledger.manage", opened, summary="Open books", body=NewBooks,
-            returns=list[BookResult], raises=(BatchTooLarge,),
-            description="Postings open the books that they need; this is for the others.",
+            returns=list[BookResult], raises=(BatchTooLarge, LimitsByHand),
+            description="Postings open the books that they need; this is for the others. Limits other than the chart's are "
+            "for machines with the scope `ledger.limits`; a person proposes them.",
         ),
         endpoint(
             "GET", "/v1/ledger/books/{id}", "ledger.read", one, summary="Look up a book with balance and pendings",
             returns=BalanceView, raises=(BookMissing,),
         ),
         endpoint(
-            "POST", "/v1/ledger/books/{id}/limits", "ledger.manage", changed, summary="Change what a book may reach",
+            "POST", "/v1/ledger/books/{id}/limits", "ledger.limits", changed, summary="Change what a book may reach",
             body=LimitsBody, returns=LimitResult,
-            description="A credit line is its book's net_debit_max_minor. What stands past a lowered limit stays.",
+            description="A credit line is its book's net_debit_max_minor. What stands past a lowered limit stays. For "
+            "machines; a person proposes limits with `POST /v1/ledger/bookings`.",
         ),
         endpoint(
             "GET", "/v1/ledger/books/{id}/statement", "ledger.read", lines,
@@ -326,6 +334,10 @@ def _book_endpoints(database: Database, commands: Commands) -> list[Endpoint]:
             returns=StatementView, raises=(BookMissing, MomentInvalid),
         ),
     ]  # fmt: skip
+
+
+def _sets_limits(book: NewBook) -> bool:
+    return book.net_debit_max_minor is not msgspec.UNSET or book.net_credit_max_minor is not msgspec.UNSET
 
 
 def _looks(database: Database, commands: Commands) -> list[Endpoint]:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 import koban.ledger.store as ledger_store
-from koban.access import person_behind
+from koban.access import second_fault
 from koban.audit import record
 from koban.banking import calendar, directory, matching, store, zengin
 from koban.banking.lines import SEALED, Ruled, check_originator, check_payee, context_of, open_payee, rule_line
@@ -287,8 +287,11 @@ def approve_batch(memory: Memory, tx: Tx, batch_id: str, *, by: str) -> Batch:
 
 def require_second(tx: Tx, first: str, by: str) -> None:
     """Make sure that somebody else than whoever stands behind the proposal says yes. Refuses: SecondPersonNeeded."""
-    if person_behind(tx, first) == person_behind(tx, by):
+    fault = second_fault(tx, first, by)
+    if fault == "same":
         raise SecondPersonNeeded("You proposed it; somebody else must approve it.")
+    if fault == "nobody":
+        raise SecondPersonNeeded("A member of the staff must approve it, or a token of theirs.")
 
 
 def _proposed(tx: Tx, batch_id: str) -> Batch:

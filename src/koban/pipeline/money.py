@@ -1,7 +1,7 @@
 """Money moved by the decider: the posting, its audit row and the fact that rules see stand in one transaction."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from koban import ledger
 from koban.audit import record
@@ -12,6 +12,8 @@ from koban.pipeline.memory import Memory
 
 if TYPE_CHECKING:
     from koban.pipeline.desk import Desk
+
+T = TypeVar("T")
 
 
 def make_posting(
@@ -110,6 +112,26 @@ def expire_when_due(desk: "Desk") -> int:
     return desk.command(
         lambda memory, tx: len(ledger.expire_due(tx, memory.log_time.peek(), memory.compiled.pack.ledger.chart))
     )
+
+
+class _TakenBack(Exception):
+    pass
+
+
+def tried(tx: Tx, attempt: Callable[[], T]) -> T:
+    """Ask the ledger what it would say and take everything back, also a burned id; return what it answered."""
+    said: list[T] = []
+    try:
+        with tx.savepoint():
+            said.append(attempt())
+            _take_back()
+    except _TakenBack:
+        pass
+    return said[0]
+
+
+def _take_back() -> NoReturn:
+    raise _TakenBack
 
 
 def nested(data: dict[str, object]) -> dict[str, object]:

@@ -5,18 +5,17 @@ cannot both do it.
 """
 
 from collections.abc import Mapping
-from typing import NoReturn
 
 import msgspec
 
 from koban import ledger
-from koban.access import person_behind
+from koban.access import second_fault
 from koban.audit import record
 from koban.base import random_id
 from koban.db import Tx
 from koban.ledger import Posting, PostingCode, PostingResult
 from koban.pipeline.memory import Memory
-from koban.pipeline.money import close_period, make_posting
+from koban.pipeline.money import close_period, make_posting, tried
 from koban.reconciliation import (
     AdjustmentMissing,
     AdjustmentOwn,
@@ -49,10 +48,6 @@ class Decide(msgspec.Struct, frozen=True, kw_only=True):
     by: str
 
 
-class _TakenBack(Exception):
-    pass
-
-
 def propose(memory: Memory, tx: Tx, wanted: Propose) -> Proposal:
     """Keep a proposal for a second person; the ledger is asked now whether it would take the posting.
 
@@ -77,7 +72,8 @@ def propose(memory: Memory, tx: Tx, wanted: Propose) -> Proposal:
         answer="",
     )
     if wanted.template:
-        _refuse_unless_posted(_tried(memory, tx, proposal))
+        definition = memory.compiled.pack.ledger
+        _refuse_unless_posted(tried(tx, lambda: ledger.post(tx, at, definition, _posting(proposal), approved=True)))
     store.insert_proposal(tx, proposal)
     store.change_exception(tx, at, exception.id, state="proposed", note="")
     record(tx, at, wanted.by, "reconciliation.propose", exception.id, {"template": wanted.template or "none"})
@@ -94,8 +90,11 @@ def decide(memory: Memory, tx: Tx, said: Decide) -> Proposal:
     proposal = next((each for each in store.proposals_of(tx, exception.id) if each.status == "waiting"), None)
     if proposal is None or proposal.id != said.proposal:
         raise AdjustmentMissing(f"{exception.id} has no such proposal waiting; read it again.")
-    if said.approves and person_behind(tx, said.by) == person_behind(tx, proposal.by):
+    fault = second_fault(tx, proposal.by, said.by) if said.approves else ""
+    if fault == "same":
         raise AdjustmentOwn("Who proposed an adjustment cannot approve it.")
+    if fault == "nobody":
+        raise AdjustmentOwn("A member of the staff must approve it, or a token of theirs.")
     status = "approved" if said.approves else "declined"
     store.decide_proposal(tx, at, proposal.id, by=said.by, status=status, answer=said.reason)
     if not said.approves:
@@ -121,23 +120,6 @@ def _posting(proposal: Proposal) -> Posting:
     return Posting(
         id=proposal.id, template=proposal.template, currency=proposal.currency, parameters=proposal.parameters
     )
-
-
-def _tried(memory: Memory, tx: Tx, proposal: Proposal) -> PostingResult:
-    """Ask the ledger and take everything back, also a burned id."""
-    found: list[PostingResult] = []
-    try:
-        with tx.savepoint():
-            definition = memory.compiled.pack.ledger
-            found.append(ledger.post(tx, memory.log_time.peek(), definition, _posting(proposal), approved=True))
-            _take_back()
-    except _TakenBack:
-        pass
-    return found[0]
-
-
-def _take_back() -> NoReturn:
-    raise _TakenBack
 
 
 def _refuse_unless_posted(result: PostingResult) -> None:

@@ -1,0 +1,183 @@
+"""The border of bookings that need two people: propose, look, approve, decline."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
+
+import msgspec
+
+from koban.access import Call, Endpoint, Page, PageQuery, endpoint
+from koban.base import to_rfc3339
+from koban.db import Database
+from koban.ledger import booking_store
+from koban.ledger.actions import BatchTooLarge
+from koban.ledger.bookings import (
+    Booking,
+    BookingDecided,
+    BookingDiffers,
+    BookingMissing,
+    BookingOwn,
+    BookingRefused,
+    Name,
+    Wants,
+    WantsPosting,
+)
+from koban.ledger.logic import ID
+from koban.ledger.posting import Posting, compile_posting
+from koban.ledger.routes import place_of
+from koban.ledger.templates import Template
+from koban.ledger.types import Transfer
+
+
+class BookingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something to be booked once another person agrees. Make and store the id before it is sent."""
+
+    id: Name
+    reason: Annotated[str, msgspec.Meta(min_length=5, max_length=500)]
+    wants: Wants
+
+
+class DecideBookingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the second person says."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=500, description="Why it is declined")] = ""
+
+
+class BookingQuery(PageQuery, frozen=True, kw_only=True):
+    """Which bookings."""
+
+    status: Literal["waiting", "approved", "declined", "all"] = "waiting"
+
+
+class BookingView(msgspec.Struct, frozen=True, kw_only=True):
+    """A booking that somebody proposed, with the transfers that it would make."""
+
+    id: str
+    wants: Wants
+    reason: str
+    by: str
+    at: str
+    status: str
+    decided_by: str | None
+    decided_at: str | None
+    answer: str
+    transfers: list[Transfer]
+
+
+class BookingCommands(msgspec.Struct, frozen=True, kw_only=True):
+    """What the application has the decider do; each returns once it is durable."""
+
+    propose: Callable[[BookingBody, str], Booking]
+    decide: Callable[[str, bool, str, str], Booking]  # booking, approves, reason, by
+    templates: Callable[[], Mapping[str, Template]]
+
+
+def booking_endpoints(database: Database, commands: BookingCommands) -> list[Endpoint]:
+    """Describe the routes."""
+
+    def view(booking: Booking) -> BookingView:
+        return booking_view(booking, commands.templates())
+
+    def propose(call: Call) -> BookingView:
+        return view(commands.propose(call.body_as(BookingBody), call.principal.actor))
+
+    def decide(call: Call, approves: bool) -> BookingView:  # noqa: FBT001 - the two routes differ in nothing else
+        reason = call.body_as(DecideBookingBody).reason
+        return view(commands.decide(call.path["id"], approves, reason, call.principal.actor))
+
+    def listed(call: Call) -> Page[BookingView]:
+        asked = call.params_as(BookingQuery)
+        with database.read() as tx:
+            found = booking_store.list_bookings(
+                tx,
+                status="" if asked.status == "all" else asked.status,
+                before=cursor_of(asked.cursor),
+                limit=asked.limit + 1,
+            )
+        shown = found[: asked.limit]
+        return Page(
+            items=[view(each) for each in shown],
+            next_cursor=f"{shown[-1].at}.{shown[-1].id}" if len(found) > asked.limit else None,
+        )
+
+    def one(call: Call) -> BookingView:
+        with database.read() as tx:
+            found = booking_store.find(tx, call.path["id"])
+        if found is None:
+            raise BookingMissing(f"There is no booking {call.path['id'][:80]!r}.")
+        return view(found)
+
+    decided = (BookingMissing, BookingDecided, BookingRefused)
+    return [
+        endpoint(
+            "POST", "/v1/ledger/bookings", "ledger.propose", propose,
+            summary="Propose a posting, transfers or limits of a book to a colleague", body=BookingBody, returns=BookingView,
+            raises=(BookingDiffers, BookingRefused, BatchTooLarge),
+            description="The ledger is asked at once whether it would take it; nothing is booked until somebody else "
+            "approves. The same id with the same content is the same booking.",
+        ),
+        endpoint(
+            "GET", "/v1/ledger/bookings", "ledger.read", listed, summary="List what people want booked, newest first",
+            query=BookingQuery, returns=Page[BookingView],
+        ),
+        endpoint(
+            "GET", "/v1/ledger/bookings/{id}", "ledger.read", one, summary="Look up a booking with what it would move",
+            returns=BookingView, raises=(BookingMissing,),
+        ),
+        endpoint(
+            "POST", "/v1/ledger/bookings/{id}/approve", "ledger.approve", lambda call: decide(call, True),
+            summary="Approve a colleague's booking: it is booked", body=DecideBookingBody, returns=BookingView,
+            raises=(*decided, BookingOwn),
+        ),
+        endpoint(
+            "POST", "/v1/ledger/bookings/{id}/decline", "ledger.approve", lambda call: decide(call, False),
+            summary="Decline a booking, or take one's own back", body=DecideBookingBody, returns=BookingView,
+            raises=decided[:2],
+        ),
+    ]  # fmt: skip
+
+
+def cursor_of(cursor: str | None) -> tuple[int, str] | None:
+    """Read the place in a cursor; one that is none of ours begins at the start."""
+    at, _, booking_id = (cursor or "").partition(".")
+    when = place_of(at)
+    return None if when is None else (when, booking_id.replace("\0", ""))
+
+
+def booking_view(booking: Booking, templates: Mapping[str, Template]) -> BookingView:
+    """Return a booking in the form that leaves Koban."""
+    return BookingView(
+        id=booking.id,
+        wants=booking.wants,
+        reason=booking.reason,
+        by=booking.by,
+        at=to_rfc3339(booking.at),
+        status=booking.status,
+        decided_by=booking.decided_by,
+        decided_at=None if booking.decided_at is None else to_rfc3339(booking.decided_at),
+        answer=booking.answer,
+        transfers=moves_of(booking, templates),
+    )
+
+
+def moves_of(booking: Booking, templates: Mapping[str, Template]) -> list[Transfer]:
+    """Return the transfers that a booking makes; none of one whose template the pack has no more."""
+    wants = booking.wants
+    if not isinstance(wants, WantsPosting):
+        return list(getattr(wants, "transfers", ()))
+    template = templates.get(wants.template)
+    posting = posting_of(booking.id, wants)
+    fits = template is not None and ID(posting.id) and set(template.parameters) == set(posting.parameters)
+    return compile_posting(template, posting)[1] if template is not None and fits else []
+
+
+def posting_of(booking_id: str, wants: WantsPosting) -> Posting:
+    """Return the posting that a booking wants."""
+    return Posting(
+        id=booking_id,
+        template=wants.template,
+        currency=wants.currency,
+        parameters=dict(wants.parameters),
+        level=wants.level,
+        booking_date=wants.booking_date,
+        effective_date=wants.effective_date,
+    )
