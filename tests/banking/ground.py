@@ -95,6 +95,10 @@ class House:
         }  # fmt: skip
         return self.ask("POST", "/v1/bank/cash-outs", body)
 
+    def open_account(self, account: dict[str, Any]) -> Any:
+        proposed = self.ask("POST", "/v1/bank/accounts", account)["proposal"]
+        return self.ask("POST", f"/v1/bank/proposals/{proposed['id']}/approve", by="ben")
+
     def batch(self) -> Any:
         proposed = self.ask("POST", "/v1/bank/batches", {"account": "main"})
         return self.ask("POST", f"/v1/bank/batches/{proposed['id']}/approve", by="ben")
@@ -105,6 +109,13 @@ class House:
     def lines(self) -> list[tuple[int, str, str | None, str | None]]:
         found = self.ask("GET", "/v1/bank/lines?limit=200")["items"]
         return [(each["amount_minor"], each["state"], each["exception"], each["matched"]) for each in found]
+
+    def audit(self) -> list[tuple[str, str, str]]:
+        with self.koban.database.read() as tx:
+            return [
+                (str(row[0]), str(row[1]), str(row[2]))
+                for row in tx.rows("SELECT object_id, action, actor FROM audit_entries ORDER BY id")
+            ]
 
     def state(self, cash_out: str) -> str:
         return str(self.ask("GET", f"/v1/bank/cash-outs/{cash_out}")["state"])
@@ -176,5 +187,5 @@ def open_house(
         )
         with open_koban(settings, clock, random.Random(3), SeededSecrets(3), durable=False) as opened:
             house = House(opened, clock)
-            house.ask("POST", "/v1/bank/accounts", US)
+            house.open_account(US)
             yield house

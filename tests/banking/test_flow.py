@@ -31,7 +31,7 @@ def test_a_cash_out_goes_from_the_wallet_through_the_file_to_the_payee(house: Ho
     assert (asked["state"], asked["amount_minor"], asked["reference"]) == ("waiting", 7_800, "KB0000000001")
     assert asked["payee"] == {
         "bank": "0005", "bank_name": "三菱ＵＦＪ", "branch": "001", "branch_name": "本店", "type": "ordinary",
-        "number": "0000042", "name": "ﾔﾏﾀﾞ ﾊﾅｺ",
+        "number": "····042", "name": "ﾔ…",
     }  # fmt: skip
     assert house.ask("GET", "/v1/bank/cash-outs/out.a", by="clerk")["payee"]["name"] == "ﾔ…"
     assert house.balance("wallet.JPY:a") == (10_000, 8_000)
@@ -210,11 +210,70 @@ def test_a_payee_that_no_bank_knows_is_refused_by_its_field(small: House, change
     assert small.balance("wallet.JPY:a") == (1_000, 0)
 
 
-def test_an_account_is_added_once(small: House) -> None:
-    assert small.ask("POST", "/v1/bank/accounts", US)["originator"]["name"] == "ｺﾊﾞﾝ(ｶ"
+def test_an_account_is_added_changed_and_closed_by_two_people(small: House) -> None:
+    proposed = small.ask("POST", "/v1/bank/accounts", US)["proposal"]
+    assert (proposed["kind"], proposed["target"], proposed["account"]["originator"]["number"]) == (
+        "account",
+        "new",
+        "1234567",
+    )
+    assert small.ask("POST", "/v1/bank/accounts", US)["proposal"]["id"] == proposed["id"]  # the same again is the same
+    assert small.ask("GET", "/v1/bank/accounts") == []
+    assert small.refused("POST", "/v1/bank/batches", {"account": "main"})["code"] == "bank_account_missing"
+    approve = f"/v1/bank/proposals/{proposed['id']}/approve"
+    assert small.refused("POST", approve)["code"] == "second_person_needed"
+    small.ask("POST", approve, by="ben")
+    (stands,) = small.ask("GET", "/v1/bank/accounts")
+    assert (stands["originator"]["name"], stands["added_by"] != stands["approved_by"]) == ("ｺﾊﾞﾝ(ｶ", True)
+    assert small.ask("POST", "/v1/bank/accounts", US)["proposal"] is None
     assert small.refused("POST", "/v1/bank/accounts", {**US, "number": "7"})["code"] == "bank_account_exists"
+    assert small.refused("POST", "/v1/bank/accounts", {**US, "id": "twin"})["code"] == "bank_account_exists"
     assert small.refused("POST", "/v1/bank/accounts", {**US, "id": "x", "branch": "999"})["code"] == "payee_invalid"
-    assert small.refused("POST", "/v1/bank/batches", {"account": "x"})["code"] == "bank_account_missing"
+    change = {"account": {**US, "number": "7", "lead_days": 2}, "reason": "the bank merged branches"}
+    assert small.refused("POST", "/v1/bank/accounts/x/change", change)["code"] == "bank_account_missing"
+    changed = small.ask("POST", "/v1/bank/accounts/main/change", change)["proposal"]
+    assert small.ask("GET", "/v1/bank/accounts")[0]["originator"]["number"] == "1234567"
+    small.ask("POST", f"/v1/bank/proposals/{changed['id']}/approve", by="ben")
+    (stands,) = small.ask("GET", "/v1/bank/accounts")
+    assert (stands["originator"]["number"], stands["lead_days"]) == ("0000007", 2)
+    closing = small.ask("POST", "/v1/bank/accounts/main/close", {"reason": "moved"})
+    assert small.refused("POST", f"/v1/bank/proposals/{closing['id']}/approve")["code"] == "second_person_needed"
+    small.ask("POST", f"/v1/bank/proposals/{closing['id']}/approve", by="ben")
+    assert small.refused("POST", "/v1/bank/batches", {"account": "main"})["code"] == "bank_account_closed"
+    assert small.refused("POST", "/v1/bank/accounts/main/close", {"reason": "again"})["code"] == "bank_account_closed"
+    rows = [action for _, action, _ in small.audit() if action.startswith("bank.account")]
+    assert rows == ["bank.account_added", "bank.account_changed", "bank.account_closed"]
+
+
+def test_an_account_of_which_a_batch_is_under_way_stays_as_it_is(house: House) -> None:
+    house.fund("a", 1_000)
+    house.cash_out("out", "a", 1_000)
+    closing = house.ask("POST", "/v1/bank/accounts/main/close", {"reason": "moved"})
+    batch = house.ask("POST", "/v1/bank/batches", {"account": "main"})
+    refused = house.refused("POST", f"/v1/bank/proposals/{closing['id']}/approve", by="ben")
+    assert refused["code"] == "bank_account_busy"
+    house.ask("POST", f"/v1/bank/batches/{batch['id']}/decline", {"reason": "first the account"})
+    house.ask("POST", f"/v1/bank/proposals/{closing['id']}/approve", by="ben")
+    assert house.ask("GET", "/v1/bank/accounts")[0]["closed_at"] is not None
+
+
+def test_names_are_masked_until_somebody_opens_them_and_that_is_written_down(house: House) -> None:
+    house.fund("a", 1_000)
+    asked = house.cash_out("out", "a", 1_000)
+    assert (asked["payee"]["name"], asked["payee"]["number"]) == ("ﾔ…", "····042")
+    batch = house.batch()["id"]
+    listed = house.ask("GET", f"/v1/bank/batches/{batch}/cash-outs")["items"]
+    assert [each["payee"]["name"] for each in listed] == ["ﾔ…"]
+    assert house.refused("POST", "/v1/bank/cash-outs/out/names", by="clerk")["code"] == "not_allowed"
+    assert house.ask("POST", "/v1/bank/cash-outs/out/names", by="ben")["payee"]["name"] == "ﾔﾏﾀﾞ ﾊﾅｺ"
+    assert [each["payee"]["number"] for each in house.ask("POST", f"/v1/bank/batches/{batch}/names")] == ["0000042"]
+    house.take_in([(500, "ﾀﾛｳ", "", "")])
+    (line,) = house.ask("GET", "/v1/bank/lines")["items"]
+    assert line["counterparty"] == "ﾀ…"
+    assert house.ask("POST", f"/v1/bank/lines/{line['id']}/names")["counterparty"] == "ﾀﾛｳ"
+    opened = [about for about, action, _ in house.audit() if action == "bank.names_opened"]
+    assert opened == ["out", batch, line["id"]]
+    assert house.refused("POST", "/v1/bank/cash-outs/none/names")["code"] == "cash_out_missing"
 
 
 def test_lines_that_nothing_explains_are_typed_and_wait_for_two_people(house: House) -> None:
@@ -427,7 +486,7 @@ def test_files_of_others_and_broken_files_are_refused_and_kept_out(small: House)
 
 
 def test_a_payment_order_in_xml_leaves_as_well(small: House) -> None:
-    small.ask("POST", "/v1/bank/accounts", {**US, "id": "xml", "number": "7", "format": "pain.001", "fee_minor": 100})
+    small.open_account({**US, "id": "xml", "number": "7", "format": "pain.001", "fee_minor": 100})
     small.fund("a", 1_000)
     small.cash_out("out.a", "a", 1_000)
     proposed = small.ask("POST", "/v1/bank/batches", {"account": "xml"})
@@ -449,7 +508,7 @@ def test_who_did_what_is_written_down_and_rights_are_asked(small: House) -> None
     with small.koban.database.read() as tx:
         actions = [row[0] for row in tx.rows("SELECT action FROM audit_entries WHERE action LIKE 'bank.%' ORDER BY id")]
     assert actions == [
-        "bank.account_added", "bank.cash_out", "bank.cash_out", "bank.batch_proposed", "bank.batch_approved",
+        "bank.proposed", "bank.account_added", "bank.proposal_approved", "bank.cash_out", "bank.cash_out", "bank.batch_proposed", "bank.batch_approved",
         "bank.batch_released", "bank.file_taken",
     ]  # fmt: skip
     for path in (f"/v1/bank/batches/{batch}/file", "/v1/bank/batches", "/v1/bank/cash-outs"):

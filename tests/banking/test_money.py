@@ -38,7 +38,7 @@ class Bank(RuleBasedStateMachine):
         self.clock = ManualClock(moment("2026-10-21T10:00:00+09:00"))
         self.opening = open_koban(read_settings(given), self.clock, random.Random(3), SeededSecrets(3), durable=False)
         self.house = House(self.opening.__enter__(), self.clock)
-        self.house.ask("POST", "/v1/bank/accounts", {
+        self.house.open_account({
             "id": "main", "title": "x", "bank": "0001", "branch": "001", "number": "1234567", "name": "コバン",
             "consignor": "1",
         })  # fmt: skip

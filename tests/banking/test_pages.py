@@ -51,7 +51,13 @@ def test_a_batch_goes_from_draft_to_file_on_the_pages(asked: House) -> None:
     assert (status, there) == (303, "/bank/batches/T000001?done=bank_proposed")
     _, batch, _ = read(asked, there)
     assert "You drafted it, so somebody else approves it" in batch
-    assert "ﾔﾏﾀﾞ ﾊﾅｺ" in batch
+    assert "ﾔﾏﾀﾞ" not in batch
+    assert "ﾔﾏﾀﾞ ﾊﾅｺ" in read(asked, "/bank/batches/T000001/names", form={})[1]
+    assert "ﾔﾏﾀﾞ ﾊﾅｺ" in read(asked, "/bank/cash-outs/out.a/names", form={})[1]
+    assert read(asked, "/bank/batches/T000001/names", by="clerk", form={})[0] == 403
+    assert read(asked, "/bank/nothing/T000001/names", form={})[0] == 404
+    opened = [about for about, action, _ in asked.audit() if action == "bank.names_opened"]
+    assert opened == ["T000001", "out.a"]
     _, seen, _ = read(asked, "/bank/batches/T000001", by="clerk")
     assert "ﾔﾏﾀﾞ" not in seen
     assert "····042" in seen
@@ -129,8 +135,23 @@ def test_an_account_is_added_on_the_page(small: House) -> None:
     assert (status, "no details of an account" in refused) == (422, True)
     status, refused, _ = read(small, "/bank/accounts", form={**form, "name": "小判"})
     assert (status, "小" in refused) == (422, True)
-    assert read(small, "/bank/accounts", form=form)[2] == "/bank?done=bank_account_added"
-    assert "りそな" in read(small, "/bank")[1]
+    assert read(small, "/bank/accounts", form=form)[2] == "/bank?done=bank_account_proposed"
+    assert "りそな 0009-015" in read(small, "/bank")[1]
+    status, refused, _ = read(small, "/bank/proposals/P000001", form={"do": "approve"})
+    assert (status, "second person" in refused) == (422, True)
+    assert read(small, "/bank/proposals/P000001", by="ben", form={"do": "approve"})[2] == "/bank?done=bank_done"
+    change = {
+        **form,
+        "do": "change",
+        "title": "埼玉りそな",
+        "reason": "a better name",
+        "lead_days": "2",
+        "fee_minor": "0",
+    }
+    assert read(small, "/bank/accounts", form={**change, "reason": ""})[0] == 422
+    assert read(small, "/bank/accounts", form=change)[2] == "/bank?done=bank_account_proposed"
+    read(small, "/bank/proposals/P000002", by="ben", form={"do": "approve"})
+    assert "埼玉りそな" in read(small, "/bank")[1]
     status, refused, _ = read(small, "/bank/batches", form={"account": "second"})
     assert (status, "No cash-out waits that could be sent" in refused) == (422, True)
     assert read(small, "/bank/accounts", by="clerk", form=form)[0] == 403

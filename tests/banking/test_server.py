@@ -68,10 +68,16 @@ def second_person(bank: Server) -> dict[str, str]:
 def test_a_cash_out_from_the_command_line(bank: Server, tmp_path: pathlib.Path) -> None:
     own = tmp_path / "account.json"
     own.write_text(json.dumps(US))
-    assert '"consignor": "0123456789"' in cli(bank, "add-account", str(own))
+    assert '"consignor": "123456789"' in cli(bank, "add-account", str(own))
+    assert "P000001  account  main  new  a new account of ours" in cli(bank, "line", "proposals")
+    refused = run_koban("bank", "line", "approve", "P000001", data=bank.data, port=bank.port)
+    assert (refused.returncode, "A second person has to approve this." in refused.stderr) == (2, True)
+    bank.client.post("/v1/bank/proposals/P000001/approve", headers=second_person(bank)).raise_for_status()
     assert "main  みずほ  0001-001 1234567  zengin" in cli(bank, "accounts")
     asked = {"id": "out", "account": "a", "amount_minor": 5_000, "level": "identity", "payee": HANAKO}
-    assert bank.command("/v1/bank/cash-outs", asked).status_code == 200
+    assert bank.command("/v1/bank/cash-outs", asked).status_code == 403  # no person names where money goes
+    machine = bank.client.post("/v1/bank/cash-outs", json=asked, headers=second_person(bank))
+    assert machine.status_code == 200, machine.text
     assert "out         5,000 JPY  waiting  -" in cli(bank, "cash-outs", "--state", "waiting")
     assert cli(bank, "batch", "propose", "main").startswith("T000001: 1 cash-outs, 5,000, on ")
     refused = run_koban("bank", "batch", "approve", "T000001", data=bank.data, port=bank.port)
@@ -91,8 +97,8 @@ def test_a_cash_out_from_the_command_line(bank: Server, tmp_path: pathlib.Path) 
     assert ": 2 lines" in cli(bank, "import", str(day))
     assert "unmatched_debit" in cli(bank, "line", "list")
     assert "somebody else approves it" in cli(bank, "line", "match", "S000001.00002", "fee", "--reason", "monthly")
-    assert "P000001  match  S000001.00002  fee  monthly" in cli(bank, "line", "proposals")
-    assert cli(bank, "line", "decline", "P000001") == "P000001: declined\n"
+    assert "P000002  match  S000001.00002  fee  monthly" in cli(bank, "line", "proposals")
+    assert cli(bank, "line", "decline", "P000002") == "P000002: declined\n"
     broken = tmp_path / "broken.txt"
     broken.write_bytes(day.read_bytes()[:-203])
     refused = run_koban("bank", "import", str(broken), data=bank.data, port=bank.port)

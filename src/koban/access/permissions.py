@@ -103,8 +103,16 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
         ),
         ("ledger.verify", "Prove every balance from the ledger's log", "台帳の記録からすべての残高を検証する"),
         ("bank.read", "See cash-outs, batches and statements", "振込・振込データ・入出金明細を見る"),
-        ("bank.names", "See names and account numbers at banks in full", "銀行の口座名義・口座番号を伏せ字なしで見る"),
-        ("bank.request", "Ask for cash-outs and take them back", "振込を申請し、取り下げる"),
+        (
+            "bank.names",
+            "Open names and account numbers at banks in full, logged",
+            "銀行の口座名義・口座番号を伏せ字なしで見る（記録される）",
+        ),
+        (
+            "bank.request",
+            "Ask for cash-outs to bank accounts and take them back; machines only",
+            "振込を申請し、取り下げる（システム連携専用）",
+        ),
         ("bank.propose", "Draft batches for banks, say what a line is", "振込データを起案し、明細の内容を提案する"),
         (
             "bank.approve",
@@ -112,7 +120,11 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
             "同僚の起案を承認し、振込データを取り出す",
         ),
         ("bank.import", "Bring in statements of banks", "銀行の入出金明細を取り込む"),
-        ("bank.manage", "Add our own accounts at banks", "自社の銀行口座を登録する"),
+        (
+            "bank.manage",
+            "Propose our own accounts at banks: new, changed, closed",
+            "自社の銀行口座の登録・変更・閉鎖を提案する",
+        ),
         ("ledger.close", "Close the books for a period", "期間の帳簿を締める"),
         ("ledger.reopen", "Open a closed period again, logged", "締めた期間を再開する（記録される）"),
         (
@@ -121,7 +133,12 @@ CATALOGUE: Final[Mapping[str, Mapping[str, str]]] = {
             "自社の会計帳簿用に仕訳を書き出す（記録される）",
         ),
         ("payments.read", "See payments with their steps and calls", "決済とその手順・通信を見る"),
-        ("payments.make", "Pay orders, capture, call off, pay out", "注文の決済、確定、取りやめ、送金を行う"),
+        ("payments.make", "Pay orders, capture, call off", "注文の決済、確定、取りやめを行う"),
+        (
+            "payments.payout",
+            "Pay people out through providers; machines only",
+            "決済会社を通じて利用者へ送金する（システム連携専用）",
+        ),
         ("payments.refund", "Give captured money back", "確定した決済を返金する"),
         ("payments.decide", "Let a held payment go on, or refuse it", "保留中の決済を進める、または断る"),
         ("payments.repair", "Try again what a provider refused", "決済会社が断った処理をやり直す"),
@@ -172,7 +189,7 @@ _INTEGRATOR: Final = (
     "actions.confirm", "quarantine.read", "quarantine.replay", "rules.read", "packs.read", "webhooks.read",
     "webhooks.manage", "webhooks.replay", "alerts.read", "tokens.read", "settings.read", "appeals.read",
     "appeals.file", "scores.read", "scores.write",
-    "ledger.read", "bank.read", "bank.request", "payments.read", "payments.make", "payments.refund",
+    "ledger.read", "bank.read", "payments.read", "payments.make", "payments.refund",
 )  # fmt: skip
 _FINANCE: Final = (
     "board.read", "events.read", "decisions.read", "subjects.read", "sanctions.read", "packs.read", "alerts.read",
@@ -184,8 +201,9 @@ _FINANCE: Final = (
     "reconciliation.read", "reconciliation.run", "reconciliation.propose", "reconciliation.approve",
 )  # fmt: skip
 
-# What books money without a second person: no role brings it, an administrator gives it to a machine's token by name.
-MACHINES: Final = frozenset({"ledger.post", "ledger.transfer", "ledger.limits"})
+# What moves money without a second person, or names where it goes: no role brings it, an administrator gives it to a
+# machine's token by name.
+MACHINES: Final = frozenset({"ledger.post", "ledger.transfer", "ledger.limits", "bank.request", "payments.payout"})
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "admin": frozenset(CATALOGUE) - MACHINES,

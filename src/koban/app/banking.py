@@ -39,9 +39,6 @@ def bank_desk(koban_: "Koban") -> bank_routes.BankDesk:
         vault=vault,
         clock=koban_.clock,
         hours=lambda: banking.hours_of(desk.memory),
-        add_account=lambda account, by: desk.command(
-            lambda memory, tx: banking.add_account(memory, tx, account, by=by)
-        ),
         request=lambda body, by: request(desk, body, by=by),
         cancel=lambda one, by: desk.command(lambda memory, tx: banking.cancel(memory, tx, one, by=by)),
         propose_batch=lambda account, by: propose_batch(desk, account, by=by),

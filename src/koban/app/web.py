@@ -44,6 +44,8 @@ from koban.app.people import erase_person
 from koban.app.reconciliation import reconciliation_desk
 from koban.app.running import CHECKPOINTS, Koban, modes_of, versions_of
 from koban.app.urgent import emergencies
+from koban.banking.account_routes import account_endpoints
+from koban.banking.name_routes import name_endpoints
 from koban.base import DAY, Problem
 from koban.cases import work_routes
 from koban.db import Tx
@@ -147,6 +149,8 @@ def endpoints_of(
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
         *booking_endpoints(database, booking_commands(desk)),
         *bank_routes.endpoints(bank_desk(koban_)),
+        *account_endpoints(bank_desk(koban_)),
+        *name_endpoints(bank_desk(koban_)),
         *period_endpoints(database, period_commands(desk)),
         *payment_routes.endpoints(database, payment_commands(koban_)),
         *reconciliation_routes.endpoints(reconciliation_desk(desk, koban_.providers.by_name)),

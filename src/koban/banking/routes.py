@@ -12,6 +12,8 @@ from koban.banking import calendar, directory, lines, store
 from koban.banking.types import (
     AccountType,
     BankAccount,
+    BankAccountBusy,
+    BankAccountClosed,
     BankAccountExists,
     BankAccountMissing,
     BankFileInvalid,
@@ -35,6 +37,7 @@ from koban.banking.types import (
     Originator,
     Payee,
     PayeeInvalid,
+    ProposalKind,
     SecondPersonNeeded,
     StatementFile,
 )
@@ -45,6 +48,7 @@ from koban.packs import Hours
 from koban.vault import Vault
 
 DAYS_SHOWN: Final = 42
+ACCOUNT_REFUSALS: Final = (BankAccountMissing, BankAccountExists, BankAccountClosed, BankAccountBusy)
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
@@ -63,7 +67,6 @@ class BankDesk:
     vault: Vault
     clock: Clock
     hours: Callable[[], Hours]
-    add_account: Callable[[BankAccount, str], BankAccount]
     request: Callable[["CashOutBody", str], CashOut]
     cancel: Callable[[str, str], CashOut]
     propose_batch: Callable[[str, str], Batch]
@@ -173,7 +176,7 @@ class NameQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PayeeView(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a cash-out goes; name and number in full only for whoever may see them."""
+    """Where a cash-out goes; name and number in full only where somebody opened them."""
 
     bank: str
     bank_name: str
@@ -281,6 +284,7 @@ class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
     proposed_at: str
     decided_by: str | None
     decided_at: str | None
+    account: BankAccount | None  # of ours, as it would be
 
 
 class DayView(msgspec.Struct, frozen=True, kw_only=True):
@@ -314,25 +318,8 @@ class PlaceView(msgspec.Struct, frozen=True, kw_only=True):
 
 def endpoints(desk: BankDesk) -> list[Endpoint]:
     """Describe the routes of this room."""
-    return [*_account_endpoints(desk), *_cash_out_endpoints(desk), *_batch_endpoints(desk),
+    return [*_cash_out_endpoints(desk), *_batch_endpoints(desk),
             *_statement_endpoints(desk), *_proposal_endpoints(desk), *_looks(desk)]  # fmt: skip
-
-
-def _account_endpoints(desk: BankDesk) -> list[Endpoint]:
-    def listed(_call: Call) -> list[BankAccount]:
-        with desk.database.read() as tx:
-            return store.list_accounts(tx)
-
-    def added(call: Call) -> BankAccount:
-        return desk.add_account(account_from(call.body_as(AccountBody)), call.principal.actor)
-
-    return [
-        endpoint("GET", "/v1/bank/accounts", "bank.read", listed, summary="List our accounts at banks",
-                 returns=list[BankAccount]),
-        endpoint("POST", "/v1/bank/accounts", "bank.manage", added, summary="Add one of our accounts at a bank",
-                 body=AccountBody, returns=BankAccount, raises=(BankAccountExists, PayeeInvalid),
-                 description="The same again is fine; what differs is refused. An account is never changed."),
-    ]  # fmt: skip
 
 
 def account_from(body: AccountBody) -> BankAccount:
@@ -359,7 +346,7 @@ def account_from(body: AccountBody) -> BankAccount:
 def _cash_out_endpoints(desk: BankDesk) -> list[Endpoint]:
     def requested(call: Call) -> CashOutView:
         made = desk.request(call.body_as(CashOutBody), call.principal.actor)
-        return _shown(desk, call, made)
+        return _shown(desk, made)
 
     def listed(call: Call) -> Page[CashOutView]:
         query = call.params_as(CashOutQuery)
@@ -367,7 +354,7 @@ def _cash_out_endpoints(desk: BankDesk) -> list[Endpoint]:
             found = store.list_cash_outs(
                 tx, state=query.state, owner=query.account, before=_place(query.cursor), limit=query.limit + 1
             )
-            shown = [cash_out_view(desk, tx, one, full=_may_see(call)) for one in found[: query.limit]]
+            shown = [cash_out_view(desk, tx, one, full=False) for one in found[: query.limit]]
         return Page(items=shown, next_cursor=str(found[query.limit - 1].number) if len(found) > query.limit else None)
 
     def one(call: Call) -> CashOutView:
@@ -375,10 +362,10 @@ def _cash_out_endpoints(desk: BankDesk) -> list[Endpoint]:
             found = store.find_cash_out(tx, call.path["id"])
         if found is None:
             raise CashOutMissing(f"there is no cash-out {call.path['id'][:96]!r}")
-        return _shown(desk, call, found)
+        return _shown(desk, found)
 
     def cancelled(call: Call) -> CashOutView:
-        return _shown(desk, call, desk.cancel(call.path["id"], call.principal.actor))
+        return _shown(desk, desk.cancel(call.path["id"], call.principal.actor))
 
     return [
         endpoint("POST", "/v1/bank/cash-outs", "bank.request", requested, summary="Ask for a cash-out to a bank account",
@@ -417,7 +404,7 @@ def _batch_endpoints(desk: BankDesk) -> list[Endpoint]:
         with desk.database.read() as tx:
             batch = find_batch(tx, call.path["id"])
             found = store.of_batch(tx, batch.id, after=_place(query.cursor) or 0, limit=query.limit + 1)
-            shown = [cash_out_view(desk, tx, each, full=_may_see(call)) for each in found[: query.limit]]
+            shown = [cash_out_view(desk, tx, each, full=False) for each in found[: query.limit]]
         return Page(items=shown, next_cursor=str(found[query.limit - 1].number) if len(found) > query.limit else None)
 
     def approved(call: Call) -> BatchView:
@@ -432,8 +419,8 @@ def _batch_endpoints(desk: BankDesk) -> list[Endpoint]:
     refusals = (BatchMissing, BatchDecided)
     return [
         endpoint("POST", "/v1/bank/batches", "bank.propose", proposed, summary="Draft a batch of what waits",
-                 body=BatchBody, returns=BatchView, status=201, raises=(BankAccountMissing, BatchEmpty, CalendarMissing,
-                 calendar.BankingCalendarEnds)),
+                 body=BatchBody, returns=BatchView, status=201, raises=(BankAccountMissing, BankAccountClosed, BatchEmpty,
+                 CalendarMissing, calendar.BankingCalendarEnds)),
         endpoint("GET", "/v1/bank/batches", "bank.read", listed, summary="List batches, newest first", query=BatchQuery,
                  returns=Page[BatchView]),
         endpoint("GET", "/v1/bank/batches/{id}", "bank.read", one, summary="Look up a batch", returns=BatchView,
@@ -490,7 +477,7 @@ def _statement_endpoints(desk: BankDesk) -> list[Endpoint]:
                 since=query.since or "",
                 until=query.until or "",
             )
-            shown = [line_view(desk, tx, each, sealed, full=_may_see(call)) for each, sealed in found[: query.limit]]
+            shown = [line_view(desk, tx, each, sealed, full=False) for each, sealed in found[: query.limit]]
         return Page(items=shown, next_cursor=found[query.limit - 1][0].id if len(found) > query.limit else None)
 
     return [
@@ -540,7 +527,8 @@ def _proposal_endpoints(desk: BankDesk) -> list[Endpoint]:
                  returns=list[ProposalView]),
         endpoint("POST", "/v1/bank/proposals/{id}/approve", "bank.approve", approved,
                  summary="Approve a proposal, as a second person", returns=ProposalView,
-                 raises=(BankProposalMissing, SecondPersonNeeded, LineMissing, CashOutUnfit, MatchUnfit)),
+                 raises=(BankProposalMissing, SecondPersonNeeded, LineMissing, CashOutUnfit, MatchUnfit, PayeeInvalid,
+                 *ACCOUNT_REFUSALS)),
         endpoint("POST", "/v1/bank/proposals/{id}/decline", "bank.approve", declined, summary="Decline a proposal",
                  returns=ProposalView, raises=(BankProposalMissing,)),
     ]  # fmt: skip
@@ -588,7 +576,7 @@ def calendar_view(hours: Hours, at: Instant, *, lead_days: int = 1) -> CalendarV
 
 
 def proposal(
-    *, kind: Literal["match", "fail"], about: str, reason: str, target: str = "", fee_back: bool = False
+    *, kind: ProposalKind, about: str, reason: str, target: str = "", fee_back: bool = False, body: str = ""
 ) -> BankProposal:
     """Return a proposal as it is asked for; the command gives it its id, time and author."""
     return BankProposal(
@@ -603,6 +591,7 @@ def proposal(
         proposed_at=0,
         decided_by=None,
         decided_at=None,
+        body=body,
     )
 
 
@@ -614,17 +603,13 @@ def find_batch(tx: Tx, batch_id: str) -> Batch:
     return found
 
 
-def _may_see(call: Call) -> bool:
-    return "bank.names" in call.principal.grants
-
-
 def _place(cursor: str | None) -> int | None:
     return int(cursor) if cursor is not None and cursor.isascii() and cursor.isdigit() and len(cursor) < 19 else None
 
 
-def _shown(desk: BankDesk, call: Call, one: CashOut) -> CashOutView:
+def _shown(desk: BankDesk, one: CashOut) -> CashOutView:
     with desk.database.read() as tx:
-        return cash_out_view(desk, tx, one, full=_may_see(call))
+        return cash_out_view(desk, tx, one, full=False)
 
 
 def cash_out_view(desk: BankDesk, tx: Tx, one: CashOut, *, full: bool) -> CashOutView:
@@ -699,7 +684,8 @@ def line_view(desk: BankDesk, tx: Tx, line: BankLine, sealed: bytes, *, full: bo
 
 def proposal_view(one: BankProposal) -> ProposalView:
     """Return a proposal in the form that leaves Koban."""
-    fields = {name: getattr(one, name) for name in ProposalView.__struct_fields__}
+    fields = {name: getattr(one, name) for name in ProposalView.__struct_fields__ if name != "account"}
+    fields["account"] = msgspec.json.decode(one.body, type=BankAccount) if one.body else None
     return ProposalView(
         **{**fields, "proposed_at": to_rfc3339(Instant(one.proposed_at)), "decided_at": _moment(one.decided_at)}
     )

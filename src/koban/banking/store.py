@@ -140,8 +140,8 @@ proposals: Final = Table(
     "bank_proposals",
     metadata,
     Column("id", Text, primary_key=True, comment="P and its number."),
-    Column("kind", Text, nullable=False, comment="match (a line), fail (a cash-out)."),
-    Column("about", Text, nullable=False, comment="The line, or the cash-out."),
+    Column("kind", Text, nullable=False, comment="match (a line), fail (a cash-out), account or close (one of ours)."),
+    Column("about", Text, nullable=False, comment="The line, the cash-out, or the account."),
     Column("target", Text, nullable=False, comment="Of a match: a cash-out, a batch, or fee."),
     Column("fee_back", BigInteger, nullable=False, comment="1: the owner gets the fee back."),
     Column("reason", Text, nullable=False, comment="Why."),
@@ -150,7 +150,8 @@ proposals: Final = Table(
     Column("proposed_at", BigInteger, nullable=False, comment="When, in microseconds."),
     Column("decided_by", Text, nullable=True, comment="The second person."),
     Column("decided_at", BigInteger, nullable=True, comment="When they said so."),
-    comment="What is to be done by hand about lines and cash-outs, by two people.",
+    Column("body", Text, nullable=False, server_default="", comment="Of an account: JSON of all of it."),
+    comment="What is to be done by hand about lines, cash-outs and our accounts, by two people.",
 )
 
 _CASH_OUT: Final = ", ".join(CashOut.__struct_fields__)
@@ -180,10 +181,11 @@ def count_proposals(tx: Tx) -> int:
 
 
 def save_account(tx: Tx, account: BankAccount) -> None:
-    """Keep one of our accounts."""
+    """Keep one of our accounts, new or as it is from now on."""
     place = account.originator
     tx.change(
-        "INSERT INTO bank_accounts (id, bank, branch, number, body) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO bank_accounts (id, bank, branch, number, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+        "bank = excluded.bank, branch = excluded.branch, number = excluded.number, body = excluded.body",
         (account.id, place.bank, place.branch, place.number, msgspec.json.encode(account).decode()),
     )
 
@@ -209,7 +211,17 @@ def account_of(tx: Tx, *, bank: str, branch: str, number: str) -> BankAccount | 
         and (not bank or each.originator.bank == bank)
         and (not branch or each.originator.branch == branch)
     ]
+    open_ones = [each for each in found if each.closed_at is None]
+    found = open_ones or found
     return found[0] if len(found) == 1 else None
+
+
+def is_busy(tx: Tx, account_id: str) -> bool:
+    """Tell whether a batch of one of our accounts is proposed or leaves."""
+    rows = tx.rows(
+        "SELECT 1 FROM bank_batches WHERE account = ? AND state IN ('proposed', 'releasing') LIMIT 1", (account_id,)
+    )
+    return bool(rows)
 
 
 # Cash-outs.

@@ -134,7 +134,8 @@ ExceptionKind = Literal[
     "ledger_refused",
 ]  # fmt: skip
 LineState = Literal["matched", "exception", "resolved", "noticed", "known"]
-ProposalKind = Literal["match", "fail"]
+# `match`: what a line is; `fail`: a cash-out was not carried out; `account`: one of ours, new or changed; `close`: it.
+ProposalKind = Literal["match", "fail", "account", "close"]
 ProposalState = Literal["waiting", "approved", "declined"]
 
 
@@ -153,8 +154,10 @@ class BankAccount(msgspec.Struct, frozen=True, kw_only=True):
     fee_minor: int = 0  # what the bank charges for each transfer together with its amount; 0: by a line of its own
     gives_fee_back: bool = False  # whether a cash-out that comes back gives its fee back to the account
     moves_by: FileKind = "statement"
-    added_by: str = ""
+    added_by: str = ""  # who proposed it as it stands
     added_at: int = 0
+    approved_by: str = ""
+    closed_at: int | None = None  # no file leaves for it any more; statements may still come
 
 
 class CashOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,8 +252,8 @@ class BankProposal(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     kind: ProposalKind
-    about: str  # the line, or the cash-out
-    target: str  # of a match: a cash-out, a batch, or `fee`
+    about: str  # the line, the cash-out, or the account
+    target: str  # of a match: a cash-out, a batch, or `fee`; of an account: `new` or `changed`
     fee_back: bool
     reason: str
     state: ProposalState
@@ -258,6 +261,7 @@ class BankProposal(msgspec.Struct, frozen=True, kw_only=True):
     proposed_at: int
     decided_by: str | None
     decided_at: int | None
+    body: str = ""  # of an account: JSON of all of it
 
 
 class BankAccountMissing(Refusal):
@@ -322,6 +326,22 @@ class BatchEmpty(Refusal):
     code = "bank_batch_empty"
     status = 409
     title = "No cash-out waits that could be sent."
+
+
+class BankAccountClosed(Refusal):
+    """Nothing leaves from an account that is closed."""
+
+    code = "bank_account_closed"
+    status = 409
+    title = "This account of ours is closed."
+
+
+class BankAccountBusy(Refusal):
+    """Something leaves for it, or waits to be approved."""
+
+    code = "bank_account_busy"
+    status = 409
+    title = "Something about this account is under way."
 
 
 class SecondPersonNeeded(Refusal):

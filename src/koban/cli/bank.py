@@ -29,7 +29,10 @@ def accounts(json: Json = False) -> None:  # noqa: FBT002 - a flag
         return
     for row in rows:
         place = row["originator"]
-        print(f"{row['id']}  {row['title']}  {place['bank']}-{place['branch']} {place['number']}  {row['format']}")
+        closed = "  closed" if row["closed_at"] is not None else ""
+        print(
+            f"{row['id']}  {row['title']}  {place['bank']}-{place['branch']} {place['number']}  {row['format']}{closed}"
+        )
 
 
 @bank_app.command("add-account")
@@ -38,10 +41,31 @@ def add_account(
         pathlib.Path, typer.Argument(help="JSON file: id, title, bank, branch, number, name, consignor, …")
     ],
 ) -> None:
-    """Add one of our accounts at a bank."""
+    """Propose one of our accounts at a bank; a second person approves it."""
     import msgspec
 
     print_json(_ask("POST", "/v1/bank/accounts", msgspec.json.decode(file.read_bytes())))
+
+
+@bank_app.command("change-account")
+def change_account(
+    file: Annotated[pathlib.Path, typer.Argument(help="JSON file: all of the account as it is to be.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Propose how one of our accounts is to be from now on; a second person approves it."""
+    import msgspec
+
+    account = msgspec.json.decode(file.read_bytes())
+    path = f"/v1/bank/accounts/{urllib.parse.quote(str(account['id']), safe='')}/change"
+    print_json(_ask("POST", path, {"account": account, "reason": reason}))
+
+
+@bank_app.command("close-account")
+def close_account(
+    account: Annotated[str, typer.Argument(help="Its id.")], reason: Annotated[str, typer.Option(help="Why.")]
+) -> None:
+    """Propose that one of our accounts is closed; a second person approves it."""
+    print_json(_ask("POST", f"/v1/bank/accounts/{urllib.parse.quote(account, safe='')}/close", {"reason": reason}))
 
 
 @bank_app.command("cash-outs")

@@ -8,6 +8,8 @@ import koban.access.store as access_store
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.access.types import Upload
 from koban.banking import routes, store
+from koban.banking.account_routes import NEW_REASON, propose_account
+from koban.banking.name_routes import note_opened
 from koban.banking.types import (
     BankFileInvalid,
     BatchMissing,
@@ -74,13 +76,12 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
         endpoint("POST", "/bank/cash-outs/{id}", "bank.propose", lambda call: _fail(kit, desk, call),
                  summary="Propose that a cash-out was not carried out", accepts="form", page=True,
                  raises=(CashOutMissing,)),
-        endpoint("POST", "/bank/accounts", "bank.manage", lambda call: _add_account(kit, desk, call),
-                 summary="Add one of our accounts", accepts="form", page=True),
+        endpoint("POST", "/bank/accounts", "bank.manage", lambda call: _account(kit, desk, call),
+                 summary="Propose one of our accounts, new, changed or closed", accepts="form", page=True),
+        endpoint("POST", "/bank/{what}/{id}/names", "bank.names", lambda call: _names(kit, desk, call),
+                 summary="Open names at banks, logged", accepts="form", page=True,
+                 raises=(CashOutMissing, BatchMissing, LineMissing)),
     )  # fmt: skip
-
-
-def _sees(call: Call) -> bool:
-    return "bank.names" in call.principal.grants
 
 
 def _reply(refusal: Refusal) -> Reply:
@@ -110,7 +111,7 @@ def _home(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusa
         accounts=accounts,
         batches=batches,
         files=files,
-        proposals=proposals,
+        proposals=[(each, routes.proposal_view(each).account) for each in proposals],
         exceptions=exceptions,
         days=days,
         states=STATES,
@@ -126,12 +127,13 @@ def _propose(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
     return done(call, f"/bank/batches/{batch.id}", "bank_proposed")
 
 
-def _batch(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusal | None = None) -> Answer:
+def _batch(
+    kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusal | None = None, full: bool = False
+) -> Answer:
     with kit.database.read() as tx:
         batch = routes.find_batch(tx, call.path["id"])
         items = [
-            routes.cash_out_view(desk, tx, each, full=_sees(call))
-            for each in store.of_batch(tx, batch.id, limit=ITEMS_MAX)
+            routes.cash_out_view(desk, tx, each, full=full) for each in store.of_batch(tx, batch.id, limit=ITEMS_MAX)
         ]
         names = {each.id: each.name for each in access_store.list_staff(tx, after_id="", limit=STAFF_MAX)}
     return page(
@@ -144,6 +146,7 @@ def _batch(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refus
         items=items,
         names=names,
         mine=batch.proposed_by == call.principal.actor,
+        is_open=full,
     )
 
 
@@ -182,7 +185,7 @@ def _lines(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
     cursor = call.query.get("cursor", "")[:80]
     with kit.database.read() as tx:
         found = store.list_lines(tx, filters=filters, after=cursor, limit=PAGE_ITEMS + 1)
-        shown = [routes.line_view(desk, tx, each, sealed, full=_sees(call)) for each, sealed in found[:PAGE_ITEMS]]
+        shown = [routes.line_view(desk, tx, each, sealed, full=False) for each, sealed in found[:PAGE_ITEMS]]
         file = store.find_file(tx, filters["file"]) if filters["file"] is not None else None
     return page(
         kit,
@@ -197,7 +200,9 @@ def _lines(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
     )
 
 
-def _line(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusal | None = None) -> Answer:
+def _line(
+    kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusal | None = None, full: bool = False
+) -> Answer:
     with kit.database.read() as tx:
         found = store.find_line(tx, call.path["id"])
         if found is None:
@@ -207,7 +212,7 @@ def _line(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusa
         waiting = line.state == "exception"
         fitting = (
             [
-                routes.cash_out_view(desk, tx, each, full=_sees(call))
+                routes.cash_out_view(desk, tx, each, full=full)
                 for each, _ in store.of_amount(
                     tx, line.account, abs(line.amount_minor), returned=returned, limit=NEWEST
                 )
@@ -216,7 +221,7 @@ def _line(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusa
             else []
         )
         batches = store.open_batches(tx, line.account) if waiting and not returned else []
-        view = routes.line_view(desk, tx, line, found[1], full=_sees(call))
+        view = routes.line_view(desk, tx, line, found[1], full=full)
         proposals = store.waiting_proposals(tx, about=line.id)
     return page(
         kit,
@@ -227,6 +232,7 @@ def _line(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusa
         line=view,
         fitting=fitting,
         batches=[each for each in batches if each[3] <= -line.amount_minor],
+        is_open=full,
         proposals=proposals,
         me=call.principal.actor,
     )
@@ -268,7 +274,7 @@ def _cash_outs(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
         found = store.list_cash_outs(
             tx, state=state if state in STATES else None, owner=owner or None, before=before, limit=PAGE_ITEMS + 1
         )
-        shown = [routes.cash_out_view(desk, tx, each, full=_sees(call)) for each in found[:PAGE_ITEMS]]
+        shown = [routes.cash_out_view(desk, tx, each, full=False) for each in found[:PAGE_ITEMS]]
     return page(
         kit,
         call,
@@ -282,10 +288,12 @@ def _cash_outs(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
     )
 
 
-def _cash_out(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusal | None = None) -> Answer:
+def _cash_out(
+    kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusal | None = None, full: bool = False
+) -> Answer:
     with kit.database.read() as tx:
         found = _found(tx, call.path["id"])
-        view = routes.cash_out_view(desk, tx, found, full=_sees(call))
+        view = routes.cash_out_view(desk, tx, found, full=full)
         proposals = store.waiting_proposals(tx, about=found.id)
     return page(
         kit,
@@ -295,6 +303,7 @@ def _cash_out(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Re
         refused=_reply(refused) if refused is not None else None,
         one=view,
         at=Instant(found.requested_at),
+        is_open=full,
         may_fail=found.state == "sent" and found.paid_line is None and not proposals,
         proposals=proposals,
         me=call.principal.actor,
@@ -322,13 +331,32 @@ def _fail(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
     return done(call, f"/bank/cash-outs/{call.path['id']}", "bank_said")
 
 
-def _add_account(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
+def _names(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
+    """Show a page with its names in full; the audit row is written before it is."""
+    show = {"cash-outs": _cash_out, "batches": _batch, "lines": _line}.get(call.path["what"])
+    if show is None:
+        raise LineMissing(f"{call.path['what'][:40]!r} has no names")
+    answer = show(kit, desk, call, full=True)
+    note_opened(desk, call, call.path["id"], 1)
+    return answer
+
+
+def _account(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
     typed = {name: value.strip() for name, value in call.form.items() if name in routes.AccountBody.__struct_fields__}
+    reason = call.form.get("reason", "").strip()[:REASON_CHARS_MAX]
+    do, by = call.form.get("do", "add"), call.principal.actor
     try:
-        body = msgspec.convert(typed, routes.AccountBody, strict=False)
-        desk.add_account(routes.account_from(body), call.principal.actor)
+        if do != "add" and not reason:
+            raise MatchUnfit("Say why.")
+        if do == "close":
+            desk.propose(routes.proposal(kind="close", about=typed.get("id", "")[:80], reason=reason), by)
+        else:
+            # A box that is not ticked is not sent.
+            ticked = {"gives_fee_back": "gives_fee_back" in typed} if do == "change" else {}
+            body = msgspec.convert({**typed, **ticked}, routes.AccountBody, strict=False)
+            propose_account(desk, routes.account_from(body), reason=reason or NEW_REASON, by=by, is_new=do == "add")
     except msgspec.ValidationError as error:
         return _home(kit, desk, call, refused=PayeeInvalid(str(error)[:200]))
     except Refusal as refusal:
         return _home(kit, desk, call, refused=refusal)
-    return done(call, "/bank", "bank_account_added")
+    return done(call, "/bank", "bank_account_proposed")

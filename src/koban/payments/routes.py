@@ -296,7 +296,7 @@ def _begin_endpoints(commands: Commands) -> list[Endpoint]:
             "does not wait for providers: ask again, or take the webhook `payment.changed`.",
         ),
         endpoint(
-            "POST", "/v1/payouts", "payments.make", pay_out, summary="Pay somebody out through a provider",
+            "POST", "/v1/payouts", "payments.payout", pay_out, summary="Pay somebody out through a provider",
             body=PayoutBody, returns=PaymentView, raises=_BEGUN,
             description="The money is set aside in the ledger before the provider is asked.",
         ),

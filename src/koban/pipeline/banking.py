@@ -13,10 +13,10 @@ import koban.ledger.store as ledger_store
 from koban.access import second_fault
 from koban.audit import record
 from koban.banking import calendar, directory, matching, store, zengin
-from koban.banking.lines import SEALED, Ruled, check_originator, check_payee, context_of, open_payee, rule_line
+from koban.banking.lines import SEALED, Ruled, check_payee, context_of, open_payee, rule_line
 from koban.banking.types import (
     BankAccount,
-    BankAccountExists,
+    BankAccountClosed,
     BankAccountMissing,
     BankLine,
     BankProposal,
@@ -44,6 +44,7 @@ from koban.db import Tx
 from koban.enforcement import SubjectRef
 from koban.ledger import Posting, PostingResult
 from koban.packs import Hours
+from koban.pipeline.bank_accounts import check_account, keep_account
 from koban.pipeline.memory import Memory
 from koban.pipeline.money import make_posting
 
@@ -64,23 +65,6 @@ class RequestCashOut(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     level: str | None
     payee: Payee
-
-
-def add_account(memory: Memory, tx: Tx, account: BankAccount, *, by: str) -> BankAccount:
-    """Add one of our own accounts; the same again is fine.
-
-    Refuses: BankAccountExists, PayeeInvalid.
-    """
-    at = memory.log_time.peek()
-    earlier = store.find_account(tx, account.id)
-    kept = msgspec.structs.replace(account, originator=check_originator(account.originator), added_by=by, added_at=at)
-    if earlier is not None:
-        if msgspec.structs.replace(earlier, added_by=by, added_at=at) != kept:
-            raise BankAccountExists(f"{account.id} is {earlier.title}")
-        return earlier
-    store.save_account(tx, kept)
-    record(tx, at, by, "bank.account_added", account.id, {"bank": account.originator.bank})
-    return kept
 
 
 def request_cash_out(
@@ -193,12 +177,14 @@ def propose_batch(memory: Memory, tx: Tx, account_id: str, *, by: str) -> Batch 
     """Draft a batch of what waits, oldest first; what could not leave now is left out and says why.
 
     None: nothing could leave. Why no refusal: what was found out about each cash-out stays.
-    Refuses: BankAccountMissing, CalendarMissing, BankingCalendarEnds.
+    Refuses: BankAccountMissing, BankAccountClosed, CalendarMissing, BankingCalendarEnds.
     """
     at = memory.log_time.peek()
     account = store.find_account(tx, account_id)
     if account is None:
         raise BankAccountMissing(f"there is no account {account_id[:96]!r}")
+    if account.closed_at is not None:
+        raise BankAccountClosed(f"{account.id} is closed")
     store.lapse(tx, at)
     fitting: list[CashOut] = []
     total = 0
@@ -517,14 +503,17 @@ def _follow(
 
 
 def propose(memory: Memory, tx: Tx, proposal: BankProposal, *, by: str) -> BankProposal:
-    """Say what a line is, or that a cash-out that left was not carried out; a second person approves it.
+    """Say what a line is, that a cash-out that left was not carried out, or what an account of ours is to be.
 
-    Refuses: LineMissing, CashOutMissing, CashOutUnfit, MatchUnfit.
+    A second person approves it.
+    Refuses: LineMissing, CashOutMissing, CashOutUnfit, MatchUnfit, and what `check_account` refuses.
     """
     at = memory.log_time.peek()
     if store.waiting_proposals(tx, about=proposal.about):
         raise MatchUnfit(f"somebody proposed something about {proposal.about} already")
-    if proposal.kind == "fail":
+    if proposal.kind in {"account", "close"}:
+        check_account(tx, proposal)
+    elif proposal.kind == "fail":
         _check_failed(_cash_out(tx, proposal.about))
     else:
         _hand_match(tx, _waiting_line(tx, proposal.about), proposal.target)
@@ -543,7 +532,9 @@ def approve_proposal(memory: Memory, tx: Tx, proposal_id: str, *, by: str) -> Ba
     at = memory.log_time.peek()
     proposal = _waiting_proposal(tx, proposal_id)
     require_second(tx, proposal.proposed_by, by)
-    if proposal.kind == "fail":
+    if proposal.kind in {"account", "close"}:
+        keep_account(tx, at, proposal, by=by)
+    elif proposal.kind == "fail":
         _fail(memory, tx, at, proposal, by=by)
     else:
         _match_by_hand(memory, tx, proposal, by=by)
