@@ -211,37 +211,37 @@ def test_a_payee_that_no_bank_knows_is_refused_by_its_field(small: House, change
 
 
 def test_an_account_is_added_changed_and_closed_by_two_people(small: House) -> None:
-    proposed = small.ask("POST", "/v1/bank/accounts", US)["proposal"]
-    assert (proposed["kind"], proposed["target"], proposed["account"]["originator"]["number"]) == (
-        "account",
-        "new",
-        "1234567",
-    )
-    assert small.ask("POST", "/v1/bank/accounts", US)["proposal"]["id"] == proposed["id"]  # the same again is the same
-    assert small.ask("GET", "/v1/bank/accounts") == []
-    assert small.refused("POST", "/v1/bank/batches", {"account": "main"})["code"] == "bank_account_missing"
+    wanted = {**US, "id": "second", "number": "7654321"}
+
+    def second() -> Any:
+        return next((each for each in small.ask("GET", "/v1/bank/accounts") if each["id"] == "second"), None)
+
+    proposed = small.ask("POST", "/v1/bank/accounts", wanted)["proposal"]
+    assert (proposed["kind"], proposed["about"], proposed["target"]) == ("account", "second", "new")
+    assert proposed["account"]["originator"]["number"] == "7654321"
+    assert small.ask("POST", "/v1/bank/accounts", wanted)["proposal"]["id"] == proposed["id"]  # the same is the same
+    assert second() is None
+    assert small.refused("POST", "/v1/bank/batches", {"account": "second"})["code"] == "bank_account_missing"
     approve = f"/v1/bank/proposals/{proposed['id']}/approve"
     assert small.refused("POST", approve)["code"] == "second_person_needed"
     small.ask("POST", approve, by="ben")
-    (stands,) = small.ask("GET", "/v1/bank/accounts")
-    assert (stands["originator"]["name"], stands["added_by"] != stands["approved_by"]) == ("ｺﾊﾞﾝ(ｶ", True)
-    assert small.ask("POST", "/v1/bank/accounts", US)["proposal"] is None
-    assert small.refused("POST", "/v1/bank/accounts", {**US, "number": "7"})["code"] == "bank_account_exists"
-    assert small.refused("POST", "/v1/bank/accounts", {**US, "id": "twin"})["code"] == "bank_account_exists"
+    assert (second()["originator"]["name"], second()["added_by"] != second()["approved_by"]) == ("ｺﾊﾞﾝ(ｶ", True)
+    assert small.ask("POST", "/v1/bank/accounts", wanted)["proposal"] is None
+    assert small.refused("POST", "/v1/bank/accounts", {**wanted, "number": "7"})["code"] == "bank_account_exists"
+    assert small.refused("POST", "/v1/bank/accounts", {**wanted, "id": "twin"})["code"] == "bank_account_exists"
     assert small.refused("POST", "/v1/bank/accounts", {**US, "id": "x", "branch": "999"})["code"] == "payee_invalid"
-    change = {"account": {**US, "number": "7", "lead_days": 2}, "reason": "the bank merged branches"}
+    change = {"account": {**wanted, "number": "7", "lead_days": 2}, "reason": "the bank merged branches"}
     assert small.refused("POST", "/v1/bank/accounts/x/change", change)["code"] == "bank_account_missing"
-    changed = small.ask("POST", "/v1/bank/accounts/main/change", change)["proposal"]
-    assert small.ask("GET", "/v1/bank/accounts")[0]["originator"]["number"] == "1234567"
+    changed = small.ask("POST", "/v1/bank/accounts/second/change", change)["proposal"]
+    assert second()["originator"]["number"] == "7654321"
     small.ask("POST", f"/v1/bank/proposals/{changed['id']}/approve", by="ben")
-    (stands,) = small.ask("GET", "/v1/bank/accounts")
-    assert (stands["originator"]["number"], stands["lead_days"]) == ("0000007", 2)
-    closing = small.ask("POST", "/v1/bank/accounts/main/close", {"reason": "moved"})
+    assert (second()["originator"]["number"], second()["lead_days"]) == ("0000007", 2)
+    closing = small.ask("POST", "/v1/bank/accounts/second/close", {"reason": "moved"})
     assert small.refused("POST", f"/v1/bank/proposals/{closing['id']}/approve")["code"] == "second_person_needed"
     small.ask("POST", f"/v1/bank/proposals/{closing['id']}/approve", by="ben")
-    assert small.refused("POST", "/v1/bank/batches", {"account": "main"})["code"] == "bank_account_closed"
-    assert small.refused("POST", "/v1/bank/accounts/main/close", {"reason": "again"})["code"] == "bank_account_closed"
-    rows = [action for _, action, _ in small.audit() if action.startswith("bank.account")]
+    assert small.refused("POST", "/v1/bank/batches", {"account": "second"})["code"] == "bank_account_closed"
+    assert small.refused("POST", "/v1/bank/accounts/second/close", {"reason": "again"})["code"] == "bank_account_closed"
+    rows = [action for about, action, _ in small.audit() if about == "second" and action.startswith("bank.account")]
     assert rows == ["bank.account_added", "bank.account_changed", "bank.account_closed"]
 
 

@@ -99,8 +99,8 @@ def test_a_statement_is_brought_in_and_a_line_explained_by_two(asked: House) -> 
     assert read(asked, "/bank/lines/S000001.00002", form=form)[0] == 303
     _, home, _ = read(asked, "/bank", by="ben")
     assert "S000001.00002" in home
-    assert read(asked, "/bank/proposals/P000001", form={"do": "approve"})[0] == 422
-    assert read(asked, "/bank/proposals/P000001", by="ben", form={"do": "approve"})[2] == "/bank?done=bank_done"
+    assert read(asked, "/bank/proposals/P000002", form={"do": "approve"})[0] == 422
+    assert read(asked, "/bank/proposals/P000002", by="ben", form={"do": "approve"})[2] == "/bank?done=bank_done"
     assert "came back" in read(asked, "/bank/cash-outs/out.b")[1]
     assert "every line is explained" in read(asked, "/bank")[1]
     assert read(asked, "/bank/lines/none")[0] == 404
@@ -117,7 +117,7 @@ def test_a_cash_out_tells_its_story_and_can_be_said_to_have_failed(asked: House)
     assert read(asked, "/bank/cash-outs/out.a", form=form)[2] == "/bank/cash-outs/out.a?done=bank_said"
     _, one, _ = read(asked, "/bank/cash-outs/out.a", by="ben")
     assert "no such account" in one
-    assert read(asked, "/bank/proposals/P000001", by="ben", form={"do": "decline"})[2] == "/bank?done=bank_undone"
+    assert read(asked, "/bank/proposals/P000002", by="ben", form={"do": "decline"})[2] == "/bank?done=bank_undone"
     assert read(asked, "/bank/cash-outs/none")[0] == 404
     _, listed, _ = read(asked, "/bank/cash-outs?state=sent&owner=b")
     assert "out.b" in listed
@@ -137,9 +137,9 @@ def test_an_account_is_added_on_the_page(small: House) -> None:
     assert (status, "小" in refused) == (422, True)
     assert read(small, "/bank/accounts", form=form)[2] == "/bank?done=bank_account_proposed"
     assert "りそな 0009-015" in read(small, "/bank")[1]
-    status, refused, _ = read(small, "/bank/proposals/P000001", form={"do": "approve"})
+    status, refused, _ = read(small, "/bank/proposals/P000002", form={"do": "approve"})
     assert (status, "second person" in refused) == (422, True)
-    assert read(small, "/bank/proposals/P000001", by="ben", form={"do": "approve"})[2] == "/bank?done=bank_done"
+    assert read(small, "/bank/proposals/P000002", by="ben", form={"do": "approve"})[2] == "/bank?done=bank_done"
     change = {
         **form,
         "do": "change",
@@ -150,7 +150,7 @@ def test_an_account_is_added_on_the_page(small: House) -> None:
     }
     assert read(small, "/bank/accounts", form={**change, "reason": ""})[0] == 422
     assert read(small, "/bank/accounts", form=change)[2] == "/bank?done=bank_account_proposed"
-    read(small, "/bank/proposals/P000002", by="ben", form={"do": "approve"})
+    read(small, "/bank/proposals/P000003", by="ben", form={"do": "approve"})
     assert "埼玉りそな" in read(small, "/bank")[1]
     status, refused, _ = read(small, "/bank/batches", form={"account": "second"})
     assert (status, "No cash-out waits that could be sent" in refused) == (422, True)
