@@ -31,6 +31,7 @@ from koban.packs import (
 )
 from koban.packs.draft_store import Draft, DraftMissing, Switched
 from koban.packs.routes import FILES_MAX, Name, PushBody
+from koban.payments.types import MethodInUse
 from koban.rules import RuleMissing, advise, check_pack, mode_drafts
 from koban.rules.mode_drafts import ModeDraft, ModeDraftMissing, ModeTaken
 
@@ -161,7 +162,7 @@ def draft_endpoints(koban_: Koban) -> list[Endpoint]:
             arguments += ["--newest", str(body.newest)]
         return koban_.runs.start(dict(files), call.at, arguments)
 
-    refused = (DraftMissing, ApprovalMissing, DraftStale, PackInvalid)
+    refused = (DraftMissing, ApprovalMissing, DraftStale, PackInvalid, MethodInUse)
     return [
         endpoint("POST", "/v1/packs/check", "rules.test", check, body=CheckBody, returns=Looked, max_bytes=BYTES_MAX,
                  summary="Check a pack: what is wrong, what is worth a look, what it would change"),

@@ -103,7 +103,11 @@ def _read_head(node: Node, faults: list[Fault]) -> PaymentsDef | None:
 
 def _read_method(node: Node, faults: list[Fault]) -> MethodDef | None:
     record = reading.open_record(
-        node, faults, what="a payment method", required=("method", "title", "postings"), optional=("provider", "proves")
+        node,
+        faults,
+        what="a payment method",
+        required=("method", "title", "postings"),
+        optional=("provider", "proves", "retired"),
     )
     if record is None:
         return None
@@ -113,6 +117,7 @@ def _read_method(node: Node, faults: list[Fault]) -> MethodDef | None:
         title=reading.texts(record, "title"),
         provider=by_provider,
         proves=reading.one_of(record, "proves", PROOFS, "") if "proves" in record.fields else "",
+        retired=reading.boolean(record, "retired", default=False),
         postings=_read_roles(record, "postings", PROVIDER_ROLES if by_provider else LEDGER_ROLES),
         source=record.at,
     )

@@ -126,7 +126,7 @@ def _payments() -> Schema:
     }  # fmt: skip
     method = {
         "method": _NAME, "title": _texts(), "provider": {"type": "boolean"}, "proves": {"enum": list(PROOFS)},
-        "postings": roles["postings"],
+        "postings": roles["postings"], "retired": {"type": "boolean"},
     }  # fmt: skip
     outage = {
         "outage": _NAME, "after": {"type": "integer", "minimum": 1, "maximum": 1_000}, "rest": _DURATION,

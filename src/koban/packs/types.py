@@ -320,6 +320,7 @@ class MethodDef(msgspec.Struct, frozen=True, kw_only=True):
     title: Texts
     provider: bool
     proves: str  # the challenge that it can prove: three_d_secure; empty: none
+    retired: bool  # nothing new is paid by it; what was begun goes on, and what was taken can be given back
     postings: Mapping[str, str]  # role -> posting template
     source: Source
 

@@ -246,6 +246,16 @@ def parts_of(tx: Tx, payment_id: str) -> list[Part]:
     return [_part(row) for row in rows]
 
 
+def needs_method(tx: Tx, method: str) -> str | None:
+    """Return a payment by a method that may still move: it is under way, or what was taken may be given back."""
+    found = tx.rows(
+        "SELECT p.id FROM payment_parts a JOIN payments p ON p.id = a.payment WHERE a.method = ? "
+        "AND p.status NOT IN ('refused', 'failed', 'voided', 'refunded', 'returned') LIMIT 1",
+        (method,),
+    )
+    return str(found[0][0]) if found else None
+
+
 def steps_of(tx: Tx, payment_id: str) -> list[Step]:
     """Return the steps of a payment, in the order in which they were begun."""
     rows = tx.rows(f"SELECT {', '.join(_STEPS)} FROM payment_steps WHERE payment = ? ORDER BY nth", (payment_id,))

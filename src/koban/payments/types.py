@@ -304,6 +304,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     took_us: int
     answer: Answer | None = None
     error: str = ""
+    is_erased: bool = False  # nobody was asked: the person was erased, and their token with them
 
 
 class PaymentMissing(Refusal):
@@ -360,6 +361,14 @@ class ProviderOut(Refusal):
     code = "provider_out"
     status = 503
     title = "The payment provider does not answer."
+
+
+class MethodInUse(Refusal):
+    """A version of the pack that knows nothing of how running payments are to go on."""
+
+    code = "method_in_use"
+    status = 409
+    title = "Payments need what this version of the pack drops."
 
 
 class NoticeForged(Refusal):

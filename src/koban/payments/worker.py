@@ -72,9 +72,11 @@ def ask(kit: PaymentKit, due: DueStep) -> None:
     told = Told(step=due.step.id, at=at, took_us=0)
     if fields is None and due.step.kind in {"authorise", "payout"}:
         # The person was erased, and the token with them: what was never sent cannot be any more.
-        unknown = "the token was erased before the outcome was known"
-        said = {"error": unknown} if due.step.attempts else {"answer": Declined(code="token_erased")}
-        kit.tell(msgspec.structs.replace(told, **said))
+        if due.step.attempts:
+            unknown = "the token was erased before the outcome was known"
+            kit.tell(msgspec.structs.replace(told, error=unknown, is_erased=True))
+        else:
+            kit.tell(msgspec.structs.replace(told, answer=Declined(code="token_erased")))
         return
     try:
         reply = kit.providers[due.step.provider].perform(instruction_of(kit, due, fields or {}))

@@ -22,6 +22,7 @@ from koban.packs import ModeName, PackDef, draft_store, save_activation
 from koban.packs.draft_store import Permit
 from koban.pipeline.holds import withdraw_rules
 from koban.pipeline.memory import Compiled, Memory
+from koban.pipeline.paying import keep_methods
 from koban.pipeline.urgent import refit
 from koban.rules import (
     PACK_ACTIVATED,
@@ -218,8 +219,10 @@ def activate(
     """Switch to another version of the pack at one place in the log; runs alone in its batch.
 
     `filled` holds the new features, computed over the log up to here; unchanged ones carry over.
+    Refuses: MethodInUse.
     """
     pack: PackDef = compiled.pack
+    keep_methods(tx, memory.compiled.pack.payments, pack.payments)
     payload = PackActivated(name=pack.name, label=pack.version, digest=pack.digest, by=by, reason=reason)
     seq, at = memory.enter(PACK_ACTIVATED, msgspec.json.encode(payload), about=f"pack:{pack.name}", cause_seq=None)
     save_activation(tx, seq, at, pack, author=by, reason=reason)
@@ -239,7 +242,7 @@ def activate_with(
 
     Why here: between permit and switch another version may come into force, or another person close the draft; in the
     decider's own transaction neither can.
-    Refuses: DraftStale, DraftMissing.
+    Refuses: DraftStale, DraftMissing, MethodInUse.
     """
     base = memory.compiled.pack.digest
     if permit.base != base:

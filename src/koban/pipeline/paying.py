@@ -10,7 +10,7 @@ import msgspec
 
 import koban.decisions.store as decision_store
 from koban.audit import record
-from koban.base import SECOND, Instant, Refusal, sequence_id
+from koban.base import DAY, SECOND, Instant, Refusal, sequence_id
 from koban.db import Tx
 from koban.decisions import DecisionRecord, HoldEnd, VerdictName
 from koban.packs.types import PaymentsDef
@@ -20,6 +20,7 @@ from koban.payments.types import (
     Approved,
     CallOutcome,
     Declined,
+    MethodInUse,
     NewPart,
     NewPayment,
     NewPayout,
@@ -320,6 +321,13 @@ def settle(memory: Memory, tx: Tx, told: Told) -> None:
         answer, error = None, f"it answered with an amount that cannot be: {answer}"[:300]
         memory.alert("payment.answer_unfit", f"payment:{step.payment}", f"{step.provider} on {step.id}: {error}")
     _note_call(tx, step, told, answer, error)
+    if told.is_erased:
+        # The provider is not to blame and was not asked; only a person, or its report, can say how it ended.
+        saga.put(msgspec.structs.replace(step, next_at=Instant(memory.log_time.peek() + DAY)))
+        detail = f"{step.kind} {step.id} was sent to {step.provider}, and its person erased before the answer came"
+        memory.alert("payment.outcome_unknown", f"payment:{step.payment}", detail)
+        advance(saga)
+        return
     _note_provider(memory, tx, step.provider, told.at, error=error if answer is None else None)
     at = memory.log_time.peek()
     if answer is None or isinstance(answer, Waiting):
@@ -476,6 +484,8 @@ def _new_part(settings: PaymentsDef, no: int, new: NewPart, providers: Sequence[
     if method is None:
         known = ", ".join(settings.methods)
         raise PaymentUnfit(f"There is no payment method {new.method[:40]!r}; the pack has {known}.")
+    if method.retired:
+        raise PaymentUnfit(f"Nothing new is paid by {method.name}: the pack has retired it.")
     if new.amount_minor <= 0:
         raise PaymentUnfit("Each part has an amount above zero.")
     if not method.provider and (new.provider or new.token):
@@ -539,6 +549,28 @@ def _what_follows(decision: DecisionRecord | None, *, proving: bool) -> tuple[Ve
 def _insert(memory: Memory, tx: Tx, payment: Payment, tokens: Mapping[str, str], context: Mapping[str, object]) -> None:
     sealed = seal(memory, tx, payment, "payment", {"tokens": dict(tokens), "context": dict(context)})
     store.insert(tx, payment, sealed)
+
+
+def keep_methods(tx: Tx, before: PaymentsDef, after: PaymentsDef) -> None:
+    """Make sure that a version of the pack knows every method that payments still need. Refuses: MethodInUse.
+
+    Why a refusal: without its postings a payment could neither go on nor be given back, and would wait for a person.
+    """
+    gone = [name for name in before.methods if name not in after.methods]
+    moved = [
+        name
+        for name, each in before.methods.items()
+        if name in after.methods and each.provider != after.methods[name].provider
+    ]
+    if before.payout and not after.payout:
+        gone.append("payout")
+    for name in (*gone, *moved):
+        payment = store.needs_method(tx, name)
+        if payment is not None:
+            raise MethodInUse(
+                f"{payment} was begun with {name}, and may still go on or be given back. Keep {name} in the pack with "
+                "'retired: true': nothing new is paid by it then."
+            )
 
 
 # Small things.
