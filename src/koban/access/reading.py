@@ -34,6 +34,7 @@ class Reader:
         self._parameters = parameters(endpoint.query)
         self._body_lists = list_fields(endpoint.body)
         self._strict = endpoint.path.startswith(_STRICT_UNDER)
+        self._unasked: object = None  # the parameters of a request that gives none, once there was one
 
     def path(self, given: Mapping[str, str]) -> dict[str, str]:
         """Refuse path parameters that no database could hold."""
@@ -48,8 +49,8 @@ class Reader:
     def query(self, raw: bytes) -> tuple[dict[str, str], object]:
         """Return the parameters as text, and checked and typed where the endpoint declares them."""
         endpoint = self._endpoint
-        if not raw and endpoint.query is None:
-            return {}, None
+        if not raw and (endpoint.query is None or self._unasked is not None):
+            return {}, self._unasked
         values: dict[str, list[str]] = {}
         for name, value in _pairs(raw, PARAMETERS_MAX):
             values.setdefault(name, []).append(value)
@@ -78,7 +79,10 @@ class Reader:
         firsts = {name: several[0] for name, several in values.items()}
         if endpoint.query is None:
             return firsts, None
-        return firsts, _converted(typed, endpoint.query, where="query parameter")
+        converted = _converted(typed, endpoint.query, where="query parameter")
+        if not raw:
+            self._unasked = converted
+        return firsts, converted
 
     def body(self, raw: bytes, headers: Mapping[str, str]) -> tuple[object, dict[str, str]]:
         """Return the decoded body, and the fields of a posted form."""

@@ -207,6 +207,10 @@ class Guarded:
             # An id may hold a slash. Written %2F it is part of the id, and no border between two parts of an address.
             held = _ESCAPED_SLASH.sub(_SLASH_IN_ID, raw.decode("ascii", "replace"))
             scope["path"] = urllib.parse.unquote(held)
+        direct = self._direct.get(scope["path"])
+        if direct is not None:
+            await direct(scope, receive, send)  # a route of ours sends the headers itself
+            return
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -218,7 +222,7 @@ class Guarded:
                 ]
             await send(message)
 
-        await self._direct.get(scope["path"], self._app)(scope, receive, send_guarded)
+        await self._app(scope, receive, send_guarded)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -618,14 +622,15 @@ def _rendered(answer: Answer, gate: Gate, request_id: str) -> _Sent:
         (b"cache-control", b"no-store"),
         *_GUARDS,
     ]
-    given = {name.lower(): value for name, value in answer.headers.items()}
     if media_type:
         headers.append((b"content-type", media_type.encode()))
     if answer.status not in (204, 304) and answer.parts is None:
         headers.append((b"content-length", str(len(body)).encode()))
-    headers = [pair for pair in headers if pair[0].decode() not in given]
-    headers.extend((name.encode(), value.encode("latin-1")) for name, value in given.items())
-    headers.extend((b"set-cookie", _cookie_line(cookie, gate)) for cookie in answer.cookies)
+    if answer.headers or answer.cookies:
+        given = {name.lower(): value for name, value in answer.headers.items()}
+        headers = [pair for pair in headers if pair[0].decode() not in given]
+        headers.extend((name.encode(), value.encode("latin-1")) for name, value in given.items())
+        headers.extend((b"set-cookie", _cookie_line(cookie, gate)) for cookie in answer.cookies)
     for name, value in headers:
         if not _HEADER_BREAKERS.isdisjoint(value):
             raise ValueError(f"the header {name.decode()} holds a line break")

@@ -4,14 +4,12 @@ import random
 from typing import Final
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)  # two digits, by their ten bits
 
 
 def _crockford(value: int, length: int) -> str:
-    digits = []
-    for _ in range(length):
-        digits.append(_ALPHABET[value & 31])
-        value >>= 5
-    return "".join(reversed(digits))
+    """Write the lowest bits of a number, five a digit; `length` is even."""
+    return "".join([_PAIRS[(value >> shift) & 1_023] for shift in range(5 * length - 10, -1, -10)])
 
 
 def random_id(prefix: str, at: int, randomness: random.Random) -> str:

@@ -44,6 +44,10 @@ class Steps(Generic[U, R]):
     idle: Callable[[], bool]  # whether there is memory to write back when nothing else is to do
 
 
+def _deliver(future: "concurrent.futures.Future[list[R]]", results: list[R]) -> None:
+    future.set_result(results)
+
+
 @dataclasses.dataclass(kw_only=True)
 class _Job(Generic[U, R]):
     """Units that one caller waits for."""
@@ -51,6 +55,7 @@ class _Job(Generic[U, R]):
     units: Sequence[U]
     future: "concurrent.futures.Future[list[R]]"
     alone: bool
+    deliver: "Callable[[concurrent.futures.Future[list[R]], list[R]], None]" = _deliver
 
 
 class Decider(Generic[U, R]):
@@ -76,10 +81,16 @@ class Decider(Generic[U, R]):
         """Begin to decide."""
         self._thread.start()
 
-    def submit(self, units: Sequence[U], *, alone: bool = False) -> "concurrent.futures.Future[list[R]]":
+    def submit(
+        self,
+        units: Sequence[U],
+        *,
+        alone: bool = False,
+        deliver: "Callable[[concurrent.futures.Future[list[R]], list[R]], None]" = _deliver,
+    ) -> "concurrent.futures.Future[list[R]]":
         """Queue units of work; the future holds their results in order, after their commit.
 
-        `alone` gives them a batch of their own: a pack is switched, a person erased, between batches.
+        `deliver` gives the future its results, on the decider's thread, or sees that somebody else does. `alone` gives them a batch of their own: a pack is switched, a person erased, between batches.
         Raises Unavailable when the queue is full or the decider has stopped: come back, nothing was taken.
         """
         future: concurrent.futures.Future[list[R]] = concurrent.futures.Future()
@@ -88,7 +99,7 @@ class Decider(Generic[U, R]):
                 raise Unavailable("decider", 5, "The decider has stopped; another process may hold the log now.")
             if self._queued + len(units) > limits.DECIDER_QUEUE_MAX:
                 raise Unavailable("decider", 1, "More events wait than can be answered in time; come back in a second.")
-            self._queue.append(_Job(units=units, future=future, alone=alone))
+            self._queue.append(_Job(units=units, future=future, alone=alone, deliver=deliver))
             self._queued += len(units)
             self._wake.notify()
         return future
@@ -221,7 +232,7 @@ class Decider(Generic[U, R]):
         if jobs or waiting:
             self._busy_at = self._clock.monotonic()
         for job, answers in zip(jobs, results, strict=True):
-            job.future.set_result(answers)
+            job.deliver(job.future, answers)
 
     def _rebuild(self) -> None:
         """Make memory anew, however long the database stays away: a decider that died of an outage would stay dead."""

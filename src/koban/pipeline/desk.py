@@ -4,7 +4,7 @@ import concurrent.futures
 import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 import structlog
@@ -107,34 +107,28 @@ class Desk:
 
         Raises Unavailable when the queue is full.
         """
-        inner = self.decider.submit(
-            [self._unit(item, at, asynchronous=asynchronous, hurried=hurried, imported=imported) for item in items]
-        )
-        outer: concurrent.futures.Future[list[Result]] = concurrent.futures.Future()
+        units = [self._unit(item, at, asynchronous=asynchronous, hurried=hurried, imported=imported) for item in items]
+        future = self.decider.submit(units, deliver=self._deliver)
+        return cast(
+            "concurrent.futures.Future[list[Result]]", future
+        )  # events alone: `_deliver` lets nothing else pass
 
-        def pass_on(done: "concurrent.futures.Future[list[Reply]]") -> None:
-            error = done.exception()
-            if error is not None:
-                outer.set_exception(error)
-                return
-            replies = done.result()
-            if any(isinstance(reply, Repeated) for reply in replies):
-                # Why a thread: files are read here, and this runs in the decider's.
-                threading.Thread(target=self._read_archive, args=(replies, outer), name="koban-archive").start()
-                return
-            outer.set_result([reply for reply in replies if not isinstance(reply, Refused | Done | Repeated)])
+    def _deliver(self, future: "concurrent.futures.Future[list[Reply]]", replies: list[Reply]) -> None:
+        """Answer, after the archive was read where the first answer of an event is there."""
+        if any(isinstance(reply, Repeated) for reply in replies):
+            # Why a thread: files are read here, and this runs in the decider's.
+            threading.Thread(target=self._read_archive, args=(replies, future), name="koban-archive").start()
+            return
+        future.set_result(replies)
 
-        inner.add_done_callback(pass_on)
-        return outer
-
-    def _read_archive(self, replies: Sequence[Reply], outer: "concurrent.futures.Future[list[Result]]") -> None:
+    def _read_archive(self, replies: Sequence[Reply], future: "concurrent.futures.Future[list[Reply]]") -> None:
         """Give the first answers of events that left the database."""
         try:
             results = self._with_archived(replies)
         except Exception as error:  # noqa: BLE001 - an edge: whoever waits must hear of it
-            outer.set_exception(error if isinstance(error, Unavailable) else Unavailable("archive", 5, str(error)))
+            future.set_exception(error if isinstance(error, Unavailable) else Unavailable("archive", 5, str(error)))
             return
-        outer.set_result(results)
+        future.set_result(list[Reply](results))
 
     def _with_archived(self, replies: Sequence[Reply]) -> list[Result]:
         found: Mapping[int, ArchivedEvent] = {}
