@@ -24,6 +24,7 @@ from koban.pipeline.logs import ImportReport, import_files, open_log, replay
 ROOT: Final = pathlib.Path(__file__).resolve().parent.parent
 MAPS: Final = ROOT / "examples" / "maps"
 PAGE: Final = ROOT / "docs" / "evaluation.md"
+OWN: Final = ROOT / "docs" / "starter-pack-results.md"  # a test of the pack writes it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -326,6 +327,7 @@ def _page(results: Sequence[Result], pack: PackDef) -> Iterator[str]:
     yield ""
     yield f"Pack: {len(pack.rules)} rules, {pack.digest[:12]}."
     yield ""
+    yield from _own_lines()
     yield "| set | job | language | rows (test) | precision | recall | false alarms | what others reached |"
     yield "|---|---|---|---|---|---|---|---|"
     for result in results:
@@ -355,6 +357,24 @@ def _page(results: Sequence[Result], pack: PackDef) -> Iterator[str]:
             yield f"{result.imported.unreadable:,} of {result.imported.rows:,} rows could not be read."
             yield ""
         yield render(result.evaluation).rstrip("\n")
+    yield ""
+
+
+def _own_lines() -> Iterator[str]:
+    """Yield the figures of the lines that were written for the pack, as its own page has them."""
+    paragraphs = OWN.read_text(encoding="utf-8").split("\n\n")
+    yield "## Lines that were written for it"
+    yield ""
+    yield (
+        "No public text of a Japanese marketplace exists; the pack brings lines of its own, split by phrase family into those"
+        " that rules were written on and those that were held out. Rule by rule: [starter-pack-results.md](starter-pack-results.md)."
+    )
+    for each in paragraphs:
+        if each.startswith(("| lines |", "In all ")):
+            yield ""
+            yield each
+    yield ""
+    yield "## Sets that others made"
     yield ""
 
 

@@ -1,7 +1,11 @@
 """The first minutes of a demonstration in a real Chromium: the story from sign-in to truth page, own CSV to precision."""
 
+import csv
 import itertools
+import os
 import pathlib
+import random
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +16,14 @@ from tests.server.conftest import Server, start_server
 
 STARTER = str(pathlib.Path(__file__).parents[2] / "packs" / "starter")
 SOON = 120_000  # milliseconds that something may take on a machine that does much else
+OWN_ROWS = int(os.environ.get("KOBAN_OWN_ROWS", "400"))
+LURES = (
+    "手数料がもったいないので直接振込でお願いします",
+    "LINEでやりとりしませんか IDはkoban2026です",
+    "please pay me by bank transfer outside the app",
+)
+HONEST = ("購入しました。発送お待ちしています", "サイズは何センチですか？", "お値下げは可能でしょうか", "Is this still available?",
+          "無事に届きました。ありがとうございました", "直取引はお断りしています", "明日発送いたします")  # fmt: skip
 FORMS = list(itertools.product(("en", "ja"), ("light", "dark")))
 
 
@@ -185,6 +197,50 @@ def test_own_csv_to_a_precision_figure(open_window: Opener, tmp_path: pathlib.Pa
     page.get_by_role("button", name="このログを削除").click()
     expect(page.get_by_text("ログを削除しました。")).to_be_visible()
     expect(page.get_by_text("問い合わせ.csv")).to_have_count(0)
+
+
+def test_a_whole_inbox_from_upload_to_a_precision_figure_with_what_each_step_took(
+    open_window: Opener, tmp_path: pathlib.Path
+) -> None:
+    """`KOBAN_OWN_ROWS=10000 pytest -s` says what docs/guides/first-minutes.md says of the ten thousand."""
+    rng, file = random.Random(20_261_021), tmp_path / "inbox.csv"
+    rows = [["sent_at", "member", "body"]]
+    for number in range(OWN_ROWS):
+        said = rng.choice(LURES) if rng.random() < 0.02 else rng.choice(HONEST)
+        rows.append(
+            [f"2026-09-{1 + number * 29 // OWN_ROWS:02d} 12:00:00", f"m{rng.randrange(3_000)}", f"{said} {number}"]
+        )
+    with file.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows(rows)
+    lures = sum(any(lure in row[2] for lure in LURES) for row in rows)
+    window = open_window("en")
+    page = window.enter()
+    window.go("/logs")
+    began, told = time.monotonic(), []
+
+    def step(what: str) -> None:
+        told.append(f"{what} {time.monotonic() - began:.1f} s")
+
+    page.set_input_files("#file", file)
+    page.locator("form[enctype] button.primary").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("inbox.csv", timeout=SOON)
+    expect(page.get_by_role("combobox", name="body Means")).to_have_value("text")
+    expect(page.locator("#own-preview")).to_contain_text("m", timeout=SOON)
+    step("mapped")
+    page.get_by_role("button", name="Judge it now", exact=True).click()
+    expect(page.locator("#own-precision")).to_have_text("–", timeout=4 * SOON)
+    step("judged")
+    expect(page.locator("main")).to_contain_text(f"{OWN_ROWS:,}")
+    marked = min(20, lures)
+    for number in range(marked):
+        page.keyboard.press("1" if number % 10 else "2")
+        expect(page.locator("#own-figures")).to_contain_text(f"of {number + 1} marked are right", timeout=SOON)
+    right = marked - len(range(0, marked, 10))
+    expect(page.locator("#own-precision")).to_have_text(f"{100 * right / marked:.1f}%", timeout=SOON)
+    step(f"precision after {marked} marks")
+    print(f"{OWN_ROWS} rows: {', '.join(told)}")
+    page.locator("button[value=delete]").click()
+    page.wait_for_url("**/logs?done=*")
 
 
 @pytest.mark.parametrize(("language", "theme"), FORMS)

@@ -34,6 +34,35 @@ def test_the_pack_is_as_large_as_promised(pack: PackDef) -> None:
     assert sum(rule.mode.name is ModeName.LIVE for rule in pack.rules.values()) >= 70
 
 
+# The forty rules of the first day of a marketplace in Japan, by number, and what the pack calls them.
+FIRST_DAY = {
+    1: ("off_platform_payment", "off_platform_repeated"), 2: ("outside_contact", "contact_in_profile"),
+    3: ("split_contact",), 4: ("prepayment",), 5: ("extra_charge",), 6: ("early_rating",), 7: ("rating_extortion",),
+    8: ("empty_ship_notice", "empty_ship_payout"), 9: ("direct_return",), 10: ("fake_claim",),
+    11: ("triangulation_scan", "triangulation_report"), 12: ("senyo_empty",), 13: ("not_for_sale",), 14: ("no_stock",),
+    15: ("newline_trick",), 16: ("copy_words", "copy_words_repeated"), 17: ("hedge_brand",), 18: ("tcg_proxy",),
+    19: ("cash_listing",), 20: ("gift_codes", "gift_codes_message"), 21: ("cash_out_credit",), 22: ("medicine",),
+    23: ("drugs", "drugs_listing"), 24: ("adult_used",), 25: ("child_safety", "minor_host_contact", "known_bad_image"),
+    26: ("ticket_resale",), 27: ("recalled_goods",), 28: ("account_rental",), 29: ("yami_baito",),
+    30: ("takeover_payout",), 31: ("takeover_burst",), 32: ("staff_impersonation", "staff_in_profile"),
+    33: ("card_test", "chargeback_cluster"), 34: ("self_dealing_order", "self_dealing_rating", "self_dealing_ring"),
+    35: ("live_raid", "live_devices"), 36: ("live_contact", "live_contact_repeat"), 37: ("shill_bid", "shill_bid_watch"),
+    38: ("oripa_gamble", "live_gambling"), 39: ("return_mismatch",), 40: ("serial_claimant",),
+}  # fmt: skip
+
+
+def test_all_forty_rules_of_the_first_day_are_there_with_cases_and_a_policy(pack: PackDef) -> None:
+    assert sorted(FIRST_DAY) == list(range(1, 41))
+    named = [rule for rules in FIRST_DAY.values() for rule in rules]
+    assert [rule for rule in named if rule not in pack.rules] == []
+    matching = {case.rule for case in pack.cases if case.matches}
+    sparing = {case.rule for case in pack.cases if not case.matches}
+    assert [rule for rule in named if rule not in matching & sparing] == []
+    live = {number for number, rules in FIRST_DAY.items()
+            if any(pack.rules[rule].mode.name is ModeName.LIVE for rule in rules)}  # fmt: skip
+    assert set(FIRST_DAY) - live == {3}, "a number cut into pieces is only watched until you have seen its hits"
+
+
 def test_there_are_enough_lines_and_hard_negatives(pack: PackDef, held_out: PackDef, held_out_last: PackDef) -> None:
     texts: dict[tuple[str, bool], set[str]] = {}
     for each in (pack, held_out, held_out_last):
@@ -152,6 +181,8 @@ def _page(pack: PackDef, sets: tuple["Measured", "Measured", "Measured", "Measur
                 f"| {what} | {name} | {each.lures} | {_share(each.found, each.lures)} | {each.honest} "
                 f"| {_share(each.flagged_by_own, each.honest)} | {_share(each.flagged_by_any, each.honest)} |"
             )
+    for name, count, honest in _totals(sets):
+        lines += ["", f"In all {count:,} {name} lines, {_share(honest, count)} of them honest ones that come near."]
     lines += [
         "",
         "Lines held out before the rules were written, rule by rule (not the lower bound):",
@@ -164,6 +195,15 @@ def _page(pack: PackDef, sets: tuple["Measured", "Measured", "Measured", "Measur
         for rule, each in sets[1].rules.items()
     ]
     return "\n".join(lines) + "\n"
+
+
+def _totals(sets: tuple["Measured", "Measured", "Measured", "Measured"]) -> list[tuple[str, int, int]]:
+    """Return how many lines there are in each language, and how many of them are honest; the lower bound has no own."""
+    told = []
+    for language, name in (("ja", "Japanese"), ("en", "English")):
+        each = [measured.languages[language] for measured in (sets[0], sets[1], sets[3])]
+        told.append((name, sum(one.lures + one.honest for one in each), sum(one.honest for one in each)))
+    return told
 
 
 def _share(part: int, whole: int) -> str:
