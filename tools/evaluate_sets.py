@@ -313,8 +313,8 @@ def _page(results: Sequence[Result], pack: PackDef) -> Iterator[str]:
     yield ""
     yield (
         "A row counts as flagged when at least one rule of the pack matched that is not in shadow. Rules, lists and"
-        " thresholds were written looking at train parts only, if at a set at all; the figures of this first table are of"
-        " the test part. Where a set has no split of its own, a row is in the test part when the first hex digit of the"
+        " thresholds were written looking at train parts only, if at a set at all; the figures of the table of"
+        " sets are of the test part. Where a set has no split of its own, a row is in the test part when the first hex digit of the"
         " SHA-1 of its group (its text after NFKC and lower case, its auction, channel or match) is d, e or f; sets in"
         " order of time give their last fifth. Intervals are 95 % Wilson score intervals."
     )
