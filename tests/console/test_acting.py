@@ -3,6 +3,7 @@
 import html
 import re
 
+import pytest
 from tests.console.conftest import Visitor
 from tests.console.scene import Scene
 from tests.console.test_lab import form as lab_form
@@ -135,3 +136,25 @@ def test_a_severe_change_and_the_way_back_from_it_need_a_second_person(scene: Sc
     assert scene.desk.memory.compiled.pack.digest == more
     assert admin.send(f"/versions/{before.digest}", f"/versions/{before.digest}", reason="as it was").status_code == 303
     assert scene.desk.memory.compiled.pack.digest == before.digest
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [("honest", "The verdict was taken back, and everybody was told"), ("unclear", "A person could not tell")],
+)
+def test_the_page_of_a_decision_says_how_a_person_judged_it(
+    scene: Scene, admin: Visitor, outcome: str, says: str
+) -> None:
+    record = scene.message(f"judged-{outcome}", f"こちらで本人確認をお願いします http://amazonite.top/{outcome}")
+    case = record.cases[0]
+    assert "Judged – " not in admin.get(f"/decisions/{record.seq}").text
+    for do in ("claim", "decide"):
+        fence = re.search(r'name="fence" value="(\d+)"', admin.get(f"/cases/{case}").text)
+        assert fence is not None
+        given = {"do": do, "fence": fence[1], "flow": "", "outcome": outcome, "take_back": "1"}
+        assert admin.send(f"/cases/{case}", f"/cases/{case}", **given).status_code == 303
+    text = admin.get(f"/decisions/{record.seq}").text
+    assert "Judged – " in text
+    assert says in text
+    assert (">Taken back</span>" in text) is (outcome == "honest")
+    assert text.count(f'href="/cases/{case}"') == 2

@@ -1,12 +1,13 @@
 """One entry of the log: what was decided, why, from which values, and what followed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Instant, Refusal, Unavailable, from_rfc3339
-from koban.cases import CaseMissing
+from koban.cases import Case, CaseMissing
+from koban.cases import store as case_store
 from koban.console import store
 from koban.console.contributing import contributing
 from koban.console.fields import FieldLine, field_lines
@@ -16,6 +17,7 @@ from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
 from koban.console.traces import RuleTrace, traces_of
 from koban.console.words import language_of
+from koban.db import Tx
 from koban.decisions import DecisionMissing, DecisionRecord, HoldEnd, Inputs
 from koban.decisions import store as decision_store
 from koban.enforcement import Sanction
@@ -39,6 +41,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     entry: Entry
     record: DecisionRecord | None
     hold_end: HoldEnd | None
+    withdrawn: frozenset[str]  # rules whose part in it was taken back
+    judged: list[Case]  # cases about it, closed
     inputs: Inputs | None
     acting: str | None
     took_us: int
@@ -94,6 +98,8 @@ def _story(kit: ConsoleKit, call: Call) -> Story:
             entry=entry,
             record=record,
             hold_end=hold_end,
+            withdrawn=decision_store.read_withdrawn(tx, seq),
+            judged=_judged(tx, record.cases) if record is not None else [],
             inputs=decision_store.read_inputs(tx, seq) if record is not None else None,
             acting=acting,
             took_us=took_us,
@@ -102,6 +108,11 @@ def _story(kit: ConsoleKit, call: Call) -> Story:
             asked=store.actions_of(tx, [seq, *(line.seq for line in followed)]),
             opened=kit.disclosed(tx, call.at, call.principal.actor, entry) if entry.sealed is not None else {},
         )
+
+
+def _judged(tx: Tx, cases: Sequence[str]) -> list[Case]:
+    found = (case_store.read_case(tx, each) for each in cases)
+    return [each for each in found if each is not None and each.status == "closed"]
 
 
 def _formats(kit: ConsoleKit, call: Call) -> Formats:
