@@ -28,7 +28,7 @@ from koban.emergency import (
 from koban.packs import FreezePayout, Hide, Hold, Restrict, files_of, parse_files
 from koban.pipeline import commands, explain
 from koban.pipeline.memory import Memory
-from koban.pipeline.previewing import preview
+from koban.pipeline.previewing import BUDGET, PAGE, preview
 from koban.pipeline.urgent import end_emergency, extend_emergency, prepare_overlay, start_emergency
 from koban.webhooks import WebhookEndpoint
 from koban.webhooks import store as webhook_store
@@ -245,6 +245,28 @@ def test_the_preview_counts_hits_and_people_and_touches_nothing(station: Station
     assert sum(made.per_minute) == 4
     assert len(made.per_minute) == 120
     assert station.desk.memory.last_seq == seq
+
+
+def test_a_preview_that_has_no_time_left_says_how_far_back_it_came(station: Station) -> None:
+    """The answer comes within ten seconds whatever the log holds: after each page of events it asks the clock."""
+    assert BUDGET < 10 * SECOND
+    for number in range(PAGE + 20):
+        station.send(station.event(f"e{number}", LINE if number % 2 else "こんにちは"))
+    with station.database.read() as tx:
+        oldest = event_store.read_back(tx, ("message.sent",), before_seq=None, limit=PAGE)[-1].log_at
+    cut = preview(
+        station.database,
+        station.desk.memory.vault,
+        station.clock,
+        station.desk.memory.compiled,
+        rule(station),
+        budget=-1,
+    )
+    assert (cut.events, cut.hits, cut.whole, cut.since) == (PAGE, PAGE // 2, False, to_rfc3339(oldest))
+    whole = preview(
+        station.database, station.desk.memory.vault, station.clock, station.desk.memory.compiled, rule(station)
+    )
+    assert (whole.events, whole.hits, whole.whole) == (PAGE + 20, PAGE // 2 + 10, True)
 
 
 def test_everything_it_did_is_listed_and_any_part_is_undone(station: Station) -> None:
