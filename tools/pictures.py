@@ -33,6 +33,7 @@ PLAIN = {
     "rules": "/rules",
     "truth": "/truth",
     "audit": "/audit",
+    "accounts": "/accounts?state=any",
 }
 LINKED = {  # name -> page it is reached from, and the first link there to follow
     "decision": ("/decisions?verdict=block", "main a.pill-link"),
