@@ -9,6 +9,7 @@ import msgspec
 
 import koban.banking.routes as bank_routes
 from koban.banking import calendar, iso20022, lines, store, zengin
+from koban.banking.expected_routes import ExpectedCommands
 from koban.banking.types import (
     BankAccountMissing,
     Batch,
@@ -23,7 +24,7 @@ from koban.banking.types import (
 )
 from koban.base import Instant
 from koban.db import Tx
-from koban.pipeline import banking
+from koban.pipeline import bank_facts, banking, expecting
 from koban.vault import Vault
 
 if TYPE_CHECKING:
@@ -51,6 +52,14 @@ def bank_desk(koban_: "Koban") -> bank_routes.BankDesk:
         propose=lambda one, by: desk.command(lambda memory, tx: banking.propose(memory, tx, one, by=by)),
         approve=lambda one, by: desk.command(lambda memory, tx: banking.approve_proposal(memory, tx, one, by=by)),
         decline=lambda one, by: desk.command(lambda memory, tx: banking.decline_proposal(memory, tx, one, by=by)),
+    )
+
+
+def expected_commands(desk: "Desk") -> ExpectedCommands:
+    """Return what routes may have the decider do about money that will come in."""
+    return ExpectedCommands(
+        expect=lambda one, by: desk.command(lambda memory, tx: expecting.expect_money(memory, tx, one, by=by)),
+        stop=lambda one, by: desk.command(lambda memory, tx: expecting.stop_expecting(memory, tx, one, by=by)),
     )
 
 
@@ -211,6 +220,15 @@ def follow(desk: "Desk", vault: Vault, file: StatementFile, read_: ReadStatement
         done = desk.command(lambda memory, tx: banking.follow_lines(memory, tx, file.id, begin, part))  # noqa: B023 - run at once
 
 
+def tell(desk: "Desk") -> None:
+    """Tell rules and the marketplace of cash-outs whose state changed; what a crash leaves is told by the next."""
+    while True:
+        with desk.database.read() as tx:
+            if not store.untold(tx, limit=1):
+                return
+        desk.command(bank_facts.tell_some)
+
+
 def carry_on(desk: "Desk", vault: Vault) -> int:
     """Finish what a crash left half done: batches that were approved, files that were kept; return how many.
 
@@ -232,4 +250,5 @@ def carry_on(desk: "Desk", vault: Vault) -> int:
         data = opened[file.hash]
         if data is not None:
             follow(desk, vault, file, read(desk, data)[file.part])
+    tell(desk)
     return len(batches) + len(files)

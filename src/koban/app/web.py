@@ -33,7 +33,7 @@ from koban import access, board, console, emergency, finding, oncall, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
 from koban.app import opening, private
 from koban.app.backtests import backtest_endpoints
-from koban.app.banking import bank_desk
+from koban.app.banking import bank_desk, expected_commands
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
 from koban.app.drafts import draft_endpoints, mode_draft_endpoints
@@ -45,6 +45,7 @@ from koban.app.reconciliation import reconciliation_desk
 from koban.app.running import CHECKPOINTS, Koban, modes_of, versions_of
 from koban.app.urgent import emergencies
 from koban.banking.account_routes import account_endpoints
+from koban.banking.expected_routes import expected_endpoints
 from koban.banking.name_routes import name_endpoints
 from koban.base import DAY, Problem
 from koban.cases import work_routes
@@ -151,6 +152,7 @@ def endpoints_of(
         *bank_routes.endpoints(bank_desk(koban_)),
         *account_endpoints(bank_desk(koban_)),
         *name_endpoints(bank_desk(koban_)),
+        *expected_endpoints(database, expected_commands(desk)),
         *period_endpoints(database, period_commands(desk)),
         *payment_routes.endpoints(database, payment_commands(koban_)),
         *reconciliation_routes.endpoints(reconciliation_desk(desk, koban_.providers.by_name)),

@@ -12,7 +12,7 @@ import msgspec
 import koban.ledger.store as ledger_store
 from koban.access import second_fault
 from koban.audit import record
-from koban.banking import calendar, directory, matching, store, zengin
+from koban.banking import calendar, directory, expected_store, matching, store, zengin
 from koban.banking.lines import SEALED, Ruled, check_payee, context_of, open_payee, rule_line
 from koban.banking.types import (
     BankAccount,
@@ -440,7 +440,7 @@ def _rule(  # noqa: PLR0917 - a line with its file, account and words
     moves = file.kind == account.moves_by
     if store.is_known(tx, account.id, same, not_of=file.id, moves=moves):
         return msgspec.structs.replace(line, state="known")
-    found = rule_line(memory.vault, tx, account, row)
+    found = rule_line(memory.vault, tx, account, row, at=memory.log_time.peek())
     if not moves:
         return _noticed(line, found)
     return _follow(memory, tx, account, line, found, by=file.imported_by)
@@ -451,6 +451,8 @@ def _noticed(line: BankLine, found: matching.Match) -> BankLine:
         case matching.Pays(cash_out=target) | matching.Returns(cash_out=target):
             return msgspec.structs.replace(line, matched=target)
         case matching.PaysBatch(batch=target):
+            return msgspec.structs.replace(line, matched=target)
+        case matching.Receives(expected=target):
             return msgspec.structs.replace(line, matched=target)
         case matching.Fee():
             return msgspec.structs.replace(line, matched="fee")
@@ -471,6 +473,7 @@ def _follow(
         template=ruled.template,
         currency=line.currency,
         parameters=ruled.parameters,
+        level=ruled.level,
         effective_date=line.value_on,
     )
     result = make_posting(memory, tx, posting, by=by)
@@ -492,6 +495,8 @@ def _follow(
             store.pay_batch(tx, target, at, line.id)
         case matching.Returns(cash_out=target):
             store.settle(tx, target, at, state="returned", returned_line=line.id, reason="returned by the bank")
+        case matching.Receives(expected=target):
+            expected_store.change(tx, target, state="met", line=line.id)
         case matching.Fee():
             pass
     return msgspec.structs.replace(
@@ -603,10 +608,18 @@ def _hand_match(tx: Tx, line: BankLine, target: str) -> matching.Match | None:
         if fee < 0:
             raise MatchUnfit(f"{target} is open with {batch[3]:,}, the line took {-line.amount_minor:,}")
         return matching.PaysBatch(batch=target, fee_minor=fee)
+    awaited = expected_store.find(tx, target) if line.amount_minor > 0 else None
+    if awaited is not None:
+        if awaited.currency != line.currency or awaited.amount_minor not in {None, line.amount_minor}:
+            raise MatchUnfit(f"{awaited.id} is {awaited.amount_minor or 0:,}, the line {line.amount_minor:,}")
+        if awaited.state == "met" and not awaited.reusable:
+            raise MatchUnfit(f"{awaited.id} came already, by {awaited.line}")
+        return matching.Receives(expected=awaited.id)
     one = store.find_cash_out(tx, target)
     if one is None or one.sent_at is None or one.state == "failed":
-        raise MatchUnfit(f"{target[:96]!r} is no cash-out that left, and no batch that is open")
-    if abs(line.amount_minor) != one.amount_minor:
+        raise MatchUnfit(f"{target[:96]!r} is no cash-out that left, no batch that is open, nothing expected")
+    comes_back_in_part = 0 < line.amount_minor < one.amount_minor
+    if abs(line.amount_minor) != one.amount_minor and not comes_back_in_part:
         raise MatchUnfit(f"{one.id} is {one.amount_minor:,}, the line {line.amount_minor:,}")
     if line.amount_minor < 0 and one.paid_line is None:
         return matching.Pays(cash_out=one.id)
