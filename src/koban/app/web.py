@@ -149,10 +149,7 @@ def endpoints_of(
         *label_routes.endpoints(database, label),
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
         *booking_endpoints(database, booking_commands(desk)),
-        *bank_routes.endpoints(bank_desk(koban_)),
-        *account_endpoints(bank_desk(koban_)),
-        *name_endpoints(bank_desk(koban_)),
-        *expected_endpoints(database, expected_commands(desk)),
+        *_bank_endpoints(koban_),
         *period_endpoints(database, period_commands(desk)),
         *payment_routes.endpoints(database, payment_commands(koban_)),
         *reconciliation_routes.endpoints(reconciliation_desk(desk, koban_.providers.by_name)),
@@ -183,6 +180,16 @@ def endpoints_of(
         *opening.endpoints(koban_),
         *access.endpoints(kit),
         *_machine_endpoints(koban_),
+    ]
+
+
+def _bank_endpoints(koban_: Koban) -> list[Endpoint]:
+    bank = bank_desk(koban_)
+    return [
+        *bank_routes.endpoints(bank),
+        *account_endpoints(bank),
+        *name_endpoints(bank),
+        *expected_endpoints(koban_.database, expected_commands(koban_.desk)),
     ]
 
 

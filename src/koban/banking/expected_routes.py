@@ -10,9 +10,8 @@ from koban.banking import expected_store
 from koban.banking.routes import PostingId
 from koban.banking.types import Expected, ExpectedKind, ExpectedMissing, ExpectedUnfit
 from koban.banking.zengin import AMOUNT_MAX
-from koban.base import Instant, to_rfc3339
+from koban.base import Instant, Problem, from_rfc3339, to_rfc3339
 from koban.db import Database
-from koban.ledger.routes import MomentInvalid, moment, place_of
 
 Owner = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
@@ -80,7 +79,7 @@ def expected_endpoints(database: Database, commands: ExpectedCommands) -> list[E
             level=body.level,
             reusable=body.reusable,
             state="waiting",
-            until=moment(body.until),
+            until=_moment(body.until),
             line=None,
             made_by="",
             made_at=0,
@@ -90,7 +89,7 @@ def expected_endpoints(database: Database, commands: ExpectedCommands) -> list[E
     def listed(call: Call) -> Page[ExpectedView]:
         asked = call.params_as(ExpectedQuery)
         at, _, last = (asked.cursor or "").partition(".")
-        when = place_of(at)
+        when = int(at) if at.isascii() and at.isdigit() and len(at) < 19 else None
         with database.read() as tx:
             found = expected_store.list_expected(
                 tx,
@@ -111,7 +110,7 @@ def expected_endpoints(database: Database, commands: ExpectedCommands) -> list[E
 
     return [
         endpoint("POST", "/v1/bank/expected", "bank.request", expect, summary="Say what money will come in",
-                 body=ExpectedBody, returns=ExpectedView, raises=(ExpectedUnfit, MomentInvalid),
+                 body=ExpectedBody, returns=ExpectedView, raises=(ExpectedUnfit,),
                  description="A line of a statement that carries the reference is booked by itself: `order_paid_bank` for an "
                  "order, `cash_in` for a wallet. The same again is the same."),
         endpoint("GET", "/v1/bank/expected", "bank.read", listed, summary="List what money is expected, newest first",
@@ -119,6 +118,14 @@ def expected_endpoints(database: Database, commands: ExpectedCommands) -> list[E
         endpoint("POST", "/v1/bank/expected/{id}/cancel", "bank.request", stopped, summary="Expect money no more",
                  returns=ExpectedView, raises=(ExpectedMissing, ExpectedUnfit)),
     ]  # fmt: skip
+
+
+def _moment(text: str | None) -> Instant | None:
+    at = None if text is None else from_rfc3339(text)
+    if text is not None and at is None:
+        problem = Problem(path="/until", detail=f"{text!r} is no RFC 3339 time with an offset.")
+        raise ExpectedUnfit("Nothing is expected.", problems=(problem,))
+    return at
 
 
 def expected_view(one: Expected) -> ExpectedView:
