@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from tests.banking.ground import TARO, House
 
-from koban.app.banking import tell
-from koban.base import DAY, to_rfc3339
+from koban.app.banking import carry_on, tell
+from koban.base import DAY, MINUTE, to_rfc3339
+from koban.pipeline import banking
 
 
 def expect(house: House, expected: str, reference: str, kind: str, owner: str, **more: Any) -> Any:  # Any: fields
@@ -122,3 +123,44 @@ def test_rules_and_the_marketplace_hear_of_each_state_once(house: House) -> None
     assert [(each["cash_out"], each["status"]) for each in said] == [
         ("out.a", "sent"), ("out.b", "sent"), ("out.a", "paid"), ("out.b", "returned"),
     ]  # fmt: skip
+
+
+def test_a_draft_that_a_crash_left_is_proposed_by_whoever_goes_on(house: House) -> None:
+    for number in range(3):
+        house.fund(f"o{number}", 1_000)
+        house.cash_out(f"out.{number}", f"o{number}", 1_000)
+    house.sanction("o1", "freeze_payout")
+    desk = house.koban.desk
+    begun = desk.command(lambda memory, tx: banking.open_batch(memory, tx, "main", by="staff_anna"))
+    assert begun is not None
+    assert house.refused("POST", f"/v1/bank/batches/{begun.id}/approve", by="ben")["code"] == "bank_batch_decided"
+    assert desk.command(lambda memory, tx: banking.draft_some(memory, tx, begun.id, 0)) == 3
+    carry_on(desk, house.koban.vault)
+    assert house.ask("GET", f"/v1/bank/batches/{begun.id}")["state"] == "drafting"  # somebody may be at it
+    house.clock.advance(2 * MINUTE)
+    carry_on(desk, house.koban.vault)
+    batch = house.ask("GET", f"/v1/bank/batches/{begun.id}")
+    assert (batch["state"], batch["count"], batch["total_minor"]) == ("proposed", 2, 2_000)
+    assert house.ask("GET", "/v1/bank/cash-outs/out.1")["left_out"] == "payout_frozen"
+    assert house.refused("POST", "/v1/bank/batches", {"account": "main"})["code"] == "bank_batch_empty"
+    assert [each["id"] for each in house.ask("GET", "/v1/bank/batches")["items"]] == [begun.id]
+
+
+def test_drafting_many_is_cut_into_commands_that_hold_nobody_up(small: House) -> None:
+    desk = small.koban.desk
+    many = banking.DRAFTED_AT_ONCE * 2 + 1
+    for number in range(many):
+        small.fund(f"o{number}", 1_000)
+        small.cash_out(f"out.{number}", f"o{number}", 1_000)
+    begun = desk.command(lambda memory, tx: banking.open_batch(memory, tx, "main", by="staff_anna"))
+    assert begun is not None
+    steps: list[int] = []
+    after: int | None = 0
+    while after is not None:
+        behind = after
+        after = desk.command(lambda memory, tx: banking.draft_some(memory, tx, begun.id, behind))  # noqa: B023 - run at once
+        steps += [] if after is None else [after]
+    assert steps == [50, 100, 101]
+    batch = desk.command(lambda memory, tx: banking.finish_draft(memory, tx, begun.id))
+    assert batch is not None
+    assert (batch.state, batch.count, batch.total_minor) == ("proposed", many, many * 1_000)

@@ -22,7 +22,7 @@ from koban.banking.types import (
     ReadStatement,
     StatementFile,
 )
-from koban.base import Instant
+from koban.base import MINUTE, Instant
 from koban.db import Tx
 from koban.pipeline import bank_facts, banking, expecting
 from koban.vault import Vault
@@ -88,10 +88,20 @@ def request(desk: "Desk", body: bank_routes.CashOutBody, *, by: str) -> CashOut:
 
 def propose_batch(desk: "Desk", account_id: str, *, by: str) -> Batch:
     """Draft a batch. Refuses: BankAccountMissing, BatchEmpty, CalendarMissing, BankingCalendarEnds."""
-    made = desk.command(lambda memory, tx: banking.propose_batch(memory, tx, account_id, by=by))
+    begun = desk.command(lambda memory, tx: banking.open_batch(memory, tx, account_id, by=by))
+    made = None if begun is None else draft(desk, begun.id)
     if made is None:
         raise BatchEmpty("what waits, if anything, says why it could not leave now")
     return made
+
+
+def draft(desk: "Desk", batch_id: str) -> Batch | None:
+    """Carry a draft to its proposal; wherever a crash left it, this goes on from there."""
+    after: int | None = 0
+    while after is not None:
+        behind = after
+        after = desk.command(lambda memory, tx: banking.draft_some(memory, tx, batch_id, behind))  # noqa: B023 - run at once
+    return desk.command(lambda memory, tx: banking.finish_draft(memory, tx, batch_id))
 
 
 def approve(desk: "Desk", vault: Vault, batch_id: str, *, by: str) -> Batch:
@@ -235,6 +245,8 @@ def carry_on(desk: "Desk", vault: Vault) -> int:
     And note cash-outs whose reservation ran out while they waited.
     """
     with desk.database.read() as tx:
+        begun = store.list_batches(tx, state="drafting", before=None, limit=100)
+        drafts = [each for each in begun if each.proposed_at < desk.memory.clock.now() - MINUTE]
         batches = store.list_batches(tx, state="releasing", before=None, limit=100)
         files = store.unfinished_files(tx)
         lapsed = store.has_lapsed(tx, desk.memory.clock.now())
@@ -242,8 +254,10 @@ def carry_on(desk: "Desk", vault: Vault) -> int:
         for file in files:
             sealed = store.read_bytes(tx, file.hash)
             opened[file.hash] = None if sealed is None else vault.open_dated(tx, lines.SEALED, sealed)
-    if lapsed:
-        desk.command(banking.lapse_due)
+    while lapsed:
+        lapsed = desk.command(banking.lapse_due) == banking.LAPSED_AT_ONCE
+    for each in drafts:
+        draft(desk, each.id)
     for batch in batches:
         release(desk, vault, batch.id)
     for file in files:

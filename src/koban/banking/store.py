@@ -72,7 +72,9 @@ batches: Final = Table(
     Column("number", BigInteger, nullable=False, unique=True, comment="Counts up."),
     Column("account", Text, nullable=False, comment="Which of our accounts pays."),
     Column("format", Text, nullable=False, comment="zengin or pain.001."),
-    Column("state", Text, nullable=False, index=True, comment="proposed, releasing, released, declined, empty."),
+    Column(
+        "state", Text, nullable=False, index=True, comment="drafting, proposed, releasing, released, declined, empty."
+    ),
     Column("value_on", Text, nullable=False, comment="On which day payees have the money."),
     Column("count", BigInteger, nullable=False, comment="Cash-outs in it."),
     Column("total_minor", BigInteger, nullable=False, comment="Their sum."),
@@ -223,7 +225,8 @@ def account_of(tx: Tx, *, bank: str, branch: str, number: str) -> BankAccount | 
 def is_busy(tx: Tx, account_id: str) -> bool:
     """Tell whether a batch of one of our accounts is proposed or leaves."""
     rows = tx.rows(
-        "SELECT 1 FROM bank_batches WHERE account = ? AND state IN ('proposed', 'releasing') LIMIT 1", (account_id,)
+        "SELECT 1 FROM bank_batches WHERE account = ? AND state IN ('drafting', 'proposed', 'releasing') LIMIT 1",
+        (account_id,),
     )
     return bool(rows)
 
@@ -263,20 +266,21 @@ def _bytes(value: object) -> bytes | None:
     return None if value is None else bytes(value)
 
 
-def waiting(tx: Tx, currency: str, *, limit: int) -> list[CashOut]:
-    """Return cash-outs that wait to be sent, oldest first."""
+def waiting(tx: Tx, currency: str, *, after: int, limit: int) -> list[CashOut]:
+    """Return cash-outs that wait to be sent, oldest first, behind a number."""
     rows = tx.rows(
-        f"SELECT {_CASH_OUT} FROM bank_cash_outs WHERE state = 'waiting' AND currency = ? ORDER BY number LIMIT ?",
-        (currency, limit),
+        f"SELECT {_CASH_OUT} FROM bank_cash_outs WHERE state = 'waiting' AND number > ? AND currency = ? ORDER BY number LIMIT ?",
+        (after, currency, limit),
     )
     return [_as(CashOut, row) for row in rows]
 
 
-def lapse(tx: Tx, at: Instant) -> int:
+def lapse(tx: Tx, at: Instant, *, limit: int) -> int:
     """Note which waiting cash-outs have no reservation any more: their money is free in the wallet."""
     return tx.change(
-        "UPDATE bank_cash_outs SET state = 'lapsed', untold = 1, settled_at = ? WHERE state = 'waiting' AND holds_until <= ?",
-        (at, at),
+        "UPDATE bank_cash_outs SET state = 'lapsed', untold = 1, settled_at = ? WHERE id IN (SELECT id FROM bank_cash_outs"
+        " WHERE state = 'waiting' AND holds_until <= ? ORDER BY number LIMIT ?)",
+        (at, at, limit),
     )
 
 
@@ -445,6 +449,21 @@ def list_batches(tx: Tx, *, state: str | None, before: int | None, limit: int) -
         given.append(state)
     rows = tx.rows(f"SELECT {_BATCH} FROM bank_batches WHERE {where} ORDER BY number DESC LIMIT ?", (*given, limit))
     return [_as(Batch, row) for row in rows]
+
+
+def grow_batch(tx: Tx, batch_id: str, *, count: int, total_minor: int) -> None:
+    """Note how much is in a draft."""
+    tx.change("UPDATE bank_batches SET count = ?, total_minor = ? WHERE id = ?", (count, total_minor, batch_id))
+
+
+def propose_batch(tx: Tx, batch_id: str) -> None:
+    """Note that a draft is whole."""
+    tx.change("UPDATE bank_batches SET state = 'proposed' WHERE id = ?", (batch_id,))
+
+
+def drop_batch(tx: Tx, batch_id: str) -> None:
+    """Forget a draft in which nothing is."""
+    tx.change("DELETE FROM bank_batches WHERE id = ?", (batch_id,))
 
 
 def decide_batch(tx: Tx, batch: Batch, at: Instant, *, by: str, state: str, value_on: str, reason: str) -> None:

@@ -123,7 +123,7 @@ class OrderTooLarge(Refusal):
 
 
 CashOutState = Literal["waiting", "drafted", "sent", "paid", "returned", "failed", "cancelled", "lapsed"]
-BatchState = Literal["proposed", "releasing", "released", "declined", "empty"]
+BatchState = Literal["drafting", "proposed", "releasing", "released", "declined", "empty"]
 # Why a cash-out is not in the file although it was in the draft.
 LeftOut = Literal[
     "payout_frozen", "suspended", "hold_ending", "details_erased", "branch_gone", "ledger_refused", "other_currency"
