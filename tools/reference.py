@@ -963,6 +963,7 @@ ENTRY_WORDS: Final[Mapping[str, str]] = {
     "rule.expected": "what a rule is expected to do, from a backtest or its own past, and the ceiling that follows",
     "person.erased": "a person's key was destroyed; what was sealed under it reads NULL from here on",
     "payment.changed": "a payment came to another status",
+    "cash_out.changed": "a cash-out to a bank account came to another state",
     "payment.judged": "a person let a held payment go on, or refused it",
 }
 WEBHOOK_CALLS: Final[Mapping[str, tuple[str, ...]]] = {"kind": ()}
@@ -978,6 +979,7 @@ WEBHOOK_WORDS: Final[Mapping[str, str]] = {
     "decision.withdrawn": "a verdict was a mistake: a rule behind it was, or a person found so; `was` and `now` say what it was and would have been. A held event goes on",
     "hold.judged": "a person judged a held event in a case: it is blocked for good; `policy` and `because` say why",
     "payment.changed": "a payment came to another status; `buyer_goes_to` is where the buyer is sent",
+    "cash_out.changed": "a cash-out left, was paid, came back, failed, was taken back or lapsed; `status` says which",
     "hold.lapsed": "nobody decided a held event in time; `becomes` says what it is now",
 }
 ALERT_WORDS: Final[Mapping[str, str]] = {

@@ -286,7 +286,7 @@ def test_lines_that_nothing_explains_are_typed_and_wait_for_two_people(house: Ho
         (-12_800, "matched", None, batch),
         (-500, "exception", "unmatched_debit", None),
         (9_999, "exception", "unmatched_credit", None),
-        (700, "exception", "amount_differs", None),
+        (700, "exception", "partial_return", None),
         (-7_800, "exception", "already_paid", None),
         (5_000, "exception", "unmatched_credit", None),
     ]

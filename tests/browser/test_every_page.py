@@ -23,8 +23,12 @@ from koban.base import DAY, Instant
 from koban.enforcement.appeals import link_token
 from koban.lab.editing import block_of
 from koban.ledger import Posting, PostingCode
+from koban.ledger.booking_routes import BookingBody
+from koban.ledger.bookings import WantsPosting
 from koban.oncall import link_of, open_page
+from koban.pipeline.booking import propose_booking
 from koban.pipeline.money import make_posting
+from koban.reconciliation import take_file
 
 WIDE, SMALL = 1440, 390
 FORM_RULES = ("color-contrast", "target-size", "scrollable-region-focusable")  # what theme and width change
@@ -41,7 +45,6 @@ APART = {  # kinds of pages that are no pages by themselves, or looked at elsewh
     "/export/{list}": "leads to a file",
     "/money/journal": "leads to a file",
     "/money/payments/{id}": "needs a provider: tests/payments/test_pages.py reads it, no browser does yet",
-    "/money/exceptions/{id}": "needs a statement that does not match: no browser looks at it yet",
     "/sign-in": "looked at before anybody signs in",
     "/static/{file}": "no page",
     "/story/bar": "a part of each page of a demonstration",
@@ -56,6 +59,7 @@ EMPTY = (
     "/money/orders?order=none",
 )
 MISSING = "/nothing/here"
+BANK = b"id,booked_on,amount,currency\nl9,2026-10-21,320,JPY\n"
 LURE = "はじめまして。こちらで本人確認をお願いします http://amazonite.top/pay"
 
 
@@ -81,6 +85,16 @@ def furnish(scene: Scene, admin: Visitor) -> list[str]:
     ):
         result = scene.desk.command(functools.partial(make_posting, posting=posting, by="koban"))
         assert result.code is PostingCode.POSTED, result
+    wanted = BookingBody(
+        id="by-hand",
+        reason="l7 at the bank",
+        wants=WantsPosting(
+            template="cash_in", level="identity", parameters={"account": "b1", "bank_line": "l7", "amount": 700}
+        ),
+    )
+    scene.desk.command(functools.partial(propose_booking, body=wanted, by="staff_other"))
+    take_file(scene.database, scene.clock.now(), "bank", "main", BANK)
+    assert scene.kit.reconciliation.run().exceptions > 0
     batch = admin.send("/cases", "/cases/bulk", **{f"case_{cases[0]}": "1"}, outcome="upheld", do="apply")
     assert batch.status_code == 303, batch.text[:400]
     rule = next(iter(scene.pack.rules))

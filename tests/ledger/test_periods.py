@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -21,12 +22,13 @@ from koban.ledger.journal import (
     Journal,
     JournalCurrency,
     JournalSpan,
-    JournalTooLong,
     JournalUnbalanced,
     check_journal,
+    check_layout,
     generic_csv,
     in_units,
-    read_journal,
+    survey_journal,
+    walk_entries,
     yayoi_csv,
 )
 from koban.ledger.types import Account, PeriodChange, TrialLine
@@ -107,7 +109,29 @@ def test_sums_past_64_bits_are_exact(tx: Tx) -> None:
     assert lines["wallet"].debits_minor == 2 * big + 5
 
 
-def _journal(tx: Tx, by: str = "posting", most: int | None = None) -> Journal:
+class Taken(NamedTuple):
+    """A journal with its entries and its file in both layouts, read in one transaction of a test."""
+
+    journal: Journal
+    entries: list[Entry]
+
+    def generic(self) -> bytes:
+        return b"".join(generic_csv(self.entries))
+
+    def yayoi(self) -> bytes:
+        check_layout(self.journal, "yayoi")
+        return b"".join(yayoi_csv(self.entries))
+
+
+def _take(tx: Tx, kinds: Any, texts: Any, first: str, last: str, by: Any) -> Taken:  # Any: as a test gives it
+    def read() -> contextlib.AbstractContextManager[Tx]:
+        return contextlib.nullcontext(tx)
+
+    found = survey_journal(read, kinds, first, last, by=by)
+    return Taken(found, list(walk_entries(read, kinds, texts, found)))
+
+
+def _journal(tx: Tx, by: str = "posting") -> Taken:
     kinds = {
         **CHART.kinds,
         "bank": msgspec.structs.replace(CHART.kinds["bank"], account=Account(code="112", name="普通預金")),
@@ -118,13 +142,12 @@ def _journal(tx: Tx, by: str = "posting", most: int | None = None) -> Journal:
             CHART.kinds["fee"], account=Account(code="511", name="手数料収入", tax="課税売上込10%")
         ),
     }
-    grain = "day" if by == "day" else "posting"
-    return read_journal(tx, kinds, {"test": "試験〜"}, "2026-10-01", "2026-10-31", by=grain, most=most)  # type: ignore[arg-type]  # one of two
+    return _take(tx, kinds, {"test": "試験〜"}, "2026-10-01", "2026-10-31", by)
 
 
 def test_a_journal_has_every_posting_once_with_debits_equal_to_credits(tx: Tx) -> None:
     codes(tx, move("p.1", "a", "b", 900, flags=Flag.LINKED, order="=1+1"), move("p.2", "a", "fee", 100), at=START)
-    rows = list(csv.DictReader(io.StringIO(generic_csv(_journal(tx)).decode("utf-8-sig"))))
+    rows = list(csv.DictReader(io.StringIO(_journal(tx).generic().decode("utf-8-sig"))))
     assert tuple(rows[0]) == GENERIC_COLUMNS
     assert sum(int(each["debit"] or 0) for each in rows) == sum(int(each["credit"] or 0) for each in rows) == 11_000
     assert [(each["voucher"], each["line"], each["account_code"], each["sub_account"]) for each in rows] == [
@@ -145,13 +168,13 @@ def test_a_journal_by_day_sums_up_what_is_alike(tx: Tx) -> None:
         ("試験〜 ×1", 10_000, 1),
         ("試験〜 ×5", 15, 5),
     ]
-    assert found.unmapped == ()
-    assert not found.closed
+    assert found.journal.unmapped == ()
+    assert not found.journal.closed
 
 
 def test_the_layout_of_yayoi_has_25_columns_and_compound_vouchers(tx: Tx) -> None:
     codes(tx, move("p.1", "a", "b", 900, flags=Flag.LINKED), move("p.2", "a", "fee", 100), at=START)
-    rows = list(csv.reader(io.StringIO(yayoi_csv(_journal(tx)).decode("cp932"))))
+    rows = list(csv.reader(io.StringIO(_journal(tx).yayoi().decode("cp932"))))
     assert [len(each) for each in rows] == [25, 25, 25]
     assert [(each[0], each[1], each[3], each[8], each[14]) for each in rows] == [
         ("2000", "1", "2026/10/21", "10000", "10000"),
@@ -163,33 +186,51 @@ def test_the_layout_of_yayoi_has_25_columns_and_compound_vouchers(tx: Tx) -> Non
     assert rows[0][16] == "試験\uff5e"  # the wave dash that Shift_JIS has
     codes(tx, move("d", "bank.usd", "a.usd", 5, currency="USD"), at=START)
     with pytest.raises(JournalCurrency):
-        yayoi_csv(_journal(tx))
-    assert "0.05" in generic_csv(_journal(tx)).decode()
+        _journal(tx).yayoi()
+    assert "0.05" in _journal(tx).generic().decode()
 
 
 def test_a_long_text_is_cut_at_a_whole_character(tx: Tx) -> None:
-    found = read_journal(tx, CHART.kinds, {"test": "あ" * 40}, "2026-10-21", "2026-10-21", by="posting", most=None)
-    (row,) = csv.reader(io.StringIO(yayoi_csv(found).decode("cp932")))
+    found = _take(tx, CHART.kinds, {"test": "あ" * 40}, "2026-10-21", "2026-10-21", "posting")
+    (row,) = csv.reader(io.StringIO(found.yayoi().decode("cp932")))
     assert row[16] == "あ" * 32
-    assert found.unmapped == ("bank", "wallet")
+    assert found.journal.unmapped == ("bank", "wallet")
 
 
-def test_spans_that_are_none_and_journals_that_are_too_long_are_refused(tx: Tx) -> None:
+def test_spans_that_are_none_are_refused(tx: Tx) -> None:
     for first, last in (("2026-10-02", "2026-10-01"), ("x", "2026-10-01"), ("2026-10-01", "2026-02-30")):
         with pytest.raises(JournalSpan):
-            read_journal(tx, {}, {}, first, last, by="day", most=None)
-    with pytest.raises(JournalTooLong):
-        _journal(tx, most=0)
+            _take(tx, {}, {}, first, last, "day")
+
+
+def test_a_journal_is_read_in_pages_and_is_what_stood_at_the_first_look(tx: Tx) -> None:
+    codes(
+        tx,
+        *(move(f"n{number}.1", "a", "fee", 1, booking_date=f"2026-10-{number:02d}") for number in range(1, 8)),
+        at=START,
+    )
+    whole = _journal(tx)
+
+    def read() -> contextlib.AbstractContextManager[Tx]:
+        return contextlib.nullcontext(tx)
+
+    codes(tx, move("later.1", "a", "fee", 1, booking_date="2026-10-03"), at=START)
+    for page in (1, 2, 100):
+        again = walk_entries(read, CHART.kinds, {}, whole.journal, page=page)
+        assert [(each.voucher, each.posting) for each in again] == [
+            (each.voucher, each.posting) for each in whole.entries
+        ]
+    assert len(_journal(tx).entries) == len(whole.entries) + 1
 
 
 def test_a_journal_that_differs_from_the_ledger_is_not_handed_out(tx: Tx) -> None:
     found = _journal(tx)
     trial = period_store.trial_lines(tx, "2026-10-01", "2026-10-31")
     check_journal(found.entries, trial)
-    wrong: list[tuple[Entry, ...]] = [
-        (),
-        (*found.entries, found.entries[0]),
-        (msgspec.structs.replace(found.entries[0], amount_minor=9_999),),
+    wrong: list[list[Entry]] = [
+        [],
+        [*found.entries, found.entries[0]],
+        [msgspec.structs.replace(found.entries[0], amount_minor=9_999)],
     ]
     for entries in wrong:
         with pytest.raises(JournalUnbalanced):

@@ -9,6 +9,7 @@ import msgspec
 
 import koban.banking.routes as bank_routes
 from koban.banking import calendar, iso20022, lines, store, zengin
+from koban.banking.expected_routes import ExpectedCommands
 from koban.banking.types import (
     BankAccountMissing,
     Batch,
@@ -21,9 +22,9 @@ from koban.banking.types import (
     ReadStatement,
     StatementFile,
 )
-from koban.base import Instant
+from koban.base import MINUTE, Instant
 from koban.db import Tx
-from koban.pipeline import banking
+from koban.pipeline import bank_facts, banking, expecting
 from koban.vault import Vault
 
 if TYPE_CHECKING:
@@ -54,6 +55,14 @@ def bank_desk(koban_: "Koban") -> bank_routes.BankDesk:
     )
 
 
+def expected_commands(desk: "Desk") -> ExpectedCommands:
+    """Return what routes may have the decider do about money that will come in."""
+    return ExpectedCommands(
+        expect=lambda one, by: desk.command(lambda memory, tx: expecting.expect_money(memory, tx, one, by=by)),
+        stop=lambda one, by: desk.command(lambda memory, tx: expecting.stop_expecting(memory, tx, one, by=by)),
+    )
+
+
 def request(desk: "Desk", body: bank_routes.CashOutBody, *, by: str) -> CashOut:
     """Ask for a cash-out.
 
@@ -79,10 +88,20 @@ def request(desk: "Desk", body: bank_routes.CashOutBody, *, by: str) -> CashOut:
 
 def propose_batch(desk: "Desk", account_id: str, *, by: str) -> Batch:
     """Draft a batch. Refuses: BankAccountMissing, BatchEmpty, CalendarMissing, BankingCalendarEnds."""
-    made = desk.command(lambda memory, tx: banking.propose_batch(memory, tx, account_id, by=by))
+    begun = desk.command(lambda memory, tx: banking.open_batch(memory, tx, account_id, by=by))
+    made = None if begun is None else draft(desk, begun.id)
     if made is None:
         raise BatchEmpty("what waits, if anything, says why it could not leave now")
     return made
+
+
+def draft(desk: "Desk", batch_id: str) -> Batch | None:
+    """Carry a draft to its proposal; wherever a crash left it, this goes on from there."""
+    after: int | None = 0
+    while after is not None:
+        behind = after
+        after = desk.command(lambda memory, tx: banking.draft_some(memory, tx, batch_id, behind))  # noqa: B023 - run at once
+    return desk.command(lambda memory, tx: banking.finish_draft(memory, tx, batch_id))
 
 
 def approve(desk: "Desk", vault: Vault, batch_id: str, *, by: str) -> Batch:
@@ -211,12 +230,23 @@ def follow(desk: "Desk", vault: Vault, file: StatementFile, read_: ReadStatement
         done = desk.command(lambda memory, tx: banking.follow_lines(memory, tx, file.id, begin, part))  # noqa: B023 - run at once
 
 
+def tell(desk: "Desk") -> None:
+    """Tell rules and the marketplace of cash-outs whose state changed; what a crash leaves is told by the next."""
+    while True:
+        with desk.database.read() as tx:
+            if not store.untold(tx, limit=1):
+                return
+        desk.command(bank_facts.tell_some)
+
+
 def carry_on(desk: "Desk", vault: Vault) -> int:
     """Finish what a crash left half done: batches that were approved, files that were kept; return how many.
 
     And note cash-outs whose reservation ran out while they waited.
     """
     with desk.database.read() as tx:
+        begun = store.list_batches(tx, state="drafting", before=None, limit=100)
+        drafts = [each for each in begun if each.proposed_at < desk.memory.clock.now() - MINUTE]
         batches = store.list_batches(tx, state="releasing", before=None, limit=100)
         files = store.unfinished_files(tx)
         lapsed = store.has_lapsed(tx, desk.memory.clock.now())
@@ -224,12 +254,15 @@ def carry_on(desk: "Desk", vault: Vault) -> int:
         for file in files:
             sealed = store.read_bytes(tx, file.hash)
             opened[file.hash] = None if sealed is None else vault.open_dated(tx, lines.SEALED, sealed)
-    if lapsed:
-        desk.command(banking.lapse_due)
+    while lapsed:
+        lapsed = desk.command(banking.lapse_due) == banking.LAPSED_AT_ONCE
+    for each in drafts:
+        draft(desk, each.id)
     for batch in batches:
         release(desk, vault, batch.id)
     for file in files:
         data = opened[file.hash]
         if data is not None:
             follow(desk, vault, file, read(desk, data)[file.part])
+    tell(desk)
     return len(batches) + len(files)

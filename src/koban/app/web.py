@@ -33,7 +33,7 @@ from koban import access, board, console, emergency, finding, oncall, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
 from koban.app import opening, private
 from koban.app.backtests import backtest_endpoints
-from koban.app.banking import bank_desk
+from koban.app.banking import bank_desk, expected_commands
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
 from koban.app.drafts import draft_endpoints, mode_draft_endpoints
@@ -45,6 +45,7 @@ from koban.app.reconciliation import reconciliation_desk
 from koban.app.running import CHECKPOINTS, Koban, modes_of, versions_of
 from koban.app.urgent import emergencies
 from koban.banking.account_routes import account_endpoints
+from koban.banking.expected_routes import expected_endpoints
 from koban.banking.name_routes import name_endpoints
 from koban.base import DAY, Problem
 from koban.cases import work_routes
@@ -148,9 +149,7 @@ def endpoints_of(
         *label_routes.endpoints(database, label),
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
         *booking_endpoints(database, booking_commands(desk)),
-        *bank_routes.endpoints(bank_desk(koban_)),
-        *account_endpoints(bank_desk(koban_)),
-        *name_endpoints(bank_desk(koban_)),
+        *_bank_endpoints(koban_),
         *period_endpoints(database, period_commands(desk)),
         *payment_routes.endpoints(database, payment_commands(koban_)),
         *reconciliation_routes.endpoints(reconciliation_desk(desk, koban_.providers.by_name)),
@@ -181,6 +180,16 @@ def endpoints_of(
         *opening.endpoints(koban_),
         *access.endpoints(kit),
         *_machine_endpoints(koban_),
+    ]
+
+
+def _bank_endpoints(koban_: Koban) -> list[Endpoint]:
+    bank = bank_desk(koban_)
+    return [
+        *bank_routes.endpoints(bank),
+        *account_endpoints(bank),
+        *name_endpoints(bank),
+        *expected_endpoints(koban_.database, expected_commands(koban_.desk)),
     ]
 
 

@@ -3,12 +3,13 @@
 And what is sealed: payees under their owner's key until they leave, under the key of the day from then on.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from koban.banking import directory, kana, matching, store
+from koban.banking import directory, expected_store, kana, matching, store
 from koban.banking.types import (
     BankAccount,
     BankLine,
@@ -19,11 +20,12 @@ from koban.banking.types import (
     ReadRow,
     StatementRow,
 )
-from koban.base import Problem
+from koban.base import Instant, Problem
 from koban.db import Tx
 from koban.vault import Vault
 
 CANDIDATES_MAX: Final = 20  # of one amount; more are ambiguous anyway
+RETURN_FEE_MAX_MINOR: Final = 2_000  # what a bank may keep of a transfer that it brings back (組戻し手数料)
 SEALED: Final = "bank"  # the purpose of dated keys: what left in files, and came in them
 
 
@@ -124,7 +126,18 @@ def sames_of(vault: Vault, rows: Sequence[ReadRow]) -> list[str]:
     return sames
 
 
-def rule_line(vault: Vault, tx: Tx, account: BankAccount, row: StatementRow) -> matching.Match:
+WORD_CHARS_MIN: Final = 4  # a shorter reference is in many notes
+
+
+def words_of(row: StatementRow) -> list[str]:
+    """Return what of a line may be a reference: as banks carry it, alone or among other words."""
+    whole = [row.reference, row.reference.lstrip("0")]
+    split = re.split(r"[^0-9A-Za-z-]+", f"{row.reference} {row.counterparty} {row.narrative}")
+    found = [each for each in (*whole, *split) if len(each) >= WORD_CHARS_MIN]
+    return list(dict.fromkeys(each.upper() for each in found))
+
+
+def rule_line(vault: Vault, tx: Tx, account: BankAccount, row: StatementRow, *, at: Instant) -> matching.Match:
     """Say what a line of a statement is."""
     referred = store.cash_out_by_reference(tx, row.reference) if row.reference else None
     batches, candidates = [], []
@@ -139,10 +152,21 @@ def rule_line(vault: Vault, tx: Tx, account: BankAccount, row: StatementRow) -> 
                 cash_out=one, name=payee.name if (payee := open_sent(vault, tx, sealed)) is not None else ""
             )
             for one, sealed in store.of_amount(
-                tx, account.id, abs(row.amount_minor), returned=row.amount_minor > 0, limit=CANDIDATES_MAX
+                tx,
+                account.id,
+                abs(row.amount_minor),
+                returned=row.amount_minor > 0,
+                limit=CANDIDATES_MAX,
+                over_minor=RETURN_FEE_MAX_MINOR if row.amount_minor > 0 else 0,
             )
         ]
-    return matching.match_row(row, account, referred=referred, batches=batches, candidates=candidates)
+    expected = []
+    if referred is None and row.amount_minor > 0 and row.kind != "return":
+        found = expected_store.of_references(tx, words_of(row))
+        expected = [each for each in found if expected_store.is_open(each, at)]
+    return matching.match_row(
+        row, account, referred=referred, batches=batches, candidates=candidates, expected=expected
+    )
 
 
 class Ruled(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +176,7 @@ class Ruled(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, str | int]
     target: str
     detail: str = ""
+    level: str | None = None
 
     @staticmethod
     def of(tx: Tx, account: BankAccount, line: BankLine, found: matching.Match) -> "Ruled":
@@ -170,6 +195,14 @@ class Ruled(msgspec.Struct, frozen=True, kw_only=True):
                 back = one.fee_minor if account.gives_fee_back else 0
                 given = {"account": one.owner, "amount": amount, "fee_back": back}
                 return Ruled(template="cash_out_came_back", parameters=given | {"bank_line": line.id}, target=target)
+            case matching.Receives(expected=target):
+                awaited = expected_store.find(tx, target)
+                assert awaited is not None, "it was matched"
+                if awaited.kind == "order":
+                    given = {"order": awaited.owner, "payment": line.id, "amount": amount}
+                    return Ruled(template="order_paid_bank", parameters=given, target=target, level=awaited.level)
+                given = {"account": awaited.owner, "bank_line": line.id, "amount": amount}
+                return Ruled(template="cash_in", parameters=given, target=target, level=awaited.level)
             case matching.Fee():
                 template = "bank_fee_charged" if line.amount_minor < 0 else "bank_fee_given_back"
                 return Ruled(template=template, parameters={"bank_line": line.id, "amount": amount}, target="fee")

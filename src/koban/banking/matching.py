@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from koban.banking.kana import likeness
-from koban.banking.types import BankAccount, CashOut, ExceptionKind, StatementRow
+from koban.banking.types import BankAccount, CashOut, ExceptionKind, Expected, StatementRow
 
 NAME_CHARS_MIN: Final = 4  # a shorter name is in many others
 CUT_CHARS_MIN: Final = 12
@@ -53,6 +53,12 @@ class Fee(msgspec.Struct, frozen=True, kw_only=True):
     """The line is a fee of the bank's."""
 
 
+class Receives(msgspec.Struct, frozen=True, kw_only=True):
+    """The line brought money that was expected."""
+
+    expected: str
+
+
 class Unexplained(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing explains the line, or too much does: a person looks at it."""
 
@@ -60,7 +66,7 @@ class Unexplained(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-Match: TypeAlias = Pays | PaysBatch | Returns | Fee | Unexplained
+Match: TypeAlias = Pays | PaysBatch | Returns | Receives | Fee | Unexplained
 
 
 def match_row(
@@ -70,30 +76,51 @@ def match_row(
     referred: CashOut | None,
     batches: Sequence[OpenBatch],
     candidates: Sequence[Candidate],
+    expected: Sequence[Expected] = (),
 ) -> Match:
     """Say what a line is.
 
+    `expected` is what was said to come under words that the line carries.
     `referred` is the cash-out whose reference the line carries; `candidates` are those of the line's amount that could
-    still be paid (money out) or returned (money in).
+    still be paid (money out) or returned (money in); of a return also those of a little more, of which a bank kept a fee.
     """
     return (
-        _incoming(row, referred, candidates)
+        _incoming(row, referred, candidates, expected)
         if row.amount_minor > 0
         else _outgoing(row, account, referred, batches, candidates)
     )
 
 
-def _incoming(row: StatementRow, referred: CashOut | None, candidates: Sequence[Candidate]) -> Match:
+def _incoming(
+    row: StatementRow, referred: CashOut | None, candidates: Sequence[Candidate], expected: Sequence[Expected]
+) -> Match:
     if referred is not None:
         return _return_of(row, referred)
     if row.kind != "return":
-        return Unexplained(kind="unmatched_credit", detail="")
+        return _received(row, expected)
     named = _named(row, candidates)
-    if len(named) == 1:
-        return _return_of(row, named[0])
-    if named:
-        return Unexplained(kind="ambiguous", detail=_listed(named))
+    whole = [each for each in named if each.amount_minor == row.amount_minor]
+    # What comes back whole explains the line before what could have come back in part.
+    fitting = whole or named
+    if len(fitting) == 1:
+        return _return_of(row, fitting[0])
+    if fitting:
+        return Unexplained(kind="ambiguous", detail=_listed(fitting))
     return Unexplained(kind="unmatched_credit", detail="")
+
+
+def _received(row: StatementRow, expected: Sequence[Expected]) -> Match:
+    """Say whose money came in: by the reference that the payment carries, never by its amount alone."""
+    if not expected:
+        return Unexplained(kind="unmatched_credit", detail="")
+    if len(expected) > 1:
+        return Unexplained(kind="ambiguous", detail=", ".join(each.id for each in expected)[:200])
+    (one,) = expected
+    if one.state == "met" and not one.reusable:
+        return Unexplained(kind="already_received", detail=one.id)
+    if one.currency != row.currency or one.amount_minor not in {None, row.amount_minor}:
+        return Unexplained(kind="amount_differs", detail=f"{one.id}: {one.amount_minor or 0:,} {one.currency}")
+    return Receives(expected=one.id)
 
 
 def _return_of(row: StatementRow, cash_out: CashOut) -> Match:
@@ -101,6 +128,9 @@ def _return_of(row: StatementRow, cash_out: CashOut) -> Match:
         return Unexplained(kind="already_returned", detail=cash_out.id)
     if cash_out.sent_at is None:
         return Unexplained(kind="unmatched_credit", detail=cash_out.id)
+    if row.amount_minor < cash_out.amount_minor:
+        less = cash_out.amount_minor - row.amount_minor
+        return Unexplained(kind="partial_return", detail=f"{cash_out.id}: {cash_out.amount_minor:,}, {less:,} less")
     if cash_out.amount_minor != row.amount_minor:
         return Unexplained(kind="amount_differs", detail=f"{cash_out.id}: {cash_out.amount_minor:,}")
     return Returns(cash_out=cash_out.id)

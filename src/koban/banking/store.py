@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, Table, Text
 
 from koban.banking.types import (
     BankAccount,
@@ -53,11 +53,15 @@ cash_outs: Final = Table(
     Column("settled_at", BigInteger, nullable=True, comment="When it was paid, returned, failed or cancelled."),
     Column("reason", Text, nullable=False, comment="Of a failure: why."),
     Column("sealed", LargeBinary, nullable=True, comment="Payee, under the key of the owner."),
+    Column(
+        "untold", SmallInteger, nullable=False, server_default="0", comment="1: rules and the marketplace hear of its state."
+    ),
     Column("sent_sealed", LargeBinary, nullable=True, comment="Payee as it stood in the file, under the key of its day."),
     Index("bank_cash_outs_state", "state", "number"),
     Index("bank_cash_outs_batch", "batch", "number"),
     Index("bank_cash_outs_amount", "amount_minor", "state"),
     Index("bank_cash_outs_owner", "owner", "number"),
+    Index("bank_cash_outs_untold", "untold", "number"),
     comment="Cash-outs and what became of them at the bank.",
 )  # fmt: skip
 
@@ -68,7 +72,9 @@ batches: Final = Table(
     Column("number", BigInteger, nullable=False, unique=True, comment="Counts up."),
     Column("account", Text, nullable=False, comment="Which of our accounts pays."),
     Column("format", Text, nullable=False, comment="zengin or pain.001."),
-    Column("state", Text, nullable=False, index=True, comment="proposed, releasing, released, declined, empty."),
+    Column(
+        "state", Text, nullable=False, index=True, comment="drafting, proposed, releasing, released, declined, empty."
+    ),
     Column("value_on", Text, nullable=False, comment="On which day payees have the money."),
     Column("count", BigInteger, nullable=False, comment="Cash-outs in it."),
     Column("total_minor", BigInteger, nullable=False, comment="Their sum."),
@@ -219,7 +225,8 @@ def account_of(tx: Tx, *, bank: str, branch: str, number: str) -> BankAccount | 
 def is_busy(tx: Tx, account_id: str) -> bool:
     """Tell whether a batch of one of our accounts is proposed or leaves."""
     rows = tx.rows(
-        "SELECT 1 FROM bank_batches WHERE account = ? AND state IN ('proposed', 'releasing') LIMIT 1", (account_id,)
+        "SELECT 1 FROM bank_batches WHERE account = ? AND state IN ('drafting', 'proposed', 'releasing') LIMIT 1",
+        (account_id,),
     )
     return bool(rows)
 
@@ -259,20 +266,21 @@ def _bytes(value: object) -> bytes | None:
     return None if value is None else bytes(value)
 
 
-def waiting(tx: Tx, currency: str, *, limit: int) -> list[CashOut]:
-    """Return cash-outs that wait to be sent, oldest first."""
+def waiting(tx: Tx, currency: str, *, after: int, limit: int) -> list[CashOut]:
+    """Return cash-outs that wait to be sent, oldest first, behind a number."""
     rows = tx.rows(
-        f"SELECT {_CASH_OUT} FROM bank_cash_outs WHERE state = 'waiting' AND currency = ? ORDER BY number LIMIT ?",
-        (currency, limit),
+        f"SELECT {_CASH_OUT} FROM bank_cash_outs WHERE state = 'waiting' AND number > ? AND currency = ? ORDER BY number LIMIT ?",
+        (after, currency, limit),
     )
     return [_as(CashOut, row) for row in rows]
 
 
-def lapse(tx: Tx, at: Instant) -> int:
+def lapse(tx: Tx, at: Instant, *, limit: int) -> int:
     """Note which waiting cash-outs have no reservation any more: their money is free in the wallet."""
     return tx.change(
-        "UPDATE bank_cash_outs SET state = 'lapsed', settled_at = ? WHERE state = 'waiting' AND holds_until <= ?",
-        (at, at),
+        "UPDATE bank_cash_outs SET state = 'lapsed', untold = 1, settled_at = ? WHERE id IN (SELECT id FROM bank_cash_outs"
+        " WHERE state = 'waiting' AND holds_until <= ? ORDER BY number LIMIT ?)",
+        (at, at, limit),
     )
 
 
@@ -322,7 +330,8 @@ def leave_out(tx: Tx, cash_out_id: str, why: str) -> None:
 def send(tx: Tx, cash_out_id: str, at: Instant, sealed: bytes) -> None:
     """Note that a cash-out left, with its payee as it stands in the file."""
     tx.change(
-        "UPDATE bank_cash_outs SET state = 'sent', sent_at = ?, sent_sealed = ? WHERE id = ?", (at, sealed, cash_out_id)
+        "UPDATE bank_cash_outs SET state = 'sent', untold = 1, sent_at = ?, sent_sealed = ? WHERE id = ?",
+        (at, sealed, cash_out_id),
     )
 
 
@@ -338,7 +347,7 @@ def settle(
 ) -> None:
     """Note what became of a cash-out; a line that was noted before stays."""
     tx.change(
-        "UPDATE bank_cash_outs SET state = ?, settled_at = ?, paid_line = coalesce(paid_line, ?),"
+        "UPDATE bank_cash_outs SET state = ?, untold = 1, settled_at = ?, paid_line = coalesce(paid_line, ?),"
         " returned_line = coalesce(returned_line, ?), reason = ? WHERE id = ?",
         (state, at, paid_line, returned_line, reason, cash_out_id),
     )
@@ -347,11 +356,23 @@ def settle(
 def pay_batch(tx: Tx, batch: str, at: Instant, line: str) -> None:
     """Note that one line of the bank took all that was still to be taken of a batch."""
     tx.change(
-        "UPDATE bank_cash_outs SET state = CASE WHEN state = 'sent' THEN 'paid' ELSE state END,"
+        "UPDATE bank_cash_outs SET untold = CASE WHEN state = 'sent' THEN 1 ELSE untold END,"
+        " state = CASE WHEN state = 'sent' THEN 'paid' ELSE state END,"
         " settled_at = coalesce(settled_at, ?), paid_line = ?"
         " WHERE batch = ? AND paid_line IS NULL AND state IN ('sent', 'returned')",
         (at, line, batch),
     )
+
+
+def untold(tx: Tx, *, limit: int) -> list[CashOut]:
+    """Return cash-outs whose state rules and the marketplace did not hear of yet, oldest first."""
+    rows = tx.rows(f"SELECT {_CASH_OUT} FROM bank_cash_outs WHERE untold = 1 ORDER BY number LIMIT ?", (limit,))
+    return [_as(CashOut, row) for row in rows]
+
+
+def note_told(tx: Tx, cash_out_id: str) -> None:
+    """Note that the state of a cash-out was told."""
+    tx.change("UPDATE bank_cash_outs SET untold = 0 WHERE id = ?", (cash_out_id,))
 
 
 def open_batches(tx: Tx, account: str) -> list[tuple[str, str, int, int]]:
@@ -365,15 +386,20 @@ def open_batches(tx: Tx, account: str) -> list[tuple[str, str, int, int]]:
     return [(row[0], row[1], int(row[2]), int(row[3])) for row in rows]
 
 
-def of_amount(tx: Tx, account: str, amount_minor: int, *, returned: bool, limit: int) -> list[tuple[CashOut, bytes]]:
-    """Return cash-outs of an amount that left one of our accounts and were not paid, or not returned, with their payees."""
+def of_amount(
+    tx: Tx, account: str, amount_minor: int, *, returned: bool, limit: int, over_minor: int = 0
+) -> list[tuple[CashOut, bytes]]:
+    """Return cash-outs of an amount that left one of our accounts and were not paid, or not returned, with their payees.
+
+    `over_minor`: of so much more as well; those of the amount itself first.
+    """
     what = "c.returned_line IS NULL" if returned else "c.paid_line IS NULL"
     columns = ", ".join(f"c.{name}" for name in CashOut.__struct_fields__)
     rows = tx.rows(
         f"SELECT {columns}, c.sent_sealed FROM bank_cash_outs c JOIN bank_batches b ON b.id = c.batch"
-        f" WHERE c.amount_minor = ? AND c.state IN ('sent', 'paid', 'returned') AND {what} AND b.account = ?"
-        " ORDER BY c.number LIMIT ?",
-        (amount_minor, account, limit),
+        f" WHERE c.amount_minor BETWEEN ? AND ? AND c.state IN ('sent', 'paid', 'returned') AND {what} AND b.account = ?"
+        " ORDER BY c.amount_minor, c.number LIMIT ?",
+        (amount_minor, amount_minor + over_minor, account, limit),
     )
     return [(_as(CashOut, row[:-1]), bytes(row[-1])) for row in rows if row[-1] is not None]
 
@@ -423,6 +449,21 @@ def list_batches(tx: Tx, *, state: str | None, before: int | None, limit: int) -
         given.append(state)
     rows = tx.rows(f"SELECT {_BATCH} FROM bank_batches WHERE {where} ORDER BY number DESC LIMIT ?", (*given, limit))
     return [_as(Batch, row) for row in rows]
+
+
+def grow_batch(tx: Tx, batch_id: str, *, count: int, total_minor: int) -> None:
+    """Note how much is in a draft."""
+    tx.change("UPDATE bank_batches SET count = ?, total_minor = ? WHERE id = ?", (count, total_minor, batch_id))
+
+
+def propose_batch(tx: Tx, batch_id: str) -> None:
+    """Note that a draft is whole."""
+    tx.change("UPDATE bank_batches SET state = 'proposed' WHERE id = ?", (batch_id,))
+
+
+def drop_batch(tx: Tx, batch_id: str) -> None:
+    """Forget a draft in which nothing is."""
+    tx.change("DELETE FROM bank_batches WHERE id = ?", (batch_id,))
 
 
 def decide_batch(tx: Tx, batch: Batch, at: Instant, *, by: str, state: str, value_on: str, reason: str) -> None:

@@ -123,7 +123,7 @@ class OrderTooLarge(Refusal):
 
 
 CashOutState = Literal["waiting", "drafted", "sent", "paid", "returned", "failed", "cancelled", "lapsed"]
-BatchState = Literal["proposed", "releasing", "released", "declined", "empty"]
+BatchState = Literal["drafting", "proposed", "releasing", "released", "declined", "empty"]
 # Why a cash-out is not in the file although it was in the draft.
 LeftOut = Literal[
     "payout_frozen", "suspended", "hold_ending", "details_erased", "branch_gone", "ledger_refused", "other_currency"
@@ -131,11 +131,13 @@ LeftOut = Literal[
 # What is wrong with a line that nothing explains, or that cannot be followed.
 ExceptionKind = Literal[
     "unmatched_credit", "unmatched_debit", "ambiguous", "amount_differs", "already_paid", "already_returned",
-    "ledger_refused",
+    "already_received", "partial_return", "ledger_refused",
 ]  # fmt: skip
 LineState = Literal["matched", "exception", "resolved", "noticed", "known"]
 # `match`: what a line is; `fail`: a cash-out was not carried out; `account`: one of ours, new or changed; `close`: it.
 ProposalKind = Literal["match", "fail", "account", "close"]
+ExpectedKind = Literal["order", "wallet"]
+ExpectedState = Literal["waiting", "met", "cancelled"]
 ProposalState = Literal["waiting", "approved", "declined"]
 
 
@@ -262,6 +264,44 @@ class BankProposal(msgspec.Struct, frozen=True, kw_only=True):
     decided_by: str | None
     decided_at: int | None
     body: str = ""  # of an account: JSON of all of it
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that somebody will send to one of our accounts, and by which reference it is known.
+
+    For an order: all of its price, once. For a wallet: any amount unless one is said; `reusable` for a number that is an
+    account's own (a virtual account): every line with it.
+    """
+
+    id: str
+    reference: str
+    kind: ExpectedKind
+    owner: str  # the order, or the account whose wallet it is
+    amount_minor: int | None
+    currency: str
+    level: str | None
+    reusable: bool
+    state: ExpectedState
+    until: int | None  # not expected any more; in microseconds
+    line: str | None  # the one that brought it, the newest of a reusable one
+    made_by: str
+    made_at: int
+
+
+class ExpectedMissing(Refusal):
+    """Nothing is expected under this id."""
+
+    code = "expected_missing"
+    status = 404
+    title = "No such money is expected."
+
+
+class ExpectedUnfit(Refusal):
+    """What cannot be expected so."""
+
+    code = "expected_unfit"
+    status = 409
+    title = "This money cannot be expected so."
 
 
 class BankAccountMissing(Refusal):

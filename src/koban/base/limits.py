@@ -41,7 +41,6 @@ BOOKS_PER_BATCH_MAX: Final = 5_000  # opened in one call
 CONDITIONS_PER_TRANSFER_MAX: Final = 8  # on balances
 PENDING_TIMEOUT_S_MAX: Final = 3_153_600_000  # a hundred years
 EXPIRIES_PER_BATCH_MAX: Final = 1_000  # pending transfers freed before one batch
-JOURNAL_LINES_MAX: Final = 200_000  # booked transfers in one answer; the command line has no bound
 STATEMENT_MARK_EVERY: Final = 64  # lines of a book between two places from which a statement can start
 
 # Retention.

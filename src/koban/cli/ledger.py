@@ -271,9 +271,10 @@ def ledger_journal(
     settings = settings_of_environment()
     database, _vault = open_to_read(settings, SystemSecrets())
     with contextlib.closing(database):
-        found, written = write_journal(database, active_ledger(settings, database), asked, most=None)
-    out.write_bytes(written)
+        found, parts = write_journal(database, active_ledger(settings, database), asked)
+        with out.open("wb") as file:
+            file.writelines(parts)
     state = "closed" if found.closed else "still open: more may be booked"
-    print(f"{len(found.entries):,} entries from {first} to {last} ({state}) are in {out}. Debits equal credits.")
+    print(f"{found.count:,} entries from {first} to {last} ({state}) are in {out}. Debits equal credits.")
     if found.unmapped:
         print(f"No account in the pack's chart, so exported under code and title: {', '.join(found.unmapped)}")

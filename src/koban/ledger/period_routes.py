@@ -1,13 +1,13 @@
 """Routes of periods: what a period did, closing and reopening it, and the journal for the company's own books."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Final
 
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.audit import record
-from koban.base import Refusal, limits, to_rfc3339
+from koban.base import Refusal, to_rfc3339
 from koban.db import Database
 from koban.ledger import period_store
 from koban.ledger.journal import (
@@ -16,10 +16,11 @@ from koban.ledger.journal import (
     Journal,
     JournalCurrency,
     JournalSpan,
-    JournalTooLong,
     Layout,
+    check_layout,
     file_name,
-    read_journal,
+    survey_journal,
+    walk_entries,
 )
 from koban.ledger.logic import is_date
 from koban.ledger.templates import LedgerDef
@@ -127,13 +128,13 @@ def period_endpoints(database: Database, commands: PeriodCommands) -> list[Endpo
 
     def journal(call: Call) -> Answer:
         asked = call.params_as(JournalQuery)
-        found, written = write_journal(database, commands.definition(), asked, most=limits.JOURNAL_LINES_MAX)
+        found, parts = write_journal(database, commands.definition(), asked)
         with database.write() as tx:
             about = f"{asked.first}/{asked.last}"
-            details = {"layout": asked.layout, "by": asked.by, "entries": len(found.entries)}
+            details = {"layout": asked.layout, "by": asked.by, "entries": found.count}
             record(tx, call.at, call.principal.actor, "ledger.journal", about, details)
         return Answer(
-            body=written,
+            parts=parts,
             media_type=LAYOUTS[asked.layout][1],
             headers={"content-disposition": f'attachment; filename="{file_name(found, asked.layout)}"'},
         )
@@ -160,24 +161,23 @@ def period_endpoints(database: Database, commands: PeriodCommands) -> list[Endpo
         endpoint(
             "GET", "/v1/ledger/journal", "ledger.journal", journal,
             summary="Take the journal out for the company's own books", query=JournalQuery, returns=bytes,
-            media_types=("text/csv",), raises=(JournalSpan, JournalTooLong, JournalCurrency),
+            media_types=("text/csv",), raises=(JournalSpan, JournalCurrency),
             description="Double entry, by the accounts that the pack's chart names; checked against the ledger's sums "
-            f"before it is handed out. {limits.JOURNAL_LINES_MAX:,} transfers at most; the command line has no bound.",
+            "before any of it is handed out, and sent as it is read, however long it is.",
         ),
     ]  # fmt: skip
 
 
-def write_journal(
-    database: Database, definition: LedgerDef, asked: JournalQuery, *, most: int | None
-) -> tuple[Journal, bytes]:
-    """Read a journal and write it in its layout.
+def write_journal(database: Database, definition: LedgerDef, asked: JournalQuery) -> tuple[Journal, Iterator[bytes]]:
+    """Check a journal whole, and return it with its file, part by part in its layout.
 
-    Refuses: JournalSpan, JournalTooLong, JournalCurrency.
+    Refuses: JournalSpan, JournalCurrency.
     """
     texts = {name: each.about.get("ja") or each.about.get("en") or name for name, each in definition.templates.items()}
-    with database.read() as tx:
-        found = read_journal(tx, definition.chart.kinds, texts, asked.first, asked.last, by=asked.by, most=most)
-    return found, LAYOUTS[asked.layout][0](found)
+    kinds = definition.chart.kinds
+    found = survey_journal(database.read, kinds, asked.first, asked.last, by=asked.by)
+    check_layout(found, asked.layout)
+    return found, LAYOUTS[asked.layout][0](walk_entries(database.read, kinds, texts, found))
 
 
 def trial_view(line: TrialLine) -> TrialView:

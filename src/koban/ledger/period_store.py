@@ -1,6 +1,5 @@
 """SQL on the ledger's log for the company's own books: what was booked between two dates, and what was closed."""
 
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -11,7 +10,6 @@ from koban.ledger.logic import EXPIRED_FLAG
 from koban.ledger.store import read_head
 from koban.ledger.types import Flag, JournalLine, PeriodChange, TrialLine
 
-_PAGE: Final = 2_000
 _BITS: Final = 31
 _HALF: Final = 1 << _BITS  # sums are made in two halves, so that none leaves 64 bits on SQLite
 _BOOKS_NOTHING: Final = int(Flag.PENDING | Flag.VOID_PENDING) | EXPIRED_FLAG
@@ -39,37 +37,33 @@ def list_period_changes(tx: Tx, *, limit: int) -> list[PeriodChange]:
     return found
 
 
-def walk_journal(tx: Tx, first: str, last: str) -> Iterator[JournalLine]:
-    """Yield what was booked from one date to another, in the order of the log; a page in memory.
+def journal_page(tx: Tx, last: str, *, after: tuple[str, int], upto: int, limit: int) -> list[JournalLine]:
+    """Return what was booked after a place (booking date, position) up to a date, in that order.
 
-    Why the whole log is looked at: a booking date may lie long before or after the moment, and an index by it would cost
-    every transfer for an export once a month.
+    `upto`: nothing that was written to the log later. Why: the log only grows, so pages that are read one after the
+    other, each in a transaction of its own, say the same as if they had been read at once.
     """
-    after = -1
-    while True:
-        rows = tx.rows(
-            "SELECT t.position, t.id, t.reason, t.booking_date, d.code, d.owner, c.code, c.owner, t.amount, d.currency, "
-            "t.order_ref, t.payment_ref, t.cause_ref FROM ledger_transfers t JOIN ledger_books d ON d.num = t.debit_num "
-            "JOIN ledger_books c ON c.num = t.credit_num WHERE t.position > ? AND t.booking_date >= ? "
-            f"AND t.booking_date <= ? AND (t.flags & {_BOOKS_NOTHING}) = 0 AND t.amount > 0 ORDER BY t.position LIMIT {_PAGE}",
-            (after, first, last),
-        )
-        for row in rows:
-            yield JournalLine(**dict(zip(JournalLine.__struct_fields__, row, strict=True)))
-        if len(rows) < _PAGE:
-            return
-        after = rows[-1][0]
+    rows = tx.rows(
+        "SELECT t.position, t.id, t.reason, t.booking_date, d.code, d.owner, c.code, c.owner, t.amount, d.currency, "
+        "t.order_ref, t.payment_ref, t.cause_ref FROM ledger_transfers t JOIN ledger_books d ON d.num = t.debit_num "
+        "JOIN ledger_books c ON c.num = t.credit_num WHERE (t.booking_date, t.position) > (?, ?) AND t.booking_date <= ? "
+        f"AND t.position <= ? AND (t.flags & {_BOOKS_NOTHING}) = 0 AND t.amount > 0 "
+        "ORDER BY t.booking_date, t.position LIMIT ?",
+        (*after, last, upto, limit),
+    )
+    return [JournalLine(**dict(zip(JournalLine.__struct_fields__, row, strict=True))) for row in rows]
 
 
-def trial_lines(tx: Tx, first: str, last: str) -> list[TrialLine]:
-    """Return what every code did in a period, by booking dates."""
+def trial_lines(tx: Tx, first: str, last: str, *, upto: int | None = None) -> list[TrialLine]:
+    """Return what every code did in a period, by booking dates; `upto`: nothing that was written to the log later."""
+    end = read_head(tx).position if upto is None else upto
     sums: dict[tuple[str, str], list[int]] = {}
     for side, place in (("debit", 0), ("credit", 1)):
         rows = tx.rows(
             f"SELECT b.code, b.currency, CASE WHEN t.booking_date < ? THEN 0 ELSE 1 END AS now, t.amount >> {_BITS}, "
             f"sum(t.amount & {_HALF - 1}), count(*) FROM ledger_transfers t JOIN ledger_books b ON b.num = t.{side}_num "
-            f"WHERE t.booking_date <= ? AND (t.flags & {_BOOKS_NOTHING}) = 0 GROUP BY 1, 2, 3, 4",
-            (first, last),
+            f"WHERE t.booking_date <= ? AND t.position <= ? AND (t.flags & {_BOOKS_NOTHING}) = 0 GROUP BY 1, 2, 3, 4",
+            (first, last, end),
         )
         for code, currency, now, high, low, count in rows:
             sum_ = sums.setdefault((code, currency), [0, 0, 0, 0])

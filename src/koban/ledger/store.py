@@ -104,6 +104,7 @@ transfers: Final = Table(
         )
         for name in ("order", "payment")
     ),
+    Index("ledger_transfers_booked", "booking_date", "position"),
     comment="Transfers: written once, never changed.",
 )
 

@@ -12,7 +12,7 @@ import msgspec
 import koban.ledger.store as ledger_store
 from koban.access import second_fault
 from koban.audit import record
-from koban.banking import calendar, directory, matching, store, zengin
+from koban.banking import calendar, directory, expected_store, matching, store, zengin
 from koban.banking.lines import SEALED, Ruled, check_payee, context_of, open_payee, rule_line
 from koban.banking.types import (
     BankAccount,
@@ -49,7 +49,10 @@ from koban.pipeline.memory import Memory
 from koban.pipeline.money import make_posting
 
 DRAFT_MAX: Final = 500  # cash-outs of one batch
-SENT_AT_ONCE: Final = 5  # in one command
+# In one command, so that none holds the decider for more than some milliseconds.
+DRAFTED_AT_ONCE: Final = 50
+LAPSED_AT_ONCE: Final = 100
+SENT_AT_ONCE: Final = 5
 LINES_AT_ONCE: Final = 5
 HOLD_MARGIN: Final = 12 * HOUR  # a reservation that ends sooner is not sent: it may be free before it is settled
 REQUEST: Final = "cash_out_requested"
@@ -173,11 +176,10 @@ def hours_of(memory: Memory) -> Hours:
     return found.hours
 
 
-def propose_batch(memory: Memory, tx: Tx, account_id: str, *, by: str) -> Batch | None:
-    """Draft a batch of what waits, oldest first; what could not leave now is left out and says why.
+def open_batch(memory: Memory, tx: Tx, account_id: str, *, by: str) -> Batch | None:
+    """Begin a draft; `draft_some` puts in what waits, some at a time, and `finish_draft` proposes it.
 
-    None: nothing could leave. Why no refusal: what was found out about each cash-out stays.
-    Refuses: BankAccountMissing, BankAccountClosed, CalendarMissing, BankingCalendarEnds.
+    None: nothing waits. Refuses: BankAccountMissing, BankAccountClosed, CalendarMissing, BankingCalendarEnds.
     """
     at = memory.log_time.peek()
     account = store.find_account(tx, account_id)
@@ -185,19 +187,8 @@ def propose_batch(memory: Memory, tx: Tx, account_id: str, *, by: str) -> Batch 
         raise BankAccountMissing(f"there is no account {account_id[:96]!r}")
     if account.closed_at is not None:
         raise BankAccountClosed(f"{account.id} is closed")
-    store.lapse(tx, at)
-    fitting: list[CashOut] = []
-    total = 0
-    for one in store.waiting(tx, account.currency, limit=2 * DRAFT_MAX):
-        why = _stopped(memory, one, at)
-        if why is None and total + one.amount_minor <= zengin.TOTAL_MAX:
-            fitting.append(one)
-            total += one.amount_minor
-        elif why is not None and why != one.left_out:
-            store.leave_out(tx, one.id, why)
-        if len(fitting) == DRAFT_MAX:
-            break
-    if not fitting:
+    store.lapse(tx, at, limit=LAPSED_AT_ONCE)
+    if not store.waiting(tx, account.currency, after=0, limit=1):
         return None
     number = store.next_number(tx, "bank_batches")
     batch = Batch(
@@ -205,10 +196,10 @@ def propose_batch(memory: Memory, tx: Tx, account_id: str, *, by: str) -> Batch 
         number=number,
         account=account.id,
         format=account.format,
-        state="proposed",
+        state="drafting",
         value_on=calendar.value_day(hours_of(memory), at, account.lead_days).isoformat(),
-        count=len(fitting),
-        total_minor=total,
+        count=0,
+        total_minor=0,
         proposed_by=by,
         proposed_at=at,
         decided_by=None,
@@ -219,14 +210,53 @@ def propose_batch(memory: Memory, tx: Tx, account_id: str, *, by: str) -> Batch 
         reason="",
     )
     store.insert_batch(tx, batch)
-    store.draft(tx, batch.id, [one.number for one in fitting])
-    record(tx, at, by, "bank.batch_proposed", batch.id, {"count": batch.count, "total_minor": batch.total_minor})
     return batch
+
+
+def draft_some(memory: Memory, tx: Tx, batch_id: str, after: int) -> int | None:
+    """Put some more of what waits into a draft, oldest first; what could not leave now is left out and says why.
+
+    Returns the number after which to go on; None: the draft is full, or nothing more waits. A crash in between is no
+    harm: what is in the draft waits no more, and whoever goes on begins again with what still waits.
+    """
+    at = memory.log_time.peek()
+    batch = _batch(tx, batch_id)
+    account = store.find_account(tx, batch.account)
+    assert account is not None, "a batch has its account"
+    if batch.state != "drafting" or batch.count >= DRAFT_MAX:
+        return None
+    some = store.waiting(tx, account.currency, after=after, limit=min(DRAFTED_AT_ONCE, DRAFT_MAX - batch.count))
+    fitting: list[int] = []
+    total = batch.total_minor
+    for one in some:
+        why = _stopped(memory, one, at)
+        if why is None and total + one.amount_minor <= zengin.TOTAL_MAX:
+            fitting.append(one.number)
+            total += one.amount_minor
+        elif why is not None and why != one.left_out:
+            store.leave_out(tx, one.id, why)
+    store.draft(tx, batch.id, fitting)
+    store.grow_batch(tx, batch.id, count=batch.count + len(fitting), total_minor=total)
+    return some[-1].number if some else None
+
+
+def finish_draft(memory: Memory, tx: Tx, batch_id: str) -> Batch | None:
+    """Propose a draft to a second person; None: nothing could leave, and the draft is gone."""
+    batch = _batch(tx, batch_id)
+    if batch.state != "drafting":
+        return batch
+    if not batch.count:
+        store.drop_batch(tx, batch.id)
+        return None
+    store.propose_batch(tx, batch.id)
+    details = {"count": batch.count, "total_minor": batch.total_minor}
+    record(tx, memory.log_time.peek(), batch.proposed_by, "bank.batch_proposed", batch.id, details)
+    return _batch(tx, batch_id)
 
 
 def lapse_due(memory: Memory, tx: Tx) -> int:
     """Note which waiting cash-outs have no reservation any more; return how many."""
-    return store.lapse(tx, memory.log_time.peek())
+    return store.lapse(tx, memory.log_time.peek(), limit=LAPSED_AT_ONCE)
 
 
 def _stopped(memory: Memory, one: CashOut, at: Instant) -> LeftOut | None:
@@ -440,7 +470,7 @@ def _rule(  # noqa: PLR0917 - a line with its file, account and words
     moves = file.kind == account.moves_by
     if store.is_known(tx, account.id, same, not_of=file.id, moves=moves):
         return msgspec.structs.replace(line, state="known")
-    found = rule_line(memory.vault, tx, account, row)
+    found = rule_line(memory.vault, tx, account, row, at=memory.log_time.peek())
     if not moves:
         return _noticed(line, found)
     return _follow(memory, tx, account, line, found, by=file.imported_by)
@@ -451,6 +481,8 @@ def _noticed(line: BankLine, found: matching.Match) -> BankLine:
         case matching.Pays(cash_out=target) | matching.Returns(cash_out=target):
             return msgspec.structs.replace(line, matched=target)
         case matching.PaysBatch(batch=target):
+            return msgspec.structs.replace(line, matched=target)
+        case matching.Receives(expected=target):
             return msgspec.structs.replace(line, matched=target)
         case matching.Fee():
             return msgspec.structs.replace(line, matched="fee")
@@ -471,6 +503,7 @@ def _follow(
         template=ruled.template,
         currency=line.currency,
         parameters=ruled.parameters,
+        level=ruled.level,
         effective_date=line.value_on,
     )
     result = make_posting(memory, tx, posting, by=by)
@@ -492,6 +525,8 @@ def _follow(
             store.pay_batch(tx, target, at, line.id)
         case matching.Returns(cash_out=target):
             store.settle(tx, target, at, state="returned", returned_line=line.id, reason="returned by the bank")
+        case matching.Receives(expected=target):
+            expected_store.change(tx, target, state="met", line=line.id)
         case matching.Fee():
             pass
     return msgspec.structs.replace(
@@ -603,10 +638,18 @@ def _hand_match(tx: Tx, line: BankLine, target: str) -> matching.Match | None:
         if fee < 0:
             raise MatchUnfit(f"{target} is open with {batch[3]:,}, the line took {-line.amount_minor:,}")
         return matching.PaysBatch(batch=target, fee_minor=fee)
+    awaited = expected_store.find(tx, target) if line.amount_minor > 0 else None
+    if awaited is not None:
+        if awaited.currency != line.currency or awaited.amount_minor not in {None, line.amount_minor}:
+            raise MatchUnfit(f"{awaited.id} is {awaited.amount_minor or 0:,}, the line {line.amount_minor:,}")
+        if awaited.state == "met" and not awaited.reusable:
+            raise MatchUnfit(f"{awaited.id} came already, by {awaited.line}")
+        return matching.Receives(expected=awaited.id)
     one = store.find_cash_out(tx, target)
     if one is None or one.sent_at is None or one.state == "failed":
-        raise MatchUnfit(f"{target[:96]!r} is no cash-out that left, and no batch that is open")
-    if abs(line.amount_minor) != one.amount_minor:
+        raise MatchUnfit(f"{target[:96]!r} is no cash-out that left, no batch that is open, nothing expected")
+    comes_back_in_part = 0 < line.amount_minor < one.amount_minor
+    if abs(line.amount_minor) != one.amount_minor and not comes_back_in_part:
         raise MatchUnfit(f"{one.id} is {one.amount_minor:,}, the line {line.amount_minor:,}")
     if line.amount_minor < 0 and one.paid_line is None:
         return matching.Pays(cash_out=one.id)

@@ -366,6 +366,12 @@ class Memory:
         """Tell that a payment came to another status."""
         self._request("payment.changed", subject, seq, at, {"payment": detail})
 
+    def tell_cash_out(
+        self, subject: enforcement.SubjectRef, detail: Mapping[str, object], *, seq: int, at: Instant
+    ) -> None:
+        """Tell that a cash-out to a bank account came to another state."""
+        self._request("cash_out.changed", subject, seq, at, {"cash_out": detail})
+
     def tell_states(self, recorded: Sequence[Recorded]) -> None:
         """Ask the marketplace to carry out changed states."""
         self.rows.requests.extend(
