@@ -54,7 +54,7 @@ from koban.events import Entry
 from koban.insight import health_endpoints
 from koban.lab import Behind, Log, behind_subject
 from koban.lab.drafts import bring_in
-from koban.lab.mode_drafts import bring_mode
+from koban.lab.mode_drafts import bring_expectation, bring_mode
 from koban.ledger.booking_routes import booking_endpoints
 from koban.ledger.period_routes import period_endpoints
 from koban.packs import PackDef, problems_of
@@ -166,7 +166,7 @@ def endpoints_of(
         *health_endpoints(
             database,
             lambda: koban_.memory.compiled.pack,
-            lambda change: desk.command(lambda memory, tx: commands.expect(memory, tx, change)),
+            functools.partial(bring_expectation, modes_of(desk, koban_.randomness)),
         ),
         *pack_routes.endpoints(database, functools.partial(_bring, koban_), _check),
         *draft_endpoints(koban_),

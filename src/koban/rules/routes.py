@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
-from koban.base import Instant, Problem, from_rfc3339
+from koban.base import Instant, Problem, from_rfc3339, to_rfc3339
 from koban.db import Database
 from koban.packs import Mode, ModeName, RuleDef
 from koban.rules import store
@@ -68,6 +68,23 @@ class SnoozeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reason: Reason
 
 
+class SnoozesQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one rule, for one account, or all."""
+
+    rule: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    account: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+
+
+class SnoozeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that is mute for an account."""
+
+    rule: str
+    account: str
+    until: str
+    set_by: str
+    reason: str
+
+
 def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> list[Endpoint]:
     """Describe the routes; `change` has the decider enter the change."""
 
@@ -103,7 +120,27 @@ def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> l
             )
         )
 
+    def snoozed(call: Call) -> list[SnoozeView]:
+        wanted = call.params_as(SnoozesQuery)
+        with database.read() as tx:
+            rows = store.snoozes_in_force(tx, call.at, rule=wanted.rule, account=wanted.account)
+        return [
+            SnoozeView(
+                rule=row.rule, account=row.account, until=to_rfc3339(row.until_at), set_by=row.set_by, reason=row.reason
+            )
+            for row in rows
+        ]
+
     return [
+        endpoint(
+            "GET",
+            "/v1/snoozes",
+            "rules.read",
+            snoozed,
+            summary="See which rules are mute for whom, at most 500, the soonest to end first",
+            query=SnoozesQuery,
+            returns=list[SnoozeView],
+        ),
         endpoint("GET", "/v1/rules", "rules.read", index, summary="See the rules", returns=RulesView),
         endpoint(
             "POST",
