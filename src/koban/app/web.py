@@ -19,6 +19,7 @@ import koban.enforcement.routes as sanction_routes
 import koban.events.routes as event_routes
 import koban.events.store as event_store
 import koban.insight.routes as log_routes
+import koban.lab.list_routes as lists_in_time
 import koban.lab.routes as lab
 import koban.labels.routes as label_routes
 import koban.ledger.routes as ledger_routes
@@ -145,6 +146,7 @@ def endpoints_of(
             )
         ),
         *list_routes.endpoints(database, change_list, lambda: _declared(koban_.memory.compiled.pack)),
+        *lists_in_time.endpoints(database, lambda: koban_.memory.compiled.pack, change_list),
         *label_routes.endpoints(database, label),
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
         *booking_endpoints(database, booking_commands(desk)),

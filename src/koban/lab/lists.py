@@ -10,7 +10,7 @@ import msgspec
 from koban.base import Instant, Problem, Refusal
 from koban.db import Tx
 from koban.events import store as event_store
-from koban.lists import ENTRY_REMOVED, EntryRemoved, ListChange, ListEntry, ListMissing
+from koban.lists import ENTRY_REMOVED, EntryRemoved, ListChange, ListEntry, ListEntryMissing, ListMissing
 from koban.lists import store as list_store
 from koban.lists.logic import Difference, Member, Version, changes_to, difference, members_at, versions_of
 from koban.packs import Activation, PackDef, PackVersionMissing, activations, active_at, lists_of_files, version_files
@@ -110,7 +110,10 @@ def go_back(
         )
         raise WayBackTooLong("Nothing was changed.", problems=(problem,))
     for each in changes:
-        change(each)
+        try:
+            change(each)
+        except ListEntryMissing:
+            continue  # it expired, or somebody took it off, since we looked
     return wanted
 
 

@@ -148,8 +148,7 @@ def _keep(desk: ModeDesk, draft: mode_drafts.ModeDraft) -> str:
                 return each.id
         named = msgspec.structs.replace(draft, id=random_id("modedraft", draft.proposed_at, desk.randomness))
         mode_drafts.insert_mode_draft(tx, named)
-        what = "mode.proposed" if draft.what == "mode" else "expectation.proposed"
-        record(tx, draft.proposed_at, draft.author, what, named.id, {"rule": draft.rule})
+        record(tx, draft.proposed_at, draft.author, f"{draft.what}.proposed", named.id, {"rule": draft.rule})
     return named.id
 
 
@@ -173,6 +172,5 @@ def withdraw_mode(desk: ModeDesk, draft_id: str, *, by: str) -> mode_drafts.Mode
     with desk.database.write() as tx:
         draft = mode_drafts.read_mode_draft(tx, draft_id)
         mode_drafts.close_mode_draft(tx, draft_id, at, by=by, state="withdrawn")
-        what = "mode.withdrawn" if draft.what == "mode" else "expectation.withdrawn"
-        record(tx, at, by, what, draft_id, {"rule": draft.rule})
+        record(tx, at, by, f"{draft.what}.withdrawn", draft_id, {"rule": draft.rule})
     return msgspec.structs.replace(draft, state="withdrawn", decided_by=by, decided_at=at)

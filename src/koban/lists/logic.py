@@ -128,9 +128,14 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def difference(before: Mapping[str, Member], after: Mapping[str, Member]) -> Difference:
-    """Compare two states; a value that ends at another time counts as added anew."""
+    """Return what makes a state from another one; a value that ends at another time goes on anew.
+
+    Why not what the pack brings before: it outlives an addition that expires.
+    """
     added = tuple(
-        one for value, one in after.items() if value not in before or before[value].expires_at != one.expires_at
+        one
+        for value, one in after.items()
+        if value not in before or (before[value].entry is not None and before[value].expires_at != one.expires_at)
     )
     return Difference(added=added, removed=tuple(one for value, one in before.items() if value not in after))
 

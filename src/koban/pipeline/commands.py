@@ -169,8 +169,7 @@ def set_approved_mode(memory: Memory, tx: Tx, draft: mode_drafts.ModeDraft, by: 
         )
     at = memory.log_time.peek()
     mode_drafts.close_mode_draft(tx, draft.id, at, by=by, state="activated")
-    what = "mode.approved" if draft.what == "mode" else "expectation.approved"
-    record(tx, at, by, what, draft.id, {"seq": entered.seq, "rule": draft.rule})
+    record(tx, at, by, f"{draft.what}.approved", draft.id, {"seq": entered.seq, "rule": draft.rule})
     return entered
 
 
