@@ -10,7 +10,8 @@ from koban.lab.drafts import ApprovalMissing
 from koban.lab.mode_drafts import expected
 from koban.packs import Mode, ModeName
 from koban.pipeline import commands
-from koban.rules import FLOOR_PEOPLE, RuleExpected, ceiling_of
+from koban.rules import RuleExpected, ceiling_of
+from koban.rules.expect import FLOOR_PEOPLE
 from koban.rules.store import expectations
 
 __all__ = ["house", "site"]  # fixtures

@@ -9,8 +9,7 @@ from koban.access import Answer, Call, Endpoint, endpoint
 from koban.db import Database
 from koban.insight.health import Health, rule_health
 from koban.packs import PackDef
-from koban.rules import ExpectationInvalid, RuleMissing, ceiling_of
-from koban.rules.mode_drafts import ModeTaken
+from koban.rules import ExpectationInvalid, RuleMissing, ceiling_of, mode_drafts
 
 
 class ExpectationBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +35,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 class Expect(Protocol):
     """Enters what a person expects of a rule, or proposes it."""
 
-    def __call__(self, rule: str, *, people: int, hours: int, by: str, reason: str) -> ModeTaken:
+    def __call__(self, rule: str, *, people: int, hours: int, by: str, reason: str) -> mode_drafts.ModeTaken:
         """Say what became of it."""
         ...
 

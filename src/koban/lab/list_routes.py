@@ -9,8 +9,7 @@ from koban.access import Call, Endpoint, endpoint
 from koban.base import DAY, Instant, Problem, Refusal, from_rfc3339, to_rfc3339
 from koban.db import Database
 from koban.lab import lists
-from koban.lists import ListChange, ListEntryInvalid, ListMissing
-from koban.lists.logic import Difference, Member
+from koban.lists import ListChange, ListEntry, ListEntryInvalid, ListMissing, logic
 from koban.packs import PackDef
 
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -132,7 +131,7 @@ def endpoints(
         query = call.params_as(VersionsQuery)
         with database.read() as tx:
             found = lists.versions(tx, pack(), call.path["name"])[: query.limit]
-        return [VersionView(**msgspec.structs.asdict(each) | {"at": to_rfc3339(each.at)}) for each in found]
+        return [_version(each) for each in found]
 
     def preview(call: Call) -> BackView:
         with database.read() as tx:
@@ -153,16 +152,7 @@ def endpoints(
         by = call.principal.actor if query.mine else None
         with database.read() as tx:
             found = lists.expiring(tx, pack(), at=call.at, until=Instant(call.at + query.days * DAY), by=by)
-        return [
-            ExpiringView(
-                list=one.list,
-                value=one.entry.value,
-                note=one.entry.note,
-                by=one.entry.added_by,
-                expires_at=to_rfc3339(one.entry.expires_at or call.at),
-            )
-            for one in found
-        ]
+        return [_expiring(one.list, one.entry) for one in found]
 
     refused = (ListMissing, lists.PlaceUnknown)
     return [
@@ -190,7 +180,7 @@ def _moment(query: MembersQuery) -> Instant | None:
     return at
 
 
-def _member(one: Member) -> MemberView:
+def _member(one: logic.Member) -> MemberView:
     entry = one.entry
     return MemberView(
         value=one.value,
@@ -201,5 +191,16 @@ def _member(one: Member) -> MemberView:
     )
 
 
-def _back(wanted: Difference) -> BackView:
+def _back(wanted: logic.Difference) -> BackView:
     return BackView(added=[one.value for one in wanted.added], removed=[one.value for one in wanted.removed])
+
+
+def _version(one: logic.Version) -> VersionView:
+    return VersionView(**msgspec.structs.asdict(one) | {"at": to_rfc3339(one.at)})
+
+
+def _expiring(name: str, entry: ListEntry) -> ExpiringView:
+    assert entry.expires_at is not None, "only what ends is asked for"
+    return ExpiringView(
+        list=name, value=entry.value, note=entry.note, by=entry.added_by, expires_at=to_rfc3339(entry.expires_at)
+    )

@@ -10,9 +10,8 @@ import msgspec
 from koban.base import Instant, Problem, Refusal
 from koban.db import Tx
 from koban.events import store as event_store
-from koban.lists import ENTRY_REMOVED, EntryRemoved, ListChange, ListEntry, ListEntryMissing, ListMissing
+from koban.lists import ENTRY_REMOVED, EntryRemoved, ListChange, ListEntry, ListEntryMissing, ListMissing, logic
 from koban.lists import store as list_store
-from koban.lists.logic import Difference, Member, Version, changes_to, difference, members_at, versions_of
 from koban.packs import Activation, PackDef, PackVersionMissing, activations, active_at, lists_of_files, version_files
 
 ROWS_MAX = 100_000  # of one list's history
@@ -45,20 +44,20 @@ class Expiring(msgspec.Struct, frozen=True, kw_only=True):
     entry: ListEntry
 
 
-def members(tx: Tx, pack: PackDef, name: str, *, at: Instant, upto_seq: int | None = None) -> dict[str, Member]:
+def members(tx: Tx, pack: PackDef, name: str, *, at: Instant, upto_seq: int | None = None) -> dict[str, logic.Member]:
     """Return what is on a list now, or was after an entry of the log, as of a log time.
 
     Refuses: ListMissing.
     """
-    return members_at(_brought(tx, pack, name, upto_seq), _rows(tx, pack, name), upto_seq=upto_seq, at=at)
+    return logic.members_at(_brought(tx, pack, name, upto_seq), _rows(tx, pack, name), upto_seq=upto_seq, at=at)
 
 
-def members_then(tx: Tx, pack: PackDef, name: str, at: Instant) -> dict[str, Member]:
+def members_then(tx: Tx, pack: PackDef, name: str, at: Instant) -> dict[str, logic.Member]:
     """Return what was on a list at a moment. Refuses: ListMissing."""
     return members(tx, pack, name, at=at, upto_seq=event_store.seq_since(tx, Instant(at + 1)) - 1)
 
 
-def versions(tx: Tx, pack: PackDef, name: str) -> list[Version]:
+def versions(tx: Tx, pack: PackDef, name: str) -> list[logic.Version]:
     """Return every change of a list, the newest first. Refuses: ListMissing."""
     rows = _rows(tx, pack, name)
     held: dict[str, frozenset[str]] = {}
@@ -74,17 +73,17 @@ def versions(tx: Tx, pack: PackDef, name: str) -> list[Version]:
         for entry in event_store.read_many(tx, sorted(set(alone))[-NOTES_MAX:])
         if entry.type == ENTRY_REMOVED
     }
-    return versions_of(rows, packs, notes)
+    return logic.versions_of(rows, packs, notes)
 
 
-def way_back(tx: Tx, pack: PackDef, name: str, *, seq: int, at: Instant) -> Difference:
+def way_back(tx: Tx, pack: PackDef, name: str, *, seq: int, at: Instant) -> logic.Difference:
     """Return what would change if a list were again as it was after an entry of the log; what has expired since stays off.
 
     Refuses: ListMissing, PlaceUnknown.
     """
     if not any(each.seq == seq for each in versions(tx, pack, name)) and seq != 0:
         raise PlaceUnknown(f"The list {name!r} did not change at log entry {seq}.")
-    return difference(members(tx, pack, name, at=at), members(tx, pack, name, at=at, upto_seq=seq))
+    return logic.difference(members(tx, pack, name, at=at), members(tx, pack, name, at=at, upto_seq=seq))
 
 
 def go_back(
@@ -97,13 +96,13 @@ def go_back(
     by: str,
     note: str,
     change: Callable[[ListChange], object],
-) -> Difference:
+) -> logic.Difference:
     """Make a list again what it was after an entry of the log; asked again after a crash, it does what is left.
 
     Refuses: ListMissing, PlaceUnknown, WayBackTooLong, ListEntryInvalid.
     """
     wanted = way_back(tx, pack, name, seq=seq, at=at)
-    changes = changes_to(name, wanted, note=note, by=by)
+    changes = logic.changes_to(name, wanted, note=note, by=by)
     if len(changes) > BACK_MAX:
         problem = Problem(
             path="/seq", detail=f"It would take {len(changes)} entries of the log; {BACK_MAX} is the most."

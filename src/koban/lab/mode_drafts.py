@@ -16,7 +16,7 @@ from koban.base import Instant, random_id
 from koban.db import Database
 from koban.lab.drafts import ApprovalMissing, require_second
 from koban.packs import Mode, ModeName, PackDef, RuleDef
-from koban.rules import FLOOR_PEOPLE, ModeChange, ModeChanged, RuleExpected, ceiling_of, mode_drafts
+from koban.rules import ModeChange, ModeChanged, RuleExpected, ceiling_of, expect, mode_drafts
 
 __all__ = [
     "ModeDesk",
@@ -88,7 +88,7 @@ def expectation_needs_second(pack: PackDef, rule: RuleDef, now: RuleExpected | N
     if pack.policies[rule.policy].severity != "severe":
         return False
     if now is None:
-        return to.ceiling > FLOOR_PEOPLE
+        return to.ceiling > expect.FLOOR_PEOPLE
     return to.ceiling > now.ceiling or (now.counts, to.counts) == ("actions", "people")
 
 

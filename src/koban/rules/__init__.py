@@ -9,7 +9,7 @@ from koban.rules.advice import PackCosts, RuleCost, advise, costs_of
 from koban.rules.budgets import Budgets
 from koban.rules.cases import CasesReport, FailedCase, RuleResult, describe_failure, run_cases
 from koban.rules.compile import CompiledRules, compile_rules, render_trace
-from koban.rules.expect import FLOOR_PEOPLE, UNPROVEN_ACTIONS, LiveCeilings, ceiling_of, upper_bound
+from koban.rules.expect import UNPROVEN_ACTIONS, LiveCeilings, ceiling_of, upper_bound
 from koban.rules.logic import acts, harms, in_share, select
 from koban.rules.modes import LiveModes, change_mode
 from koban.rules.reference import action_words, duration_words, mode_words, pack_reference
@@ -44,7 +44,6 @@ from koban.rules.types import (
 
 __all__ = [
     "BUDGET_TRIPPED",
-    "FLOOR_PEOPLE",
     "MODE_CHANGED",
     "PACK_ACTIVATED",
     "REVIEW_ALL_SWITCHED",

@@ -108,6 +108,33 @@ def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> l
         body = call.body_as(SwitchBody)
         return change(ReviewAllSwitched(on=body.on, by=call.principal.actor, reason=body.reason))
 
+    return [
+        endpoint("GET", "/v1/rules", "rules.read", index, summary="See the rules", returns=RulesView),
+        endpoint(
+            "POST",
+            "/v1/rules/{name}/mode",
+            "rules.mode",
+            set_mode,
+            summary="Switch a rule's mode; what makes a severe rule act on more people waits for a second person",
+            body=ModeBody,
+            returns=ModeTaken,
+            raises=(RuleMissing, ModeInvalid),
+        ),
+        endpoint(
+            "POST",
+            "/v1/review-all",
+            "rules.emergency",
+            switch_all,
+            summary="Put every rule to review, or back",
+            body=SwitchBody,
+            returns=ModeTaken,
+            raises=(ModeInvalid,),
+        ),
+        *_snooze_endpoints(database, change),
+    ]
+
+
+def _snooze_endpoints(database: Database, change: Change) -> list[Endpoint]:
     def snooze(call: Call) -> object:
         body = call.body_as(SnoozeBody)
         return change(
@@ -141,17 +168,6 @@ def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> l
             query=SnoozesQuery,
             returns=list[SnoozeView],
         ),
-        endpoint("GET", "/v1/rules", "rules.read", index, summary="See the rules", returns=RulesView),
-        endpoint(
-            "POST",
-            "/v1/rules/{name}/mode",
-            "rules.mode",
-            set_mode,
-            summary="Switch a rule's mode; what makes a severe rule act on more people waits for a second person",
-            body=ModeBody,
-            returns=ModeTaken,
-            raises=(RuleMissing, ModeInvalid),
-        ),
         endpoint(
             "POST",
             "/v1/rules/{name}/snooze",
@@ -161,16 +177,6 @@ def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> l
             body=SnoozeBody,
             returns=ModeTaken,
             raises=(RuleMissing, ModeInvalid),
-        ),
-        endpoint(
-            "POST",
-            "/v1/review-all",
-            "rules.emergency",
-            switch_all,
-            summary="Put every rule to review, or back",
-            body=SwitchBody,
-            returns=ModeTaken,
-            raises=(ModeInvalid,),
         ),
     ]
 
