@@ -1,7 +1,7 @@
 """HTTP in front: every route of every room, the documents about them, health and metrics."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
@@ -58,6 +58,7 @@ from koban.lab.drafts import bring_in
 from koban.lab.mode_drafts import bring_expectation, bring_mode
 from koban.ledger.booking_routes import booking_endpoints
 from koban.ledger.period_routes import period_endpoints
+from koban.lists import ListChange
 from koban.packs import PackDef, problems_of
 from koban.packs.draft_store import Switched
 from koban.pipeline import casework, commands
@@ -145,8 +146,7 @@ def endpoints_of(
                 may_allow_private=koban_.settings.allow_private_webhooks,
             )
         ),
-        *list_routes.endpoints(database, change_list, lambda: _declared(koban_.memory.compiled.pack)),
-        *lists_in_time.endpoints(database, lambda: koban_.memory.compiled.pack, change_list),
+        *_lists(koban_, change_list),
         *label_routes.endpoints(database, label),
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
         *booking_endpoints(database, booking_commands(desk)),
@@ -183,6 +183,14 @@ def endpoints_of(
         *opening.endpoints(koban_),
         *access.endpoints(kit),
         *_machine_endpoints(koban_),
+    ]
+
+
+def _lists(koban_: Koban, change: Callable[[ListChange], object]) -> list[Endpoint]:
+    database = koban_.database
+    return [
+        *list_routes.endpoints(database, change, lambda: _declared(koban_.memory.compiled.pack)),
+        *lists_in_time.endpoints(database, lambda: koban_.memory.compiled.pack, change),
     ]
 
 
