@@ -40,7 +40,7 @@ def test_membership_as_of_a_moment_stands_under_the_pack_of_then(house: House) -
     assert on(house, "?limit=2&after=a2") == ["a3", "p1"]
     for wrong in ("?at=yesterday", f"?at={then}&seq=1"):
         status, said = house.ask("ken", "GET", f"/v1/lists/trusted/members{wrong}")
-        assert (status, said["code"]) == (422, "moment_invalid")
+        assert (status, said["code"]) == (422, "list_moment_invalid")
     assert house.ask("ken", "GET", "/v1/lists/nothing/members")[1]["code"] == "list_missing"
     clock.advance(4 * DAY)  # type: ignore[attr-defined]  # a manual clock
     assert on(house) == ["a1", "a2", "p1", "p2"]

@@ -18,9 +18,9 @@ Seq = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 class MomentInvalid(Refusal):
     """A moment that cannot be read, or two that say different things."""
 
-    code = "moment_invalid"
+    code = "list_moment_invalid"
     status = 422
-    title = "The moment cannot be read."
+    title = "The moment of the list cannot be read."
 
 
 class MembersQuery(msgspec.Struct, frozen=True, kw_only=True):
