@@ -920,6 +920,9 @@ ENTRY_CALLS: Final[Mapping[str, tuple[str, ...]]] = {  # first argument of `ente
         "sanction.overturned",
         "sanction.amended",
     ),
+    "f'{draft.what}.proposed'": ("mode.proposed", "expectation.proposed"),
+    "f'{draft.what}.approved'": ("mode.approved", "expectation.approved"),
+    "f'{draft.what}.withdrawn'": ("mode.withdrawn", "expectation.withdrawn"),
     "f'command.{kind}'": (
         "command.impose.sanction",
         "command.overturn.sanctions",

@@ -1,6 +1,8 @@
 """What the console's forms do: the consequence first, a reason always, CSRF always, and then it is true."""
 
+import datetime
 import re
+import zoneinfo
 
 import pytest
 from tests.console.conftest import Visitor
@@ -140,7 +142,7 @@ def test_a_mode_is_switched_after_its_consequence_was_shown_and_with_a_reason(ad
 
 def test_an_unknown_mode_is_refused(admin: Visitor, scene: Scene) -> None:
     rule = acting_rule(scene)
-    answer = admin.send(f"/rules/{rule}/mode?to=live", f"/rules/{rule}/mode", to="5%", reason="x")
+    answer = admin.send(f"/rules/{rule}/mode?to=live", f"/rules/{rule}/mode", to="five", reason="x")
     assert answer.status_code == 422
 
 
@@ -217,10 +219,50 @@ def test_list_entries_are_added_and_removed_with_a_reason(admin: Visitor, scene:
     text = admin.get(page).text
     assert "shop_2" in text
     assert "in 7 d" in text
-    assert "shop_1" not in admin.get(f"{page}?q=shop_2").text.split("<tbody>")[1]
+    assert "shop_1" not in on_list(admin, f"{page}?q=shop_2")
     assert admin.send(page, page, remove="shop_1").headers["location"] == f"{page}?done=list_removed"
-    assert 'translate="no">shop_1<' not in admin.get(page).text
+    assert 'translate="no">shop_1<' not in on_list(admin, page)
     assert admin.send(page, page, remove="shop_1").status_code == 422
+
+
+def on_list(admin: Visitor, path: str) -> str:
+    return admin.get(path).text.split("<tbody>")[1].split("</tbody>")[0]
+
+
+def test_a_list_is_seen_as_it_was_goes_back_and_says_what_expires(admin: Visitor, scene: Scene) -> None:
+    page = "/lists/trusted_accounts"
+    admin.send(page, page, values="early_1\nearly_2", note="first", until="month")
+    first = int(str(one(scene, "SELECT max(seq) FROM log_entries WHERE type = ?", ENTRIES_ADDED)))
+    then = scene.clock.now()
+    scene.clock.advance(120 * SECOND)
+    admin.send(page, page, values="late_1", note="second")
+    admin.send(page, page, remove="early_1")
+    text = on_list(admin, page)
+    assert ("early_1" in text, "early_2" in text, "late_1" in text) == (False, True, True)
+    local = datetime.datetime.fromtimestamp((then + 60 * SECOND) / 1_000_000, zoneinfo.ZoneInfo("Asia/Tokyo"))
+    text = on_list(admin, f"{page}?at={local:%Y-%m-%dT%H:%M}")
+    assert ("early_1" in text, "early_2" in text, "late_1" in text) == (True, True, False)
+    assert "Remove" not in text
+
+    versions = admin.get(page).text.split("Versions</h2>")[1]
+    assert f"{page}/back?seq={first}" in versions
+    assert "second" in versions
+    shown = admin.get(f"{page}/back?seq={first}").text
+    assert ("early_1" in shown, "late_1" in shown, "early_2" in shown) == (True, True, False)
+    assert admin.send(f"{page}/back?seq={first}", f"{page}/back", seq=str(first), reason=" ").status_code == 422
+    done = admin.send(f"{page}/back?seq={first}", f"{page}/back", seq=str(first), reason="was right before")
+    assert done.headers["location"] == f"{page}?done=list_back"
+    text = on_list(admin, page)
+    assert ("early_1" in text, "early_2" in text, "late_1" in text) == (True, True, False)
+    assert "The list is the same now." in admin.get(f"{page}/back?seq={first}").text
+    assert admin.get(f"{page}/back?seq=1234567").status_code == 422
+
+    assert "early_2" in admin.get("/lists?soon=30").text
+    assert "early_2" in admin.get("/lists?soon=30&mine=1").text
+    assert "early_2" not in admin.get("/lists?soon=7").text
+    assert "early_2" not in Visitor(scene).sign_in("specialist").get("/lists?soon=30&mine=1").text
+    reviewer = Visitor(scene).sign_in("auditor")
+    assert "Back to this" not in reviewer.get(page).text
 
 
 def test_a_case_is_claimed_judged_and_closed_and_another_cannot_take_it(admin: Visitor, scene: Scene) -> None:

@@ -46,7 +46,7 @@ def test_a_severe_rule_goes_live_with_two_people_and_down_with_one(scene: Scene,
     page = admin.get(f"/rules/{name}").text
     assert "You proposed it. Somebody else must agree." in page
     assert "Agree and switch" not in page
-    assert name in admin.get("/rules").text.split("Modes that wait for a second person")[1][:400]
+    assert name in admin.get("/rules").text.split("Changes that wait for a second person")[1][:400]
     refused = admin.send(f"/rules/{name}", f"{form}/decide", draft=draft.id, do="approve")
     assert refused.status_code == 422
     assert mode_of(scene, name) == "shadow"

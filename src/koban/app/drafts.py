@@ -1,6 +1,6 @@
 """The border of drafts: check a pack, propose it, try it on the past, approve or withdraw it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -72,12 +72,16 @@ class DraftView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModeDraftView(msgspec.Struct, frozen=True, kw_only=True):
-    """A mode that somebody proposed for a severe rule; `mode` null follows the pack."""
+    """A mode, or an expectation, that somebody proposed for a severe rule; `mode` null follows the pack."""
 
     id: str
+    what: Literal["mode", "expectation"]
     rule: str
     mode: str | None
     basis_points: int
+    people: int | None
+    hours: int | None
+    ceiling: int | None
     stale: bool
     author: str
     reason: str
@@ -183,7 +187,7 @@ def draft_endpoints(koban_: Koban) -> list[Endpoint]:
 
 
 def mode_draft_endpoints(koban_: Koban) -> list[Endpoint]:
-    """Describe the routes of modes that wait for a second person."""
+    """Describe the routes of modes and ceilings that wait for a second person."""
     desk = modes_of(koban_.desk, koban_.randomness)
 
     def every(_call: Call) -> list[ModeDraftView]:
@@ -197,22 +201,26 @@ def mode_draft_endpoints(koban_: Koban) -> list[Endpoint]:
         return _mode_view(withdraw_mode(desk, call.path["id"], by=call.principal.actor), desk.pack())
 
     return [
-        endpoint("GET", "/v1/mode-drafts", "rules.read", every, summary="See which modes of severe rules were proposed",
+        endpoint("GET", "/v1/mode-drafts", "rules.read", every, summary="See which modes and ceilings of severe rules were proposed",
                  returns=list[ModeDraftView]),
         endpoint("POST", "/v1/mode-drafts/{id}/approve", "rules.mode", approve, returns=ModeTaken,
-                 summary="Agree, as a second person, that a severe rule acts",
+                 summary="Agree, as a second person, that a severe rule acts, or may touch more people",
                  raises=(ModeDraftMissing, ApprovalMissing, DraftStale, RuleMissing)),
         endpoint("POST", "/v1/mode-drafts/{id}/withdraw", "rules.mode", withdraw, returns=ModeDraftView,
-                 summary="Close a proposed mode unused", raises=(ModeDraftMissing,)),
+                 summary="Close a proposed mode or ceiling unused", raises=(ModeDraftMissing,)),
     ]  # fmt: skip
 
 
 def _mode_view(draft: ModeDraft, current: PackDef) -> ModeDraftView:
     return ModeDraftView(
         id=draft.id,
+        what=draft.what,
         rule=draft.rule,
         mode=None if draft.mode is None else draft.mode.value,
         basis_points=draft.basis_points,
+        people=draft.people,
+        hours=draft.hours,
+        ceiling=draft.ceiling,
         stale=draft.base != current.digest,
         author=draft.author,
         reason=draft.reason,

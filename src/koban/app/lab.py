@@ -125,3 +125,12 @@ def parse_since(text: str, now: Instant) -> Instant:
     if at is None:
         raise SinceInvalid(f"{text[:40]!r} is neither 90d, 12h or 2w, nor a moment such as 2026-10-01T00:00:00Z.")
     return at
+
+
+def parse_until(text: str, now: Instant) -> Instant:
+    """Read `90d`, `12h`, `2w` ahead, or a moment.
+
+    Refuses: SinceInvalid.
+    """
+    span = _SPAN.fullmatch(text)
+    return parse_since(text, now) if span is None else Instant(now + int(span[1]) * _UNITS[span[2]])

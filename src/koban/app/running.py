@@ -365,7 +365,7 @@ def _watch_health(desk: Desk, clock: Clock, randomness: random.Random) -> None:
         clock,
         randomness,
         desk.memory.compiled.pack,
-        lambda change: desk.command(lambda memory, tx: expect(memory, tx, change)),
+        lambda change: desk.command(lambda memory, tx: expect(memory, tx, change, measured=True)),
     )
 
 
@@ -448,6 +448,7 @@ def modes_of(desk: Desk, randomness: random.Random) -> ModeDesk:
         now=desk.memory.clock.now,
         pack=lambda: desk.memory.compiled.pack,
         change=lambda change: desk.command(lambda memory, tx: set_mode(memory, tx, change)).seq,
+        expect=lambda change: desk.command(lambda memory, tx: expect(memory, tx, change)).seq,
         change_approved=lambda draft, by: desk.command(lambda memory, tx: set_approved_mode(memory, tx, draft, by)).seq,
     )
 
@@ -473,7 +474,7 @@ def _switch_expecting(desk: Desk, pack: PackDef, permit: Permit, runs: Runs | No
 
 
 def _expect(memory: Memory, tx: Tx, *, change: RuleExpected) -> Entered:
-    return expect(memory, tx, change)
+    return expect(memory, tx, change, measured=True)
 
 
 def switch_pack(desk: Desk, pack: PackDef, permit: Permit) -> int:

@@ -1,7 +1,7 @@
 """HTTP in front: every route of every room, the documents about them, health and metrics."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
@@ -19,6 +19,7 @@ import koban.enforcement.routes as sanction_routes
 import koban.events.routes as event_routes
 import koban.events.store as event_store
 import koban.insight.routes as log_routes
+import koban.lab.list_routes as lists_in_time
 import koban.lab.routes as lab
 import koban.labels.routes as label_routes
 import koban.ledger.routes as ledger_routes
@@ -55,9 +56,10 @@ from koban.events import Entry
 from koban.insight import health_endpoints
 from koban.lab import Behind, Log, behind_subject
 from koban.lab.drafts import bring_in
-from koban.lab.mode_drafts import bring_mode
+from koban.lab.mode_drafts import bring_expectation, bring_mode
 from koban.ledger.booking_routes import booking_endpoints
 from koban.ledger.period_routes import period_endpoints
+from koban.lists import ListChange
 from koban.packs import PackDef, problems_of
 from koban.packs.draft_store import Switched
 from koban.pipeline import casework, commands
@@ -145,7 +147,7 @@ def endpoints_of(
                 may_allow_private=koban_.settings.allow_private_webhooks,
             )
         ),
-        *list_routes.endpoints(database, change_list, lambda: _declared(koban_.memory.compiled.pack)),
+        *_lists(koban_, change_list),
         *label_routes.endpoints(database, label),
         *ledger_routes.endpoints(database, ledger_commands(koban_)),
         *booking_endpoints(database, booking_commands(desk)),
@@ -165,7 +167,7 @@ def endpoints_of(
         *health_endpoints(
             database,
             lambda: koban_.memory.compiled.pack,
-            lambda change: desk.command(lambda memory, tx: commands.expect(memory, tx, change)),
+            functools.partial(bring_expectation, modes_of(desk, koban_.randomness)),
         ),
         *pack_routes.endpoints(database, functools.partial(_bring, koban_), _check),
         *draft_endpoints(koban_),
@@ -190,6 +192,14 @@ def _bank_endpoints(koban_: Koban) -> list[Endpoint]:
         *account_endpoints(bank),
         *name_endpoints(bank),
         *expected_endpoints(koban_.database, expected_commands(koban_.desk)),
+    ]
+
+
+def _lists(koban_: Koban, change: Callable[[ListChange], object]) -> list[Endpoint]:
+    database = koban_.database
+    return [
+        *list_routes.endpoints(database, change, lambda: _declared(koban_.memory.compiled.pack)),
+        *lists_in_time.endpoints(database, lambda: koban_.memory.compiled.pack, change),
     ]
 
 

@@ -9,6 +9,7 @@ from koban.cli import (
     keeping,
     lab,
     ledger,
+    lists,
     logs,
     oncall,
     packs,
@@ -42,6 +43,7 @@ for part in (
     bank,
     payments,
     reconcile,
+    lists,
 ):
     app.add_typer(part.app)
 

@@ -311,22 +311,96 @@ def rule_mode(
     print(f"{rule}: {mode} from log entry {entered['seq']} on")
 
 
-@rule_app.command("drafts")
-def rule_drafts() -> None:
-    """List modes of severe rules that somebody proposed."""
+@rule_app.command("expect")
+def rule_expect(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    people: Annotated[int, typer.Option(help="People whom it touched in the backtest, each once an hour.", min=0)],
+    hours: Annotated[int, typer.Option(help="In so many hours.", min=1)],
+    reason: Annotated[str, typer.Option(help="Where the figures come from.")],
+) -> None:
+    """Say what a backtest expects of a rule: from the ceiling that follows on, it only opens cases."""
     from koban.app.remote import call
 
-    found: list[dict[str, object]] = call(running_server(), "GET", "/v1/mode-drafts")  # type: ignore[assignment]  # JSON
+    body = {"people": people, "hours": hours, "reason": reason}
+    said = call(running_server(), "PUT", f"/v1/rules/{rule}/expectation", body)
+    if said.get("draft"):
+        draft = said["draft"]
+        print(f"{rule}: the rule is severe. {draft} waits for a second person: koban rule approve {draft}")
+        return
+    print(f"{rule}: from {said['ceiling']:,} people in an hour on it only opens cases")
+
+
+@rule_app.command("snooze")
+def rule_snooze(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    account: Annotated[str, typer.Argument(help="Account for which it is to be mute.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next.")],
+    until: Annotated[str, typer.Option(help="12h, 7d, 2w, or a moment.")] = "7d",
+) -> None:
+    """Mute a rule for one account until then."""
+    from koban.app.lab import parse_until
+    from koban.app.remote import call
+    from koban.base import SystemClock, to_rfc3339
+
+    end = to_rfc3339(parse_until(until, SystemClock().now()))
+    body = {"account": account, "until": end, "reason": reason}
+    call(running_server(), "POST", f"/v1/rules/{rule}/snooze", body)
+    print(f"{rule}: mute for {account} until {end}")
+
+
+@rule_app.command("unsnooze")
+def rule_unsnooze(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    account: Annotated[str, typer.Argument(help="Account for which it is mute.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Let a rule speak for an account again."""
+    from koban.app.remote import call
+
+    call(running_server(), "POST", f"/v1/rules/{rule}/snooze", {"account": account, "until": None, "reason": reason})
+    print(f"{rule}: speaks for {account} again")
+
+
+@rule_app.command("snoozes")
+def rule_snoozes(
+    rule: Annotated[str | None, typer.Option(help="Only of this rule.")] = None,
+    account: Annotated[str | None, typer.Option(help="Only for this account.")] = None,
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """List which rules are mute for whom."""
+    import urllib.parse
+
+    from koban.app.remote import call
+
+    wanted = urllib.parse.urlencode(
+        {name: value for name, value in (("rule", rule), ("account", account)) if value is not None}
+    )
+    found: list[dict[str, str]] = call(running_server(), "GET", f"/v1/snoozes?{wanted}")["items"]  # type: ignore[assignment]  # JSON
+    if json:
+        print_json(found)
+        return
     for each in found:
-        share = f" {int(str(each['basis_points'])) / 100:g}%" if each["mode"] == "live" else ""
-        print(
-            f"{each['id']}  {each['state']:<9}  {each['rule']}: {each['mode'] or 'pack'}{share}  {each['author']}  {each['reason']}"
-        )
+        print(f"{each['rule']}  {each['account']}  until {each['until']}  {each['set_by']}  {each['reason']}")
+
+
+@rule_app.command("drafts")
+def rule_drafts() -> None:
+    """List modes and ceilings of severe rules that somebody proposed."""
+    from koban.app.remote import call
+
+    found: list[dict[str, object]] = call(running_server(), "GET", "/v1/mode-drafts")["items"]  # type: ignore[assignment]  # JSON
+    for each in found:
+        if each["what"] == "expectation":
+            wanted = f"ceiling {each['ceiling']} ({each['people']} people in {each['hours']} hours)"
+        else:
+            share = f" {int(str(each['basis_points'])) / 100:g}%" if each["mode"] == "live" else ""
+            wanted = f"{each['mode'] or 'pack'}{share}"
+        print(f"{each['id']}  {each['state']:<9}  {each['rule']}: {wanted}  {each['author']}  {each['reason']}")
 
 
 @rule_app.command("approve")
 def rule_approve(draft: Annotated[str, typer.Argument(help="Id of the draft.")]) -> None:
-    """Agree that a severe rule acts, as somebody else than whoever proposed it."""
+    """Agree that a severe rule acts, or may touch more people, as somebody else than whoever proposed it."""
     from koban.app.remote import call
 
     entered = call(running_server(), "POST", f"/v1/mode-drafts/{draft}/approve")
@@ -335,7 +409,7 @@ def rule_approve(draft: Annotated[str, typer.Argument(help="Id of the draft.")])
 
 @rule_app.command("withdraw")
 def rule_withdraw(draft: Annotated[str, typer.Argument(help="Id of the draft.")]) -> None:
-    """Close a proposed mode unused."""
+    """Close a proposed mode or ceiling unused."""
     from koban.app.remote import call
 
     call(running_server(), "POST", f"/v1/mode-drafts/{draft}/withdraw")

@@ -26,6 +26,7 @@ from koban.console import (
     oncall,
     own,
     payments,
+    rule_limits,
     rules,
     sanctions,
     search,
@@ -43,8 +44,8 @@ __all__ = ["ConsoleKit", "Explained", "Figures", "endpoints", "problem_page"]
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return every page of the console."""
     parts = (
-        entrance, access, board, search, accounts, decisions, decision, rules, sanctions, subjects, cases, workspace, appeals,
-        emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
+        entrance, access, board, search, accounts, decisions, decision, rules, rule_limits, sanctions, subjects, cases,
+        workspace, appeals, emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
         payments, bank, exceptions, bookings,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

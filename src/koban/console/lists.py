@@ -1,29 +1,26 @@
-"""Lists: what is on them, who put it there, and changing them with the hits shown."""
+"""Lists: what is on them or was, who put it there, changing them with the hits shown, and going back."""
 
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import DAY, Instant, Refusal
-from koban.console.filters import VALUE_CHARS_MAX
+from koban.console.filters import VALUE_CHARS_MAX, seq_of
+from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
-from koban.lists import EntriesAdded, EntryRemoved, ListEntry, ListMissing
+from koban.console.words import language_of
+from koban.lab import lists as in_time
+from koban.lists import EntriesAdded, EntryRemoved, ListMissing
 from koban.lists import store as list_store
-from koban.lists.types import VALUES_PER_ENTRY_MAX
+from koban.lists.types import NOTE_CHARS_MAX, VALUES_PER_ENTRY_MAX
 from koban.packs import ListDef, PackDef
 
 CHANGES_READ_MAX: Final = 5_000
 SPANS: Final = {"day": DAY, "week": 7 * DAY, "month": 30 * DAY}
-
-
-class Value(msgspec.Struct, frozen=True, kw_only=True):
-    """A value that is on a list now."""
-
-    value: str
-    entry: ListEntry | None  # None: it came with the pack
+SOON: Final = {"1": 1, "7": 7, "30": 30}  # days
+VERSIONS_SHOWN: Final = 20
+BACK_SHOWN: Final = 100
 
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
@@ -34,26 +31,40 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
                  raises=(ListMissing,)),
         endpoint("POST", "/lists/{name}", "lists.write", lambda call: _change(kit, call), summary="Change a list",
                  accepts="form", page=True, raises=(ListMissing,)),
+        endpoint("GET", "/lists/{name}/back", "lists.write", lambda call: _back_form(kit, call),
+                 summary="What a way back changes", page=True, raises=(ListMissing,)),
+        endpoint("POST", "/lists/{name}/back", "lists.write", lambda call: _back(kit, call),
+                 summary="Make a list again what it was", accepts="form", page=True, raises=(ListMissing,)),
     )  # fmt: skip
 
 
 def _index(kit: ConsoleKit, call: Call) -> Answer:
     pack = kit.pack()
+    days = SOON.get(call.query.get("soon", ""), 7)
+    mine = call.query.get("mine") == "1"
     lines = []
     with kit.database.read() as tx:
         for name, declared in pack.lists.items():
             rows = list_store.entries_of(tx, name, limit=CHANGES_READ_MAX)
-            values = _values(declared, rows, call.at)
             newest = max((row.added_at for row in rows), default=None)
-            lines.append((declared, len(values), newest))
-    return page(kit, call, "lists.html", lines=lines)
+            lines.append((declared, len(in_time.members(tx, pack, name, at=call.at)), newest))
+        by = call.principal.actor if mine else None
+        soon = in_time.expiring(tx, pack, at=call.at, until=Instant(call.at + days * DAY), by=by)
+    return page(kit, call, "lists.html", lines=lines, soon=soon, days=days, spans=tuple(SOON.values()), mine=mine)
 
 
 def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
-    declared = _list(kit.pack(), call)
+    pack = kit.pack()
+    declared = _list(pack, call)
+    formats = Formats(language_of(call.language), kit.zone, call.at)
+    moment = formats.read_field(call.query.get("at", ""))
     with kit.database.read() as tx:
-        rows = list_store.entries_of(tx, declared.name, limit=CHANGES_READ_MAX)
-    values = _values(declared, rows, call.at)
+        if moment is None:
+            members = in_time.members(tx, pack, declared.name, at=call.at)
+        else:
+            members = in_time.members_then(tx, pack, declared.name, moment)
+        versions = in_time.versions(tx, pack, declared.name)
+    values = list(members.values())
     wanted = call.query.get("q", "").strip()[:VALUE_CHARS_MAX]
     shown = [each for each in values if wanted.casefold() in each.value.casefold()] if wanted else values
     start = call.query.get("cursor", "")
@@ -70,12 +81,51 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         next_cursor=shown[PAGE_ITEMS - 1].value if len(shown) > PAGE_ITEMS else "",
         cursor=start,
         wanted=wanted,
-        rules=[rule for rule in kit.pack().rules.values() if f"'{declared.name}'" in rule.when],
+        moment=moment,
+        versions=versions[:VERSIONS_SHOWN],
+        more_versions=len(versions) > VERSIONS_SHOWN,
+        rules=[rule for rule in pack.rules.values() if f"'{declared.name}'" in rule.when],
         spans=tuple(SPANS),
         problem=problem,
         detail=detail,
         typed=call.form,
     )
+
+
+def _back_form(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
+    pack = kit.pack()
+    declared = _list(pack, call)
+    seq = seq_of(call.form.get("seq") or call.query.get("seq", ""))
+    if seq is None:
+        return _one(kit, call, problem="in_time.unknown")
+    with kit.database.read() as tx:
+        try:
+            wanted = in_time.way_back(tx, pack, declared.name, seq=seq, at=call.at)
+        except in_time.PlaceUnknown:
+            return _one(kit, call, problem="in_time.unknown")
+        version = next((each for each in in_time.versions(tx, pack, declared.name) if each.seq == seq), None)
+    return page(
+        kit, call, "list_back.html", status=422 if problem else 200, declared=declared, seq=seq, version=version,
+        wanted=wanted, problem=problem, detail=detail, shown=BACK_SHOWN,
+    )  # fmt: skip
+
+
+def _back(kit: ConsoleKit, call: Call) -> Answer:
+    pack = kit.pack()
+    declared, seq = _list(pack, call), seq_of(call.form.get("seq", ""))
+    note = call.form.get("reason", "").strip()
+    if seq is None or not 0 < len(note) <= NOTE_CHARS_MAX:
+        return _back_form(kit, call, problem="form.reason_missing")
+    try:
+        with kit.database.read() as tx:
+            in_time.go_back(
+                tx, pack, declared.name, seq=seq, at=call.at, by=call.principal.actor, note=note,
+                change=kit.change_list,
+            )  # fmt: skip
+    except Refusal as refusal:
+        detail = "; ".join(problem.detail for problem in refusal.problems) or refusal.detail
+        return _back_form(kit, call, problem="lists.problem", detail=detail)
+    return done(call, f"/lists/{declared.name}", "list_back")
 
 
 def _change(kit: ConsoleKit, call: Call) -> Answer:
@@ -116,17 +166,3 @@ def _list(pack: PackDef, call: Call) -> ListDef:
     if declared is None:
         raise ListMissing(f"The active pack declares no list {call.path['name'][:80]!r}.")
     return declared
-
-
-def _values(declared: ListDef, rows: Sequence[ListEntry], at: Instant) -> list[Value]:
-    """Return what is on a list at a moment: what the pack brings, changed by people."""
-    values = {value: Value(value=value, entry=None) for value in declared.entries}
-    for row in rows:
-        if row.removed_seq is not None:
-            if row.value in values and (values[row.value].entry is None or row.added_by == "pack"):
-                del values[row.value]
-        elif row.expires_at is not None and row.expires_at <= at:
-            values.pop(row.value, None)
-        else:
-            values[row.value] = Value(value=row.value, entry=row)
-    return [values[value] for value in sorted(values)]

@@ -1,5 +1,6 @@
 """Rules: how each stands, what it does to whom, and switching it with the consequence shown first."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -21,7 +22,8 @@ from koban.rules import ModeChanged, ReviewAllSwitched, RuleMissing, mode_drafts
 from koban.rules import store as rule_store
 
 REASON_CHARS_MAX: Final = 1_000
-MODES: Final = ("off", "shadow", "review", "live", "10%", "25%", "50%")
+MODES: Final = ("off", "shadow", "review", "live", "1%", "5%", "10%", "25%", "50%", "75%")
+_SHARE: Final = re.compile(r"([0-9]{1,2})(?:\.([0-9]{1,2}))?%")
 BUCKETS: Final = 48
 BUCKET_US: Final = HOUR // 2
 
@@ -85,7 +87,7 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
 
 def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
     pack = kit.pack()
-    rule = _rule(pack, call)
+    rule = rule_of(pack, call)
     since = Instant(call.at - BUCKETS * BUCKET_US)
     with kit.database.read() as tx:
         states = _states(tx)
@@ -98,6 +100,8 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         buckets = store.rule_buckets(tx, rule.name, since_at=since, bucket_us=BUCKET_US, buckets=BUCKETS + 1)
         standing = store.sanctions_of_rule(tx, rule.name, since_at=Instant(0))
         waiting = mode_drafts.open_mode_drafts(tx, rule=rule.name)
+        expected = rule_store.expectation_of(tx, rule.name)
+        mute = rule_store.snoozes_in_force(tx, call.at, rule=rule.name)
     return page(
         kit,
         call,
@@ -119,13 +123,17 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         standing=standing,
         review_all=_review_all(states),
         modes=MODES,
+        expected=expected,
+        mute=mute,
     )
 
 
 def _mode_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
     pack = kit.pack()
-    rule = _rule(pack, call)
+    rule = rule_of(pack, call)
     wanted = call.form.get("to") or call.query.get("to", "")
+    share = call.query.get("share", "").strip()
+    wanted = f"{share}%" if share and not call.form else wanted
     with kit.database.read() as tx:
         states = _states(tx)
         activity = store.rule_activity(tx, rule.name, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
@@ -151,7 +159,7 @@ def _mode_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
 
 
 def _mode_set(kit: ConsoleKit, call: Call) -> Answer:
-    rule = _rule(kit.pack(), call)
+    rule = rule_of(kit.pack(), call)
     wanted, reason = call.form.get("to", ""), call.form.get("reason", "").strip()
     mode = _wanted_mode(wanted, rule)
     if mode is None or not 0 < len(reason) <= REASON_CHARS_MAX:
@@ -164,7 +172,7 @@ def _mode_set(kit: ConsoleKit, call: Call) -> Answer:
 
 
 def _mode_decide(kit: ConsoleKit, call: Call) -> Answer:
-    rule, draft, by = _rule(kit.pack(), call), call.form.get("draft", ""), call.principal.actor
+    rule, draft, by = rule_of(kit.pack(), call), call.form.get("draft", ""), call.principal.actor
     if call.form.get("do") == "withdraw":
         withdraw_mode(kit.modes, draft, by=by)
         return done(call, f"/rules/{rule.name}", "mode_withdrawn")
@@ -178,7 +186,7 @@ def _mode_decide(kit: ConsoleKit, call: Call) -> Answer:
 
 
 def _undo_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
-    rule = _rule(kit.pack(), call)
+    rule = rule_of(kit.pack(), call)
     formats = Formats(language_of(call.language), kit.zone, call.at)
     text = call.form.get("since") or call.query.get("since", "")
     since = formats.instant(text) or formats.read_field(text) or Instant(call.at - HOUR)
@@ -198,7 +206,7 @@ def _undo_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
 
 
 def _undo(kit: ConsoleKit, call: Call) -> Answer:
-    rule = _rule(kit.pack(), call)
+    rule = rule_of(kit.pack(), call)
     formats = Formats(language_of(call.language), kit.zone, call.at)
     since, reason = formats.instant(call.form.get("since", "")), call.form.get("reason", "").strip()
     if since is None or not 0 < len(reason) <= REASON_CHARS_MAX:
@@ -260,7 +268,11 @@ def _line(rule: RuleDef, states: dict[str, rule_store.ModeRow], activity: store.
     return RuleLine(rule=rule, mode=mode, changed=mode != rule.mode, limited=limited, activity=activity, harmed=harmed)
 
 
-def _rule(pack: PackDef, call: Call) -> RuleDef:
+def rule_of(pack: PackDef, call: Call) -> RuleDef:
+    """Return the rule that a page is about.
+
+    Refuses: RuleMissing.
+    """
     rule = pack.rules.get(call.path["name"])
     if rule is None:
         raise RuleMissing(f"The pack in force has no rule {call.path['name'][:80]!r}.")
@@ -270,8 +282,8 @@ def _rule(pack: PackDef, call: Call) -> RuleDef:
 def _wanted_mode(wanted: str, rule: RuleDef) -> Mode | None:
     if wanted == "pack":
         return rule.mode
-    if wanted not in MODES:
-        return None
-    if wanted.endswith("%"):
-        return Mode(name=ModeName.LIVE, basis_points=int(wanted[:-1]) * 100)
-    return Mode(name=ModeName(wanted))
+    share = _SHARE.fullmatch(wanted)
+    if share is not None:
+        basis_points = int(share[1]) * 100 + int((share[2] or "").ljust(2, "0"))
+        return Mode(name=ModeName.LIVE, basis_points=basis_points) if basis_points else None
+    return Mode(name=ModeName(wanted)) if wanted in MODES else None

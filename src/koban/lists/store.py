@@ -92,3 +92,14 @@ def entries_of(tx: Tx, name: str, *, limit: int, after: tuple[str, int] = ("", -
         .limit(limit)
     )
     return [ListEntry(**row) for row in tx.execute(statement).mappings()]
+
+
+def expiring(tx: Tx, *, after: Instant, until: Instant, by: str | None, limit: int) -> Sequence[ListEntry]:
+    """Read rows that are on and end between two moments, the soonest first."""
+    statement = sqlalchemy.select(_entries).where(
+        _entries.c.removed_seq.is_(None), _entries.c.expires_at > after, _entries.c.expires_at <= until
+    )
+    if by is not None:
+        statement = statement.where(_entries.c.added_by == by)
+    order = (_entries.c.expires_at, _entries.c.list, _entries.c.value)
+    return [ListEntry(**row) for row in tx.execute(statement.order_by(*order).limit(limit)).mappings()]

@@ -15,7 +15,7 @@ from koban.base import Instant
 from koban.db import Tx
 from koban.features import FeatureStore, new_features
 from koban.lab.drafts import ApprovalMissing, DraftStale
-from koban.lab.mode_drafts import mode_needs_second
+from koban.lab.mode_drafts import expectation_needs_second, expected_of, mode_needs_second
 from koban.labels import LABEL_SET, LabelSet, set_label
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, ListMissing, add_entries, remove_entry
 from koban.packs import ModeName, PackDef, draft_store, save_activation
@@ -121,19 +121,26 @@ def set_mode(memory: Memory, tx: Tx, change: ModeChange) -> Entered:
 
     Refuses: RuleMissing, ModeInvalid, ApprovalMissing: a severe rule acts on more people only with a second person.
     """
-    alone = isinstance(change, ModeChanged) and change.approved_by is None and _needs_second(memory, change)
+    alone, anew = False, True
+    if isinstance(change, ModeChanged) and change.approved_by is None:
+        alone, anew = _needs_second(memory, change), not _is_severe(memory, change.rule)
     kind = mode_entry_type(change)
     about = f"rule:{change.rule}" if hasattr(change, "rule") else "rules"
     seq, at = memory.enter(kind, msgspec.json.encode(change), about=about, cause_seq=None)
-    change_mode(tx, seq, at, change, rules=memory.compiled.pack.rules)
+    change_mode(tx, seq, at, change, rules=memory.compiled.pack.rules, anew=anew)
     if alone:
         raise ApprovalMissing("The rule is under a severe policy. A second person must agree before it acts.")
     by = change.by if hasattr(change, "by") else "koban"
     record(tx, at, by, kind, about, {"seq": seq})
     memory.undo.append(memory.modes.apply(seq, change))
-    if isinstance(change, ModeChanged):
+    if isinstance(change, ModeChanged) and anew:
         memory.undo.append(memory.budgets.restart(change.rule))
     return Entered(seq=seq)
+
+
+def _is_severe(memory: Memory, rule: str) -> bool:
+    pack = memory.compiled.pack
+    return rule in pack.rules and pack.policies[pack.rules[rule].policy].severity == "severe"
 
 
 def _needs_second(memory: Memory, change: ModeChanged) -> bool:
@@ -144,7 +151,7 @@ def _needs_second(memory: Memory, change: ModeChanged) -> bool:
 
 
 def set_approved_mode(memory: Memory, tx: Tx, draft: mode_drafts.ModeDraft, by: str) -> Entered:
-    """Give a rule the mode of a draft that a second person approved, and close the draft.
+    """Give a rule the mode or ceiling of a draft that a second person approved, and close the draft.
 
     Why here: between the look at it and the change another version may come into force; in the decider it cannot.
     Refuses: DraftStale, ModeDraftMissing, RuleMissing.
@@ -152,14 +159,17 @@ def set_approved_mode(memory: Memory, tx: Tx, draft: mode_drafts.ModeDraft, by: 
     base = memory.compiled.pack.digest
     if draft.base != base:
         raise DraftStale(f"It was made over {draft.base[:12]}, and {base[:12]} decides now. Propose it anew.")
-    entered = set_mode(
-        memory,
-        tx,
-        ModeChanged(rule=draft.rule, mode=draft.to, by=draft.author, reason=draft.reason, approved_by=by),
-    )
+    if draft.what == "expectation":
+        entered = expect(memory, tx, expected_of(draft, approved_by=by))
+    else:
+        entered = set_mode(
+            memory,
+            tx,
+            ModeChanged(rule=draft.rule, mode=draft.to, by=draft.author, reason=draft.reason, approved_by=by),
+        )
     at = memory.log_time.peek()
     mode_drafts.close_mode_draft(tx, draft.id, at, by=by, state="activated")
-    record(tx, at, by, "mode.approved", draft.id, {"seq": entered.seq, "rule": draft.rule})
+    record(tx, at, by, f"{draft.what}.approved", draft.id, {"seq": entered.seq, "rule": draft.rule})
     return entered
 
 
@@ -258,13 +268,19 @@ def activate_with(
     return entered
 
 
-def expect(memory: Memory, tx: Tx, change: RuleExpected, *, cause_seq: int | None = None) -> Entered:
-    """Say what is expected of a rule: far above it, it stops by itself.
+def expect(
+    memory: Memory, tx: Tx, change: RuleExpected, *, cause_seq: int | None = None, measured: bool = False
+) -> Entered:
+    """Say what is expected of a rule: far above it, it stops by itself. `measured`: Koban found it, no person says it.
 
-    Refuses: RuleMissing.
+    Refuses: RuleMissing, ApprovalMissing: a severe rule may touch more people only with a second person.
     """
-    if change.rule not in memory.compiled.pack.rules:
+    rule = memory.compiled.pack.rules.get(change.rule)
+    if rule is None:
         raise RuleMissing(f"The active pack has no rule '{change.rule[:80]}'.")
+    said = not measured and change.approved_by is None
+    if said and expectation_needs_second(memory.compiled.pack, rule, memory.ceilings.of(rule.name), change):
+        raise ApprovalMissing("The rule is under a severe policy. A second person must agree before it may touch more.")
     seq, at = memory.enter(RULE_EXPECTED, msgspec.json.encode(change), about=f"rule:{change.rule}", cause_seq=cause_seq)
     save_expected(tx, seq, at, change)
     memory.undo.append(memory.ceilings.apply(change))
@@ -285,7 +301,7 @@ def _doubt_new_rules(memory: Memory, tx: Tx, before: PackDef, cause_seq: int) ->
                 rule=name, basis="none", people=0, hours=0, ceiling=UNPROVEN_ACTIONS, counts="actions", by="koban",
                 reason="new, live, and without a backtest or a past of its own",
             )  # fmt: skip
-            expect(memory, tx, doubted, cause_seq=cause_seq)
+            expect(memory, tx, doubted, cause_seq=cause_seq, measured=True)
 
 
 def features_to_fill(memory: Memory, compiled: Compiled) -> frozenset[str]:

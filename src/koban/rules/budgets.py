@@ -38,7 +38,8 @@ class Budgets:
     def restart(self, rule: str) -> Undo:
         """Count anew from here: a person has set the rule's mode, and so taken on what it did until now.
 
-        Without this a rule that was switched on again after a trip would trip at the next person.
+        Without this a rule that was switched on again after a trip would trip at the next person. Under a severe policy
+        two people take it on, so that one alone cannot give the budget again and again.
         """
         before = self._rules.pop(rule, None)
 

@@ -1,4 +1,4 @@
-"""Rows of drafts of modes: a rule under a severe policy that somebody wants to act, or to act on more people."""
+"""Rows of drafts of modes and expectations: a rule under a severe policy that somebody wants to act on more people."""
 
 from typing import ClassVar, Final, Literal
 
@@ -9,14 +9,18 @@ from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 from koban.base import Instant, Refusal
 from koban.db import Tx, metadata
 from koban.packs import Mode, ModeName
+from koban.rules.expect import ceiling_of
 
 _drafts: Final = Table(
     "mode_drafts",
     metadata,
     Column("id", Text, primary_key=True, comment="modedraft_… id"),
+    Column("what", Text, nullable=False, server_default="mode", comment="mode or expectation"),
     Column("rule", Text, nullable=False, comment="name of the rule"),
     Column("mode", Text, comment="mode that it is to have; NULL: the pack's"),
     Column("basis_points", Integer, nullable=False, comment="share of accounts for which it is live, in 1/100 %"),
+    Column("people", BigInteger, comment="people expected, where an expectation is proposed"),
+    Column("hours", BigInteger, comment="in so many hours"),
     Column("base", Text, nullable=False, comment="digest of the pack version whose condition was looked at"),
     Column("author", Text, nullable=False, comment="actor who proposed it"),
     Column("reason", Text, nullable=False, comment="why, in the author's words"),
@@ -25,7 +29,7 @@ _drafts: Final = Table(
     Column("decided_by", Text, comment="actor who approved or withdrew it"),
     Column("decided_at", BigInteger, comment="when, in microseconds"),
     Index("mode_drafts_state", "state", "proposed_at"),
-    comment="Modes of severe rules that were proposed: who, why, and what became of them.",
+    comment="Modes and expectations of severe rules that were proposed: who, why, and what became of them.",
 )
 
 
@@ -38,12 +42,15 @@ class ModeDraftMissing(Refusal):
 
 
 class ModeDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """A mode that somebody proposed for a severe rule."""
+    """A mode, or what is to be expected, that somebody proposed for a severe rule."""
 
     id: str
+    what: Literal["mode", "expectation"] = "mode"
     rule: str
-    mode: ModeName | None
-    basis_points: int
+    mode: ModeName | None = None
+    basis_points: int = 10_000
+    people: int | None = None
+    hours: int | None = None
     base: str
     author: str
     reason: str
@@ -56,6 +63,16 @@ class ModeDraft(msgspec.Struct, frozen=True, kw_only=True):
     def to(self) -> Mode | None:
         """Return the mode that the rule is to have; None follows the pack."""
         return None if self.mode is None else Mode(name=self.mode, basis_points=self.basis_points)
+
+    @property
+    def ceiling(self) -> int | None:
+        """Return the ceiling that follows from what is to be expected; None for a mode."""
+        return None if self.people is None or self.hours is None else ceiling_of(self.people, self.hours)
+
+    def asks_the_same(self, other: "ModeDraft") -> bool:
+        """Tell whether another draft proposes the same over the same version."""
+        mine = (self.what, self.rule, self.to, self.people, self.hours, self.base)
+        return mine == (other.what, other.rule, other.to, other.people, other.hours, other.base)
 
 
 class ModeTaken(msgspec.Struct, frozen=True, kw_only=True):

@@ -110,8 +110,12 @@ def _put(held: dict[K, V], key: K, value: V | None) -> Undo:
     return undo
 
 
-def change_mode(tx: Tx, seq: int, at: Instant, change: ModeChange, *, rules: Collection[str]) -> None:
+def change_mode(
+    tx: Tx, seq: int, at: Instant, change: ModeChange, *, rules: Collection[str], anew: bool = True
+) -> None:
     """Write down a change of mode; `rules` are those of the active pack. The caller applies it to its `LiveModes`.
+
+    `anew`: with a mode, the rule's budget begins anew.
 
     Refuses: RuleMissing, ModeInvalid.
     """
@@ -132,6 +136,7 @@ def change_mode(tx: Tx, seq: int, at: Instant, change: ModeChange, *, rules: Col
                 changed_at=at,
                 changed_by=change.by,
                 reason=change.reason,
+                counts_from=at if anew else None,
             )
             store.save_mode(tx, row)
         case ReviewAllSwitched():

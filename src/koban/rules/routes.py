@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
-from koban.base import Instant, Problem, from_rfc3339
+from koban.base import Instant, Problem, from_rfc3339, to_rfc3339
 from koban.db import Database
 from koban.packs import Mode, ModeName, RuleDef
 from koban.rules import store
@@ -68,6 +68,23 @@ class SnoozeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reason: Reason
 
 
+class SnoozesQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one rule, for one account, or all."""
+
+    rule: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    account: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+
+
+class SnoozeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that is mute for an account."""
+
+    rule: str
+    account: str
+    until: str
+    set_by: str
+    reason: str
+
+
 def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> list[Endpoint]:
     """Describe the routes; `change` has the decider enter the change."""
 
@@ -91,18 +108,6 @@ def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> l
         body = call.body_as(SwitchBody)
         return change(ReviewAllSwitched(on=body.on, by=call.principal.actor, reason=body.reason))
 
-    def snooze(call: Call) -> object:
-        body = call.body_as(SnoozeBody)
-        return change(
-            SnoozeSet(
-                rule=call.path["name"],
-                account=body.account,
-                until=_moment(body.until),
-                by=call.principal.actor,
-                reason=body.reason,
-            )
-        )
-
     return [
         endpoint("GET", "/v1/rules", "rules.read", index, summary="See the rules", returns=RulesView),
         endpoint(
@@ -117,16 +122,6 @@ def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> l
         ),
         endpoint(
             "POST",
-            "/v1/rules/{name}/snooze",
-            "rules.mode",
-            snooze,
-            summary="Mute a rule for one account for a while",
-            body=SnoozeBody,
-            returns=ModeTaken,
-            raises=(RuleMissing, ModeInvalid),
-        ),
-        endpoint(
-            "POST",
             "/v1/review-all",
             "rules.emergency",
             switch_all,
@@ -134,6 +129,54 @@ def endpoints(database: Database, change: Change, rules: Rules, hits: Hits) -> l
             body=SwitchBody,
             returns=ModeTaken,
             raises=(ModeInvalid,),
+        ),
+        *_snooze_endpoints(database, change),
+    ]
+
+
+def _snooze_endpoints(database: Database, change: Change) -> list[Endpoint]:
+    def snooze(call: Call) -> object:
+        body = call.body_as(SnoozeBody)
+        return change(
+            SnoozeSet(
+                rule=call.path["name"],
+                account=body.account,
+                until=_moment(body.until),
+                by=call.principal.actor,
+                reason=body.reason,
+            )
+        )
+
+    def snoozed(call: Call) -> list[SnoozeView]:
+        wanted = call.params_as(SnoozesQuery)
+        with database.read() as tx:
+            rows = store.snoozes_in_force(tx, call.at, rule=wanted.rule, account=wanted.account)
+        return [
+            SnoozeView(
+                rule=row.rule, account=row.account, until=to_rfc3339(row.until_at), set_by=row.set_by, reason=row.reason
+            )
+            for row in rows
+        ]
+
+    return [
+        endpoint(
+            "GET",
+            "/v1/snoozes",
+            "rules.read",
+            snoozed,
+            summary="See which rules are mute for whom, at most 500, the soonest to end first",
+            query=SnoozesQuery,
+            returns=list[SnoozeView],
+        ),
+        endpoint(
+            "POST",
+            "/v1/rules/{name}/snooze",
+            "rules.mode",
+            snooze,
+            summary="Mute a rule for one account for a while",
+            body=SnoozeBody,
+            returns=ModeTaken,
+            raises=(RuleMissing, ModeInvalid),
         ),
     ]
 

@@ -24,6 +24,7 @@ _modes: Final = Table(
     Column("changed_at", BigInteger, nullable=False, comment="log time, microseconds UTC"),
     Column("changed_by", Text, nullable=False, comment="actor of the last change; 'koban' for a budget"),
     Column("reason", Text, nullable=False, comment="why, in the actor's words"),
+    Column("counts_from", BigInteger, comment="log time from which harm counts against the budget; null: all of it"),
     comment="Where a rule's mode is not what its pack says.",
 )
 
@@ -63,6 +64,7 @@ _expectations: Final = Table(
     Column("reason", Text, nullable=False, comment="where it comes from"),
     Column("set_seq", BigInteger, nullable=False, comment="log entry"),
     Column("set_at", BigInteger, nullable=False, comment="log time, microseconds UTC"),
+    Column("approved_by", Text, comment="the second person, where one was needed"),
     comment="What each rule is expected to do, and the ceiling that follows.",
 )
 
@@ -80,6 +82,7 @@ class ModeRow(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: Instant
     changed_by: str
     reason: str
+    counts_from: Instant | None = None
 
 
 class SnoozeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,9 +97,10 @@ class SnoozeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def save_mode(tx: Tx, row: ModeRow) -> None:
-    """Write what now holds for a rule."""
+    """Write what now holds for a rule; where the row says nothing of it, harm counts from where it did."""
     values = msgspec.structs.asdict(row)
-    upsert(tx, _modes, [values], keys=["rule"], update=[name for name in values if name != "rule"])
+    kept = {"rule"} if row.counts_from is not None else {"rule", "counts_from"}
+    upsert(tx, _modes, [values], keys=["rule"], update=[name for name in values if name not in kept])
 
 
 def save_trip(tx: Tx, seq: int, at: Instant, change: BudgetTripped) -> None:
@@ -134,6 +138,11 @@ def expectations(tx: Tx) -> Sequence[RuleExpected]:
     ]
 
 
+def expectation_of(tx: Tx, rule: str) -> RuleExpected | None:
+    """Read what is expected of a rule; None where nobody has said."""
+    return next((each for each in expectations(tx) if each.rule == rule), None)
+
+
 def past_of_rules(tx: Tx, *, since_at: int, until_at: int) -> dict[str, int]:
     """Return how many people each rule matched in a span of time, each counted once in an hour of it."""
     rows = tx.rows(
@@ -162,6 +171,19 @@ def snoozes(tx: Tx) -> Sequence[SnoozeRow]:
     return [SnoozeRow(**row) for row in rows.mappings()]
 
 
+def snoozes_in_force(
+    tx: Tx, at: Instant, *, rule: str | None = None, account: str | None = None, limit: int = 500
+) -> Sequence[SnoozeRow]:
+    """Read which rules are mute for whom at a moment, those that end first before the others."""
+    statement = sqlalchemy.select(_snoozes).where(_snoozes.c.until_at > at)
+    if rule is not None:
+        statement = statement.where(_snoozes.c.rule == rule)
+    if account is not None:
+        statement = statement.where(_snoozes.c.account == account)
+    order = (_snoozes.c.until_at, _snoozes.c.rule, _snoozes.c.account)
+    return [SnoozeRow(**row) for row in tx.execute(statement.order_by(*order).limit(limit)).mappings()]
+
+
 def save_harm(tx: Tx, rows: Sequence[tuple[int, str, str, int]]) -> None:
     """Write who was harmed: (seq, rule, account, at)."""
     tx.many(HARM_SQL, rows)
@@ -170,13 +192,12 @@ def save_harm(tx: Tx, rows: Sequence[tuple[int, str, str, int]]) -> None:
 def harm_since(tx: Tx, after: int) -> Iterator[tuple[str, str, int]]:
     """Read (rule, account, at) of everybody harmed later than a log time, in log order.
 
-    What a rule did before a person last set its mode no longer counts: see `Budgets.restart`.
+    What a rule did before its count was begun anew no longer counts: see `Budgets.restart`.
     """
-    decided = sqlalchemy.and_(_modes.c.rule == _harm.c.rule, _modes.c.tripped_seq.is_(None))
     statement = (
         sqlalchemy.select(_harm.c.rule, _harm.c.account, _harm.c.at)
-        .select_from(_harm.outerjoin(_modes, decided))
-        .where(_harm.c.at > after, _harm.c.at > sqlalchemy.func.coalesce(_modes.c.changed_at, -1))
+        .select_from(_harm.outerjoin(_modes, _modes.c.rule == _harm.c.rule))
+        .where(_harm.c.at > after, _harm.c.at > sqlalchemy.func.coalesce(_modes.c.counts_from, -1))
     )
     return ((row.rule, row.account, row.at) for row in tx.execute(statement.order_by(_harm.c.seq, _harm.c.rule)))
 

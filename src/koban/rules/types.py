@@ -130,6 +130,7 @@ class RuleExpected(msgspec.Struct, frozen=True, kw_only=True):
     counts: Literal["actions", "people"]
     by: str
     reason: str
+    approved_by: str | None = None  # the second person, where the rule is severe and may touch more people than before
 
 
 class ExpectationInvalid(Refusal):
