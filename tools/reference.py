@@ -424,7 +424,7 @@ KEY_WORDS: Final[Mapping[str, str]] = {
 }
 
 NESTED: Final = frozenset(
-    {"a field", "a parameter", "an entry", "a leg", "a level", "a step", "an account"}
+    {"a field", "a parameter", "an entry", "a leg", "a need", "a level", "a step", "an account"}
 )  # parts of documents
 _FILES: Final = (
     ("pack.yaml", "pack.yaml", "pack: corner_shop\nversion: '1'\nabout: {en: Our rules, ja: 私たちのルール}"),
@@ -496,7 +496,7 @@ _FILES: Final = (
             "  final: {en: It is there., ja: 入金済みです。}"
         ),
     ),
-    ("a need", "postings.yaml under `needs`", "- {book: party_receivable, of: account, at_most: 0}"),
+    ("a need", "postings.yaml under `needs`", "{book: party_receivable, of: account, at_most: 0}"),
     ("a parameter", "postings.yaml under `parameters`", "fee: {zero: true, at_most: price}"),
     ("an entry", "postings.yaml under `entries`", "- {settle: authorisation, leg: 1, amount: amount}"),
     ("a leg", "postings.yaml under `debit` and `credit`", "{book: wallet, of: seller, amount: price - fee}"),
