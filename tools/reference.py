@@ -317,6 +317,10 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a posting.payment": "the parameter that is the payment of its transfers",
     "a posting.cause": "the parameter that is the reason; needed where own money is given away",
     "a posting.evidence": "the parameter that is the outside's fact; needed where money comes in from outside",
+    "a posting.needs": "what books must not hold more than, or it is refused (`need_unmet`)",
+    "a need.book": "code of a book",
+    "a need.of": "the parameter that names its owner",
+    "a need.at_most": "a sum of amounts, in minor units; what is pending counts; a book that was never opened holds nothing",
     "a posting.undone_by": "the posting that takes it back; proved to leave nothing",
     "a posting.followed_by": "postings that may follow",
     "a posting.final": "why nothing follows, in `en` and `ja`",
@@ -420,7 +424,7 @@ KEY_WORDS: Final[Mapping[str, str]] = {
 }
 
 NESTED: Final = frozenset(
-    {"a field", "a parameter", "an entry", "a leg", "a level", "a step", "an account"}
+    {"a field", "a parameter", "an entry", "a leg", "a need", "a level", "a step", "an account"}
 )  # parts of documents
 _FILES: Final = (
     ("pack.yaml", "pack.yaml", "pack: corner_shop\nversion: '1'\nabout: {en: Our rules, ja: 私たちのルール}"),
@@ -492,6 +496,7 @@ _FILES: Final = (
             "  final: {en: It is there., ja: 入金済みです。}"
         ),
     ),
+    ("a need", "postings.yaml under `needs`", "{book: party_receivable, of: account, at_most: 0}"),
     ("a parameter", "postings.yaml under `parameters`", "fee: {zero: true, at_most: price}"),
     ("an entry", "postings.yaml under `entries`", "- {settle: authorisation, leg: 1, amount: amount}"),
     ("a leg", "postings.yaml under `debit` and `credit`", "{book: wallet, of: seller, amount: price - fee}"),

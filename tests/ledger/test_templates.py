@@ -10,13 +10,16 @@ from tests.ledger.ground import everything
 from koban.base import DAY, Instant
 from koban.db import Database
 from koban.ledger import (
+    Flag,
     LedgerDef,
     Linear,
     NewBook,
     Posting,
     PostingCode,
+    Transfer,
     balances,
     create_books,
+    create_transfers,
     post,
     read_linear,
     run_ledger_cases,
@@ -146,6 +149,14 @@ BROKEN = [
      "posting sold: it debits 'loan', a claim on somebody that nothing bounds, so money would be made by owing it"),
     ("{book: wallet, of: buyer, amount: price}", "{book: payable, amount: price}",
      "posting sold: it debits 'payable', so money would come in that nobody outside sent"),
+    ("  order: order\n", "  order: order\n  needs: [{book: loans, of: buyer, at_most: 0}]\n",
+     "posting sold: the chart has no book 'loans'"),
+    ("  order: order\n", "  order: order\n  needs: [{book: loan, at_most: 0}]\n",
+     "posting sold: books of 'loan' belong to a account, and 'of' names no parameter that is one"),
+    ("  order: order\n", "  order: order\n  needs: [{book: loan, of: buyer, at_most: 2 * worth}]\n",
+     "posting sold: 'worth' is no amount of this template"),
+    ("  order: order\n", "  order: order\n  needs: [{book: loan, of: buyer, at_most: much}]\n",
+     "posting sold: 'much' is no amount of this template"),
     ("  undone_by: cash_back\n", "", "posting cash_in: nothing says what may follow"),
     ("  undone_by: cash_back\n", "  undone_by: sold\n", "posting cash_in: 'sold' does not take it back: it leaves"),
     ("  undone_by: cash_back\n", "  undone_by: nowhere\n", "posting cash_in: there is no posting 'nowhere'"),
@@ -383,6 +394,37 @@ def test_nothing_to_move_and_a_book_that_is_somebody_elses_change_nothing(
                 result = post(tx, START, ledger, posting)
                 assert (result.code, result.about) == told
                 assert everything(tx) == before
+        assert verify(tx).broken is None
+
+
+def test_a_need_that_is_not_met_burns_the_id_and_pending_counts(database: Database, ledger: LedgerDef) -> None:
+    def code(posting_id: str, template: str, **parameters: str | int) -> tuple[PostingCode, str]:
+        asked = Posting(id=posting_id, template=template, currency="JPY", parameters=parameters, level="identity")
+        result = post(tx, START, ledger, asked)
+        return result.code, result.about
+
+    with database.write() as tx:
+        pending = Transfer(
+            id="h", debit_book="credit_billed.JPY:a1", credit_book="late_fee_income.JPY", amount_minor=50_001,
+            currency="JPY", reason="test", flags=Flag.PENDING,
+        )  # fmt: skip
+        books = [
+            NewBook(id="credit_billed.JPY:a1", currency="JPY", code="credit_billed", owner="a1"),
+            NewBook(id="late_fee_income.JPY", currency="JPY", code="late_fee_income"),
+        ]
+        assert {each.code for each in create_books(tx, START, ledger.chart, books)} == {"created"}
+        assert code("c1", "credit_drawn", order="o", buyer="a1", amount=1) == (PostingCode.POSTED, "")
+        assert [each.code for each in create_transfers(tx, START, ledger.chart, [pending])] == ["created"]
+        before = everything(tx)
+        assert code("c2", "credit_drawn", order="o", buyer="a1", amount=1) == (PostingCode.NEED_UNMET, "credit_billed")
+        assert everything(tx) == before
+        freed = Transfer(id="v", pending_id="h", flags=Flag.VOID_PENDING)
+        assert [each.code for each in create_transfers(tx, START, ledger.chart, [freed])] == ["created"]
+        assert code("c2", "credit_drawn", order="o", buyer="a1", amount=1) == (
+            PostingCode.ID_ALREADY_FAILED,
+            "credit_billed",
+        )
+        assert code("c3", "credit_drawn", order="o", buyer="a1", amount=1) == (PostingCode.POSTED, "")
         assert verify(tx).broken is None
 
 

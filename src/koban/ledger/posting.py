@@ -10,7 +10,7 @@ import msgspec
 from koban.base import Instant
 from koban.db import Tx
 from koban.ledger import posting_store, store
-from koban.ledger.actions import create_books, create_transfers, expire_due
+from koban.ledger.actions import balances, create_books, create_transfers, expire_due
 from koban.ledger.codes import TRANSIENT, PostingCode, TransferCode
 from koban.ledger.logic import ID
 from koban.ledger.templates import EntryDef, LedgerDef, Leg, LimitDef, Linear, Parameter, Template, legs_of
@@ -20,7 +20,12 @@ POSTING_ID_CHARS_MAX: Final = 80  # a transfer's id is the posting's with its nu
 OWNER_CHARS_MAX: Final = 56
 
 TRANSIENT_POSTINGS: Final = frozenset(
-    {PostingCode.LIMIT_COUNT_EXCEEDED, PostingCode.LIMIT_AMOUNT_EXCEEDED, PostingCode.TRANSFER_REFUSED}
+    {
+        PostingCode.NEED_UNMET,
+        PostingCode.LIMIT_COUNT_EXCEEDED,
+        PostingCode.LIMIT_AMOUNT_EXCEEDED,
+        PostingCode.TRANSFER_REFUSED,
+    }
 )
 
 
@@ -92,7 +97,7 @@ def post(tx: Tx, at: Instant, ledger: LedgerDef, posting: Posting, *, approved: 
         return refused
     # Outside of what a refusal takes back: time that ran out stays so.
     expire_due(tx, at, ledger.chart)
-    exceeded = _limit_fault(tx, at, ledger, posting)
+    exceeded = _need_fault(tx, ledger, template, posting) or _limit_fault(tx, at, ledger, posting)
     result = exceeded if exceeded is not None else _transfer(tx, at, ledger, template, posting)
     if result.is_recorded:
         posting_store.insert(tx, at, posting, result)
@@ -162,6 +167,21 @@ def _level_fault(ledger: LedgerDef, posting: Posting) -> PostingResult | None:
         return PostingResult(id=posting.id, code=PostingCode.LEVEL_MISSING)
     if posting.level is not None and posting.level not in ledger.levels:
         return PostingResult(id=posting.id, code=PostingCode.LEVEL_UNKNOWN, about=posting.level[:80])
+    return None
+
+
+def _need_fault(tx: Tx, ledger: LedgerDef, template: Template, posting: Posting) -> PostingResult | None:
+    """Look at the books that the template asks about; why here: the ledger's head is locked, so nothing comes between."""
+    for need in template.needs:
+        owner = None if need.of is None else str(posting.parameters[need.of])
+        (book,) = balances(tx, [book_id(need.code, posting.currency, owner)])
+        if book is None:
+            continue
+        held = book.credits_pending_minor + book.net_credit_minor
+        if ledger.chart.kinds[need.code].grows == "debit":
+            held = book.debits_pending_minor - book.net_credit_minor
+        if held > need.amount.value(_amounts(template, posting)):
+            return PostingResult(id=posting.id, code=PostingCode.NEED_UNMET, about=need.code)
     return None
 
 

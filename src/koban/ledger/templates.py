@@ -112,6 +112,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     followed_by: tuple[str, ...] = ()
     final: Mapping[str, str] | None = None
     tells: Tells | None = None
+    needs: tuple[Leg, ...] = ()  # books that must not hold more than so much, pending included, or it is refused
     adjusts: bool = False  # only where one person proposed it and another approved
 
 
@@ -267,10 +268,13 @@ def _check_names(template: Template, chart: Chart, templates: Mapping[str, Templ
             )
         if each.template is not None and each.template not in templates:
             yield TemplateFault(entry=None, detail=f"there is no posting '{each.template}'")
+    for need in template.needs:
+        yield from _check_leg(None, template.currencies, need, template, chart)
     for index, entry in enumerate(template.entries):
         yield from _check_held(index, entry, template, templates)
         for leg in (*entry.debits, *entry.credits):
-            yield from _check_leg(index, entry, leg, template, chart)
+            currencies = (entry.currency,) if entry.currency is not None else template.currencies
+            yield from _check_leg(index, currencies, leg, template, chart)
         if entry.amount is not None:
             yield from _check_amount(index, entry.amount, parameters)
 
@@ -293,13 +297,14 @@ def _check_held(
         )
 
 
-def _check_leg(index: int, entry: EntryDef, leg: Leg, template: Template, chart: Chart) -> Iterator[TemplateFault]:
+def _check_leg(
+    index: int | None, currencies: Sequence[str], leg: Leg, template: Template, chart: Chart
+) -> Iterator[TemplateFault]:
     kind = chart.kinds.get(leg.code)
     if kind is None:
         known = ", ".join(sorted(chart.kinds)[:8])
         yield TemplateFault(entry=index, detail=f"the chart has no book '{leg.code}'", hint=f"it has {known}, …")
         return
-    currencies = (entry.currency,) if entry.currency is not None else template.currencies
     for currency in currencies:
         if currency not in kind.currencies:
             yield TemplateFault(entry=index, detail=f"the chart does not keep '{leg.code}' in {currency}")
@@ -314,7 +319,7 @@ def _check_leg(index: int, entry: EntryDef, leg: Leg, template: Template, chart:
     yield from _check_amount(index, leg.amount, template.parameters)
 
 
-def _check_amount(index: int, amount: Linear, parameters: Mapping[str, Parameter]) -> Iterator[TemplateFault]:
+def _check_amount(index: int | None, amount: Linear, parameters: Mapping[str, Parameter]) -> Iterator[TemplateFault]:
     for name, _ in amount.terms:
         if name not in parameters or parameters[name].type != "amount":
             yield TemplateFault(entry=index, detail=f"'{name}' is no amount of this template")

@@ -243,7 +243,18 @@ def _read_template(node: Node, read: _Read) -> None:
         read.faults,
         what="a posting",
         required=("posting", "about", "currencies", "parameters", "entries"),
-        optional=("order", "payment", "cause", "evidence", "undone_by", "followed_by", "final", "tells", "adjusts"),
+        optional=(
+            "order",
+            "payment",
+            "cause",
+            "evidence",
+            "undone_by",
+            "followed_by",
+            "final",
+            "tells",
+            "needs",
+            "adjusts",
+        ),
     )
     if record is None:
         return
@@ -271,11 +282,25 @@ def _read_template(node: Node, read: _Read) -> None:
         followed_by=tuple(each for each, _ in reading.names(record, "followed_by", NAME)),
         final=reading.texts(record, "final") if "final" in record.fields else None,
         tells=_read_tells(record),
+        needs=_read_needs(record),
         adjusts=reading.boolean(record, "adjusts", default=False),
     )
     if _declare(read, "posting", name, record.at):
         read.templates[name] = template
         read.entry_places[name] = places
+
+
+def _read_needs(record: Record) -> tuple[Leg, ...]:
+    node = record.value("needs")
+    if node is None:
+        return ()
+    needs = []
+    for item in reading.items(node, record.faults, what="'needs'", most=MAX_LEGS):
+        need = reading.open_record(item, record.faults, what="a need", required=("book", "at_most"), optional=("of",))
+        if need is not None:
+            code, of = reading.name(need, "book"), reading.optional_name(need, "of")
+            needs.append(Leg(code=code, of=of, amount=_linear(need, "at_most")))
+    return tuple(needs)
 
 
 def _read_tells(record: Record) -> Tells | None:
