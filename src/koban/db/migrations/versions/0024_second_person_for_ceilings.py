@@ -1,7 +1,7 @@
 """A second person for ceilings, and from when a rule's harm counts
 
-Revision: 0021
-Before: 0020
+Revision: 0024
+Before: 0023
 """
 
 import sqlalchemy as sa
