@@ -12,7 +12,7 @@ from koban.pipeline.facts import Fact, enter_fact
 from koban.pipeline.memory import Memory
 
 ROOM: Final = "bank"
-CHANGED: Final = "cash_out.changed"
+CASH_OUT_CHANGED: Final = "cash_out.changed"
 PAID: Final = "cash_out.paid"
 RETURNED: Final = "cash_out.returned"
 TOLD_AT_ONCE: Final = 5
@@ -44,7 +44,7 @@ def _tell(memory: Memory, tx: Tx, one: CashOut) -> None:
         "reason": one.reason,
     }
     about = SubjectRef(kind="account", id=one.owner)
-    seq, at = memory.enter(CHANGED, msgspec.json.encode(body), about=f"account:{one.owner}", cause_seq=None)
+    seq, at = memory.enter(CASH_OUT_CHANGED, msgspec.json.encode(body), about=f"account:{one.owner}", cause_seq=None)
     memory.tell_cash_out(about, body, seq=seq, at=at)
     if one.state in _TELLS:
         data: dict[str, object] = {
