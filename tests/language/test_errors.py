@@ -2,11 +2,13 @@
 
 import os
 import pathlib
+import re
 
+import msgspec
 import pytest
 from tests.language.ground import SCOPE
 
-from koban.language import LanguageErrors, Type, check
+from koban.language import LanguageErrors, Type, check, in_japanese
 from koban.language.types import Position
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -164,5 +166,44 @@ def test_an_error_says_where_and_what(name: str) -> None:
     assert found == path.read_text(encoding="utf-8")
 
 
+def _in_japanese(texts: str | tuple[str, ...]) -> str:
+    shown: list[str] = []
+    for text in (texts,) if isinstance(texts, str) else texts:
+        with pytest.raises(LanguageErrors) as refused:
+            check(text, SCOPE, source=Position(file="rules/scams.yaml", line=12, column=9), expect=Type.BOOL)
+        for error in refused.value.errors:
+            assert re.search("[ぁ-んァ-ヶ一-龠]", in_japanese(error.detail)), error.detail
+            assert not error.hint or re.search("[ぁ-んァ-ヶ一-龠]", in_japanese(error.hint)), error.hint
+            said = msgspec.structs.replace(error, detail=in_japanese(error.detail), hint=in_japanese(error.hint))
+            shown.append("\n".join(line[:160] for line in said.render().split("\n")))
+    return "\n\n".join(shown) + "\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_error_says_the_same_in_japanese(name: str) -> None:
+    path = GOLDEN / "ja" / f"{name}.txt"
+    found = _in_japanese(CASES[name])
+    if os.environ.get("KOBAN_UPDATE_GOLDEN") == "1":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(found, encoding="utf-8")
+    assert found == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("english", "japanese"),
+    [
+        ("rule a on x: the definition 'b' cannot be read: there is no list 'c'",
+         "ルール a（x）：定義「b」を読めません：リスト「c」はありません"),
+        ("convert it with CAST(… AS decimal)", "CAST(… AS decimal) で変換します"),
+        ("there is no list 'there is no list 'x''", "リスト「there is no list 'x'」はありません"),
+        ("something that nobody translated", "something that nobody translated"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_names_are_taken_over_and_what_is_not_known_stays(english: str, japanese: str) -> None:
+    assert in_japanese(english) == japanese
+
+
 def test_there_is_no_golden_file_without_a_case() -> None:
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(CASES)
+    assert {path.stem for path in (GOLDEN / "ja").glob("*.txt")} == set(CASES)

@@ -27,6 +27,7 @@ from koban.packs import (
     draft_store,
     parse_files,
     problems_of,
+    said_in,
     version_files,
 )
 from koban.packs.draft_store import Draft, DraftMissing, Switched
@@ -107,18 +108,18 @@ class TryBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     whole: bool = False
 
 
-def look_at(files: dict[str, str], current: PackDef) -> Looked:
-    """Check a pack, and say what it would change."""
+def look_at(files: dict[str, str], current: PackDef, language: str = "en") -> Looked:
+    """Check a pack, and say what it would change; faults and advice in the reader's language."""
     try:
         pack = parse_files(files)
     except PackInvalid as invalid:
-        return Looked(faults=invalid.problems)
+        return Looked(faults=problems_of(said_in(language, invalid.faults)))
     faults = check_pack(pack)
     if faults:
-        return Looked(faults=problems_of(faults))
+        return Looked(faults=problems_of(said_in(language, faults)))
     return Looked(
         faults=(),
-        advice=problems_of(advise(pack)),
+        advice=problems_of(said_in(language, advise(pack))),
         changes=tuple(f"{each.kind} {each.section} {each.name}" for each in compare_packs(current, pack)),
         severe=tuple(str(each) for each in severe_changes(current, pack)),
     )
@@ -129,7 +130,7 @@ def draft_endpoints(koban_: Koban) -> list[Endpoint]:
     desk = versions_of(koban_.desk, koban_.randomness, koban_.runs)
 
     def check(call: Call) -> Looked:
-        return look_at(call.body_as(CheckBody).files, desk.pack())
+        return look_at(call.body_as(CheckBody).files, desk.pack(), call.language)
 
     def every(_call: Call) -> list[DraftView]:
         with desk.database.read() as tx:

@@ -22,25 +22,29 @@ app.add_typer(pack_app, name="pack")
 def check(
     pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
     costs: Annotated[bool, typer.Option(help="Also estimate what each rule costs.")] = False,  # noqa: FBT002 - a flag
+    language: Annotated[str, typer.Option(help="en or ja: in which errors are said.")] = "en",
 ) -> None:
     """Check a pack: every name, type and expression. Exit code 1 when something is wrong; warnings leave it 0."""
-    from koban.packs import PackInvalid, load_pack, render_fault
+    from koban.packs import PackInvalid, load_pack, render_fault, said_in
     from koban.rules import advise, check_pack
 
+    if language not in ("en", "ja"):
+        raise typer.BadParameter("--language is en or ja.")
     try:
         loaded = load_pack(pack)
     except PackInvalid as invalid:
-        print(invalid.rendered, file=sys.stderr)
+        for fault in said_in(language, invalid.faults):
+            print(render_fault(fault, invalid.files), file=sys.stderr)
         print(f"koban check: {invalid.detail}", file=sys.stderr)
         sys.exit(FAILED)
     faults = check_pack(loaded)
-    for fault in faults:
+    for fault in said_in(language, faults):
         print(render_fault(fault, loaded.files), file=sys.stderr)
     if faults:
         print(f"koban check: {len(faults)} to mend", file=sys.stderr)
         sys.exit(FAILED)
     advice = advise(loaded)
-    for fault in advice:
+    for fault in said_in(language, advice):
         print(f"warning: {render_fault(fault, loaded.files)}", file=sys.stderr)
     if costs:
         _print_costs(loaded)

@@ -100,7 +100,9 @@ def _edit(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", r
     typed = values.get("text", "")[:BLOCK_CHARS_MAX] or text
     changed = typed.strip() != text.strip()
     files, placed = with_block(pack.files, block, typed, section)
-    candidate, marks = check_block(files, placed) if changed else (pack, ())  # what is in force was checked
+    candidate, marks = (
+        check_block(files, placed, call.language) if changed else (pack, ())
+    )  # what is in force was checked
     return page(
         kit,
         call,
@@ -130,7 +132,7 @@ def _check(kit: ConsoleKit, call: Call) -> Answer:
     section, _, block, _ = _block(pack, call.form)
     typed = call.form.get("text", "")[:BLOCK_CHARS_MAX]
     files, placed = with_block(pack.files, block, typed, section)
-    candidate, marks = check_block(files, placed)
+    candidate, marks = check_block(files, placed, call.language)
     severe = candidate is not None and is_severe(pack, candidate)
     return page(kit, call, "lab_checked.html", marks=marks, lines=tokens(typed), severe=severe, file=placed.file)
 
@@ -139,7 +141,7 @@ def _act(kit: ConsoleKit, call: Call) -> Answer:
     pack, form = kit.pack(), call.form
     section, name, block, _ = _block(pack, form)
     files, placed = with_block(pack.files, block, form.get("text", "")[:BLOCK_CHARS_MAX], section)
-    candidate, marks = check_block(files, placed)
+    candidate, marks = check_block(files, placed, call.language)
     if marks or candidate is None or form.get("do") == "check":
         return _edit(kit, call, problem="lab.has_faults" if marks else "")
     try:

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Literal
 import msgspec
 
 from koban.base import Refusal
-from koban.packs import Fault, PackDef, PackInvalid, Source, parse_files
+from koban.packs import Fault, PackDef, PackInvalid, Source, parse_files, said_in
 from koban.rules import check_pack
 
 Section = Literal["rules", "features", "policies", "lists", "queues"]
@@ -88,14 +88,16 @@ def with_block(
     return changed, Block(file=block.file, first=block.first, text=text)
 
 
-def check_block(files: Mapping[str, str], block: Block) -> tuple[PackDef | None, tuple[Mark, ...]]:
+def check_block(
+    files: Mapping[str, str], block: Block, language: str = "en"
+) -> tuple[PackDef | None, tuple[Mark, ...]]:
     """Check a pack with a changed item: the pack, if nothing is wrong, and what is wrong by the item's own lines."""
     try:
         pack = parse_files(files)
     except PackInvalid as invalid:
-        return None, _marks(invalid.faults, block)
+        return None, _marks(said_in(language, invalid.faults), block)
     faults = check_pack(pack)
-    return (None if faults else pack), _marks(faults, block)
+    return (None if faults else pack), _marks(said_in(language, faults), block)
 
 
 def _marks(faults: "tuple[Fault, ...] | list[Fault]", block: Block) -> tuple[Mark, ...]:

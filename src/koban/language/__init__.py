@@ -10,6 +10,7 @@ from koban.language.check import check
 from koban.language.dialects import DIALECTS, Dialect
 from koban.language.duckdb import SQL_TYPES, decimal_column, register_functions, to_sql
 from koban.language.emit import Emitted, emit_truth, emit_value, key_of
+from koban.language.japanese import in_japanese
 from koban.language.nodes import walk
 from koban.language.program import Program, compile_program, compile_value
 from koban.language.reason import implies
@@ -67,6 +68,7 @@ __all__ = [
     "emit_truth",
     "emit_value",
     "implies",
+    "in_japanese",
     "in_quotes",
     "key_of",
     "last_distinct",

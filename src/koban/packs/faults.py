@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from koban.base import Problem, Refusal
+from koban.language import in_japanese
 from koban.packs.types import PackDef, Source
 
 _SHOWN_COLUMNS: Final = 100
@@ -30,6 +31,7 @@ class PackInvalid(Refusal):
 
     def __init__(self, faults: Iterable[Fault], files: Mapping[str, str]) -> None:
         self.faults = tuple(sorted(faults, key=lambda fault: _order(fault.source)))
+        self.files = files
         self.rendered = "\n".join(render_fault(fault, files) for fault in self.faults)
         count = f"{len(self.faults)} error" + ("" if len(self.faults) == 1 else "s")
         super().__init__(
@@ -39,6 +41,16 @@ class PackInvalid(Refusal):
 
     def __str__(self) -> str:
         return f"{self.detail}\n{self.rendered}"
+
+
+def said_in(language: str, faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    """Say faults in `ja`, or as they are; what has no Japanese sentence yet stays English."""
+    if language != "ja":
+        return tuple(faults)
+    return tuple(
+        msgspec.structs.replace(fault, detail=in_japanese(fault.detail), hint=in_japanese(fault.hint))
+        for fault in faults
+    )
 
 
 def place(source: Source) -> str:
