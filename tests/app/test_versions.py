@@ -60,10 +60,10 @@ class House:
                 tx, at, rng, secrets, by=SYSTEM, name="owner", scopes=everything, days=9
             )
 
-    def ask(self, who: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    def ask(self, who: str, method: str, path: str, body: object = None, *, language: str = "en") -> tuple[int, Any]:
         async def run() -> httpx.Response:
             transport = httpx.ASGITransport(app=self.app)
-            headers = {"authorization": f"Bearer {self.tokens[who]}"}
+            headers = {"authorization": f"Bearer {self.tokens[who]}", "accept-language": language}
             async with httpx.AsyncClient(transport=transport, base_url="http://koban.test", headers=headers) as client:
                 return await client.request(method, path, json=body)
 
@@ -170,6 +170,9 @@ def test_drafts_are_checked_proposed_and_read_over_the_api(house: House) -> None
     status, looked = house.ask("mika", "POST", "/v1/packs/check", {"files": wrong})
     assert (status, len(looked["faults"]), looked["changes"]) == (200, 1, [])
     assert "recipients_2h" in looked["faults"][0]["detail"]
+    said = house.ask("mika", "POST", "/v1/packs/check", {"files": wrong}, language="ja")[1]["faults"][0]
+    assert "フィールドまたは特徴量「recipients_2h」はここにはありません" in said["detail"]
+    assert said["hint"].startswith("「recipients_1h」ではありませんか")
     unread = changed("recipients_1h >= 5", "messages_1h >= 5")
     looked = house.ask("mika", "POST", "/v1/packs/check", {"files": unread})[1]
     assert looked["faults"] == []

@@ -35,6 +35,18 @@ def test_the_editor_shows_the_rule_as_it_is_written_and_points_at_errors(scene: 
     assert "line wrong" in page
 
 
+def test_errors_are_said_in_the_readers_language_while_one_types(scene: Scene) -> None:
+    reader = Visitor(scene, "ja").sign_in()
+    name = next(iter(scene.pack.rules))
+    text = block_of(scene.pack, "rules", name).text.replace("AND", "AND nothing_such AND", 1)
+    page = reader.send(f"/lab?section=rules&name={name}", "/lab/check", section="rules", name=name, text=text).text
+    assert "フィールドまたは特徴量「nothing_such」はここにはありません" in page
+    assert "there is no field" not in page
+    english = Visitor(scene).sign_in()
+    page = english.send(f"/lab?section=rules&name={name}", "/lab/check", section="rules", name=name, text=text).text
+    assert "there is no field or feature" in page
+
+
 def test_a_backtest_from_the_editor_says_what_the_rule_would_have_hit(scene: Scene, admin: Visitor) -> None:
     name = next(iter(scene.pack.rules))
     text = block_of(scene.pack, "rules", name).text

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from koban.packs import PackDef, files_of, load_pack, parse_files, render_fault
+from koban.packs import PackDef, files_of, load_pack, parse_files, render_fault, said_in
 from koban.rules import advise, check_pack, costs_of
 
 FILES = files_of(pathlib.Path(__file__).parents[1] / "packs" / "small")
@@ -76,18 +76,19 @@ def test_of_two_rules_that_say_the_same_one_is_told() -> None:
     assert shadows(rule("one", "messages_1h > 3"), rule("two", "messages_1h > 3")) == [("two", "one")]
 
 
-def test_advice_reads_as_its_golden_file_says() -> None:
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_advice_is_said_in_both_languages(language: str) -> None:
     found = pack(
         WIDE,
         rule("narrow", "messages_1h > 5 AND busy"),
         definitions=f"- {{define: busy, as: messages_1h > 1, {ABOUT}}}\n- {{define: idle, as: messages_1h = 0, {ABOUT}}}\n",
         scores=f"- {{score: risk, of: account, {ABOUT}}}\n",
     )
-    shown = "\n".join(render_fault(fault, found.files) for fault in advise(found)) + "\n"
+    shown = "\n".join(render_fault(fault, found.files) for fault in said_in(language, advise(found))) + "\n"
+    golden = GOLDEN if language == "en" else GOLDEN.with_name("advice.ja.txt")
     if os.environ.get("KOBAN_UPDATE_GOLDEN") == "1":
-        GOLDEN.parent.mkdir(exist_ok=True)
-        GOLDEN.write_text(shown, encoding="utf-8")
-    assert shown == GOLDEN.read_text(encoding="utf-8")
+        golden.write_text(shown, encoding="utf-8")
+    assert shown == golden.read_text(encoding="utf-8")
 
 
 def test_costs_count_common_parts_once() -> None:
