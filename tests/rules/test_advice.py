@@ -5,7 +5,8 @@ import pathlib
 
 import pytest
 
-from koban.packs import PackDef, files_of, load_pack, parse_files, render_fault, said_in
+from koban.packs import PackDef, files_of, load_pack, parse_files, render_fault
+from koban.packs import faults as pack_faults
 from koban.rules import advise, check_pack, costs_of
 
 FILES = files_of(pathlib.Path(__file__).parents[1] / "packs" / "small")
@@ -84,7 +85,7 @@ def test_advice_is_said_in_both_languages(language: str) -> None:
         definitions=f"- {{define: busy, as: messages_1h > 1, {ABOUT}}}\n- {{define: idle, as: messages_1h = 0, {ABOUT}}}\n",
         scores=f"- {{score: risk, of: account, {ABOUT}}}\n",
     )
-    shown = "\n".join(render_fault(fault, found.files) for fault in said_in(language, advise(found))) + "\n"
+    shown = "\n".join(render_fault(fault, found.files) for fault in pack_faults.said_in(language, advise(found))) + "\n"
     golden = GOLDEN if language == "en" else GOLDEN.with_name("advice.ja.txt")
     if os.environ.get("KOBAN_UPDATE_GOLDEN") == "1":
         golden.write_text(shown, encoding="utf-8")

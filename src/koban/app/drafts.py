@@ -27,9 +27,9 @@ from koban.packs import (
     draft_store,
     parse_files,
     problems_of,
-    said_in,
     version_files,
 )
+from koban.packs import faults as pack_faults
 from koban.packs.draft_store import Draft, DraftMissing, Switched
 from koban.packs.routes import FILES_MAX, Name, PushBody
 from koban.payments.types import MethodInUse
@@ -113,13 +113,13 @@ def look_at(files: dict[str, str], current: PackDef, language: str = "en") -> Lo
     try:
         pack = parse_files(files)
     except PackInvalid as invalid:
-        return Looked(faults=problems_of(said_in(language, invalid.faults)))
+        return Looked(faults=problems_of(pack_faults.said_in(language, invalid.faults)))
     faults = check_pack(pack)
     if faults:
-        return Looked(faults=problems_of(said_in(language, faults)))
+        return Looked(faults=problems_of(pack_faults.said_in(language, faults)))
     return Looked(
         faults=(),
-        advice=problems_of(said_in(language, advise(pack))),
+        advice=problems_of(pack_faults.said_in(language, advise(pack))),
         changes=tuple(f"{each.kind} {each.section} {each.name}" for each in compare_packs(current, pack)),
         severe=tuple(str(each) for each in severe_changes(current, pack)),
     )

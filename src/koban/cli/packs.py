@@ -25,7 +25,8 @@ def check(
     language: Annotated[str, typer.Option(help="en or ja: in which errors are said.")] = "en",
 ) -> None:
     """Check a pack: every name, type and expression. Exit code 1 when something is wrong; warnings leave it 0."""
-    from koban.packs import PackInvalid, load_pack, render_fault, said_in
+    from koban.packs import PackInvalid, load_pack, render_fault
+    from koban.packs import faults as pack_faults
     from koban.rules import advise, check_pack
 
     if language not in ("en", "ja"):
@@ -33,18 +34,18 @@ def check(
     try:
         loaded = load_pack(pack)
     except PackInvalid as invalid:
-        for fault in said_in(language, invalid.faults):
+        for fault in pack_faults.said_in(language, invalid.faults):
             print(render_fault(fault, invalid.files), file=sys.stderr)
         print(f"koban check: {invalid.detail}", file=sys.stderr)
         sys.exit(FAILED)
     faults = check_pack(loaded)
-    for fault in said_in(language, faults):
+    for fault in pack_faults.said_in(language, faults):
         print(render_fault(fault, loaded.files), file=sys.stderr)
     if faults:
         print(f"koban check: {len(faults)} to mend", file=sys.stderr)
         sys.exit(FAILED)
     advice = advise(loaded)
-    for fault in said_in(language, advice):
+    for fault in pack_faults.said_in(language, advice):
         print(f"warning: {render_fault(fault, loaded.files)}", file=sys.stderr)
     if costs:
         _print_costs(loaded)

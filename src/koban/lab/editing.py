@@ -7,7 +7,8 @@ from typing import ClassVar, Final, Literal
 import msgspec
 
 from koban.base import Refusal
-from koban.packs import Fault, PackDef, PackInvalid, Source, parse_files, said_in
+from koban.packs import Fault, PackDef, PackInvalid, Source, parse_files
+from koban.packs import faults as pack_faults
 from koban.rules import check_pack
 
 Section = Literal["rules", "features", "policies", "lists", "queues"]
@@ -95,9 +96,9 @@ def check_block(
     try:
         pack = parse_files(files)
     except PackInvalid as invalid:
-        return None, _marks(said_in(language, invalid.faults), block)
+        return None, _marks(pack_faults.said_in(language, invalid.faults), block)
     faults = check_pack(pack)
-    return (None if faults else pack), _marks(said_in(language, faults), block)
+    return (None if faults else pack), _marks(pack_faults.said_in(language, faults), block)
 
 
 def _marks(faults: "tuple[Fault, ...] | list[Fault]", block: Block) -> tuple[Mark, ...]:

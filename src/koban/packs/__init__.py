@@ -5,7 +5,7 @@ Guarantees: a `PackDef` has every name resolved; expressions are checked further
 """
 
 from koban.packs.compare import Difference, compare_packs
-from koban.packs.faults import Fault, PackInvalid, locate, nearest, place, problems_of, render_fault, said_in
+from koban.packs.faults import Fault, PackInvalid, locate, nearest, place, problems_of, render_fault
 from koban.packs.load import digest_of, files_of, lists_of_files, load_pack, parse_files
 from koban.packs.reading import LANGUAGES, parse_duration
 from koban.packs.store import (
@@ -115,7 +115,6 @@ __all__ = [
     "place",
     "problems_of",
     "render_fault",
-    "said_in",
     "save_activation",
     "subject_kind",
     "version_files",
