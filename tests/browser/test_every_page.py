@@ -92,7 +92,7 @@ def furnish(scene: Scene, admin: Visitor) -> list[str]:
     assert scene.kit.reconciliation.run().exceptions > 0
     batch = admin.send("/cases", "/cases/bulk", **{f"case_{cases[0]}": "1"}, outcome="upheld", do="apply")
     assert batch.status_code == 303, batch.text[:400]
-    for shop in ("shop_a", "shop_b"):  # a list that has a version to go back to
+    for shop in ("u-31", "u-32"):  # a list that has a version to go back to
         listed = admin.send(
             "/lists/trusted_accounts", "/lists/trusted_accounts", values=shop, note="a partner", until="week"
         )
