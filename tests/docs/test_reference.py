@@ -10,7 +10,7 @@ from koban.access.permissions import CATALOGUE, ROLES
 from koban.base.settings import SETTING_NOTES, read_settings
 from koban.language import FUNCTIONS, OPERATORS
 from koban.schema import METADATA
-from tools import reference
+from tools import reference, reference_words
 
 
 @functools.cache
@@ -89,17 +89,17 @@ def test_every_verb_and_option_of_the_command_line_has_a_line() -> None:
 
 def test_every_key_of_a_pack_has_words() -> None:
     for what, (required, optional) in reference.pack_keys().items():
-        if what in {example[0] for example in reference._FILES}:
-            assert all(f"{what}.{key}" in reference.KEY_WORDS for key in required + optional), what
+        if what in {example[0] for example in reference_words.FILES}:
+            assert all(f"{what}.{key}" in reference_words.KEY_WORDS for key in required + optional), what
 
 
 def test_words_are_about_what_exists() -> None:
     keys = {f"{what}.{key}" for what, groups in reference.pack_keys().items() for group in groups for key in group}
-    assert set(reference.KEY_WORDS) - keys == set()
-    assert set(reference.ENTRY_WORDS) == set(reference.kinds_of_entries())
-    assert set(reference.WEBHOOK_WORDS) == set(reference.kinds_of_webhooks())
-    assert set(reference.ALERT_WORDS) == set(reference.kinds_of_alerts())
-    assert set(reference.TABLE_WORDS) <= set(METADATA.tables)
+    assert set(reference_words.KEY_WORDS) - keys == set()
+    assert set(reference_words.ENTRY_WORDS) == set(reference.kinds_of_entries())
+    assert set(reference_words.WEBHOOK_WORDS) == set(reference.kinds_of_webhooks())
+    assert set(reference_words.ALERT_WORDS) == set(reference.kinds_of_alerts())
+    assert set(reference_words.TABLE_WORDS) <= set(METADATA.tables)
 
 
 def test_examples_of_pack_files_make_a_pack(tmp_path: pathlib.Path) -> None:
@@ -107,8 +107,8 @@ def test_examples_of_pack_files_make_a_pack(tmp_path: pathlib.Path) -> None:
     from koban.packs import load_pack
     from koban.rules import check_pack, run_cases
 
-    for what, place, example in reference._FILES:
-        if what in reference.NESTED or place.startswith("payments.yaml"):  # the next test's
+    for what, place, example in reference_words.FILES:
+        if what in reference_words.NESTED or place.startswith("payments.yaml"):  # the next test's
             continue
         file = tmp_path / place.split(" ")[0]
         file.parent.mkdir(exist_ok=True)
@@ -130,7 +130,7 @@ def test_examples_of_pack_files_make_a_pack(tmp_path: pathlib.Path) -> None:
 def test_the_example_of_payments_fits_the_starter_pack() -> None:
     from koban.packs import files_of, parse_files
 
-    examples = [example for _, place, example in reference._FILES if place.startswith("payments.yaml")]
+    examples = [example for _, place, example in reference_words.FILES if place.startswith("payments.yaml")]
     assert examples
     example = "\n".join(examples)
     assert parse_files({**files_of(ROOT / "packs" / "starter"), "payments.yaml": example}).payments.name
