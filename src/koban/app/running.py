@@ -57,7 +57,7 @@ CHECKPOINTS: Final = "audit-checkpoints.jsonl"
 SERVER_FILE: Final = "server.json"
 COLLECT_AFTER: Final = (20_000, 50, 1_000)  # new objects; young collections to a middle one; middle ones to a full one
 PAGERS: Final = 4  # threads that send pages, apart from everything else
-INDEX_RESTS_S: Final = 0.010  # after each small transaction of the index, so that the decider finds the writer free
+INDEX_RESTS_S: Final = 0.020  # after each small transaction of the index, so that the decider finds the writer free
 INDEX_GIVES_WAY_AT: Final = 64  # events waiting in memory: then the index lets the decider have the writer
 EXPECTED_HOURS_MIN: Final = 24  # hours of a log below which a backtest has not seen a day
 HONEST: Final = "honest"
@@ -327,12 +327,17 @@ def _keep_minute(desk: Desk, clock: Clock, held: HeldMoney) -> None:
 
 
 def _follow_log(desk: Desk) -> None:
-    follow(
-        desk.database,
-        desk.memory.compiled.pack.events,
-        lambda: desk.decider.queued > INDEX_GIVES_WAY_AT,
-        lambda: time.sleep(INDEX_RESTS_S),
-    )
+    seen = desk.memory.last_seq
+
+    def rest() -> None:
+        nonlocal seen
+        newest = desk.memory.last_seq
+        if newest != seen:  # the decider is at work: let it find the writer free
+            time.sleep(INDEX_RESTS_S)
+        seen = newest
+
+    events, decider = desk.memory.compiled.pack.events, desk.decider
+    follow(desk.database, events, lambda: decider.queued > INDEX_GIVES_WAY_AT, rest)
 
 
 def _start_payments(stack: contextlib.ExitStack, kit: PaymentKit, providers: Providers) -> PaymentWorker:

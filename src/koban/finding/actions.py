@@ -17,6 +17,8 @@ from koban.finding.types import SavedView, SubjectHit, ViewMissing, ViewNotYours
 from koban.packs import EventType
 
 FOLLOW_CHUNK: Final = 25  # events in one transaction: the decider waits for no more than these
+FOLLOW_CHUNK_BEHIND: Final = 200  # the same when it is far behind: then it must come nearer under any load
+FOLLOW_FAR_BEHIND: Final = 20_000  # log entries
 FOLLOW_CHUNKS_MAX: Final = 400  # in one run of the job
 FORGET_CHUNK: Final = 2_000
 VIEWS_MAX: Final = 200  # of one person
@@ -50,7 +52,9 @@ def follow(
             break
         with database.read() as tx:
             after = event_store.read_state(tx, _CURSOR)
-            rows = store.unindexed(tx, after_seq=after, limit=FOLLOW_CHUNK)
+            is_far = event_store.last_seq(tx) - after > FOLLOW_FAR_BEHIND
+            chunk = FOLLOW_CHUNK_BEHIND if is_far else FOLLOW_CHUNK
+            rows = store.unindexed(tx, after_seq=after, limit=chunk)
         if not rows:
             break
         subjects, links = _read(rows, events)
@@ -60,7 +64,7 @@ def follow(
             store.add(tx, subjects, links)
             event_store.write_state(tx, _CURSOR, int(rows[-1][0]))
         done += len(rows)
-        if len(rows) < FOLLOW_CHUNK:
+        if len(rows) < chunk:
             break
         rest()
     return done
