@@ -65,6 +65,12 @@ def jobs(
             why="An audit row is part of the chain within a second, and signed outside the database.",
         ),
         Job(
+            name="database.move_log",
+            every_s=0.5,
+            run=database.move_log,
+            why="SQLite's log of writes goes into its file beside the decider, whose commits do not stop for it.",
+        ),
+        Job(
             name="archive.run",
             every_s=900.0,
             run=archive,

@@ -1,6 +1,7 @@
 """Transactions behave the same on both databases."""
 
 import pathlib
+import threading
 
 import pytest
 import sqlalchemy
@@ -114,3 +115,56 @@ def test_only_an_unhurried_write_does_not_wait_for_the_disk(
     with durable.write() as tx:
         assert waits_for_the_disk(tx)
     durable.close()
+
+
+def many_pages(database: Database, first: int) -> None:
+    with database.write() as tx:
+        tx.many(
+            "INSERT INTO test_things (name, size) VALUES (?, ?)",
+            [(f"{first + number:09}" + "x" * 3_000, number) for number in range(2_000)],
+        )
+
+
+def test_the_log_of_writes_is_moved_beside_the_writer_and_begins_anew(tmp_path: pathlib.Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/koban.db", durable=False)
+    with database.write() as tx:
+        own.create_all(tx.connection)
+    log = tmp_path / "koban.db-wal"
+    database.move_log()
+    before = (tmp_path / "koban.db").stat().st_size
+    sizes = []
+    for turn in range(30):  # 2,000 pages of 4 KiB and more each: far more than the log may hold
+        many_pages(database, turn * 2_000)
+        if turn == 4:
+            assert (tmp_path / "koban.db").stat().st_size == before, "the writer leaves it to somebody else"
+        if turn > 4:
+            database.move_log()
+        sizes.append(log.stat().st_size)
+    assert (tmp_path / "koban.db").stat().st_size > 60_000 * 3_000
+    assert sizes[-1] == sizes[-5], "a log that began anew does not grow"
+    with database.read() as tx:
+        assert tx.rows("SELECT count(*) FROM test_things")[0][0] == 60_000
+    database.close()
+
+
+def test_moving_the_log_is_in_nobodys_way(database: Database) -> None:
+    over = threading.Event()
+    failed: list[BaseException] = []
+
+    def move() -> None:
+        try:
+            while not over.is_set():
+                database.move_log()
+        except BaseException as error:  # noqa: BLE001 - told to the test below
+            failed.append(error)
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    for turn in range(20):
+        with database.write() as tx:
+            tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [(f"{turn}", turn)])
+        database.forget_deleted()
+    over.set()
+    mover.join()
+    assert failed == []
+    assert len(sizes(database)) == 20

@@ -19,6 +19,8 @@ metadata: Final = sqlalchemy.MetaData()
 
 _AMONG_MAX: Final = 512  # values in one query on SQLite
 _SYNCHRONOUS_NORMAL: Final = 1
+_MOVED_APART_PAGES: Final = 50_000  # the writer moves its log itself only beyond this, once somebody else does it
+_BEGIN_ANEW_PAGES: Final = 32_000  # of SQLite's log of writes, 128 MB: then the writer stands still for its last part
 
 _SQLITE_PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -153,10 +155,15 @@ def upsert(
 class Database:
     """A database that is open. `read` gives a snapshot; `write` gives the one writer's transaction."""
 
-    def __init__(self, writer: Engine, reader: Engine, dialect: Dialect, path: pathlib.Path | None) -> None:
+    def __init__(
+        self, writer: Engine, reader: Engine, dialect: Dialect, path: pathlib.Path | None, mover: Engine | None = None
+    ) -> None:
         """Use `Database.open` instead."""
         self._writer = writer
         self._reader = reader
+        self._mover = mover
+        self._moving = threading.Lock()  # SQLite refuses a second one at once, and does not wait
+        self._is_moved_apart = False
         self._write_lock = threading.RLock() if dialect == "sqlite" else None
         self.dialect: Dialect = dialect
         self.path = path
@@ -222,18 +229,33 @@ class Database:
             with _unsynchronised(connection), connection.begin():
                 yield Tx(connection, self.dialect)
 
+    def move_log(self) -> None:
+        """Move what was committed from SQLite's log of writes into its file, beside the writer, which goes on.
+
+        Why: otherwise a commit in every few hundred does it and everybody waits for some ten milliseconds. A log that
+        is written all the time is never moved whole; now and then the writer stands still for the last part, so that
+        the log begins anew. PostgreSQL does this by itself. Source: https://sqlite.org/wal.html#avoiding_excessively_large_wal_files
+        """
+        if self._mover is None or self._write_lock is None:
+            return
+        with self._moving:
+            if not self._is_moved_apart:
+                with self._write_lock:
+                    _run_alone(self._writer, f"PRAGMA wal_autocheckpoint={_MOVED_APART_PAGES}")
+                self._is_moved_apart = True
+            _, pages, _ = _run_alone(self._mover, "PRAGMA wal_checkpoint(PASSIVE)")
+            if pages > _BEGIN_ANEW_PAGES:
+                with self._write_lock:
+                    _run_alone(self._mover, "PRAGMA wal_checkpoint(RESTART)")
+
     def forget_deleted(self) -> None:
         """Make sure that deleted rows can no longer be read from the disk: empty the WAL, or vacuum.
 
         Raises Unavailable when somebody reads for longer than a connection waits.
         """
         if self.dialect == "sqlite":
-            with self._write_lock or contextlib.nullcontext():
-                raw = self._writer.raw_connection()
-                try:
-                    is_kept = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-                finally:
-                    raw.close()
+            with self._moving, self._write_lock or contextlib.nullcontext():
+                is_kept = _run_alone(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)")[0]
             if is_kept:
                 raise Unavailable(
                     "database", 5, "A long read keeps what was deleted in the log of writes; ask once more."
@@ -246,6 +268,18 @@ class Database:
         """Close every connection; the object must not be used afterwards."""
         self._reader.dispose()
         self._writer.dispose()
+        if self._mover is not None:
+            self._mover.dispose()
+
+
+def _run_alone(engine: Engine, pragma: str) -> tuple[int, ...]:
+    """Run a pragma of SQLite's outside any transaction and return its row."""
+    raw = engine.raw_connection()
+    try:
+        found: tuple[int, ...] = raw.cursor().execute(pragma).fetchone()
+        return found
+    finally:
+        raw.close()
 
 
 @contextlib.contextmanager
@@ -292,6 +326,7 @@ def _open_sqlite(url: str, *, durable: bool, read_only: bool) -> Database:
         build(begin="BEGIN", query_only=True, pool_size=4),
         "sqlite",
         path,
+        None if read_only else build(begin="BEGIN", query_only=False, pool_size=1),
     )
     try:
         with database.write() as tx:
