@@ -4,11 +4,12 @@ import pytest
 from tests.archive.conftest import Station
 from tests.language.ground import ENV, NOON, checked
 
-from koban.base import MINUTE
+from koban.base import MINUTE, Instant
 from koban.lab import Operand, why_not
 from koban.language import Value, compile_trace
-from koban.packs import parse_files
-from koban.pipeline.explain import explain, explain_feature, explain_why_not
+from koban.packs import PackDef, PackVersionMissing, parse_files
+from koban.packs.draft_store import Draft, close_draft, insert_draft
+from koban.pipeline.explain import explain, explain_feature, explain_why_not, version_of
 from koban.rules import RuleMissing
 
 ROW: dict[str, Value] = {"a": 3, "b": None, "s": "x", "p": True, "x": 1_500_000}
@@ -97,3 +98,53 @@ def test_a_decision_is_explained_under_a_version_that_never_decided_it(sent: Sta
     assert own.matched
     with pytest.raises(RuleMissing):
         explain_why_not(sent.database, sent.vault, seq, "big_payout", archive=sent.archive)
+
+
+def with_features(station: Station, text: str) -> PackDef:
+    files = dict(station.pack.files)
+    files["features.yaml"] += text
+    return parse_files(files)
+
+
+def behind_under(station: Station, pack: PackDef, event_id: str, key: str) -> tuple[object, list[list[str]]]:
+    found = explain_feature(
+        station.database, station.vault, last_seq(station, event_id), key, archive=station.archive, pack=pack
+    )
+    return found.value, [[each.event_id for each in part.events] for part in found.parts]
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "events"),
+    [
+        ("by: sender.id\n  value: count(*)\n  within: 10 minutes", 2, [["e3", "e2"]]),
+        ("by: sender.id\n  value: count(*)\n  within: 1 day", 4, [["e3", "e2", "e1", "e0"]]),
+        ("by: sender.id\n  value: count(*)\n  within: 1 day\n  excluding: current", 3, [["e2", "e1", "e0"]]),
+        ("by: sender.id\n  value: count(*)\n  within: 1 day\n  where: contains(text, 'b')", 0, [[]]),
+        ("by: [sender.id, recipient.id]\n  value: count(*)\n  within: 1 day", 4, [["e3", "e2", "e1", "e0"]]),
+        ("by: everyone\n  value: count(*)\n  within: 1 day", 4, [["e3", "e2", "e1", "e0"]]),
+    ],
+)
+def test_each_version_counts_by_its_own_declaration(
+    sent: Station, declared: str, value: int, events: list[list[str]]
+) -> None:
+    text = f"- feature: counted\n  about: {{en: e, ja: j}}\n  on: message.sent\n  {declared}\n"
+    assert behind_under(sent, with_features(sent, text), "e3", "counted") == (value, events)
+
+
+def test_a_proposal_can_be_named_like_a_version_until_it_is_withdrawn(sent: Station) -> None:
+    text = "- feature: counted\n  about: {en: e, ja: j}\n  on: message.sent\n  by: sender.id\n  value: count(*)\n  within: ever\n"
+    pack = with_features(sent, text)
+    with pytest.raises(PackVersionMissing):
+        version_of(sent.database, pack.digest)
+    draft = Draft(
+        id="draft_1", digest=pack.digest, base=sent.pack.digest, changes=(), severe=False, author="a", reason="r",
+        proposed_at=Instant(NOON),
+    )  # fmt: skip
+    with sent.database.write() as tx:
+        insert_draft(tx, draft, pack.files)
+    assert version_of(sent.database, pack.digest[:10]).digest == pack.digest
+    assert version_of(sent.database, sent.pack.digest[:10]).digest == sent.pack.digest
+    with sent.database.write() as tx:
+        close_draft(tx, "draft_1", Instant(NOON), by="a", state="withdrawn")
+    with pytest.raises(PackVersionMissing):
+        version_of(sent.database, pack.digest[:10])

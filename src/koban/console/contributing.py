@@ -7,7 +7,7 @@ import msgspec
 from koban.base import Instant, from_rfc3339
 from koban.db import Tx
 from koban.decisions import store as decision_store
-from koban.lab import Behind
+from koban.lab import Behind, Counted
 from koban.packs import EVERYONE, FeatureDef, PackDef
 
 
@@ -47,15 +47,15 @@ def parts_of(tx: Tx, pack: PackDef, parts: Sequence[Behind]) -> Iterator[Part]:
             since_at=from_rfc3339(each.since) if each.since is not None else None,
             total=each.total,
             lines=tuple(
-                CountedLine(
-                    seq=event.seq,
-                    event_id=event.event_id,
-                    type=event.type,
-                    at=from_rfc3339(event.at),
-                    value=event.value,
-                    verdict=records[event.seq].verdict if event.seq in records else "",
-                )
-                for event in each.events
+                _line(event, records[event.seq].verdict if event.seq in records else "") for event in each.events
             ),
             whole=each.whole,
         )
+
+
+def _line(event: Counted, verdict: str) -> CountedLine:
+    at = from_rfc3339(event.at)
+    assert at is not None, "the lab wrote it"
+    return CountedLine(
+        seq=event.seq, event_id=event.event_id, type=event.type, at=at, value=event.value, verdict=verdict
+    )
