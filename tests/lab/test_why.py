@@ -4,7 +4,7 @@ import pytest
 from tests.archive.conftest import Station
 from tests.language.ground import ENV, NOON, checked
 
-from koban.base import MINUTE, Instant
+from koban.base import DAY, MINUTE, Instant
 from koban.lab import Operand, why_not
 from koban.language import Value, compile_trace
 from koban.packs import PackDef, PackVersionMissing, parse_files
@@ -129,6 +129,18 @@ def test_each_version_counts_by_its_own_declaration(
 ) -> None:
     text = f"- feature: counted\n  about: {{en: e, ja: j}}\n  on: message.sent\n  {declared}\n"
     assert behind_under(sent, with_features(sent, text), "e3", "counted") == (value, events)
+
+
+def test_the_age_of_a_linked_account_is_known_from_events_of_others(station: Station) -> None:
+    message = {"recipient": {"id": "b"}, "text": "x"}
+    station.send(station.event("before", data={"sender": {"id": "a2"}, **message}))
+    station.clock.advance(3 * DAY)
+    station.send(station.event("now", data={"sender": {"id": "a1"}, **message}))
+    on = "  about: {en: e, ja: j}\n  on: message.sent\n"
+    text = f"- feature: known_days\n{on}  by: recipient.id\n  value: age_days()\n  within: ever\n"
+    text += f"- feature: linked\n{on}  by: sender.id\n  value: linked_oldest(recipient.id, known_days)\n"
+    pack = with_features(station, text + "  within: 1 day\n  bound: 5\n")
+    assert behind_under(station, pack, "now", "linked") == (3, [["now"]])
 
 
 def test_a_proposal_can_be_named_like_a_version_until_it_is_withdrawn(sent: Station) -> None:
