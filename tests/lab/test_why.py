@@ -131,6 +131,16 @@ def test_each_version_counts_by_its_own_declaration(
     assert behind_under(sent, with_features(sent, text), "e3", "counted") == (value, events)
 
 
+@pytest.mark.parametrize("sender", ["50%_!", 'q"uo\\te', "買い手", "A1"])
+def test_a_subject_is_found_whatever_its_id_is_written_with(station: Station, sender: str) -> None:
+    for event_id, name in (("one", sender), ("other", "50x_!"), ("small", "a1"), ("now", sender)):
+        data = {"sender": {"id": name}, "recipient": {"id": "b"}, "text": "x"}
+        station.send(station.event(event_id, data=data))
+    text = "- feature: counted\n  about: {en: e, ja: j}\n  on: message.sent\n  by: sender.id\n  value: count(*)\n"
+    pack = with_features(station, text + "  within: 1 day\n")
+    assert behind_under(station, pack, "now", "counted") == (2, [["now", "one"]])
+
+
 def test_the_age_of_a_linked_account_is_known_from_events_of_others(station: Station) -> None:
     message = {"recipient": {"id": "b"}, "text": "x"}
     station.send(station.event("before", data={"sender": {"id": "a2"}, **message}))

@@ -1,12 +1,12 @@
 """What a feature was made of at one event: the events behind a count; and features of packs that never decided it."""
 
 import heapq
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from koban.base import Instant, Refusal, to_rfc3339
+from koban.base import Instant, Refusal, limits, to_rfc3339
 from koban.events import Row, make_preparer
 from koban.events import archive as archives
 from koban.features import (
@@ -26,6 +26,7 @@ from koban.language import Type, Value, compile_value, show
 from koban.packs import EVERYONE, EventType, PackDef
 
 SHOWN_MAX: Final = 50
+NAMED_MAX: Final = 20  # subjects of an event by which the log is narrowed
 READ_MAX: Final = 500_000  # events of the window that are looked at; past that the answer says so
 
 
@@ -74,7 +75,7 @@ def behind(log: Log, pack: PackDef, event_type: str, row: Row, key: str, *, seq:
     except KeyError:
         raise FeatureUnknown(f"An event {event_type} has no feature {key[:80]!r}.") from None
     return tuple(
-        _behind(log, pack, plan, part.name, subject_at(of, row), seq=seq, at=at)
+        _behind(log, pack, plan, part.name, subject_at(of, row), seq=seq, at=at, naming=_named([of], row))
         for part, of in plan.parts_at(feature, path, event)
     )
 
@@ -87,10 +88,35 @@ def behind_subject(log: Log, pack: PackDef, name: str, subject: str, *, seq: int
     if name not in pack.features:
         raise FeatureUnknown(f"The pack has no feature {name[:80]!r}.")
     plan = plan_features(pack)
-    return tuple(_behind(log, pack, plan, part.name, subject, seq=seq, at=at) for part in plan.parts(name))
+    single = plan.features[name].kind != EVERYONE and "+" not in plan.features[name].kind
+    naming = (subject,) if single and len(subject) <= limits.ID_CHARS_MAX else ()
+    return tuple(
+        _behind(log, pack, plan, part.name, subject, seq=seq, at=at, naming=naming) for part in plan.parts(name)
+    )
 
 
-def _behind(log: Log, pack: PackDef, plan: Plan, name: str, subject: str | None, *, seq: int, at: int) -> Behind:
+def _named(paths: Collection[str], row: Row) -> tuple[str, ...]:
+    """Return texts of which every event of the subjects at some paths holds one; none where there is no saying."""
+    found: list[str] = []
+    for path in paths:
+        named = row.get(path.partition("+")[0]) if path != EVERYONE else None
+        if not isinstance(named, str) or not 0 < len(named) <= limits.ID_CHARS_MAX or len(found) == NAMED_MAX:
+            return ()
+        found.append(named)
+    return tuple(found)
+
+
+def _behind(
+    log: Log,
+    pack: PackDef,
+    plan: Plan,
+    name: str,
+    subject: str | None,
+    *,
+    seq: int,
+    at: int,
+    naming: Sequence[str],
+) -> Behind:
     feature, definition = plan.features[name], pack.features[name]
     cell = plan.cells[str(feature.cell)]
     since = None if cell.slot_us is None else at // cell.slot_us * cell.slot_us - (SLOTS - 1) * cell.slot_us
@@ -99,11 +125,12 @@ def _behind(log: Log, pack: PackDef, plan: Plan, name: str, subject: str | None,
     readers = {kind: _reader(cell.where, cell.argument, pack.events[kind], path) for kind, path in cell.by.items()}
     paths = {kind: reader.paths for kind, reader in readers.items()}
     upto_seq = seq - feature.excluding_current
-    for place, moment, kind, row in _rows(log, pack, paths, upto_seq=upto_seq, since=since):
+    rows = _rows(log, pack, paths, upto_seq=upto_seq, since=since, naming=naming)
+    for place, moment, kind, row in rows if subject is not None else ():
         looked += 1
         if looked > READ_MAX:
             break
-        if subject is None or subject_at(cell.by[kind], row) != subject or (since is not None and moment < since):
+        if subject_at(cell.by[kind], row) != subject or (since is not None and moment < since):
             continue
         told = readers[kind].read(row, moment)
         if told is not None:
@@ -164,7 +191,9 @@ def values_at(
     plan = program.plan
     event = pack.events[event_type]
     read = [(feature, path) for feature, path in (resolve_key(plan, event, key) for key in keys)]
-    subjects = {subject_at(of, row) for feature, path in read for _, of in plan.parts_at(feature, path, event)} - {None}
+    places = sorted({of for feature, path in read for _, of in plan.parts_at(feature, path, event)})
+    places = [of for of in places if subject_at(of, row) is not None]
+    subjects = {subject_at(of, row) for of in places}
     by: dict[str, set[str]] = {}
     for cell in plan.cells.values():
         for kind, path in cell.by.items():
@@ -173,7 +202,10 @@ def values_at(
     all_subjects = any(feature.through is not None for feature in plan.features.values())
     features = FeatureStore(program)
     paths = {kind: frozenset(pack.events[kind].fields) for kind in by}
-    for place, moment, kind, told in _rows(log, pack, paths, upto_seq=seq - 1, since=_since(plan, at)):
+    naming = () if all_subjects else _named(places, row)
+    since = _since(plan, at)
+    rows = _rows(log, pack, paths, upto_seq=seq - 1, since=since, naming=naming)
+    for place, moment, kind, told in rows if subjects else ():
         if all_subjects or any(subject_at(path, told) in subjects for path in by[kind]):
             features.apply(None, place, kind, told, moment)
     return features.apply(None, seq, event_type, row, at)
@@ -187,7 +219,13 @@ def _since(plan: Plan, at: int) -> int | None:
 
 
 def _rows(
-    log: Log, pack: PackDef, paths: Mapping[str, Collection[str]], *, upto_seq: int, since: int | None
+    log: Log,
+    pack: PackDef,
+    paths: Mapping[str, Collection[str]],
+    *,
+    upto_seq: int,
+    since: int | None,
+    naming: Sequence[str],
 ) -> Iterator[tuple[int, int, str, Row]]:
     """Walk the events of the kinds in `paths`, in the order of the log; rows hold at least the fields named there."""
     after = -1 if since is None else store.seq_before(log.tx, since)
@@ -202,6 +240,7 @@ def _rows(
             paths=paths[kind],
             after_seq=after,
             upto_seq=upto_seq,
+            naming=naming,
         )
         return ((seq, at, kind, row) for seq, at, row in found)
 
