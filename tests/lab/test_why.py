@@ -5,10 +5,13 @@ from tests.archive.conftest import Station
 from tests.language.ground import ENV, NOON, checked
 
 from koban.base import DAY, MINUTE, Instant
+from koban.enforcement import ImposeSanction, OverturnSanctions, SubjectRef
+from koban.enforcement.store import read_of_subject
 from koban.lab import Operand, why_not
 from koban.language import Value, compile_trace
 from koban.packs import PackDef, PackVersionMissing, parse_files
 from koban.packs.draft_store import Draft, close_draft, insert_draft
+from koban.pipeline.commands import sanction
 from koban.pipeline.explain import explain, explain_feature, explain_why_not, version_of
 from koban.rules import RuleMissing
 
@@ -129,6 +132,29 @@ def test_each_version_counts_by_its_own_declaration(
 ) -> None:
     text = f"- feature: counted\n  about: {{en: e, ja: j}}\n  on: message.sent\n  {declared}\n"
     assert behind_under(sent, with_features(sent, text), "e3", "counted") == (value, events)
+
+
+def test_sanctions_of_linked_accounts_are_those_that_stood_then(station: Station) -> None:
+    def message(event_id: str) -> None:
+        data = {"sender": {"id": "a1"}, "recipient": {"id": "b"}, "text": "x"}
+        station.send(station.event(event_id, data=data))
+
+    suspend = ImposeSanction(
+        subject=SubjectRef(kind="account", id="b"), kind="suspend", policy="fraud", by="staff_one",
+        because={"en": "e", "ja": "j"},
+    )  # fmt: skip
+    message("before")
+    station.desk.command(lambda memory, tx: sanction(memory, tx, suspend))
+    message("while")
+    with station.database.read() as tx:
+        (imposed,) = read_of_subject(tx, suspend.subject)
+    back = OverturnSanctions(sanction_ids=(imposed.id,), by="staff_two", reason="a mistake")
+    station.desk.command(lambda memory, tx: sanction(memory, tx, back))
+    message("after")
+    on = "  about: {en: e, ja: j}\n  on: message.sent\n  by: sender.id\n"
+    text = f"- feature: linked\n{on}  value: linked_sanctioned(recipient.id)\n  within: 1 day\n  bound: 5\n"
+    pack = with_features(station, text)
+    assert [behind_under(station, pack, each, "linked")[0] for each in ("before", "while", "after")] == [0, 1, 0]
 
 
 @pytest.mark.parametrize("sender", ["50%_!", 'q"uo\\te', "買い手", "A1"])

@@ -7,6 +7,8 @@ from typing import Final
 import msgspec
 
 from koban.base import Instant, Refusal, limits, to_rfc3339
+from koban.enforcement import SubjectRef
+from koban.enforcement import store as sanction_store
 from koban.events import Row, make_preparer
 from koban.events import archive as archives
 from koban.features import (
@@ -208,6 +210,11 @@ def values_at(
     for place, moment, kind, told in rows if subjects else ():
         if all_subjects or any(subject_at(path, told) in subjects for path in by[kind]):
             features.apply(None, place, kind, told, moment)
+
+    def stood(kind: str, subject: str, moment: int) -> bool:
+        return sanction_store.stood_at(log.tx, SubjectRef(kind=kind, id=subject), Instant(moment), before_seq=seq)
+
+    features.standing = stood  # now, for only the last entry is asked
     return features.apply(None, seq, event_type, row, at)
 
 
