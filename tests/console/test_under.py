@@ -71,7 +71,7 @@ def test_a_decision_is_explained_under_a_version_that_is_chosen(scene: Scene, ad
     draft = propose(scene.kit.versions, files, Instant(scene.clock.now()), by="staff_one", reason="only who repeats it")
 
     decision = admin.get(f"/decisions/{lure.seq}").text
-    assert f'<option value="{draft.digest}"' in decision
+    assert f'value="{draft.digest}"' in decision
     assert "only who repeats it" in decision
     english = admin.get(f"/decisions/{lure.seq}/under?pack={draft.digest}").text
     assert "Matched when it was decided, not here" in english
