@@ -3,6 +3,7 @@
 import json
 import pathlib
 import random
+from collections.abc import Callable
 from typing import Final
 
 from bench.workload import CHOICES, NUMBERS, TEXTS, TYPES, in_koban, make_rules, words
@@ -60,24 +61,30 @@ def _reading(feature: str, number: int) -> str:
             return f"{feature} > 900000000 OR {feature} IS NULL AND photos > 15"
 
 
-def _rule(number: int, when: str) -> dict[str, object]:
+def _rule(number: int, when: str, mode: str) -> dict[str, object]:
     return {
         "rule": f"rule_{number:03d}",
         "policy": "bench",
         "on": list(TYPES),
         "when": when,
         "then": [{"review": "bench"}],
-        "mode": "shadow",
+        "mode": mode,
         "because": _ABOUT,
     }
 
 
 def write_pack(
-    folder: pathlib.Path, *, rules: int = 200, kinds: tuple[str, ...] = ("account", "device", "item"), window: str = ""
+    folder: pathlib.Path,
+    *,
+    rules: int = 200,
+    kinds: tuple[str, ...] = ("account", "device", "item"),
+    window: str = "",
+    mode: Callable[[int], str] = lambda _number: "shadow",
 ) -> pathlib.Path:
     """Write the pack as files (JSON is YAML), and return its folder.
 
-    Of 200 rules 24 read a feature each, 16 a text list, the others are mixed ones that seldom match.
+    Of 200 rules 24 read a feature each, 16 a text list, the others are mixed ones that seldom match. `mode` gives the mode
+    of each by its number; a rule without one is left out.
     """
     features = feature_documents(kinds, window)
     conditions = [_reading(str(each["feature"]), number) for number, each in enumerate(features)]
@@ -101,7 +108,9 @@ def write_pack(
             }
             for number in range(4)
         ],
-        "rules/rules.yaml": [_rule(number, when) for number, when in enumerate(conditions[:rules])],
+        "rules/rules.yaml": [
+            _rule(number, when, mode(number)) for number, when in enumerate(conditions[:rules]) if mode(number)
+        ],
     }
     for name, document in documents.items():
         path = folder / name

@@ -23,6 +23,7 @@ from bench.pages import measure_pages
 from bench.reconciliation import measure_reconciliation
 from bench.start import measure_start
 from bench.story import measure_story
+from bench.versions import measure_versions
 
 BENCHES: Final[dict[str, Callable[[Size], list[Row]]]] = {
     "engine": measure_engines,
@@ -36,6 +37,7 @@ BENCHES: Final[dict[str, Callable[[Size], list[Row]]]] = {
     "ledger": measure_ledger,
     "reconciliation": measure_reconciliation,
     "story": measure_story,
+    "versions": measure_versions,
 }
 RESULTS: Final = ROOT / "bench" / "results" / "latest.json"
 

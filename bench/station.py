@@ -14,6 +14,7 @@ from koban.audit import SystemSecrets
 from koban.base import HOUR, Instant, SystemClock, to_rfc3339
 from koban.db import Database, drop_lease
 from koban.events import decode, take_log
+from koban.events.archive import Archive
 from koban.events.decider import Decider, _Job
 from koban.packs import PackDef, load_pack
 from koban.pipeline.desk import Desk
@@ -44,7 +45,7 @@ class Station:
 
 
 @contextlib.contextmanager
-def open_station(folder: pathlib.Path, pack: PackDef) -> Iterator[Station]:
+def open_station(folder: pathlib.Path, pack: PackDef, *, archive: Archive | None = None) -> Iterator[Station]:
     """Open a durable SQLite database in `folder` and a decider over it."""
     database = Database.open(f"sqlite:///{folder}/koban.db")
     try:
@@ -57,7 +58,8 @@ def open_station(folder: pathlib.Path, pack: PackDef) -> Iterator[Station]:
         with database.write() as tx:
             memory.load(tx, lambda _tx, _seq: pack)
         with rare_collections():
-            yield Station(database=database, clock=clock, desk=Desk(database, memory, lease, lambda _tx, _seq: pack))
+            desk = Desk(database, memory, lease, lambda _tx, _seq: pack, archive=archive)
+            yield Station(database=database, clock=clock, desk=desk)
         with database.write() as tx:
             drop_lease(tx, lease)  # features are left as they are: whoever opens the folder next catches up
     finally:

@@ -54,6 +54,7 @@ from koban.ledger import LedgerReport, verify
 from koban.oncall import OncallKit
 from koban.packs import PackDef, active_at, load_pack, load_version, parse_files
 from koban.pipeline import Desk, Memory, commands, explain
+from koban.pipeline.explain import explain_feature, version_of
 from koban.sim import Settings, Size, plan, wire
 from koban.vault import Vault
 from koban.webhooks import SecretBox, WebhookEndpoint, raise_alert
@@ -181,13 +182,13 @@ class Tries:
     def __init__(self, database: Database, vault: Vault, folder: pathlib.Path) -> None:
         self._database = database
         self._vault = vault
-        self._archive = Archive(places=Places(folder=folder / "archive"))
+        self.archive = Archive(places=Places(folder=folder / "archive"))
         self._runs: dict[str, RunView] = {}
 
     def start(self, files: Mapping[str, str], arguments: Sequence[str]) -> RunView:
         rules = [arguments[place + 1] for place, each in enumerate(arguments) if each == "--rule"]
         with self._database.read() as tx:
-            log = Log(tx=tx, archive=self._archive, vault=self._vault)
+            log = Log(tx=tx, archive=self.archive, vault=self._vault)
             question = Question(pack=parse_files(files), against=pack_in_force(tx), rules=rules or None)
             report = backtest(log, question)
         run = RunView(id=f"run_{len(self._runs)}", state="done", report=report)
@@ -199,7 +200,7 @@ class Tries:
 
     def behind(self, feature: str, subject: str, desk: Desk, clock: ManualClock) -> tuple[Behind, ...]:
         with self._database.read() as tx:
-            log = Log(tx=tx, archive=self._archive, vault=self._vault)
+            log = Log(tx=tx, archive=self.archive, vault=self._vault)
             pack = desk.memory.compiled.pack
             return behind_subject(log, pack, feature, subject, seq=desk.memory.last_seq + 1, at=clock.now())
 
@@ -221,7 +222,11 @@ def _kit(
         access=access,
         pack=lambda: desk.memory.compiled.pack,
         figures=lambda: desk.memory.figures.snapshot(clock.now()),
-        explain=lambda seq: explain(database, vault, seq),
+        explain=lambda seq, pack: explain(database, vault, seq, pack=pack, archive=tries.archive),
+        explain_feature=lambda seq, key, pack: explain_feature(
+            database, vault, seq, key, pack=pack, archive=tries.archive
+        ),
+        version=lambda beginning: version_of(database, beginning),
         modes=modes_of(desk, random.Random(6)),
         sanction=lambda command: desk.command(lambda live, tx: commands.sanction(live, tx, command)),
         change_list=lambda change: desk.command(lambda live, tx: commands.change_list(live, tx, change)),

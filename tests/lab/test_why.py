@@ -4,11 +4,15 @@ import pytest
 from tests.archive.conftest import Station
 from tests.language.ground import ENV, NOON, checked
 
-from koban.base import MINUTE
+from koban.base import DAY, MINUTE, Instant
+from koban.enforcement import ImposeSanction, OverturnSanctions, SubjectRef
+from koban.enforcement.store import read_of_subject
 from koban.lab import Operand, why_not
 from koban.language import Value, compile_trace
-from koban.packs import parse_files
-from koban.pipeline.explain import explain, explain_feature, explain_why_not
+from koban.packs import PackDef, PackVersionMissing, parse_files
+from koban.packs.draft_store import Draft, close_draft, insert_draft
+from koban.pipeline.commands import sanction
+from koban.pipeline.explain import explain, explain_feature, explain_why_not, version_of
 from koban.rules import RuleMissing
 
 ROW: dict[str, Value] = {"a": 3, "b": None, "s": "x", "p": True, "x": 1_500_000}
@@ -97,3 +101,98 @@ def test_a_decision_is_explained_under_a_version_that_never_decided_it(sent: Sta
     assert own.matched
     with pytest.raises(RuleMissing):
         explain_why_not(sent.database, sent.vault, seq, "big_payout", archive=sent.archive)
+
+
+def with_features(station: Station, text: str) -> PackDef:
+    files = dict(station.pack.files)
+    files["features.yaml"] += text
+    return parse_files(files)
+
+
+def behind_under(station: Station, pack: PackDef, event_id: str, key: str) -> tuple[object, list[list[str]]]:
+    found = explain_feature(
+        station.database, station.vault, last_seq(station, event_id), key, archive=station.archive, pack=pack
+    )
+    return found.value, [[each.event_id for each in part.events] for part in found.parts]
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "events"),
+    [
+        ("by: sender.id\n  value: count(*)\n  within: 10 minutes", 2, [["e3", "e2"]]),
+        ("by: sender.id\n  value: count(*)\n  within: 1 day", 4, [["e3", "e2", "e1", "e0"]]),
+        ("by: sender.id\n  value: count(*)\n  within: 1 day\n  excluding: current", 3, [["e2", "e1", "e0"]]),
+        ("by: sender.id\n  value: count(*)\n  within: 1 day\n  where: contains(text, 'b')", 0, [[]]),
+        ("by: [sender.id, recipient.id]\n  value: count(*)\n  within: 1 day", 4, [["e3", "e2", "e1", "e0"]]),
+        ("by: everyone\n  value: count(*)\n  within: 1 day", 4, [["e3", "e2", "e1", "e0"]]),
+    ],
+)
+def test_each_version_counts_by_its_own_declaration(
+    sent: Station, declared: str, value: int, events: list[list[str]]
+) -> None:
+    text = f"- feature: counted\n  about: {{en: e, ja: j}}\n  on: message.sent\n  {declared}\n"
+    assert behind_under(sent, with_features(sent, text), "e3", "counted") == (value, events)
+
+
+def test_sanctions_of_linked_accounts_are_those_that_stood_then(station: Station) -> None:
+    def message(event_id: str) -> None:
+        data = {"sender": {"id": "a1"}, "recipient": {"id": "b"}, "text": "x"}
+        station.send(station.event(event_id, data=data))
+
+    suspend = ImposeSanction(
+        subject=SubjectRef(kind="account", id="b"), kind="suspend", policy="fraud", by="staff_one",
+        because={"en": "e", "ja": "j"},
+    )  # fmt: skip
+    message("before")
+    station.desk.command(lambda memory, tx: sanction(memory, tx, suspend))
+    message("while")
+    with station.database.read() as tx:
+        (imposed,) = read_of_subject(tx, suspend.subject)
+    back = OverturnSanctions(sanction_ids=(imposed.id,), by="staff_two", reason="a mistake")
+    station.desk.command(lambda memory, tx: sanction(memory, tx, back))
+    message("after")
+    on = "  about: {en: e, ja: j}\n  on: message.sent\n  by: sender.id\n"
+    text = f"- feature: linked\n{on}  value: linked_sanctioned(recipient.id)\n  within: 1 day\n  bound: 5\n"
+    pack = with_features(station, text)
+    assert [behind_under(station, pack, each, "linked")[0] for each in ("before", "while", "after")] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("sender", ["50%_!", 'q"uo\\te', "買い手", "A1"])
+def test_a_subject_is_found_whatever_its_id_is_written_with(station: Station, sender: str) -> None:
+    for event_id, name in (("one", sender), ("other", "50x_!"), ("small", "a1"), ("now", sender)):
+        data = {"sender": {"id": name}, "recipient": {"id": "b"}, "text": "x"}
+        station.send(station.event(event_id, data=data))
+    text = "- feature: counted\n  about: {en: e, ja: j}\n  on: message.sent\n  by: sender.id\n  value: count(*)\n"
+    pack = with_features(station, text + "  within: 1 day\n")
+    assert behind_under(station, pack, "now", "counted") == (2, [["now", "one"]])
+
+
+def test_the_age_of_a_linked_account_is_known_from_events_of_others(station: Station) -> None:
+    message = {"recipient": {"id": "b"}, "text": "x"}
+    station.send(station.event("before", data={"sender": {"id": "a2"}, **message}))
+    station.clock.advance(3 * DAY)
+    station.send(station.event("now", data={"sender": {"id": "a1"}, **message}))
+    on = "  about: {en: e, ja: j}\n  on: message.sent\n"
+    text = f"- feature: known_days\n{on}  by: recipient.id\n  value: age_days()\n  within: ever\n"
+    text += f"- feature: linked\n{on}  by: sender.id\n  value: linked_oldest(recipient.id, known_days)\n"
+    pack = with_features(station, text + "  within: 1 day\n  bound: 5\n")
+    assert behind_under(station, pack, "now", "linked") == (3, [["now"]])
+
+
+def test_a_proposal_can_be_named_like_a_version_until_it_is_withdrawn(sent: Station) -> None:
+    text = "- feature: counted\n  about: {en: e, ja: j}\n  on: message.sent\n  by: sender.id\n  value: count(*)\n  within: ever\n"
+    pack = with_features(sent, text)
+    with pytest.raises(PackVersionMissing):
+        version_of(sent.database, pack.digest)
+    draft = Draft(
+        id="draft_1", digest=pack.digest, base=sent.pack.digest, changes=(), severe=False, author="a", reason="r",
+        proposed_at=Instant(NOON),
+    )  # fmt: skip
+    with sent.database.write() as tx:
+        insert_draft(tx, draft, pack.files)
+    assert version_of(sent.database, pack.digest[:10]).digest == pack.digest
+    assert version_of(sent.database, sent.pack.digest[:10]).digest == sent.pack.digest
+    with sent.database.write() as tx:
+        close_draft(tx, "draft_1", Instant(NOON), by="a", state="withdrawn")
+    with pytest.raises(PackVersionMissing):
+        version_of(sent.database, pack.digest[:10])

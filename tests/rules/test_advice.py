@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from koban.cli.packs import check
 from koban.packs import PackDef, files_of, load_pack, parse_files, render_fault
 from koban.packs import faults as pack_faults
 from koban.rules import advise, check_pack, costs_of
@@ -98,6 +99,24 @@ def test_costs_count_common_parts_once() -> None:
     assert by_rule["two"].cost_ns > by_rule["one"].cost_ns > 0
     assert by_rule["one"].own_ns == 0
     assert costs.events["message.sent"] == by_rule["two"].cost_ns
+
+
+def test_the_golden_file_holds_the_cost_estimate(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = pack(
+        rule("counts", "messages_1h > 3"),
+        rule("words", "contains(text, 'x') AND messages_1h > 3"),
+        rule("patterns", "matches(text, 'a+b') OR mentions(text, 'lures')"),
+        rule("listed", "in_list(sender.id, 'trusted') IS NOT TRUE AND of(messages_1h, sender.id) BETWEEN 2 AND 9"),
+    )
+    for name, text in found.files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    check(tmp_path, costs=True, language="en")
+    shown = capsys.readouterr().out.replace(str(tmp_path), "PACK")
+    golden = GOLDEN.with_name("costs.txt")
+    if os.environ.get("KOBAN_UPDATE_GOLDEN") == "1":
+        golden.write_text(shown, encoding="utf-8")
+    assert shown == golden.read_text(encoding="utf-8")
 
 
 def test_the_starter_pack_has_no_rule_that_adds_nothing() -> None:

@@ -63,7 +63,14 @@ from koban.lists import ListChange
 from koban.packs import PackDef, problems_of
 from koban.packs.draft_store import Switched
 from koban.pipeline import casework, commands
-from koban.pipeline.explain import Explained, FeatureBehind, explain, explain_feature, explain_why_not
+from koban.pipeline.explain import (
+    Explained,
+    FeatureBehind,
+    explain,
+    explain_feature,
+    explain_why_not,
+    version_of,
+)
 from koban.pipeline.figures import BUCKETS_US
 from koban.rules import check_pack
 
@@ -207,9 +214,9 @@ def _explaining(koban_: Koban) -> list[Endpoint]:
     database, vault, archive = koban_.database, koban_.vault, koban_.desk.archive
     assert archive is not None, "a server has an archive"
     return lab.explain_endpoints(
-        database,
+        functools.partial(version_of, database),
         lambda seq, rule, pack: explain_why_not(database, vault, seq, rule, pack=pack, archive=archive),
-        lambda seq, key, pack: explain_feature(database, vault, seq, key, pack=pack, archive=archive),
+        functools.partial(_explain_feature, koban_),
         lambda seq, pack: explain(database, vault, seq, pack=pack, archive=archive),
         (Explained, FeatureBehind),
     )
@@ -248,7 +255,9 @@ def _console_kit(
         access=kit,
         pack=lambda: koban_.memory.compiled.pack,
         figures=lambda: koban_.memory.figures.snapshot(koban_.clock.now()),
-        explain=lambda seq: explain(koban_.database, koban_.vault, seq, archive=desk.archive),
+        explain=lambda seq, pack: explain(koban_.database, koban_.vault, seq, pack=pack, archive=desk.archive),
+        explain_feature=functools.partial(_explain_feature, koban_),
+        version=functools.partial(version_of, koban_.database),
         modes=modes_of(desk, koban_.randomness),
         sanction=lambda command: desk.command(lambda memory, tx: commands.sanction(memory, tx, command)),
         change_list=lambda change: desk.command(lambda memory, tx: commands.change_list(memory, tx, change)),
@@ -304,6 +313,12 @@ def _finding_desk(koban_: Koban) -> finding.FindingDesk:
         randomness=koban_.randomness,
         pack=lambda: koban_.memory.compiled.pack,
     )
+
+
+def _explain_feature(koban_: Koban, seq: int, key: str, pack: PackDef | None) -> FeatureBehind:
+    archive = koban_.desk.archive
+    assert archive is not None, "a server has an archive"
+    return explain_feature(koban_.database, koban_.vault, seq, key, pack=pack, archive=archive)
 
 
 def _feature_value(koban_: Koban, feature: str, subject: str) -> tuple[Behind, ...]:

@@ -62,10 +62,10 @@ def _print_costs(pack: "PackDef") -> None:
 
     found = costs_of(pack)
     for name, cost_ns in sorted(found.events.items(), key=lambda each: -each[1]):
-        print(f"{name}: at most {cost_ns / 1_000:.1f} µs an event")
+        print(f"{name}: at most {cost_ns / 1_000:.2f} µs an event")
     for each in found.rules[:30]:
-        own = f"{each.own_ns / 1_000:.1f} µs of it its own"
-        print(f"  {each.rule} on {each.event_type}: {each.cost_ns / 1_000:.1f} µs, {own}")
+        own = f"{each.own_ns / 1_000:.2f} µs of it its own"
+        print(f"  {each.rule} on {each.event_type}: {each.cost_ns / 1_000:.2f} µs, {own}")
 
 
 @app.command()

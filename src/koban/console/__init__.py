@@ -33,6 +33,7 @@ from koban.console import (
     story,
     subjects,
     truth,
+    under,
     workspace,
 )
 from koban.console.kit import ConsoleKit, Explained, Figures
@@ -44,7 +45,7 @@ __all__ = ["ConsoleKit", "Explained", "Figures", "endpoints", "problem_page"]
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return every page of the console."""
     parts = (
-        entrance, access, board, search, accounts, decisions, decision, rules, rule_limits, sanctions, subjects, cases,
+        entrance, access, board, search, accounts, decisions, decision, under, rules, rule_limits, sanctions, subjects, cases,
         workspace, appeals, emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
         payments, bank, exceptions, bookings,
     )  # fmt: skip

@@ -9,13 +9,13 @@ from koban.base import Instant, Refusal, Unavailable, from_rfc3339
 from koban.cases import Case, CaseMissing
 from koban.cases import store as case_store
 from koban.console import store
-from koban.console.contributing import contributing
 from koban.console.fields import FieldLine, field_lines
 from koban.console.filters import seq_of
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
 from koban.console.traces import RuleTrace, traces_of
+from koban.console.under import Choice, choices, sealed_fields
 from koban.console.words import language_of
 from koban.db import Tx
 from koban.decisions import DecisionMissing, DecisionRecord, HoldEnd, Inputs
@@ -50,6 +50,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     followed: list[EntryLine]
     asked: list[Action]
     opened: Mapping[str, tuple[str | None, Instant]]
+    choices: list[Choice]  # versions to explain it under
 
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
@@ -76,8 +77,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
         endpoint("POST", "/decisions/{seq}/open", "personal.read", lambda call: _open(kit, call),
                  summary="Open a personal field for a case", accepts="form", page=True,
                  raises=(DecisionMissing, CaseMissing, CaseElsewhere, FieldNotSealed, EventMissing)),
-        endpoint("GET", "/decisions/{seq}/features/{key}", "decisions.read", lambda call: _contributing(kit, call),
-                 summary="The events behind a feature", page=True, raises=(DecisionMissing,)),
     )  # fmt: skip
 
 
@@ -107,6 +106,7 @@ def _story(kit: ConsoleKit, call: Call) -> Story:
             followed=followed,
             asked=store.actions_of(tx, [seq, *(line.seq for line in followed)]),
             opened=kit.disclosed(tx, call.at, call.principal.actor, entry) if entry.sealed is not None else {},
+            choices=choices(tx) if record is not None else [],
         )
 
 
@@ -125,12 +125,6 @@ def _fields(kit: ConsoleKit, call: Call, story: Story) -> list[FieldLine]:
     return field_lines(entry.data, declared, _formats(kit, call), sealed=entry.sealed is not None, opened=story.opened)
 
 
-def _sealed_fields(kit: ConsoleKit, event_type: str) -> frozenset[str]:
-    declared = kit.pack().events.get(event_type)
-    fields = declared.fields if declared is not None else {}
-    return frozenset(path for path, field in fields.items() if field.personal is not None and not field.joined)
-
-
 def _flags(entry: Entry) -> list[str]:
     return [flag.name.lower() for flag in Flag if flag and flag in entry.flags and flag.name]
 
@@ -139,7 +133,7 @@ def _decision_page(kit: ConsoleKit, call: Call, story: Story, record: DecisionRe
     traces: dict[str, RuleTrace] = {}
     unexplained = ""
     try:
-        traces = traces_of(kit.explain(record.seq), _sealed_fields(kit, record.type), _formats(kit, call))
+        traces = traces_of(kit.explain(record.seq, None), sealed_fields(kit.pack(), record.type), _formats(kit, call))
     except (Refusal, Unavailable) as refusal:  # the stored reasons are shown all the same
         unexplained = str(refusal)
     pack = kit.pack()
@@ -164,6 +158,9 @@ def _decision_page(kit: ConsoleKit, call: Call, story: Story, record: DecisionRe
         decided_at=Instant(story.entry.received_at + story.took_us),
         features=sorted(story.inputs.features.items()) if story.inputs else [],
         pack=pack,
+        choices=story.choices,
+        decided_by=story.inputs.pack if story.inputs else "",
+        under=pack,
         same_pack=bool(record.pack) and pack.digest.startswith(record.pack),
     )
 
@@ -215,24 +212,3 @@ def _open(kit: ConsoleKit, call: Call) -> Answer:
     except (CaseMissing, CaseElsewhere) as refusal:
         return _open_form(kit, call, problem=f"problem.{refusal.code}")
     return done(call, f"/decisions/{seq}", "field_opened")
-
-
-def _contributing(kit: ConsoleKit, call: Call) -> Answer:
-    story = _story(kit, call)
-    record, inputs = story.record, story.inputs
-    key = call.path["key"][:ID_CHARS_MAX]
-    if record is None or inputs is None or key not in inputs.features:
-        raise DecisionMissing(f"decision {story.entry.seq} read no feature {key!r}")
-    with kit.database.read() as tx:
-        found = contributing(tx, kit.pack(), story.entry, key)
-    return page(
-        kit,
-        call,
-        "contributing.html",
-        entry=story.entry,
-        record=record,
-        key=key,
-        value=inputs.features[key],
-        found=found,
-        pack=kit.pack(),
-    )

@@ -12,6 +12,7 @@ from koban.base import Clock, Instant
 from koban.board import HeldMoney
 from koban.cases import Workbench
 from koban.db import Database, Tx
+from koban.decisions import FeatureValue
 from koban.emergency import Emergencies
 from koban.enforcement import AppealDesk, Command, Outcome
 from koban.events import Entry
@@ -82,6 +83,29 @@ class Explained(Protocol):
     @property
     def rules(self) -> Sequence[RuleExplained]:
         """Every rule that reads such an event, those that matched first."""
+        ...
+
+
+class ExplainedUnder(Explained, Protocol):
+    """A decision computed again, with the features that a version reads."""
+
+    @property
+    def features(self) -> Mapping[str, FeatureValue]:
+        """Every feature that a rule of the version reads, with its value at the event."""
+        ...
+
+
+class FeatureBehind(Protocol):
+    """What a feature of a decision was made of; `koban.pipeline` makes it."""
+
+    @property
+    def value(self) -> FeatureValue:
+        """Its value at the event."""
+        ...
+
+    @property
+    def parts(self) -> Sequence[Behind]:
+        """The events behind it, by the parts that it is read from."""
         ...
 
 
@@ -160,7 +184,9 @@ class ConsoleKit:
     access: AccessKit
     pack: Callable[[], PackDef]
     figures: Callable[[], Figures]
-    explain: Callable[[int], Explained]
+    explain: Callable[[int, PackDef | None], ExplainedUnder]  # place, version; without it: the one that decided
+    explain_feature: Callable[[int, str, PackDef | None], FeatureBehind]  # place, feature, version
+    version: Callable[[str], PackDef]  # the beginning of a digest
     modes: ModeDesk
     sanction: Callable[[Command], Outcome]
     change_list: Callable[[ListChange], object]

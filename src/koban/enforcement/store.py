@@ -338,6 +338,18 @@ def read_changes(tx: Tx, sanction_id: str) -> list[tuple[int, Instant, Change]]:
     return [(int(row[0]), Instant(int(row[1])), _CHANGE.decode(row[2])) for row in rows]
 
 
+def stood_at(tx: Tx, subject: SubjectRef, at: Instant, *, before_seq: int) -> bool:
+    """Return whether any sanction stood on a subject at a moment, by what the log held before a place."""
+    for each in read_of_subject(tx, subject):
+        found: Sanction | None = None
+        for seq, _, change in read_changes(tx, each.id):
+            if seq < before_seq:
+                found = logic.applied_to(found, change)
+        if found is not None and found.stands_at(at):
+            return True
+    return False
+
+
 def read_state(tx: Tx, subject: SubjectRef) -> tuple[int, Instant] | None:
     """Return the version of a subject's state and when it changed last; None where nothing ever happened to it."""
     rows = tx.rows(

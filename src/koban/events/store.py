@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, Tab
 
 from koban.base import Instant, limits
 from koban.db import Tx, metadata
+from koban.events.decode import encode
 from koban.events.types import Entry, Flag, Kind
 
 log_entries: Final = Table(
@@ -254,13 +255,33 @@ def read_back(tx: Tx, types: Sequence[str], *, before_seq: int | None, limit: in
     return [_entry(row) for row in rows]
 
 
-def read_of_type(tx: Tx, type_: str, *, after_seq: int, limit: int) -> list[Entry]:
-    """Return the next entries of one type in log order."""
+def read_of_type(
+    tx: Tx, type_: str, *, after_seq: int, limit: int, upto_seq: int | None = None, naming: Sequence[str] = ()
+) -> list[Entry]:
+    """Return the next entries of one type in log order; with `naming`, every one whose open data holds one of these texts.
+
+    Others may come, too (a text may stand anywhere, and in other capitals): whoever asks looks again.
+    """
+    where, values = "type = ? AND seq > ? AND kind = 'event'", [type_, after_seq]
+    if upto_seq is not None:
+        where, values = f"{where} AND seq <= ?", [*values, upto_seq]
+    if naming:
+        held = " OR ".join(["data LIKE ? ESCAPE '!'"] * len(naming))
+        where = f"{where} AND ({held})"
+        values += [_holding(text) for text in naming]
     found = tx.rows(
-        f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE type = ? AND seq > ? AND kind = 'event' ORDER BY seq LIMIT ?",
-        (type_, after_seq, limit),
+        f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE {where} ORDER BY seq LIMIT ?",
+        (*values, limit),
     )
     return [_entry(row) for row in found]
+
+
+def _holding(text: str) -> str:
+    """Write the pattern of stored JSON that holds a text."""
+    written = encode(text)[1:-1].decode()
+    for sign in "!%_":
+        written = written.replace(sign, f"!{sign}")
+    return f"%{written}%"
 
 
 def read_changes(tx: Tx, types: Sequence[str], *, before_seq: int) -> list[Entry]:

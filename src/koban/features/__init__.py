@@ -43,6 +43,7 @@ from koban.features.program import FeatureProgram, compile_features, functions_r
 from koban.features.scope import features_in_scope
 from koban.features.sql import archive_relation, feature_sql
 from koban.features.state import Entry, FeatureStore, backfill, stored_watermark
+from koban.features.subjects import subject_at
 from koban.features.warehouse import WarehouseQuery, feature_in_dialect, refuse_sealed
 
 __all__ = [
@@ -70,4 +71,5 @@ __all__ = [
     "refuse_sealed",
     "resolve_key",
     "stored_watermark",
+    "subject_at",
 ]

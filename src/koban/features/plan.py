@@ -67,6 +67,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         feature = self.features[name]
         return tuple(self.features[part] for part in feature.operands) if feature.operands else (feature,)
 
+    def parts_at(self, feature: FeaturePlan, path: str, event: EventType) -> tuple[tuple[FeaturePlan, str], ...]:
+        """Return the parts of a feature that `resolve_key` found, each with the path of its subject."""
+        found = [(part, part_path(feature, part, path, event)) for part in self.parts(feature.name)]
+        return tuple((part, at) for part, at in found if at is not None)
+
 
 def plan_features(pack: PackDef, names: Collection[str] | None = None) -> Plan:
     """Plan the features of a checked pack, or only those named (a ratio brings its operands)."""

@@ -1,5 +1,6 @@
 """The subject at a path, on both sides: one id, a pair of two, or the one subject that all events share."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from koban.features.expressions import quoted
@@ -17,6 +18,16 @@ def in_pair(pair: str, subject: str) -> tuple[bool, bool]:
     """Say whether a subject is the first, and whether it is the second of a pair."""
     length, _, both = pair.partition(":")
     return both[: int(length)] == subject, both[int(length) :] == subject
+
+
+def subject_at(path: str, row: Mapping[str, object]) -> str | None:
+    """Return the id at a path of an event's row; None where nobody is named."""
+    if path == EVERYONE:
+        return ALL
+    parts = [row.get(part) for part in path.split("+")]
+    if len(parts) == 2:
+        return pair_id(*parts)
+    return parts[0] if isinstance(parts[0], str) else None
 
 
 def python_subject(path: str) -> str:

@@ -1,12 +1,14 @@
 """What a feature was made of at one event: the events behind a count; and features of packs that never decided it."""
 
 import heapq
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from koban.base import Instant, Refusal, to_rfc3339
+from koban.base import Instant, Refusal, limits, to_rfc3339
+from koban.enforcement import SubjectRef
+from koban.enforcement import store as sanction_store
 from koban.events import Row, make_preparer
 from koban.events import archive as archives
 from koban.features import (
@@ -18,13 +20,15 @@ from koban.features import (
     compile_features,
     plan_features,
     resolve_key,
+    subject_at,
 )
 from koban.lab import store
 from koban.lab.types import Log
 from koban.language import Type, Value, compile_value, show
-from koban.packs import PackDef
+from koban.packs import EVERYONE, EventType, PackDef
 
 SHOWN_MAX: Final = 50
+NAMED_MAX: Final = 20  # subjects of an event by which the log is narrowed
 READ_MAX: Final = 500_000  # events of the window that are looked at; past that the answer says so
 
 
@@ -72,10 +76,9 @@ def behind(log: Log, pack: PackDef, event_type: str, row: Row, key: str, *, seq:
         feature, path = resolve_key(plan, event, key)
     except KeyError:
         raise FeatureUnknown(f"An event {event_type} has no feature {key[:80]!r}.") from None
-    subject = row.get(path)
     return tuple(
-        _behind(log, pack, plan, part.name, str(subject) if subject is not None else None, seq=seq, at=at)
-        for part in plan.parts(feature.name)
+        _behind(log, pack, plan, part.name, subject_at(of, row), seq=seq, at=at, naming=_named([of], row))
+        for part, of in plan.parts_at(feature, path, event)
     )
 
 
@@ -87,32 +90,53 @@ def behind_subject(log: Log, pack: PackDef, name: str, subject: str, *, seq: int
     if name not in pack.features:
         raise FeatureUnknown(f"The pack has no feature {name[:80]!r}.")
     plan = plan_features(pack)
-    return tuple(_behind(log, pack, plan, part.name, subject, seq=seq, at=at) for part in plan.parts(name))
+    single = plan.features[name].kind != EVERYONE and "+" not in plan.features[name].kind
+    naming = (subject,) if single and len(subject) <= limits.ID_CHARS_MAX else ()
+    return tuple(
+        _behind(log, pack, plan, part.name, subject, seq=seq, at=at, naming=naming) for part in plan.parts(name)
+    )
 
 
-def _behind(log: Log, pack: PackDef, plan: Plan, name: str, subject: str | None, *, seq: int, at: int) -> Behind:
+def _named(paths: Collection[str], row: Row) -> tuple[str, ...]:
+    """Return texts of which every event of the subjects at some paths holds one; none where there is no saying."""
+    found: list[str] = []
+    for path in paths:
+        named = row.get(path.partition("+")[0]) if path != EVERYONE else None
+        if not isinstance(named, str) or not 0 < len(named) <= limits.ID_CHARS_MAX or len(found) == NAMED_MAX:
+            return ()
+        found.append(named)
+    return tuple(found)
+
+
+def _behind(
+    log: Log,
+    pack: PackDef,
+    plan: Plan,
+    name: str,
+    subject: str | None,
+    *,
+    seq: int,
+    at: int,
+    naming: Sequence[str],
+) -> Behind:
     feature, definition = plan.features[name], pack.features[name]
     cell = plan.cells[str(feature.cell)]
     since = None if cell.slot_us is None else at // cell.slot_us * cell.slot_us - (SLOTS - 1) * cell.slot_us
     found: list[tuple[int, int, str, str]] = []
     looked = 0
-    for place, moment, kind, row in _rows(log, pack, cell.by, upto_seq=seq - feature.excluding_current, since=since):
+    readers = {kind: _reader(cell.where, cell.argument, pack.events[kind], path) for kind, path in cell.by.items()}
+    paths = {kind: reader.paths for kind, reader in readers.items()}
+    upto_seq = seq - feature.excluding_current
+    rows = _rows(log, pack, paths, upto_seq=upto_seq, since=since, naming=naming)
+    for place, moment, kind, row in rows if subject is not None else ():
         looked += 1
         if looked > READ_MAX:
             break
-        if subject is None or row.get(cell.by[kind]) != subject or (since is not None and moment < since):
+        if subject_at(cell.by[kind], row) != subject or (since is not None and moment < since):
             continue
-        event = pack.events[kind]
-        if cell.where is not None and compile_value(check_condition(cell.where, event))(row, moment) is not True:
-            continue
-        told = ""
-        if cell.argument is not None:
-            checked = check_argument(cell.argument, event)
-            value = compile_value(checked)(row, moment)
-            if value is None:
-                continue
-            told = _told(value, checked.type)
-        found.append((place, moment, kind, told))
+        told = readers[kind].read(row, moment)
+        if told is not None:
+            found.append((place, moment, kind, told))
     shown = found[-SHOWN_MAX:][::-1]
     ids = store.event_ids(log.tx, [each[0] for each in shown])
     ids |= archives.read_event_ids(log.tx, log.archive, [each[0] for each in shown if each[0] not in ids])
@@ -132,6 +156,32 @@ def _behind(log: Log, pack: PackDef, plan: Plan, name: str, subject: str | None,
     )
 
 
+class _Reader(msgspec.Struct, frozen=True, kw_only=True):
+    """What one kind of event gives a feature: the fields that are read, and its value; None where it does not count."""
+
+    paths: frozenset[str]
+    read: Callable[[Row, int], str | None]
+
+
+def _reader(where: str | None, looks_at: str | None, event: EventType, path: str) -> _Reader:
+    condition = check_condition(where, event) if where is not None else None
+    argument = check_argument(looks_at, event) if looks_at is not None else None
+    holds = compile_value(condition) if condition is not None else None
+    value_of = compile_value(argument) if argument is not None else None
+
+    def read(row: Row, at: int) -> str | None:
+        if holds is not None and holds(row, at) is not True:
+            return None
+        if argument is None or value_of is None:
+            return ""
+        value = value_of(row, at)
+        return None if value is None else _told(value, argument.type)
+
+    named = {path, *path.split("+")} - {EVERYONE}
+    asked = [checked.reads for checked in (condition, argument) if checked is not None]
+    return _Reader(paths=frozenset(event.fields) & named.union(*asked), read=read)
+
+
 def values_at(
     log: Log, pack: PackDef, event_type: str, row: Row, keys: Collection[str], *, seq: int, at: int
 ) -> Mapping[str, Value]:
@@ -141,15 +191,30 @@ def values_at(
     names = {key.partition("@")[0] for key in keys}
     program = compile_features(pack, {event_type: frozenset(keys)}, names=names)
     plan = program.plan
-    subjects = {row.get(resolve_key(plan, pack.events[event_type], key)[1]) for key in keys} - {None}
+    event = pack.events[event_type]
+    read = [(feature, path) for feature, path in (resolve_key(plan, event, key) for key in keys)]
+    places = sorted({of for feature, path in read for _, of in plan.parts_at(feature, path, event)})
+    places = [of for of in places if subject_at(of, row) is not None]
+    subjects = {subject_at(of, row) for of in places}
     by: dict[str, set[str]] = {}
     for cell in plan.cells.values():
         for kind, path in cell.by.items():
             by.setdefault(kind, set()).add(path)
+    # The age of a linked subject is kept with that subject, which only the events between say: all are applied.
+    all_subjects = any(feature.through is not None for feature in plan.features.values())
     features = FeatureStore(program)
-    for place, moment, kind, told in _rows(log, pack, by, upto_seq=seq - 1, since=_since(plan, at)):
-        if any(told.get(path) in subjects for path in by[kind]):
+    paths = {kind: frozenset(pack.events[kind].fields) for kind in by}
+    naming = () if all_subjects else _named(places, row)
+    since = _since(plan, at)
+    rows = _rows(log, pack, paths, upto_seq=seq - 1, since=since, naming=naming)
+    for place, moment, kind, told in rows if subjects else ():
+        if all_subjects or any(subject_at(path, told) in subjects for path in by[kind]):
             features.apply(None, place, kind, told, moment)
+
+    def stood(kind: str, subject: str, moment: int) -> bool:
+        return sanction_store.stood_at(log.tx, SubjectRef(kind=kind, id=subject), Instant(moment), before_seq=seq)
+
+    features.standing = stood  # now, for only the last entry is asked
     return features.apply(None, seq, event_type, row, at)
 
 
@@ -161,9 +226,15 @@ def _since(plan: Plan, at: int) -> int | None:
 
 
 def _rows(
-    log: Log, pack: PackDef, kinds: Collection[str], *, upto_seq: int, since: int | None
+    log: Log,
+    pack: PackDef,
+    paths: Mapping[str, Collection[str]],
+    *,
+    upto_seq: int,
+    since: int | None,
+    naming: Sequence[str],
 ) -> Iterator[tuple[int, int, str, Row]]:
-    """Walk the events that feed a feature, in the order of the log."""
+    """Walk the events of the kinds in `paths`, in the order of the log; rows hold at least the fields named there."""
     after = -1 if since is None else store.seq_before(log.tx, since)
 
     def of_type(kind: str) -> Iterator[tuple[int, int, str, Row]]:
@@ -173,13 +244,14 @@ def _rows(
             log.archive,
             log.vault,
             make_preparer(event),
-            paths=set(event.fields),
+            paths=paths[kind],
             after_seq=after,
             upto_seq=upto_seq,
+            naming=naming,
         )
         return ((seq, at, kind, row) for seq, at, row in found)
 
-    return heapq.merge(*(of_type(kind) for kind in sorted(kinds)), key=lambda each: each[0])
+    return heapq.merge(*(of_type(kind) for kind in sorted(paths)), key=lambda each: each[0])
 
 
 def _told(value: Value, kind: Type) -> str:

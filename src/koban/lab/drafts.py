@@ -25,8 +25,11 @@ from koban.lab.severity import Severe, only_milder, severe_changes
 from koban.packs import (
     PackDef,
     PackInvalid,
+    PackVersionMissing,
     compare_packs,
     draft_store,
+    find_digest,
+    load_version,
     parse_files,
 )
 from koban.rules import check_pack
@@ -39,6 +42,8 @@ __all__ = [
     "activate_draft",
     "bring_in",
     "checked",
+    "find_version",
+    "load_any",
     "propose",
     "require_second",
     "text_diff",
@@ -78,6 +83,38 @@ class NothingChanged(Refusal):
     code: ClassVar[str] = "nothing_changed"
     status: ClassVar[int] = 422
     title: ClassVar[str] = "The version says the same as the one in force."
+
+
+def find_version(tx: Tx, beginning: str) -> str:
+    """Return the digest of the one version that begins so: one that was in force, or an open draft.
+
+    Refuses: PackVersionMissing.
+    """
+    try:
+        return find_digest(tx, beginning)
+    except PackVersionMissing:
+        found = {each.digest for each in _open_drafts(tx) if beginning and each.digest.startswith(beginning)}
+        if len(found) != 1:
+            raise
+        return found.pop()
+
+
+def load_any(tx: Tx, digest: str) -> PackDef:
+    """Read a version that was in force, or an open draft.
+
+    Refuses: PackVersionMissing; PackInvalid, when a later Koban no longer reads it.
+    """
+    try:
+        return load_version(tx, digest)
+    except PackVersionMissing:
+        draft = next((each for each in _open_drafts(tx) if each.digest == digest), None)
+        if draft is None:
+            raise
+        return parse_files(draft_store.read_draft(tx, draft.id)[1])
+
+
+def _open_drafts(tx: Tx) -> list[draft_store.Draft]:
+    return [each for each in draft_store.read_drafts(tx) if each.state == "open"]
 
 
 def bring_in(

@@ -6,28 +6,28 @@ from typing import Annotated
 import msgspec
 
 from koban.access import Call, Endpoint, endpoint
-from koban.db import Database
 from koban.decisions import DecisionMissing
 from koban.lab.behind import FeatureUnknown
 from koban.lab.why import WhyNot
-from koban.packs import PackDef, PackVersionMissing, find_digest, load_version
+from koban.packs import PackDef, PackVersionMissing
 from koban.rules import RuleMissing
 
 Explain = Callable[[int, PackDef | None], object]
 ExplainRule = Callable[[int, str, PackDef | None], WhyNot]
 ExplainFeature = Callable[[int, str, PackDef | None], object]
+Version = Callable[[str], PackDef]  # the beginning of a digest
 
 Digest = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern="^[0-9a-f]*$")]
 
 
 class VersionQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Under which version; without it, under the one that decided."""
+    """Under which version, or open draft; without it, under the one that decided."""
 
     pack: Digest | None = None
 
 
 def explain_endpoints(
-    database: Database,
+    version: Version,
     explain_rule: ExplainRule,
     explain_feature: ExplainFeature,
     explain: Explain,
@@ -37,10 +37,7 @@ def explain_endpoints(
 
     def under(call: Call) -> PackDef | None:
         query = call.params_as(VersionQuery)
-        if query.pack is None:
-            return None
-        with database.read() as tx:
-            return load_version(tx, find_digest(tx, query.pack))
+        return None if query.pack is None else version(query.pack)
 
     def whole(call: Call) -> object:
         return explain(_seq(call), under(call))

@@ -18,9 +18,10 @@ from koban.emergency import rule_of
 from koban.events import Entry, decode_document, make_preparer, read_row
 from koban.events.archive import Archive
 from koban.lab import Behind, Log, WhyNot, behind, values_at, why_not
+from koban.lab.drafts import find_version, load_any
 from koban.labels import LABEL_SET, LabelSet, LiveLabels
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, LiveLists
-from koban.packs import PackDef, RuleDef, load_version
+from koban.packs import PackDef, RuleDef
 from koban.pipeline.sealing import open_entry
 from koban.rules import CompiledRules, RuleMissing, TraceNode, compile_rules
 from koban.vault import Vault
@@ -132,6 +133,15 @@ def explain_why_not(
     raise RuleMissing(f"No rule {rule[:80]!r} of that version reads {explained.decision.type}.")
 
 
+def version_of(database: Database, beginning: str) -> PackDef:
+    """Return the version whose digest begins so: one that was in force, or an open draft.
+
+    Refuses: PackVersionMissing; PackInvalid, when a later Koban no longer reads it.
+    """
+    with database.read() as tx:
+        return _PACKS.pack(tx, find_version(tx, beginning))
+
+
 def explain_feature(
     database: Database, vault: Vault, seq: int, key: str, *, archive: Archive, pack: PackDef | None = None
 ) -> FeatureBehind:
@@ -143,7 +153,7 @@ def explain_feature(
         entry, inputs, _ = _stored(tx, seq, archive)
         personal = open_entry(tx, vault, event_store.event_key(entry.source, entry.event_id), entry)
         own = pack is None or pack.digest == inputs.pack
-        pack = pack or load_version(tx, inputs.pack)
+        pack = pack or _PACKS.pack(tx, inputs.pack)
         if entry.type not in pack.events:
             raise EventUndeclared(f"Version {pack.digest[:12]} declares no event type {entry.type!r}.")
         row = read_row(make_preparer(pack.events[entry.type]), decode_document(entry.data), personal)
@@ -226,7 +236,7 @@ class _Packs:
     def pack(self, tx: Tx, digest: str) -> PackDef:
         with self._lock:
             if digest not in self._read:
-                self._read[digest] = load_version(tx, digest)
+                self._read[digest] = load_any(tx, digest)
                 while len(self._read) > PACKS_KEPT_MAX:
                     self._read.popitem(last=False)
             return self._read[digest]

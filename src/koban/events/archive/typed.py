@@ -36,9 +36,11 @@ def read_typed(
     upto_seq: int,
     after_seq: int = -1,
     wanted: Collection[int] | None = None,
+    naming: Sequence[str] = (),
 ) -> Iterator[Placed]:
     """Walk the events of one type as of `tx`: those of `wanted`, or all; each row holds at least `paths`.
 
+    With `naming`, those that are not archived and hold none of these texts may be left out.
     Sealed fields are opened where `paths` names one, and are missing where the person was erased.
     Raises ArchiveDamaged, SealBroken.
     """
@@ -60,7 +62,8 @@ def read_typed(
             entries = [found.entry for found in archive.read_file(file, where=where.replace("e.seq", "seq"))]
             yield from reader.documents([each for each in entries if wanted is None or each.seq in wanted])
     after = max(after_seq, read_state(tx, "archived_seq"))
-    while page := read_of_type(tx, preparer.event_type.name, after_seq=after, limit=PAGE):
+    name = preparer.event_type.name
+    while page := read_of_type(tx, name, after_seq=after, limit=PAGE, upto_seq=upto_seq, naming=naming):
         after = page[-1].seq
         yield from reader.documents(
             [each for each in page if each.seq <= upto_seq and (wanted is None or each.seq in wanted)]
