@@ -29,14 +29,18 @@ def shop(tmp_path: pathlib.Path) -> Iterator[Shop]:
         yield Shop(opened, clock)
 
 
-def read(shop: Shop, path: str, language: str = "en") -> tuple[int, str]:
+def read(shop: Shop, path: str, language: str = "en", form: dict[str, str] | None = None) -> tuple[int, str]:
+    """Return status and text, or where a browser is sent on to."""
+
     async def run() -> httpx.Response:
         headers = {"authorization": f"Bearer {shop.token}", "accept": "text/html", "accept-language": language}
         transport = httpx.ASGITransport(app=shop.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://koban.test", headers=headers) as client:
-            return await client.get(path)
+            return await client.post(path, data=form) if form is not None else await client.get(path)
 
     answer = asyncio.run(run())
+    if answer.is_redirect:
+        return answer.status_code, answer.headers["location"]
     return answer.status_code, " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
 
 
@@ -81,3 +85,58 @@ def test_a_payment_is_told_step_by_step_in_both_languages(shop: Shop) -> None:
     assert "Payments of this order ¥4,000 p1 partly refunded" in order
     assert read(shop, "/money/payments/nobody")[0] == 404
     assert read(shop, "/money/payments?cursor=x.y&status=captured")[0] == 200
+
+
+def test_a_refund_shows_what_it_would_do_and_is_begun_once(shop: Shop) -> None:
+    shop.post("in", "cash_in", account="b1", bank_line="l1", amount=5_000)
+    body = {
+        "id": "p1", "order": "o1", "account": "b1", "level": "identity",
+        "parts": [{"method": "card", "amount_minor": 3_000, "token": "t"}, {"method": "wallet", "amount_minor": 1_000}],
+    }  # fmt: skip
+    assert shop.ask("POST", "/v1/payments", body)[0] == 200
+    until(shop, "p1", "captured")
+    there = "/money/payments/p1/refund"
+    assert "Refund … p1" in read(shop, "/money/orders?order=o1")[1]
+    assert "Refund …" in read(shop, "/money/payments/p1")[1]
+    _, asked = read(shop, there)
+    assert "¥4,000 at most" in asked
+    assert "Show what would happen" in asked
+    assert "This cannot be taken back" not in asked
+    _, seen = read(shop, f"{there}?amount=3,500")
+    assert "simulated is asked to carry it out" in seen
+    assert "order_refund_reserved ¥3,000 ¥0" in seen
+    assert "order_partly_refunded_wallet ¥500 ¥500" in seen
+    assert "Give ¥3,500 back" in seen
+    assert "3,500円を返金する" in read(shop, f"{there}?amount=3500", "ja")[1]
+    assert "order_refund_reserved" not in read(shop, f"{there}?amount=700&part=1")[1]
+    for wrong, said in (("4001", "No more than ¥4,000"), ("-1", "This is no amount"), ("0", "This is no amount")):
+        status, refused = read(shop, f"{there}?amount={wrong}")
+        assert (status, said in refused, "This cannot be taken back" in refused) == (422, True, False)
+    assert read(shop, f"{there}?amount=1001&part=1")[0] == 422
+    form = {"id": "refund_1", "amount": "700", "part": "1"}
+    for _ in range(2):
+        assert read(shop, there, form=form) == (303, "/money/payments/p1?done=payment_refund")
+    until(shop, "p1", "partly_refunded")
+    parts = shop.ask("GET", "/v1/payments/p1")[1]["parts"]
+    assert [each["refunded_minor"] for each in parts] == [0, 700]
+    for wrong_form, said in (
+        ({**form, "amount": "701"}, "asked for before with another amount"),
+        ({**form, "id": "refund_2"}, "No more than ¥300 can be given back"),
+        ({**form, "id": ""}, "This is no amount"),
+        ({**form, "id": "refund_3", "amount": "x"}, "This is no amount"),
+    ):
+        status, refused = read(shop, there, form=wrong_form)
+        assert (status, said in refused) == (422, True)
+    assert [each["refunded_minor"] for each in shop.ask("GET", "/v1/payments/p1")[1]["parts"]] == [0, 700]
+    assert read(shop, "/money/payments/none/refund")[0] == 404
+
+
+def test_what_was_not_taken_cannot_be_given_back_on_the_page(shop: Shop) -> None:
+    body = {"id": "p1", "order": "o1", "account": "b1", "level": "identity", "capture": False,
+            "parts": [{"method": "card", "amount_minor": 900, "token": "t"}]}  # fmt: skip
+    assert shop.ask("POST", "/v1/payments", body)[0] == 200
+    until(shop, "p1", "authorised")
+    assert "Refund …" not in read(shop, "/money/payments/p1")[1]
+    assert "Nothing can be given back" in read(shop, "/money/payments/p1/refund")[1]
+    status, refused = read(shop, "/money/payments/p1/refund", form={"id": "r", "amount": "900", "part": ""})
+    assert (status, "Nothing of this payment can be given back now" in refused) == (422, True)

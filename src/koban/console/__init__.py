@@ -26,6 +26,7 @@ from koban.console import (
     oncall,
     own,
     payments,
+    refunds,
     rule_limits,
     rules,
     sanctions,
@@ -46,6 +47,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     parts = (
         entrance, access, board, search, accounts, decisions, decision, rules, rule_limits, sanctions, subjects, cases,
         workspace, appeals, emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
-        payments, bank, exceptions, bookings,
+        refunds, payments, bank, exceptions, bookings,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

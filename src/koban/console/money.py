@@ -10,7 +10,7 @@ from koban.base import Instant
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, page
-from koban.console.payments import TONES, of_order
+from koban.console.payments import GIVES_BACK, TONES, of_order
 from koban.console.words import language_of
 from koban.ledger import (
     Balance,
@@ -203,6 +203,7 @@ def _order(kit: ConsoleKit, call: Call) -> Answer:
         order=order,
         payments=of_order(kit, order) if order else (),
         tones=TONES,
+        gives_back=GIVES_BACK,
         steps=_steps(found),
         postings=kit.pack().ledger.templates,
         kinds=kit.pack().ledger.chart.kinds,

@@ -33,6 +33,9 @@ TONES: Final = {
     "held": "hold", "challenged": "hold", "queued": "hold", "partly_refunded": "good", "failed": "bad", "refused": "block",
     "charged_back": "bad", "stuck": "bad",
 }  # fmt: skip
+GIVES_BACK: Final = frozenset(
+    {"captured", "partly_refunded", "refunding", "charged_back"}
+)  # where something may be left
 _VERBS: Final = ("release", "refuse", "void", "capture")
 
 
@@ -123,6 +126,7 @@ def _one(kit: ConsoleKit, call: Call) -> Answer:
         story=_story(lines, notices),
         methods=kit.pack().payments.methods,
         tones=TONES,
+        gives_back=GIVES_BACK,
         may_void=payment.status in {PaymentStatus.AUTHORISED, PaymentStatus.CHALLENGED, PaymentStatus.QUEUED},
         is_held=payment.held and payment.goal != "undo" and not payment.ended_because and payment.verdict != "block",
     )

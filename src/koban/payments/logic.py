@@ -208,6 +208,29 @@ def _captured_status(parts: Sequence[Part], *, is_open: bool) -> PaymentStatus:
     return PaymentStatus.PARTLY_REFUNDED if left else PaymentStatus.REFUNDED
 
 
+def refundable_minor(part: Part, steps: Sequence[Step]) -> int:
+    """Return what a refund may still take from a part: what is captured, less what is gone or on its way back."""
+    under_way = sum(
+        each.amount_minor
+        for each in steps
+        if each.part == part.no and each.kind == "refund" and each.status in {"open", "unbooked"}
+    )
+    return part.returnable_minor - under_way
+
+
+def split_refund(
+    parts: Sequence[Part], steps: Sequence[Step], amount_minor: int, *, part: int | None
+) -> tuple[list[tuple[int, int]], int]:
+    """Return which part gives back how much, in the parts' order, and how much of the amount finds none."""
+    shares, left = list[tuple[int, int]](), amount_minor
+    for each in parts:
+        share = min(left, refundable_minor(each, steps)) if part in {None, each.no} else 0
+        if share > 0:
+            shares.append((each.no, share))
+            left -= share
+    return shares, left
+
+
 def posting_id(key: str) -> str:
     """Return the id of the posting that books what the provider did for a key."""
     return f"pay:{key}"

@@ -226,13 +226,9 @@ def refund(memory: Memory, tx: Tx, new: NewRefund, *, by: str) -> Payment:
         return saga.payment
     if saga.payment.goal != "capture" or saga.payment.kind != "order":
         raise PaymentNotThere(f"It is {saga.payment.status.value}; only what was captured is given back.")
-    left = new.amount_minor
-    for part in saga.parts:
-        if new.part in {None, part.no} and left:
-            amount = min(left, _refundable(saga, part))
-            if amount > 0:
-                begin_step(saga, logic.Next(part=part.no, kind="refund", amount_minor=amount), new.id)
-                left -= amount
+    shares, left = logic.split_refund(saga.parts, saga.steps, new.amount_minor, part=new.part)
+    for number, amount in shares:
+        begin_step(saga, logic.Next(part=number, kind="refund", amount_minor=amount), new.id)
     if left:
         raise RefundTooLarge(f"{new.amount_minor} is {left} more than can still be given back.")
     unfunded = next((each for each in saga.steps if each.request == new.id and each.status == "unbooked"), None)
@@ -590,15 +586,6 @@ def _call_off(saga: Saga, because: str) -> None:
         saga.payment = payment
         return
     saga.payment = msgspec.structs.replace(payment, goal="undo")
-
-
-def _refundable(saga: Saga, part: Part) -> int:
-    under_way = sum(
-        each.amount_minor
-        for each in saga.steps
-        if each.part == part.no and each.kind == "refund" and each.status in {"open", "unbooked"}
-    )
-    return part.returnable_minor - under_way
 
 
 def _may_end(saga: Saga) -> bool:
