@@ -19,6 +19,7 @@ from koban.console import (
     emergency,
     entrance,
     exceptions,
+    expected,
     keep,
     lab,
     lists,
@@ -47,6 +48,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     parts = (
         entrance, access, board, search, accounts, decisions, decision, rules, rule_limits, sanctions, subjects, cases,
         workspace, appeals, emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
-        refunds, payments, bank, exceptions, bookings,
+        refunds, payments, bank, expected, exceptions, bookings,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))
