@@ -16,6 +16,7 @@ from koban.app import open_koban
 from koban.audit import SeededSecrets
 from koban.base import ManualClock
 from koban.base.settings import read_settings
+from koban.payments import store
 
 
 @pytest.fixture
@@ -140,3 +141,39 @@ def test_what_was_not_taken_cannot_be_given_back_on_the_page(shop: Shop) -> None
     assert "Nothing can be given back" in read(shop, "/money/payments/p1/refund")[1]
     status, refused = read(shop, "/money/payments/p1/refund", form={"id": "r", "amount": "900", "part": ""})
     assert (status, "Nothing of this payment can be given back now" in refused) == (422, True)
+
+
+def test_money_on_its_way_is_seen_at_a_glance_and_leads_to_its_rows(shop: Shop) -> None:
+    _, empty = read(shop, "/money")
+    assert "Payments under way ¥0 In all: 0" in empty
+    shop.post("in", "cash_in", account="b1", bank_line="l1", amount=5_000)
+    card = {"method": "card", "amount_minor": 900, "token": "t"}
+    for payment, capture in (("p1", False), ("p2", True)):
+        body = {"id": payment, "order": f"o-{payment}", "account": "b1", "level": "identity", "parts": [card]}
+        assert shop.ask("POST", "/v1/payments", {**body, "capture": capture})[0] == 200
+    until(shop, "p1", "authorised")
+    until(shop, "p2", "captured")
+    payee = {"bank": "0005", "branch": "001", "type": "ordinary", "number": "42", "name": "ヤマダ　ハナコ"}
+    out = {"id": "out", "account": "b1", "amount_minor": 2_000, "level": "identity", "payee": payee}
+    assert shop.ask("POST", "/v1/bank/cash-outs", out)[0] == 200
+    expected = {"id": "e1", "reference": "ORD-7", "kind": "order", "owner": "o7", "amount_minor": 700}
+    assert shop.ask("POST", "/v1/bank/expected", expected)[0] == 200
+    _, glance = read(shop, "/money")
+    assert "Payments under way ¥900 In all: 1" in glance
+    assert "Going back to buyers ¥0 In all: 0" in glance
+    assert "Cash-outs to be sent ¥2,000 In all: 1" in glance
+    assert "In transit at banks ¥0 In all: 0" in glance
+    assert "Expected to come in ¥700 In all: 1" in glance
+    assert "Lines that wait for a person 0" in glance
+    assert "進行中の決済 900円 1件" in read(shop, "/money", "ja")[1]
+    _, listed = read(shop, "/money/payments?status=under_way")
+    assert "p1 authorised" in listed
+    assert "p2 captured" not in listed
+    assert "No payments" in read(shop, "/money/payments?status=going_back")[1]
+    with shop.koban.database.write() as tx:
+        tx.change("UPDATE payment_steps SET status = 'open', kind = 'refund', amount_minor = 250 WHERE payment = 'p2'")
+        assert store.sum_going_back(tx) == [("JPY", 2, 500)]
+        tx.change("UPDATE payments SET status = 'stuck' WHERE id = 'p2'")
+        statuses = ("stuck", "authorised", "held")
+        assert store.sum_by_status(tx, statuses) == [("authorised", "JPY", 1, 900), ("stuck", "JPY", 1, 900)]
+        assert [each.id for each in store.list_payments(tx, statuses=statuses, limit=9)] == ["p2", "p1"]

@@ -8,6 +8,7 @@ import msgspec
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Instant
 from koban.console.formats import Formats
+from koban.console.glance import on_the_way
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, page
 from koban.console.payments import GIVES_BACK, TONES, of_order
@@ -80,11 +81,13 @@ def _glance(kit: ConsoleKit, call: Call) -> Answer:
         totals = read_totals(tx)
         newest = list_transfers(tx, order=None, payment=None, before=None, limit=12)
         bookings_waiting = count_waiting(tx)
+        tiles = on_the_way(tx, call.at, has_bank=kit.bank is not None)
     return page(
         kit,
         call,
         "money.html",
         currencies=_currencies(totals, kinds),
+        tiles=tiles,
         newest=newest,
         bookings_waiting=bookings_waiting,
         postings=kit.pack().ledger.templates,

@@ -1,6 +1,6 @@
 """Payments: which there are, whether their providers answer, and what happened to one, call by call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -13,6 +13,8 @@ from koban.payments import store
 from koban.payments.routes import Commands
 from koban.payments.store import Notice
 from koban.payments.types import (
+    GOING_BACK,
+    UNDER_WAY,
     Declined,
     Part,
     Payment,
@@ -36,6 +38,7 @@ TONES: Final = {
 GIVES_BACK: Final = frozenset(
     {"captured", "partly_refunded", "refunding", "charged_back"}
 )  # where something may be left
+GROUPS: Final[Mapping[str, Sequence[str]]] = {"under_way": UNDER_WAY, "going_back": GOING_BACK}
 _VERBS: Final = ("release", "refuse", "void", "capture")
 
 
@@ -87,8 +90,9 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
     before = (int(at), payment_id) if at.isascii() and at.isdecimal() and len(at) < 19 else None
     with kit.database.read() as tx:
         found = store.list_payments(
-            tx, order=wanted["order"] or None, account=wanted["account"] or None, status=wanted["status"] or None,
-            before=before, limit=PAGE_ITEMS + 1,
+            tx, order=wanted["order"] or None, account=wanted["account"] or None,
+            status=None if wanted["status"] in GROUPS else wanted["status"] or None,
+            statuses=GROUPS.get(wanted["status"], ()), before=before, limit=PAGE_ITEMS + 1,
         )  # fmt: skip
         counts = store.count_by_status(tx)
         states = store.provider_states(tx)
@@ -102,6 +106,7 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
         wanted=wanted,
         counts=counts,
         statuses=[each.value for each in PaymentStatus],
+        groups=tuple(GROUPS),
         tones=TONES,
         providers=[states.get(each) or ProviderState(name=each) for each in names],
         cursor=call.query.get("cursor", ""),

@@ -48,6 +48,13 @@ class PaymentStatus(enum.StrEnum):
     STUCK = "stuck"  # the provider or the ledger refuses what must be done: a person is needed
 
 
+UNDER_WAY: Final = (  # begun, and what the buyer pays not taken yet
+    PaymentStatus.QUEUED, PaymentStatus.AUTHORISING, PaymentStatus.CHALLENGED, PaymentStatus.HELD,
+    PaymentStatus.AUTHORISED, PaymentStatus.CAPTURING,
+)  # fmt: skip
+GOING_BACK: Final = (PaymentStatus.REFUNDING, PaymentStatus.UNDOING)
+
+
 class ThreeDS(msgspec.Struct, frozen=True, kw_only=True):
     """Evidence of 3-D Secure 2, as the provider gave it. Source: EMVCo 3-D Secure, protocol 2.2, message fields."""
 
