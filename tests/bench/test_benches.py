@@ -12,7 +12,20 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     "bench",
-    ["engine", "features", "bulk", "backtest", "http", "queue", "start", "pages", "ledger", "reconciliation", "story"],
+    [
+        "engine",
+        "features",
+        "bulk",
+        "backtest",
+        "http",
+        "queue",
+        "start",
+        "pages",
+        "ledger",
+        "reconciliation",
+        "payments",
+        "story",
+    ],
 )
 def test_bench_runs_in_a_tiny_form(bench: str, tmp_path: pathlib.Path) -> None:
     written = tmp_path / "results.json"
