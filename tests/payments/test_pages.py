@@ -13,6 +13,7 @@ import pytest
 from tests.ledger.test_border import START, STARTER, Shop
 
 from koban.app import open_koban
+from koban.app.people import forget_person
 from koban.audit import SeededSecrets
 from koban.base import ManualClock
 from koban.base.settings import read_settings
@@ -177,3 +178,48 @@ def test_money_on_its_way_is_seen_at_a_glance_and_leads_to_its_rows(shop: Shop) 
         statuses = ("stuck", "authorised", "held")
         assert store.sum_by_status(tx, statuses) == [("authorised", "JPY", 1, 900), ("stuck", "JPY", 1, 900)]
         assert [each.id for each in store.list_payments(tx, statuses=statuses, limit=9)] == ["p2", "p1"]
+
+
+def test_a_person_says_on_the_page_how_a_payout_ended_whose_person_was_erased(shop: Shop) -> None:
+    shop.post("in", "cash_in", account="b1", bank_line="l1", amount=5_000)
+    for payout in ("o1", "o2"):
+        body = {"id": payout, "account": "b1", "amount_minor": 700, "level": "identity", "token": "silent_before"}
+        assert shop.ask("POST", "/v1/payouts", body)[0] == 200
+        calls_until(shop, payout, "")
+        assert "Only a person can say how this ended" not in read(shop, f"/money/payments/{payout}")[1]
+    shop.koban.desk.command(lambda memory, tx: forget_person(memory, tx, "b1", by="staff_1"), alone=True)
+    for payout in ("o1", "o2"):
+        calls_until(shop, payout, "the token was erased before the outcome was known")
+    there = "/money/payments/o1/steps/o1-1/outcome"
+    _, one = read(shop, "/money/payments/o1")
+    assert "Only a person can say how this ended" in one
+    assert "It was not paid out; the money goes back to the wallet" in one
+    assert "結果は担当者が確かめる必要があります" in read(shop, "/money/payments/o1", "ja")[1]
+    form = {"happened": "yes", "reference": "po_9", "reason": "their page of the day"}
+    for wrong in ({"reference": ""}, {"reason": "x"}, {"happened": ""}):
+        status, refused = read(shop, there, form={**form, **wrong})
+        assert (status, "Say how it ended and why" in refused) == (422, True)
+    assert read(shop, there, form=form) == (303, "/money/payments/o1?done=payment_said")
+    _, one = read(shop, "/money/payments/o1")
+    assert "paid out ¥700" in one
+    assert "their page of the day" in one
+    assert "Only a person" not in one
+    body = {"happened": False, "reason": "their report has no such row"}
+    status, answer = shop.ask("POST", "/v1/payments/o2/steps/o2-1/outcome", body)
+    assert (status, answer["status"]) == (200, "failed")
+    assert "a person said that it did not happen" in read(shop, "/money/payments/o2")[1]
+    assert shop.ask("POST", "/v1/payments/o2/steps/o2-1/outcome", {**body, "happened": True})[0] == 422
+    assert shop.ask("POST", "/v1/payments/o1/steps/o1-1/outcome", body)[1]["code"] == "payment_not_there"
+    said = "SELECT object_id FROM audit_entries WHERE action = 'payment.outcome_said' ORDER BY id"
+    assert shop.rows(said) == [("o1",), ("o2",)]
+
+
+def calls_until(shop: Shop, payment_id: str, detail: str) -> None:
+    """Let time pass until the newest call of a payment says so; with no detail, until there is one."""
+    for _ in range(300):
+        shop.clock.advance(500_000 if detail else 1_000)  # not so much that it is asked about again
+        calls = shop.ask("GET", f"/v1/payments/{payment_id}")[1]["calls"]
+        if calls and (not detail or calls[-1]["detail"] == detail):
+            return
+        time.sleep(0.05)
+    raise AssertionError(calls)

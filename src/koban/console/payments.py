@@ -10,6 +10,7 @@ from koban.base import Instant
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.payments import store
+from koban.payments.logic import is_left_to_people
 from koban.payments.routes import Commands
 from koban.payments.store import Notice
 from koban.payments.types import (
@@ -24,12 +25,15 @@ from koban.payments.types import (
     PaymentUnfunded,
     ProviderCall,
     ProviderState,
+    SaidOutcome,
     Step,
     Waiting,
 )
 
 NAME_CHARS_MAX: Final = 128
 OF_ORDER_MAX: Final = 50
+TEXT_CHARS_MAX: Final = 500
+REASON_CHARS_MIN: Final = 3
 TONES: Final = {
     "captured": "good", "paid_out": "good", "authorised": "good", "refunded": "", "voided": "", "returned": "hold",
     "held": "hold", "challenged": "hold", "queued": "hold", "partly_refunded": "good", "failed": "bad", "refused": "block",
@@ -50,6 +54,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     calls: tuple[ProviderCall, ...]
     answer: str  # approved, declined, waiting; empty: none yet
     code: str
+    is_left: bool  # nobody but a person can say how it ended
 
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
@@ -70,6 +75,8 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
         endpoint("POST", "/money/payments/{id}/steps/{step}/dismiss", "payments.repair",
                  lambda call: _mend(kit, call, "dismiss"), summary="Give a refused refund up", accepts="form", page=True,
                  raises=missing),
+        endpoint("POST", "/money/payments/{id}/steps/{step}/outcome", "payments.repair", lambda call: _say(kit, call),
+                 summary="Say how a step ended whose person was erased", accepts="form", page=True, raises=missing),
     )  # fmt: skip
 
 
@@ -114,7 +121,7 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
     )
 
 
-def _one(kit: ConsoleKit, call: Call) -> Answer:
+def _one(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
     with kit.database.read() as tx:
         payment = store.find(tx, call.path["id"])
         if payment is None:
@@ -126,6 +133,9 @@ def _one(kit: ConsoleKit, call: Call) -> Answer:
         kit,
         call,
         "payment.html",
+        status=422 if problem else 200,
+        problem=problem,
+        said={name: call.form.get(name, "")[:TEXT_CHARS_MAX] for name in ("happened", "reference", "reason")},
         payment=payment,
         parts=parts,
         story=_story(lines, notices),
@@ -149,6 +159,7 @@ def _lines(parts: Sequence[Part], steps: Sequence[Step], calls: Sequence[Provide
                 calls=tuple(each for each in calls if each.step == step.id),
                 answer="waiting" if isinstance(answer, Waiting) else said,
                 code=answer.code if isinstance(answer, Declined) else "",
+                is_left=is_left_to_people(step, calls),
             )
         )
     return found
@@ -176,3 +187,16 @@ def _mend(kit: ConsoleKit, call: Call, verb: str) -> Answer:
     commands, payment_id, by = _commands(kit), call.path["id"], call.principal.actor
     (commands.retry if verb == "retry" else commands.dismiss)(payment_id, call.path["step"], by)
     return done(call, f"/money/payments/{payment_id}", f"payment_{verb}")
+
+
+def _say(kit: ConsoleKit, call: Call) -> Answer:
+    commands, payment_id, form = _commands(kit), call.path["id"], call.form
+    reference, reason = (form.get(name, "").strip()[:TEXT_CHARS_MAX] for name in ("reference", "reason"))
+    happened = {"yes": True, "no": False}.get(form.get("happened", ""))
+    if happened is None or len(reason) < REASON_CHARS_MIN or (happened and not reference):
+        return _one(kit, call, problem="payments.say_incomplete")
+    said = SaidOutcome(
+        payment=payment_id, step=call.path["step"], happened=happened, reference=reference, reason=reason
+    )
+    commands.say(said, call.principal.actor)
+    return done(call, f"/money/payments/{payment_id}", "payment_said")

@@ -8,6 +8,7 @@ import msgspec
 
 from koban.base import HOUR, SECOND, Instant
 from koban.payments.types import (
+    ERASED_UNKNOWN,
     Answer,
     Approved,
     Declined,
@@ -15,6 +16,7 @@ from koban.payments.types import (
     Part,
     Payment,
     PaymentStatus,
+    ProviderCall,
     ProviderReportRow,
     ProviderState,
     Step,
@@ -206,6 +208,12 @@ def _captured_status(parts: Sequence[Part], *, is_open: bool) -> PaymentStatus:
         return PaymentStatus.CAPTURED
     left = sum(each.returnable_minor for each in parts)
     return PaymentStatus.PARTLY_REFUNDED if left else PaymentStatus.REFUNDED
+
+
+def is_left_to_people(step: Step, calls: Sequence[ProviderCall]) -> bool:
+    """Tell whether a step was sent, and its person erased before the answer: nobody can ask how it ended any more."""
+    last = max((each for each in calls if each.step == step.id), key=lambda each: each.attempt, default=None)
+    return step.status == "open" and last is not None and last.detail == ERASED_UNKNOWN
 
 
 def refundable_minor(part: Part, steps: Sequence[Step]) -> int:

@@ -38,6 +38,7 @@ from koban.payments.types import (
     ProviderState,
     RefundTooLarge,
     ReleaseReason,
+    SaidOutcome,
     Step,
     Told,
     Verdict,
@@ -68,6 +69,7 @@ from koban.pipeline.saga import (
 PARTS_MAX: Final = 8
 UNANSWERED_MAX: Final = 5  # calls in a row, where the pack says nothing about an outage
 REST: Final = 30 * SECOND
+SAID_BY_PERSON: Final = "said_by_person"  # a decline's code
 NOTED_EVERY: Final = 60 * SECOND  # that a provider answers
 
 
@@ -299,6 +301,35 @@ def dismiss(memory: Memory, tx: Tx, payment_id: str, step_id: str, *, by: str) -
         raise PaymentNotThere("Only a refused refund that somebody asked for can be given up.")
     record(tx, memory.log_time.peek(), by, "payment.dismissed", payment_id, {"step": step_id})
     saga.put(msgspec.structs.replace(step, status="closed"))
+    return advance(saga)
+
+
+def say(memory: Memory, tx: Tx, said: SaidOutcome, *, by: str) -> Payment:
+    """Say how a step ended that was sent and whose person was erased before the answer. The same again is the same.
+
+    Refuses: PaymentMissing, PaymentNotThere, PaymentUnfit.
+    Why only such a step: about every other the provider can be asked, and it knows better.
+    """
+    saga = load(memory, tx, said.payment)
+    step = next((each for each in saga.steps if each.id == said.step), None)
+    if step is None:
+        raise PaymentNotThere(f"There is no step {said.step[:80]!r} of {saga.payment.id}.")
+    if said.happened and not said.reference:
+        raise PaymentUnfit("What happened has a reference at the provider.")
+    answer: Answer = Declined(code=SAID_BY_PERSON)
+    if said.happened:
+        answer = Approved(reference=said.reference, amount_minor=step.amount_minor)
+    if step.status == "done" and step.answer == answer:
+        return saga.payment
+    if not logic.is_left_to_people(step, store.calls_of(tx, said.payment)):
+        raise PaymentNotThere(f"The step {step.id} is {step.status}; only one whose person was erased waits for this.")
+    at = memory.log_time.peek()
+    record(tx, at, by, "payment.outcome_said", said.payment, {"step": step.id, "happened": said.happened})
+    # Beside the calls, for that is where one looks for how it is known; the trail takes no words that people wrote.
+    call = ProviderCall(step=step.id, attempt=step.attempts + 1, at=at, took_us=0,
+                        outcome="approved" if said.happened else "declined", detail=f"{by}: {said.reason}"[:300])  # fmt: skip
+    store.insert_call(tx, call)
+    take(saga, step, answer, evidence=None)
     return advance(saga)
 
 
