@@ -223,3 +223,31 @@ def calls_until(shop: Shop, payment_id: str, detail: str) -> None:
             return
         time.sleep(0.05)
     raise AssertionError(calls)
+
+
+def test_an_order_is_paid_on_the_page_by_what_needs_no_device_once(shop: Shop) -> None:
+    shop.post("in", "cash_in", account="b1", bank_line="l1", amount=5_000)
+    there = "/money/orders/pay"
+    assert "Pay …" in read(shop, "/money/orders?order=o1")[1]
+    _, asked = read(shop, f"{there}?order=o1")
+    assert "Wallet" in asked
+    assert "Card" not in asked
+    assert "What would happen" not in asked
+    _, seen = read(shop, f"{there}?order=o1&account=b1&method=wallet&amount=1,200&level=identity")
+    assert "The rules decide first: payment.attempted" in seen
+    assert "order_wallet_reserved" in seen
+    assert "Pay ¥1,200" in seen
+    assert "1,200円を決済する" in read(shop, f"{there}?order=o1&account=b1&method=wallet&amount=1200", "ja")[1]
+    form = {"id": "p1", "order": "o1", "account": "b1", "method": "wallet", "amount": "1200", "level": "identity"}
+    for change in ({"amount": "0"}, {"method": "card"}, {"account": ""}, {"order": ""}, {"id": ""}):
+        status, refused = read(shop, there, form={**form, **change})
+        assert (status, "Order, buyer, method and an amount" in refused) == (422, True)
+    status, refused = read(shop, there, form={**form, "level": "nobody"})
+    assert (status, "It cannot be paid so" in refused) == (422, True)
+    assert shop.ask("GET", "/v1/payments")[1]["items"] == []
+    for _ in range(2):
+        assert read(shop, there, form=form) == (303, "/money/payments/p1?done=payment_begun")
+    until(shop, "p1", "captured")
+    status, refused = read(shop, there, form={**form, "amount": "1300"})
+    assert (status, "begun before with other content" in refused) == (422, True)
+    assert [each["amount_minor"] for each in shop.ask("GET", "/v1/payments")[1]["items"]] == [1_200]

@@ -26,6 +26,7 @@ from koban.console import (
     money,
     oncall,
     own,
+    pay_order,
     payments,
     refunds,
     rule_limits,
@@ -48,6 +49,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     parts = (
         entrance, access, board, search, accounts, decisions, decision, rules, rule_limits, sanctions, subjects, cases,
         workspace, appeals, emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
-        refunds, payments, bank, expected, exceptions, bookings,
+        refunds, pay_order, payments, bank, expected, exceptions, bookings,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

@@ -11,6 +11,7 @@ from koban.console.formats import Formats
 from koban.console.glance import on_the_way
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, page
+from koban.console.pay_order import payable_methods
 from koban.console.payments import GIVES_BACK, TONES, of_order
 from koban.console.words import language_of
 from koban.ledger import (
@@ -207,6 +208,7 @@ def _order(kit: ConsoleKit, call: Call) -> Answer:
         payments=of_order(kit, order) if order else (),
         tones=TONES,
         gives_back=GIVES_BACK,
+        may_pay=kit.payments is not None and bool(payable_methods(kit.pack())),
         steps=_steps(found),
         postings=kit.pack().ledger.templates,
         kinds=kit.pack().ledger.chart.kinds,
