@@ -126,6 +126,8 @@ def test_a_refund_shows_what_it_would_do_and_is_begun_once(shop: Shop) -> None:
         ({**form, "id": "refund_2"}, "No more than ¥300 can be given back"),
         ({**form, "id": ""}, "This is no amount"),
         ({**form, "id": "refund_3", "amount": "x"}, "This is no amount"),
+        ({**form, "id": "refund_4", "amount": "1", "part": "x"}, "This is no amount"),
+        ({**form, "id": "refund_5", "amount": "1", "part": "9"}, "can be given back"),
     ):
         status, refused = read(shop, there, form=wrong_form)
         assert (status, said in refused) == (422, True)

@@ -129,7 +129,7 @@ def _refund(kit: ConsoleKit, call: Call) -> Answer:
 
 def _new(payment_id: str, form: Mapping[str, str]) -> NewRefund | None:
     amount, part, refund_id = read_amount(form.get("amount", "").strip()), form.get("part", ""), form.get("id", "")
-    if amount is None or not refund_id or len(refund_id) > ID_CHARS_MAX:
+    is_part = part.isascii() and part.isdigit() and len(part) < 3
+    if amount is None or (part and not is_part) or not refund_id or len(refund_id) > ID_CHARS_MAX:
         return None
-    number = int(part) if part.isascii() and part.isdigit() and len(part) < 3 else None
-    return NewRefund(id=refund_id, payment=payment_id, amount_minor=amount, part=number)
+    return NewRefund(id=refund_id, payment=payment_id, amount_minor=amount, part=int(part) if is_part else None)
