@@ -20,6 +20,7 @@ from bench.ledger import measure_ledger
 from bench.measure import FULL, ROOT, TINY, Row, Size, describe_machine
 from bench.over_http import measure_http
 from bench.pages import measure_pages
+from bench.payments import measure_payments
 from bench.reconciliation import measure_reconciliation
 from bench.start import measure_start
 from bench.story import measure_story
@@ -36,6 +37,7 @@ BENCHES: Final[dict[str, Callable[[Size], list[Row]]]] = {
     "pages": measure_pages,
     "ledger": measure_ledger,
     "reconciliation": measure_reconciliation,
+    "payments": measure_payments,
     "story": measure_story,
     "versions": measure_versions,
 }

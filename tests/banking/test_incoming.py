@@ -7,7 +7,8 @@ import pytest
 from tests.banking.ground import TARO, House
 
 from koban.app.banking import carry_on, tell
-from koban.base import DAY, MINUTE, to_rfc3339
+from koban.banking import expected_store
+from koban.base import DAY, MINUTE, Instant, to_rfc3339
 from koban.pipeline import banking
 
 
@@ -48,6 +49,13 @@ def test_what_is_expected_finds_its_order_and_its_wallet_by_the_reference(house:
     assert (house.balance("escrow.JPY:o1"), house.balance("wallet.JPY:a")) == ((3_000, 0), (1_200, 0))
     assert (state_of(house, "e1"), state_of(house, "e2")[0]) == (("met", "S000001.00001"), "met")
     assert house.balance("bank.JPY") == (4_200, 0)
+    expect(house, "e3", "SOON1", "order", "o3", amount_minor=800)
+    expect(house, "e4", "SOON2", "wallet", "a")
+    expect(house, "e5", "SOON3", "order", "o5", amount_minor=900, until=to_rfc3339(Instant(house.clock.now() + DAY)))
+    with house.koban.database.read() as tx:
+        now = house.clock.now()
+        assert expected_store.sum_open(tx, now) == {"JPY": (3, 1_700, 1)}
+        assert expected_store.sum_open(tx, Instant(now + 2 * DAY)) == {"JPY": (2, 800, 1)}
 
 
 def test_another_amount_two_references_and_what_is_over_wait_for_a_person(small: House) -> None:

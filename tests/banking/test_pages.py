@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tests.banking.ground import TARO, House, statement
 
-from koban.base import DAY
+from koban.base import DAY, Instant, to_rfc3339
 
 
 def read(
@@ -170,3 +170,32 @@ def test_every_bank_page_is_there_in_both_languages_without_inline_style(asked: 
         assert answer.status_code == 200, path
         assert f'<html lang="{language}">' in answer.text
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?![^>]*src=)", answer.text), path
+
+
+def test_what_is_expected_is_listed_with_the_line_that_brought_it(small: House) -> None:
+    assert "nothing is expected" in read(small, "/bank/expected")[1]
+    soon = to_rfc3339(Instant(small.clock.now() + DAY))
+    for body in (
+        {"id": "e1", "reference": "ord-2041", "kind": "order", "owner": "o1", "amount_minor": 3_000},
+        {"id": "e2", "reference": "9930001", "kind": "wallet", "owner": "a", "level": "identity", "reusable": True},
+        {"id": "e3", "reference": "CCCC3", "kind": "wallet", "owner": "b", "amount_minor": 700, "until": soon},
+        {"id": "e4", "reference": "DDDD4", "kind": "wallet", "owner": "b"},
+    ):
+        small.ask("POST", "/v1/bank/expected", body)
+    assert "Expected to come in ¥3,700 Payments: 3 · of unknown amount: 1" in read(small, "/bank")[1]
+    small.take_in([(3_000, "ORD-2041 ﾔﾏﾀﾞ ﾊﾅｺ", "", "")])
+    _, waiting, _ = read(small, "/bank/expected", by="clerk")
+    assert "Still to come, JPY ¥700 Payments: 2 · of unknown amount: 1" in waiting
+    assert "o1" not in waiting
+    assert "9930001" in waiting
+    _, met, _ = read(small, "/bank/expected?state=met")
+    assert "ORD-2041" in met
+    assert "¥3,000 came S000001.00001" in met
+    assert "入金済み" in read(small, "/bank/expected?state=all&owner=o1", language="ja")[1]
+    small.clock.advance(2 * DAY)
+    _, later, _ = read(small, "/bank/expected?state=all&owner=b")
+    assert "¥700 time ran out" in later
+    assert "ORD-2041" not in later
+    for odd in ("?state=none", "?cursor=x.y", "?cursor=9999999999999999999.e"):
+        assert read(small, f"/bank/expected{odd}")[0] == 200
+    assert "No" in read(small, "/bank/expected?owner=nobody")[1]

@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).parents[2]
         "pages",
         "ledger",
         "reconciliation",
+        "payments",
         "story",
         "versions",
     ],

@@ -12,8 +12,8 @@ from koban.cases import claim, search_cases
 from koban.cases.types import DecideCase
 from koban.packs import PackDef
 from koban.packs.load import parse_files
-from koban.payments.types import MethodInUse, PaymentUnfit
-from koban.pipeline import casework, commands
+from koban.payments.types import MethodInUse, Payment, PaymentMissing, PaymentNotThere, PaymentUnfit, SaidOutcome
+from koban.pipeline import casework, commands, paying
 
 AMOUNT = 779
 
@@ -105,6 +105,63 @@ def test_a_step_whose_person_was_erased_before_the_answer_stays_open_and_raises_
     world.clock.advance(DAY)
     world.drive()
     assert world.steps("p1")[0].status == "open"
+
+
+def said(step: str, *, happened: bool, reference: str = "", reason: str = "their page of the day") -> SaidOutcome:
+    payment = step.rpartition("-")[0]
+    return SaidOutcome(payment=payment, step=step, happened=happened, reference=reference, reason=reason)
+
+
+def tell(world: World, what: SaidOutcome) -> Payment:
+    return world.run(lambda memory, tx: paying.say(memory, tx, what, by="staff_1"))
+
+
+def told(world: World) -> list[tuple[object, ...]]:
+    return world.station.rows("SELECT actor, object_id FROM audit_entries WHERE action = 'payment.outcome_said'")
+
+
+@pytest.mark.parametrize(("reference", "status", "left"), [("po_9", "paid_out", 779), ("", "failed", 1_000)])
+def test_a_person_says_how_a_payout_ended_whose_person_was_erased(
+    world: World, reference: str, status: str, left: int
+) -> None:
+    world.give("buyer", "wallet", 1_000)
+    world.pay_out("o1", 221, token="silent_before")
+    world.drive()
+    (step,) = world.steps("o1")
+    ended = said(step.id, happened=bool(reference), reference=reference)
+    with pytest.raises(PaymentNotThere):  # the provider can still be asked
+        tell(world, ended)
+    world.station.desk.command(lambda memory, tx: forget_person(memory, tx, "buyer", by="staff_1"), alone=True)
+    world.drive(for_s=120)
+    assert (world.status("o1"), world.balance("wallet", "buyer")) == ("paying_out", (1_000, 221))
+    for wrong, refusal in (
+        (said(step.id, happened=True), PaymentUnfit),
+        (said("o1-9", happened=False), PaymentNotThere),
+        (said("none-1", happened=False), PaymentMissing),
+    ):
+        with pytest.raises(refusal):
+            tell(world, wrong)
+    assert (world.steps("o1")[0].status, told(world)) == ("open", [])
+    assert tell(world, ended).status == status
+    assert tell(world, ended).status == status  # the same again is the same
+    with pytest.raises(PaymentNotThere):
+        tell(world, said(step.id, happened=not ended.happened, reference="other"))
+    world.clock.advance(2 * DAY)
+    world.drive()
+    assert (world.status("o1"), world.balance("wallet", "buyer")) == (status, (left, 0))
+    assert told(world) == [("staff_1", "o1")]
+    world.prove()
+
+
+def test_a_person_says_that_an_authorisation_did_not_come_about_and_nothing_is_held(world: World) -> None:
+    world.pay("p1", card(900, "silent_before"))
+    world.drive()
+    (step,) = world.steps("p1")
+    world.station.desk.command(lambda memory, tx: forget_person(memory, tx, "buyer", by="staff_1"), alone=True)
+    world.drive(for_s=120)
+    assert tell(world, said(step.id, happened=False)).status == "failed"
+    assert (world.payment("p1").ended_because, world.balance("escrow", "order-p1")) == ("said_by_person", (0, 0))
+    world.prove()
 
 
 def changed(method: str, block: str = "") -> PackDef:

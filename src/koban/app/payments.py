@@ -185,6 +185,7 @@ def payment_commands(koban_: "Koban") -> payment_routes.Commands:
         refuse=lambda payment, by: run(lambda memory, tx: paying.refuse(memory, tx, payment, by=by)),
         retry=lambda payment, step, by: run(lambda memory, tx: paying.retry(memory, tx, payment, step, by=by)),
         dismiss=lambda payment, step, by: run(lambda memory, tx: paying.dismiss(memory, tx, payment, step, by=by)),
+        say=lambda said, by: run(lambda memory, tx: paying.say(memory, tx, said, by=by)),
         receive=receive,
         evidence=lambda payment, no, by: _evidence(koban_, payment, no, by=by),
         report=report,

@@ -75,6 +75,20 @@ def list_expected(tx: Tx, *, state: str, owner: str, before: tuple[int, str] | N
     return [_as(row) for row in rows]
 
 
+def sum_open(tx: Tx, at: Instant) -> dict[str, tuple[int, int, int]]:
+    """Return by currency what may still come: how many, the sum of those whose amount is known, how many of unknown amount.
+
+    A number that takes every line (`reusable`) promises nothing, so it is in neither.
+    """
+    rows = tx.rows(
+        "SELECT currency, count(*), coalesce(sum(amount_minor), 0), sum(CASE WHEN amount_minor IS NULL THEN 1 ELSE 0 END) "
+        "FROM bank_expected WHERE state = 'waiting' AND reusable = 0 AND (until IS NULL OR until > ?) "
+        "GROUP BY currency ORDER BY currency",
+        (at,),
+    )
+    return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
+
+
 def is_open(one: Expected, at: Instant) -> bool:
     """Tell whether money may still come under it."""
     return one.state != "cancelled" and (one.until is None or at < one.until)

@@ -83,6 +83,28 @@ def cash_outs(
         print(f"{row['id']}  {row['amount_minor']:>12,} {row['currency']}  {row['state']}  {row['batch'] or '-'}{why}")
 
 
+@bank_app.command("expected")
+def expected(
+    state: Annotated[str, typer.Option(help="waiting, met, cancelled or all.")] = "waiting",
+    owner: Annotated[str, typer.Option(help="The order, or the account whose wallet it is.")] = "",
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """List what money is expected to come in, newest first."""
+    query = urllib.parse.urlencode({"limit": 200, "state": state, "owner": owner})
+    rows = _ask("GET", f"/v1/bank/expected?{query}")["items"]
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        amount = "any amount" if row["amount_minor"] is None else f"{row['amount_minor']:,}"
+        until = f"  until {row['until']}" if row["until"] else ""
+        line = f"  {row['line']}" if row["line"] else ""
+        print(
+            f"{row['id']}  {row['reference']}  {amount:>14} {row['currency']}  {row['kind']} {row['owner']}  {row['state']}"
+            f"{line}{until}"
+        )
+
+
 @bank_app.command("import")
 def import_statement(
     file: Annotated[pathlib.Path, typer.Argument(help="Zengin 03 or 01, camt.053 or camt.054.")],

@@ -97,6 +97,19 @@ def payments_retry(payment: Payment, step: Step) -> None:
     print(_line(_call("POST", f"/v1/payments/{_quoted(payment)}/steps/{_quoted(step)}/retry")))
 
 
+@payments_app.command("outcome")
+def payments_outcome(
+    payment: Payment,
+    step: Step,
+    happened: Annotated[bool, typer.Option("--happened/--did-not-happen", help="Whether it came about.")],
+    reason: Annotated[str, typer.Option(help="Who said so, and where it is seen.")],
+    reference: Annotated[str, typer.Option(help="The provider's own id of it, where it happened.")] = "",
+) -> None:
+    """Say how a step ended whose person was erased before the answer came."""
+    body: dict[str, object] = {"happened": happened, "reason": reason, "reference": reference}
+    print(_line(_call("POST", f"/v1/payments/{_quoted(payment)}/steps/{_quoted(step)}/outcome", body)))
+
+
 @payments_app.command("providers")
 def payments_providers(json: Json = False) -> None:  # noqa: FBT002 - a flag
     """Say which providers there are and whether they answer. Exit code 1 when one is out."""

@@ -19,13 +19,16 @@ from koban.console import (
     emergency,
     entrance,
     exceptions,
+    expected,
     keep,
     lab,
     lists,
     money,
     oncall,
     own,
+    pay_order,
     payments,
+    refunds,
     rule_limits,
     rules,
     sanctions,
@@ -47,6 +50,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     parts = (
         entrance, access, board, search, accounts, decisions, decision, under, rules, rule_limits, sanctions, subjects, cases,
         workspace, appeals, emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
-        payments, bank, exceptions, bookings,
+        refunds, pay_order, payments, bank, expected, exceptions, bookings,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

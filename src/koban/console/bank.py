@@ -7,7 +7,7 @@ import msgspec
 import koban.access.store as access_store
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.access.types import Upload
-from koban.banking import routes, store
+from koban.banking import expected_store, routes, store
 from koban.banking.account_routes import NEW_REASON, propose_account
 from koban.banking.name_routes import note_opened
 from koban.banking.types import (
@@ -97,6 +97,7 @@ def _home(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusa
         files = store.list_files(tx, before=None, limit=NEWEST)
         proposals = store.waiting_proposals(tx)
         exceptions = store.count_exceptions(tx)
+        expected = expected_store.sum_open(tx, call.at)
     try:
         days = routes.calendar_view(desk.hours(), call.at)
     except Refusal as ended:
@@ -113,6 +114,7 @@ def _home(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusa
         files=files,
         proposals=[(each, routes.proposal_view(each).account) for each in proposals],
         exceptions=exceptions,
+        expected=expected,
         days=days,
         states=STATES,
         me=call.principal.actor,

@@ -8,9 +8,11 @@ import msgspec
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Instant
 from koban.console.formats import Formats
+from koban.console.glance import on_the_way
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, page
-from koban.console.payments import TONES, of_order
+from koban.console.pay_order import payable_methods
+from koban.console.payments import GIVES_BACK, TONES, of_order
 from koban.console.words import language_of
 from koban.ledger import (
     Balance,
@@ -80,11 +82,13 @@ def _glance(kit: ConsoleKit, call: Call) -> Answer:
         totals = read_totals(tx)
         newest = list_transfers(tx, order=None, payment=None, before=None, limit=12)
         bookings_waiting = count_waiting(tx)
+        tiles = on_the_way(tx, call.at, has_bank=kit.bank is not None)
     return page(
         kit,
         call,
         "money.html",
         currencies=_currencies(totals, kinds),
+        tiles=tiles,
         newest=newest,
         bookings_waiting=bookings_waiting,
         postings=kit.pack().ledger.templates,
@@ -203,6 +207,8 @@ def _order(kit: ConsoleKit, call: Call) -> Answer:
         order=order,
         payments=of_order(kit, order) if order else (),
         tones=TONES,
+        gives_back=GIVES_BACK,
+        may_pay=kit.payments is not None and bool(payable_methods(kit.pack())),
         steps=_steps(found),
         postings=kit.pack().ledger.templates,
         kinds=kit.pack().ledger.chart.kinds,

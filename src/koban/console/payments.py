@@ -1,6 +1,6 @@
 """Payments: which there are, whether their providers answer, and what happened to one, call by call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -10,9 +10,12 @@ from koban.base import Instant
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.payments import store
+from koban.payments.logic import is_left_to_people
 from koban.payments.routes import Commands
 from koban.payments.store import Notice
 from koban.payments.types import (
+    GOING_BACK,
+    UNDER_WAY,
     Declined,
     Part,
     Payment,
@@ -22,17 +25,24 @@ from koban.payments.types import (
     PaymentUnfunded,
     ProviderCall,
     ProviderState,
+    SaidOutcome,
     Step,
     Waiting,
 )
 
 NAME_CHARS_MAX: Final = 128
 OF_ORDER_MAX: Final = 50
+TEXT_CHARS_MAX: Final = 500
+REASON_CHARS_MIN: Final = 3
 TONES: Final = {
     "captured": "good", "paid_out": "good", "authorised": "good", "refunded": "", "voided": "", "returned": "hold",
     "held": "hold", "challenged": "hold", "queued": "hold", "partly_refunded": "good", "failed": "bad", "refused": "block",
     "charged_back": "bad", "stuck": "bad",
 }  # fmt: skip
+GIVES_BACK: Final = frozenset(
+    {"captured", "partly_refunded", "refunding", "charged_back"}
+)  # where something may be left
+GROUPS: Final[Mapping[str, Sequence[str]]] = {"under_way": UNDER_WAY, "going_back": GOING_BACK}
 _VERBS: Final = ("release", "refuse", "void", "capture")
 
 
@@ -44,6 +54,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     calls: tuple[ProviderCall, ...]
     answer: str  # approved, declined, waiting; empty: none yet
     code: str
+    is_left: bool  # nobody but a person can say how it ended
 
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
@@ -64,6 +75,8 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
         endpoint("POST", "/money/payments/{id}/steps/{step}/dismiss", "payments.repair",
                  lambda call: _mend(kit, call, "dismiss"), summary="Give a refused refund up", accepts="form", page=True,
                  raises=missing),
+        endpoint("POST", "/money/payments/{id}/steps/{step}/outcome", "payments.repair", lambda call: _say(kit, call),
+                 summary="Say how a step ended whose person was erased", accepts="form", page=True, raises=missing),
     )  # fmt: skip
 
 
@@ -84,8 +97,9 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
     before = (int(at), payment_id) if at.isascii() and at.isdecimal() and len(at) < 19 else None
     with kit.database.read() as tx:
         found = store.list_payments(
-            tx, order=wanted["order"] or None, account=wanted["account"] or None, status=wanted["status"] or None,
-            before=before, limit=PAGE_ITEMS + 1,
+            tx, order=wanted["order"] or None, account=wanted["account"] or None,
+            status=None if wanted["status"] in GROUPS else wanted["status"] or None,
+            statuses=GROUPS.get(wanted["status"], ()), before=before, limit=PAGE_ITEMS + 1,
         )  # fmt: skip
         counts = store.count_by_status(tx)
         states = store.provider_states(tx)
@@ -99,6 +113,7 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
         wanted=wanted,
         counts=counts,
         statuses=[each.value for each in PaymentStatus],
+        groups=tuple(GROUPS),
         tones=TONES,
         providers=[states.get(each) or ProviderState(name=each) for each in names],
         cursor=call.query.get("cursor", ""),
@@ -106,7 +121,7 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
     )
 
 
-def _one(kit: ConsoleKit, call: Call) -> Answer:
+def _one(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
     with kit.database.read() as tx:
         payment = store.find(tx, call.path["id"])
         if payment is None:
@@ -118,11 +133,15 @@ def _one(kit: ConsoleKit, call: Call) -> Answer:
         kit,
         call,
         "payment.html",
+        status=422 if problem else 200,
+        problem=problem,
+        said={name: call.form.get(name, "")[:TEXT_CHARS_MAX] for name in ("happened", "reference", "reason")},
         payment=payment,
         parts=parts,
         story=_story(lines, notices),
         methods=kit.pack().payments.methods,
         tones=TONES,
+        gives_back=GIVES_BACK,
         may_void=payment.status in {PaymentStatus.AUTHORISED, PaymentStatus.CHALLENGED, PaymentStatus.QUEUED},
         is_held=payment.held and payment.goal != "undo" and not payment.ended_because and payment.verdict != "block",
     )
@@ -140,6 +159,7 @@ def _lines(parts: Sequence[Part], steps: Sequence[Step], calls: Sequence[Provide
                 calls=tuple(each for each in calls if each.step == step.id),
                 answer="waiting" if isinstance(answer, Waiting) else said,
                 code=answer.code if isinstance(answer, Declined) else "",
+                is_left=is_left_to_people(step, calls),
             )
         )
     return found
@@ -167,3 +187,16 @@ def _mend(kit: ConsoleKit, call: Call, verb: str) -> Answer:
     commands, payment_id, by = _commands(kit), call.path["id"], call.principal.actor
     (commands.retry if verb == "retry" else commands.dismiss)(payment_id, call.path["step"], by)
     return done(call, f"/money/payments/{payment_id}", f"payment_{verb}")
+
+
+def _say(kit: ConsoleKit, call: Call) -> Answer:
+    commands, payment_id, form = _commands(kit), call.path["id"], call.form
+    reference, reason = (form.get(name, "").strip()[:TEXT_CHARS_MAX] for name in ("reference", "reason"))
+    happened = {"yes": True, "no": False}.get(form.get("happened", ""))
+    if happened is None or len(reason) < REASON_CHARS_MIN or (happened and not reference):
+        return _one(kit, call, problem="payments.say_incomplete")
+    said = SaidOutcome(
+        payment=payment_id, step=call.path["step"], happened=happened, reference=reference, reason=reason
+    )
+    commands.say(said, call.principal.actor)
+    return done(call, f"/money/payments/{payment_id}", "payment_said")

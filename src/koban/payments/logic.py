@@ -8,6 +8,7 @@ import msgspec
 
 from koban.base import HOUR, SECOND, Instant
 from koban.payments.types import (
+    ERASED_UNKNOWN,
     Answer,
     Approved,
     Declined,
@@ -15,6 +16,7 @@ from koban.payments.types import (
     Part,
     Payment,
     PaymentStatus,
+    ProviderCall,
     ProviderReportRow,
     ProviderState,
     Step,
@@ -206,6 +208,35 @@ def _captured_status(parts: Sequence[Part], *, is_open: bool) -> PaymentStatus:
         return PaymentStatus.CAPTURED
     left = sum(each.returnable_minor for each in parts)
     return PaymentStatus.PARTLY_REFUNDED if left else PaymentStatus.REFUNDED
+
+
+def is_left_to_people(step: Step, calls: Sequence[ProviderCall]) -> bool:
+    """Tell whether a step was sent, and its person erased before the answer: nobody can ask how it ended any more."""
+    last = max((each for each in calls if each.step == step.id), key=lambda each: each.attempt, default=None)
+    return step.status == "open" and last is not None and last.detail == ERASED_UNKNOWN
+
+
+def refundable_minor(part: Part, steps: Sequence[Step]) -> int:
+    """Return what a refund may still take from a part: what is captured, less what is gone or on its way back."""
+    under_way = sum(
+        each.amount_minor
+        for each in steps
+        if each.part == part.no and each.kind == "refund" and each.status in {"open", "unbooked"}
+    )
+    return part.returnable_minor - under_way
+
+
+def split_refund(
+    parts: Sequence[Part], steps: Sequence[Step], amount_minor: int, *, part: int | None
+) -> tuple[list[tuple[int, int]], int]:
+    """Return which part gives back how much, in the parts' order, and how much of the amount finds none."""
+    shares, left = list[tuple[int, int]](), amount_minor
+    for each in parts:
+        share = min(left, refundable_minor(each, steps)) if part in {None, each.no} else 0
+        if share > 0:
+            shares.append((each.no, share))
+            left -= share
+    return shares, left
 
 
 def posting_id(key: str) -> str:

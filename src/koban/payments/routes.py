@@ -32,6 +32,7 @@ from koban.payments.types import (
     ProviderState,
     RefundTooLarge,
     ReleaseReason,
+    SaidOutcome,
     Step,
 )
 
@@ -107,6 +108,16 @@ class ReleaseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Why a held payment may go on: somebody judged it, or its account proved what was asked."""
 
     because: ReleaseReason = "judged"
+
+
+class OutcomeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a step ended, as the provider's own pages or people say."""
+
+    happened: bool
+    reason: Annotated[str, msgspec.Meta(min_length=3, max_length=500, description="Who said so, and where it is seen")]
+    reference: Annotated[
+        str, msgspec.Meta(max_length=200, description="The provider's own id of it; wanted where it happened")
+    ] = ""
 
 
 class PaymentQuery(PageQuery, frozen=True, kw_only=True):
@@ -247,6 +258,7 @@ class Commands(msgspec.Struct, frozen=True, kw_only=True):
     refuse: Callable[[str, str], Payment]
     retry: Callable[[str, str, str], Payment]
     dismiss: Callable[[str, str, str], Payment]
+    say: Callable[[SaidOutcome, str], Payment]
     receive: Callable[[str, Mapping[str, str], bytes, Instant], bool]
     evidence: Callable[[str, int, str], dict[str, object]]
     report: Callable[[str, datetime.date], list[ProviderReportRow]]
@@ -332,6 +344,14 @@ def _change_endpoints(commands: Commands) -> list[Endpoint]:
 
 
 def _person_endpoints(commands: Commands) -> list[Endpoint]:
+    def say(call: Call) -> PaymentView:
+        body = call.body_as(OutcomeBody)
+        said = SaidOutcome(
+            payment=call.path["id"], step=call.path["step"], happened=body.happened, reference=body.reference,
+            reason=body.reason,
+        )  # fmt: skip
+        return payment_view(commands.say(said, call.principal.actor))
+
     missing = (PaymentMissing, PaymentNotThere)
     return [
         endpoint(
@@ -356,6 +376,12 @@ def _person_endpoints(commands: Commands) -> list[Endpoint]:
             "POST", "/v1/payments/{id}/steps/{step}/dismiss", "payments.repair",
             lambda call: payment_view(commands.dismiss(call.path["id"], call.path["step"], call.principal.actor)),
             summary="Give up a refund that the provider refused", returns=PaymentView, raises=missing,
+        ),
+        endpoint(
+            "POST", "/v1/payments/{id}/steps/{step}/outcome", "payments.repair", say,
+            summary="Say how a step ended whose person was erased", body=OutcomeBody, returns=PaymentView,
+            raises=(*missing, PaymentUnfit),
+            description="Only for what was sent and can be asked about no more; the same again is the same.",
         ),
         endpoint(
             "GET", "/v1/payments/{id}/parts/{no}/evidence", "personal.read",

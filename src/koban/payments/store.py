@@ -210,15 +210,19 @@ def list_payments(
     order: str | None = None,
     account: str | None = None,
     status: str | None = None,
+    statuses: Sequence[str] = (),
     before: tuple[int, str] | None = None,
     limit: int,
 ) -> list[Payment]:
-    """List payments, newest first."""
+    """List payments, newest first; `statuses` names several of which one holds."""
     where, parameters = ["1 = 1"], list[object]()
     for column, value in (("order_ref", order), ("account", account), ("status", status)):
         if value is not None:
             where.append(f"{column} = ?")
             parameters.append(value)
+    if statuses:
+        where.append(f"status IN ({', '.join('?' * len(statuses))})")
+        parameters.extend(statuses)
     if before is not None:
         where.append("(created_at < ? OR (created_at = ? AND id < ?))")
         parameters.extend((before[0], before[0], before[1]))
@@ -228,6 +232,26 @@ def list_payments(
 def count_by_status(tx: Tx) -> dict[str, int]:
     """Count payments in each status."""
     return {row[0]: int(row[1]) for row in tx.rows("SELECT status, count(*) FROM payments GROUP BY status")}
+
+
+def sum_by_status(tx: Tx, statuses: Sequence[str]) -> list[tuple[str, str, int, int]]:
+    """Return (status, currency, how many, their sum) of payments in some statuses."""
+    rows = tx.rows(
+        f"SELECT status, currency, count(*), sum(amount_minor) FROM payments WHERE status IN "
+        f"({', '.join('?' * len(statuses))}) GROUP BY status, currency ORDER BY status, currency",
+        tuple(statuses),
+    )
+    return [(row[0], row[1], int(row[2]), int(row[3])) for row in rows]
+
+
+def sum_going_back(tx: Tx) -> list[tuple[str, int, int]]:
+    """Return (currency, how many, their sum) of refunds that a provider is still asked for."""
+    rows = tx.rows(
+        "SELECT payments.currency, count(*), sum(payment_steps.amount_minor) FROM payment_steps "
+        "JOIN payments ON payments.id = payment_steps.payment "
+        "WHERE payment_steps.status = 'open' AND payment_steps.kind = 'refund' GROUP BY payments.currency ORDER BY 1"
+    )
+    return [(row[0], int(row[1]), int(row[2])) for row in rows]
 
 
 def sealed_of(tx: Tx, payment_id: str) -> bytes:

@@ -21,6 +21,7 @@ ReleaseReason = Literal["judged", "proved", "verdict_ended"]
 CallOutcome = Literal["approved", "declined", "waiting", "unavailable"]
 NoticeKind = Literal["changed", "chargeback", "chargeback_won", "payout_returned"]
 
+ERASED_UNKNOWN: Final = "the token was erased before the outcome was known"  # what the call says that could not be made
 REPORT_RAISES: Final = frozenset({"capture", "payout_returned", "chargeback_won"})  # what the provider owes us
 
 
@@ -46,6 +47,13 @@ class PaymentStatus(enum.StrEnum):
     PAID_OUT = "paid_out"
     RETURNED = "returned"  # a payout came back from where it was sent
     STUCK = "stuck"  # the provider or the ledger refuses what must be done: a person is needed
+
+
+UNDER_WAY: Final = (  # begun, and what the buyer pays not taken yet
+    PaymentStatus.QUEUED, PaymentStatus.AUTHORISING, PaymentStatus.CHALLENGED, PaymentStatus.HELD,
+    PaymentStatus.AUTHORISED, PaymentStatus.CAPTURING,
+)  # fmt: skip
+GOING_BACK: Final = (PaymentStatus.REFUNDING, PaymentStatus.UNDOING)
 
 
 class ThreeDS(msgspec.Struct, frozen=True, kw_only=True):
@@ -294,6 +302,16 @@ class NewRefund(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     part: int | None = None
     reason: str = ""
+
+
+class SaidOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a step ended that nobody can ask about any more, as a person found at the provider."""
+
+    payment: str
+    step: str
+    happened: bool
+    reference: str = ""  # the provider's own id of the charge or payout, where it happened
+    reason: str
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):

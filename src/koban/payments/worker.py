@@ -18,7 +18,7 @@ from koban.base import Clock, Lookout, Unavailable
 from koban.db import Database, Tx
 from koban.payments import logic, store
 from koban.payments.store import DueStep
-from koban.payments.types import Declined, Instruction, Provider, Told
+from koban.payments.types import ERASED_UNKNOWN, Declined, Instruction, Provider, Told
 
 UNDER_WAY_MAX: Final = 8  # calls to one provider at a time
 LOOKED_AT_MAX: Final = 200
@@ -73,8 +73,7 @@ def ask(kit: PaymentKit, due: DueStep) -> None:
     if fields is None and due.step.kind in {"authorise", "payout"}:
         # The person was erased, and the token with them: what was never sent cannot be any more.
         if due.step.attempts:
-            unknown = "the token was erased before the outcome was known"
-            kit.tell(msgspec.structs.replace(told, error=unknown, is_erased=True))
+            kit.tell(msgspec.structs.replace(told, error=ERASED_UNKNOWN, is_erased=True))
         else:
             kit.tell(msgspec.structs.replace(told, answer=Declined(code="token_erased")))
         return

@@ -38,6 +38,7 @@ from koban.payments.types import (
     ProviderState,
     RefundTooLarge,
     ReleaseReason,
+    SaidOutcome,
     Step,
     Told,
     Verdict,
@@ -68,6 +69,7 @@ from koban.pipeline.saga import (
 PARTS_MAX: Final = 8
 UNANSWERED_MAX: Final = 5  # calls in a row, where the pack says nothing about an outage
 REST: Final = 30 * SECOND
+SAID_BY_PERSON: Final = "said_by_person"  # a decline's code
 NOTED_EVERY: Final = 60 * SECOND  # that a provider answers
 
 
@@ -226,13 +228,9 @@ def refund(memory: Memory, tx: Tx, new: NewRefund, *, by: str) -> Payment:
         return saga.payment
     if saga.payment.goal != "capture" or saga.payment.kind != "order":
         raise PaymentNotThere(f"It is {saga.payment.status.value}; only what was captured is given back.")
-    left = new.amount_minor
-    for part in saga.parts:
-        if new.part in {None, part.no} and left:
-            amount = min(left, _refundable(saga, part))
-            if amount > 0:
-                begin_step(saga, logic.Next(part=part.no, kind="refund", amount_minor=amount), new.id)
-                left -= amount
+    shares, left = logic.split_refund(saga.parts, saga.steps, new.amount_minor, part=new.part)
+    for number, amount in shares:
+        begin_step(saga, logic.Next(part=number, kind="refund", amount_minor=amount), new.id)
     if left:
         raise RefundTooLarge(f"{new.amount_minor} is {left} more than can still be given back.")
     unfunded = next((each for each in saga.steps if each.request == new.id and each.status == "unbooked"), None)
@@ -303,6 +301,35 @@ def dismiss(memory: Memory, tx: Tx, payment_id: str, step_id: str, *, by: str) -
         raise PaymentNotThere("Only a refused refund that somebody asked for can be given up.")
     record(tx, memory.log_time.peek(), by, "payment.dismissed", payment_id, {"step": step_id})
     saga.put(msgspec.structs.replace(step, status="closed"))
+    return advance(saga)
+
+
+def say(memory: Memory, tx: Tx, said: SaidOutcome, *, by: str) -> Payment:
+    """Say how a step ended that was sent and whose person was erased before the answer. The same again is the same.
+
+    Refuses: PaymentMissing, PaymentNotThere, PaymentUnfit.
+    Why only such a step: about every other the provider can be asked, and it knows better.
+    """
+    saga = load(memory, tx, said.payment)
+    step = next((each for each in saga.steps if each.id == said.step), None)
+    if step is None:
+        raise PaymentNotThere(f"There is no step {said.step[:80]!r} of {saga.payment.id}.")
+    if said.happened and not said.reference:
+        raise PaymentUnfit("What happened has a reference at the provider.")
+    answer: Answer = Declined(code=SAID_BY_PERSON)
+    if said.happened:
+        answer = Approved(reference=said.reference, amount_minor=step.amount_minor)
+    if step.status == "done" and step.answer == answer:
+        return saga.payment
+    if not logic.is_left_to_people(step, store.calls_of(tx, said.payment)):
+        raise PaymentNotThere(f"The step {step.id} is {step.status}; only one whose person was erased waits for this.")
+    at = memory.log_time.peek()
+    record(tx, at, by, "payment.outcome_said", said.payment, {"step": step.id, "happened": said.happened})
+    # Beside the calls, for that is where one looks for how it is known; the trail takes no words that people wrote.
+    call = ProviderCall(step=step.id, attempt=step.attempts + 1, at=at, took_us=0,
+                        outcome="approved" if said.happened else "declined", detail=f"{by}: {said.reason}"[:300])  # fmt: skip
+    store.insert_call(tx, call)
+    take(saga, step, answer, evidence=None)
     return advance(saga)
 
 
@@ -590,15 +617,6 @@ def _call_off(saga: Saga, because: str) -> None:
         saga.payment = payment
         return
     saga.payment = msgspec.structs.replace(payment, goal="undo")
-
-
-def _refundable(saga: Saga, part: Part) -> int:
-    under_way = sum(
-        each.amount_minor
-        for each in saga.steps
-        if each.part == part.no and each.kind == "refund" and each.status in {"open", "unbooked"}
-    )
-    return part.returnable_minor - under_way
 
 
 def _may_end(saga: Saga) -> bool:
