@@ -10,7 +10,7 @@ from koban.banking import expected_store
 from koban.banking.routes import PostingId
 from koban.banking.types import Expected, ExpectedKind, ExpectedMissing, ExpectedUnfit
 from koban.banking.zengin import AMOUNT_MAX
-from koban.base import Instant, Problem, from_rfc3339, to_rfc3339
+from koban.base import Instant, Problem, from_rfc3339, keyset, keyset_of, to_rfc3339
 from koban.db import Database
 
 Owner = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -88,21 +88,19 @@ def expected_endpoints(database: Database, commands: ExpectedCommands) -> list[E
 
     def listed(call: Call) -> Page[ExpectedView]:
         asked = call.params_as(ExpectedQuery)
-        at, _, last = (asked.cursor or "").partition(".")
-        when = int(at) if at.isascii() and at.isdigit() and len(at) < 19 else None
         with database.read() as tx:
             found = expected_store.list_expected(
                 tx,
                 state="" if asked.state == "all" else asked.state,
                 owner=asked.owner,
-                before=None if when is None else (when, last.replace("\0", "")),
+                before=keyset_of(asked.cursor),
                 limit=asked.limit + 1,
             )
         shown = found[: asked.limit]
         more = len(found) > asked.limit
         return Page(
             items=[expected_view(each) for each in shown],
-            next_cursor=f"{shown[-1].made_at}.{shown[-1].id}" if more else None,
+            next_cursor=keyset(shown[-1].made_at, shown[-1].id) if more else None,
         )
 
     def stopped(call: Call) -> ExpectedView:

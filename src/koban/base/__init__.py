@@ -14,6 +14,7 @@ from koban.base.clock import (
     to_rfc3339,
 )
 from koban.base.ids import random_id, sequence_id
+from koban.base.keyset import keyset, keyset_of
 from koban.base.lookout import Lookout
 from koban.base.money import MINOR_DIGITS, Money, format_money
 from koban.base.refusals import Problem, Refusal, Unavailable
@@ -38,6 +39,8 @@ __all__ = [
     "format_money",
     "from_rfc3339",
     "instant_of",
+    "keyset",
+    "keyset_of",
     "random_id",
     "sequence_id",
     "to_rfc3339",

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import msgspec
 
 from koban.access import Call, Endpoint, Page, PageQuery, endpoint
-from koban.base import Instant, to_rfc3339
+from koban.base import Instant, keyset, keyset_of, to_rfc3339
 from koban.cases import actions, store
 from koban.cases.priority import Terms
 from koban.cases.types import (
@@ -198,18 +198,12 @@ def _list(database: Database, call: Call) -> Page[CaseBody]:
             tx,
             status=query.status,
             limit=query.limit + 1,
-            after=_place(query.cursor),
+            after=keyset_of(query.cursor),
             filters=filters,
         )
     page = found[: query.limit]
-    next_cursor = f"{page[-1].due_at}.{page[-1].id}" if len(found) > query.limit else None
+    next_cursor = keyset(page[-1].due_at, page[-1].id) if len(found) > query.limit else None
     return Page(items=[case_body(each, call.at) for each in page], next_cursor=next_cursor)
-
-
-def _place(cursor: str | None) -> tuple[int, str] | None:
-    """Read a cursor; one that we did not write starts from the beginning."""
-    due_at, _, case_id = (cursor or "").partition(".")
-    return (int(due_at), case_id) if due_at.isascii() and due_at.isdecimal() and len(due_at) < 18 else None
 
 
 def _get(database: Database, call: Call) -> CaseDetail:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from koban.access import Answer, Call, Endpoint, endpoint
-from koban.base import Refusal, random_id
+from koban.base import Refusal, keyset, keyset_of, random_id
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.ledger import BookMissing, Template, statement
-from koban.ledger.booking_routes import BookingBody, cursor_of, moves_of
+from koban.ledger.booking_routes import BookingBody, moves_of
 from koban.ledger.booking_store import find, list_bookings
 from koban.ledger.bookings import (
     BookingDecided,
@@ -52,7 +52,7 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
     cursor = call.query.get("cursor", "")
     with kit.database.read() as tx:
         found = list_bookings(
-            tx, status="" if status == "all" else status, before=cursor_of(cursor), limit=PAGE_ITEMS + 1
+            tx, status="" if status == "all" else status, before=keyset_of(cursor), limit=PAGE_ITEMS + 1
         )
     shown = found[:PAGE_ITEMS]
     return page(
@@ -64,7 +64,7 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
         wanted=status,
         statuses=STATUSES,
         cursor=cursor,
-        next_cursor=f"{shown[-1].at}.{shown[-1].id}" if len(found) > PAGE_ITEMS else "",
+        next_cursor=keyset(shown[-1].at, shown[-1].id) if len(found) > PAGE_ITEMS else "",
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.access import store as access_store
-from koban.base import DAY, Instant, Refusal
+from koban.base import DAY, Instant, Refusal, keyset, keyset_of
 from koban.cases import Case, CaseMissing, claim_next, figures_store, work_routes, work_store
 from koban.cases import store as case_store
 from koban.cases.types import CaseOutcome
@@ -60,7 +60,7 @@ def _list(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
             tx,
             closed=closed,
             limit=PAGE_ITEMS + 1,
-            after=_place(filters.cursor),
+            after=keyset_of(filters.cursor),
             filters=columns,
             due_by=call.at if filters.get("late") and not closed else None,
         )
@@ -78,7 +78,7 @@ def _list(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         status=409 if problem else 200,
         filters=filters,
         items=found[:PAGE_ITEMS],
-        next_cursor="" if last is None else f"{(last.closed_at or 0) if closed else last.rank_at}.{last.id}",
+        next_cursor="" if last is None else keyset((last.closed_at or 0) if closed else last.rank_at, last.id),
         counts=_ordered(counts, queues),
         total=sum(count.open for count in counts.values()),
         overdue=sum(count.overdue for count in counts.values()),
@@ -197,11 +197,6 @@ def _protect(kit: ConsoleKit, call: Call) -> Answer:
 def names_of(tx: Tx) -> dict[str, str]:
     """Return the names of the staff by their ids."""
     return {one.id: one.name for one in access_store.list_staff(tx, after_id="", limit=STAFF_MAX)}
-
-
-def _place(cursor: str) -> tuple[int, str] | None:
-    place, _, case_id = cursor.partition(".")
-    return (int(place), case_id) if place.isascii() and place.isdecimal() and len(place) < 18 else None
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True):

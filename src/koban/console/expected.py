@@ -5,6 +5,7 @@ from typing import Final, get_args
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.banking import expected_store
 from koban.banking.types import ExpectedState
+from koban.base import keyset, keyset_of
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, page
 
@@ -26,11 +27,11 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
     state = call.query.get("state", "waiting")
     owner = call.query.get("owner", "").strip()[:OWNER_CHARS_MAX]
     cursor = call.query.get("cursor", "")
-    at, _, last = cursor.partition(".")
-    before = (int(at), last) if at.isascii() and at.isdigit() and len(at) < 19 else None
     wanted = state if state in STATES else ""
     with kit.database.read() as tx:
-        found = expected_store.list_expected(tx, state=wanted, owner=owner, before=before, limit=PAGE_ITEMS + 1)
+        found = expected_store.list_expected(
+            tx, state=wanted, owner=owner, before=keyset_of(cursor), limit=PAGE_ITEMS + 1
+        )
         open_ = expected_store.sum_open(tx, call.at)
     shown = found[:PAGE_ITEMS]
     return page(
@@ -43,5 +44,5 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
         owner=owner,
         states=STATES,
         cursor=cursor,
-        next_cursor=f"{shown[-1].made_at}.{shown[-1].id}" if len(found) > PAGE_ITEMS else "",
+        next_cursor=keyset(shown[-1].made_at, shown[-1].id) if len(found) > PAGE_ITEMS else "",
     )

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
-from koban.base import Instant
+from koban.base import Instant, keyset, keyset_of
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.payments import store
@@ -93,8 +93,7 @@ def _commands(kit: ConsoleKit) -> Commands:
 
 def _list(kit: ConsoleKit, call: Call) -> Answer:
     wanted = {name: call.query.get(name, "").strip()[:NAME_CHARS_MAX] for name in ("order", "account", "status")}
-    at, _, payment_id = call.query.get("cursor", "").partition(".")
-    before = (int(at), payment_id) if at.isascii() and at.isdecimal() and len(at) < 19 else None
+    before = keyset_of(call.query.get("cursor"))
     with kit.database.read() as tx:
         found = store.list_payments(
             tx, order=wanted["order"] or None, account=wanted["account"] or None,
@@ -117,7 +116,7 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
         tones=TONES,
         providers=[states.get(each) or ProviderState(name=each) for each in names],
         cursor=call.query.get("cursor", ""),
-        next_cursor=f"{shown[-1].created_at}.{shown[-1].id}" if len(found) > PAGE_ITEMS else "",
+        next_cursor=keyset(shown[-1].created_at, shown[-1].id) if len(found) > PAGE_ITEMS else "",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from koban.audit import list_entries
-from koban.base import Instant, to_rfc3339
+from koban.base import Instant, keyset, keyset_of, to_rfc3339
 from koban.cases import store as case_store
 from koban.db import Database, Tx
 from koban.decisions import store as decision_store
@@ -100,20 +100,19 @@ def _sanctions(tx: Tx, cursor: str | None, limit: int, asked: Asked) -> list[tup
 
 
 def _cases(tx: Tx, cursor: str | None, limit: int, asked: Asked) -> list[tuple[str, dict[str, Cell]]]:
-    place, _, case_id = (cursor or "").partition(".")
     closed = asked.filters.get("status") == "closed"
     columns = {name: asked.filters[name] for name in ("queue", "claimed_by") if name in asked.filters}
     found = case_store.search_ranked(
         tx,
         closed=closed,
         limit=limit,
-        after=(int(place), case_id) if cursor else None,
+        after=keyset_of(cursor),
         filters=columns,
         due_by=asked.at if asked.filters.get("late") and not closed else None,
     )
     return [
         (
-            f"{(one.closed_at or 0) if closed else one.rank_at}.{one.id}",
+            keyset((one.closed_at or 0) if closed else one.rank_at, one.id),
             {
                 "id": one.id, "queue": one.queue, "subject_kind": one.subject.kind, "subject": one.subject.id,
                 "account": one.acting.id if one.acting else None, "policy": one.policy, "opened_at": to_rfc3339(one.opened_at),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from koban.access import Call, Endpoint, Page, PageQuery, endpoint
-from koban.base import to_rfc3339
+from koban.base import keyset, keyset_of, to_rfc3339
 from koban.db import Database
 from koban.ledger import booking_store
 from koban.ledger.actions import BatchTooLarge
@@ -23,7 +23,6 @@ from koban.ledger.bookings import (
 )
 from koban.ledger.logic import ID
 from koban.ledger.posting import Posting, compile_posting
-from koban.ledger.routes import place_of
 from koban.ledger.templates import Template
 from koban.ledger.types import Transfer
 
@@ -90,13 +89,13 @@ def booking_endpoints(database: Database, commands: BookingCommands) -> list[End
             found = booking_store.list_bookings(
                 tx,
                 status="" if asked.status == "all" else asked.status,
-                before=cursor_of(asked.cursor),
+                before=keyset_of(asked.cursor),
                 limit=asked.limit + 1,
             )
         shown = found[: asked.limit]
         return Page(
             items=[view(each) for each in shown],
-            next_cursor=f"{shown[-1].at}.{shown[-1].id}" if len(found) > asked.limit else None,
+            next_cursor=keyset(shown[-1].at, shown[-1].id) if len(found) > asked.limit else None,
         )
 
     def one(call: Call) -> BookingView:
@@ -134,13 +133,6 @@ def booking_endpoints(database: Database, commands: BookingCommands) -> list[End
             raises=decided[:2],
         ),
     ]  # fmt: skip
-
-
-def cursor_of(cursor: str | None) -> tuple[int, str] | None:
-    """Read the place in a cursor; one that is none of ours begins at the start."""
-    at, _, booking_id = (cursor or "").partition(".")
-    when = place_of(at)
-    return None if when is None else (when, booking_id.replace("\0", ""))
 
 
 def booking_view(booking: Booking, templates: Mapping[str, Template]) -> BookingView:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from koban.access import Call, Endpoint, Page, PageQuery, endpoint
-from koban.base import Instant, Problem, Refusal, from_rfc3339, limits, to_rfc3339
+from koban.base import Instant, Problem, Refusal, from_rfc3339, keyset, keyset_of, limits, to_rfc3339
 from koban.db import Database
 from koban.ledger import posting_store, store
 from koban.ledger.actions import BatchTooLarge, statement
@@ -222,11 +222,8 @@ def _posting_endpoints(database: Database, commands: Commands) -> list[Endpoint]
 
     def listed(call: Call) -> Page[PostingRow]:
         query = call.params_as(PageQuery)
-        at, _, posting_id = (query.cursor or "").partition(".")
-        when = place_of(at)
-        before = None if when is None else (when, posting_id.replace("\0", ""))
         with database.read() as tx:
-            rows = posting_store.list_postings(tx, before=before, limit=query.limit + 1)
+            rows = posting_store.list_postings(tx, before=keyset_of(query.cursor), limit=query.limit + 1)
         shown = rows[: query.limit]
         return Page(
             items=[
@@ -240,7 +237,7 @@ def _posting_endpoints(database: Database, commands: Commands) -> list[Endpoint]
                 )
                 for each in shown
             ],
-            next_cursor=f"{shown[-1].at}.{shown[-1].id}" if len(rows) > query.limit else None,
+            next_cursor=keyset(shown[-1].at, shown[-1].id) if len(rows) > query.limit else None,
         )
 
     def transfer(call: Call) -> list[TransferResult]:

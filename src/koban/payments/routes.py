@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from koban.access import PUBLIC, Call, Endpoint, Page, PageQuery, endpoint
-from koban.base import Instant, Problem, Refusal, limits, to_rfc3339
+from koban.base import Instant, Problem, Refusal, keyset, keyset_of, limits, to_rfc3339
 from koban.db import Database
 from koban.payments import store
 from koban.payments.store import Notice
@@ -396,8 +396,7 @@ def _looks(database: Database, commands: Commands) -> list[Endpoint]:
 
     def listed(call: Call) -> Page[PaymentView]:
         query = call.params_as(PaymentQuery)
-        at, _, payment_id = (query.cursor or "").partition(".")
-        before = (int(at), payment_id) if at.isascii() and at.isdecimal() and len(at) < 19 else None
+        before = keyset_of(query.cursor)
         with database.read() as tx:
             rows = store.list_payments(
                 tx, order=query.order, account=query.account, status=query.status, before=before, limit=query.limit + 1
@@ -405,7 +404,7 @@ def _looks(database: Database, commands: Commands) -> list[Endpoint]:
         shown = rows[: query.limit]
         return Page(
             items=[payment_view(each) for each in shown],
-            next_cursor=f"{shown[-1].created_at}.{shown[-1].id}" if len(rows) > query.limit else None,
+            next_cursor=keyset(shown[-1].created_at, shown[-1].id) if len(rows) > query.limit else None,
         )
 
     def one(call: Call) -> PaymentDetail:
