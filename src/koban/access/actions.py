@@ -2,6 +2,7 @@
 
 import base64
 import random
+from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
@@ -26,7 +27,7 @@ from koban.access.types import (
     TokenMissing,
 )
 from koban.audit import Secrets, record
-from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Problem, random_id
+from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Problem, Refusal, random_id
 from koban.db import Tx
 
 SECRET_BYTES: Final = 32
@@ -436,3 +437,17 @@ def second_fault(tx: Tx, first: str, by: str) -> Literal["", "same", "nobody"]:
     if behind == person_behind(tx, first):
         return "same"
     return "" if store.staff_by_id(tx, behind) is not None else "nobody"
+
+
+def require_second(
+    tx: Tx, first: str, by: str, *, refusal: Callable[[str], Refusal], own: str, about: str = ""
+) -> None:
+    """Refuse an actor who is no second person beside the first one, with a refusal of the caller's own.
+
+    `own` is said to whoever proposed it; `about` stands before what is said to nobody's second.
+    """
+    fault = second_fault(tx, first, by)
+    if fault == "same":
+        raise refusal(own)
+    if fault == "nobody":
+        raise refusal(f"{about}A member of the staff must approve it, or a token of theirs.")

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import msgspec
 
-from koban.access import second_fault
+from koban import access
 from koban.audit import record
 from koban.base import Instant, Refusal, random_id
 from koban.db import Database, Tx
@@ -225,13 +225,14 @@ def require_second(tx: Tx, author: str, by: str) -> None:
     Why behind: a token acts for whoever issued it, so nobody is two people by holding one.
     Refuses: ApprovalMissing.
     """
-    fault = second_fault(tx, author, by)
-    if fault == "nobody":
-        raise ApprovalMissing(
-            "It touches a severe policy. A member of the staff must approve it, or a token of theirs."
-        )
-    if fault == "same":
-        raise ApprovalMissing("You proposed it, and it touches a severe policy. Somebody else must activate it.")
+    access.require_second(
+        tx,
+        author,
+        by,
+        refusal=ApprovalMissing,
+        own="You proposed it, and it touches a severe policy. Somebody else must activate it.",
+        about="It touches a severe policy. ",
+    )
 
 
 def checked(files: Mapping[str, str]) -> PackDef:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 import koban.ledger.store as ledger_store
-from koban.access import second_fault
+from koban.access import require_second
 from koban.audit import record
 from koban.banking import calendar, directory, expected_store, matching, store, zengin
 from koban.banking.lines import SEALED, Ruled, check_payee, context_of, open_payee, rule_line
@@ -291,7 +291,7 @@ def approve_batch(memory: Memory, tx: Tx, batch_id: str, *, by: str) -> Batch:
     """
     at = memory.log_time.peek()
     batch = _proposed(tx, batch_id)
-    require_second(tx, batch.proposed_by, by)
+    _require_second(tx, batch.proposed_by, by)
     account = store.find_account(tx, batch.account)
     assert account is not None, "a batch has its account"
     earliest = calendar.value_day(hours_of(memory), at, account.lead_days).isoformat()
@@ -301,13 +301,8 @@ def approve_batch(memory: Memory, tx: Tx, batch_id: str, *, by: str) -> Batch:
     return _batch(tx, batch_id)
 
 
-def require_second(tx: Tx, first: str, by: str) -> None:
-    """Make sure that somebody else than whoever stands behind the proposal says yes. Refuses: SecondPersonNeeded."""
-    fault = second_fault(tx, first, by)
-    if fault == "same":
-        raise SecondPersonNeeded("You proposed it; somebody else must approve it.")
-    if fault == "nobody":
-        raise SecondPersonNeeded("A member of the staff must approve it, or a token of theirs.")
+def _require_second(tx: Tx, first: str, by: str) -> None:
+    require_second(tx, first, by, refusal=SecondPersonNeeded, own="You proposed it; somebody else must approve it.")
 
 
 def _proposed(tx: Tx, batch_id: str) -> Batch:
@@ -566,7 +561,7 @@ def approve_proposal(memory: Memory, tx: Tx, proposal_id: str, *, by: str) -> Ba
     """
     at = memory.log_time.peek()
     proposal = _waiting_proposal(tx, proposal_id)
-    require_second(tx, proposal.proposed_by, by)
+    _require_second(tx, proposal.proposed_by, by)
     if proposal.kind in {"account", "close"}:
         keep_account(tx, at, proposal, by=by)
     elif proposal.kind == "fail":

@@ -7,7 +7,7 @@ cannot both do it.
 from typing import assert_never
 
 from koban import ledger
-from koban.access import second_fault
+from koban.access import require_second
 from koban.audit import record
 from koban.db import Tx
 from koban.ledger import booking_store
@@ -73,11 +73,9 @@ def decide_booking(memory: Memory, tx: Tx, booking_id: str, *, approves: bool, r
         raise BookingMissing(f"There is no booking {booking_id[:80]!r}.")
     if booking.status != "waiting":
         raise BookingDecided(f"{booking.id} is {booking.status}.")
-    fault = second_fault(tx, booking.by, by) if approves else ""
-    if fault == "same":
-        raise BookingOwn("Who proposed a booking cannot approve it.")
-    if fault == "nobody":
-        raise BookingOwn("A member of the staff must approve it, or a token of theirs.")
+    if approves:
+        own = "Who proposed a booking cannot approve it."
+        require_second(tx, booking.by, by, refusal=BookingOwn, own=own)
     status: BookingStatus = "approved" if approves else "declined"
     booking_store.decide(tx, at, booking.id, by=by, status=status, answer=reason)
     kind = {"kind": kind_of(booking.wants)}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from koban import ledger
-from koban.access import second_fault
+from koban.access import require_second
 from koban.audit import record
 from koban.base import random_id
 from koban.db import Tx
@@ -90,11 +90,9 @@ def decide(memory: Memory, tx: Tx, said: Decide) -> Proposal:
     proposal = next((each for each in store.proposals_of(tx, exception.id) if each.status == "waiting"), None)
     if proposal is None or proposal.id != said.proposal:
         raise AdjustmentMissing(f"{exception.id} has no such proposal waiting; read it again.")
-    fault = second_fault(tx, proposal.by, said.by) if said.approves else ""
-    if fault == "same":
-        raise AdjustmentOwn("Who proposed an adjustment cannot approve it.")
-    if fault == "nobody":
-        raise AdjustmentOwn("A member of the staff must approve it, or a token of theirs.")
+    if said.approves:
+        own = "Who proposed an adjustment cannot approve it."
+        require_second(tx, proposal.by, said.by, refusal=AdjustmentOwn, own=own)
     status = "approved" if said.approves else "declined"
     store.decide_proposal(tx, at, proposal.id, by=said.by, status=status, answer=said.reason)
     if not said.approves:
