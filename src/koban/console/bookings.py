@@ -5,6 +5,7 @@ from typing import Final
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Refusal, keyset, keyset_of, random_id
+from koban.console.filters import AMOUNT_CHARS_MAX, read_number
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.ledger import BookMissing, Template, statement
@@ -25,7 +26,6 @@ STATUSES: Final = ("waiting", "approved", "declined", "all")
 REASON_CHARS_MIN: Final = 5
 TEXT_CHARS_MAX: Final = 500
 NAME_CHARS_MAX: Final = 128
-AMOUNT_DIGITS_MAX: Final = 18
 
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
@@ -96,7 +96,7 @@ def _new(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         currency=asked.get("currency", ""),
         booking_date=asked.get("booking_date", "")[:10],
         balance=balance,
-        bounds={side: asked.get(side, "")[:AMOUNT_DIGITS_MAX] for side in ("debit", "credit")},
+        bounds={side: asked.get(side, "")[:AMOUNT_CHARS_MAX] for side in ("debit", "credit")},
         problem=problem,
         detail=detail,
         reason=asked.get("reason", "")[:TEXT_CHARS_MAX],
@@ -127,7 +127,7 @@ def _wants_posting(kit: ConsoleKit, form: Mapping[str, str]) -> Wants | None:
     parameters: dict[str, int | str] = {}
     for each in template.parameters.values():
         text = form.get(f"p_{each.name}", "").strip()[:NAME_CHARS_MAX]
-        number = _number(text) if each.type == "amount" else None
+        number = read_number(text) if each.type == "amount" else None
         if not text or (each.type == "amount" and number is None):
             return None
         parameters[each.name] = text if number is None else number
@@ -145,16 +145,11 @@ def _wants_limits(form: Mapping[str, str]) -> Wants | None:
     bounds: dict[str, int | None] = {}
     for side in ("debit", "credit"):
         text = form.get(side, "").strip()
-        bounds[side] = _number(text)
+        bounds[side] = read_number(text)
         if text and bounds[side] is None:
             return None
     book = form.get("book", "").strip()[:NAME_CHARS_MAX]
     return WantsLimits(book=book, net_debit_max_minor=bounds["debit"], net_credit_max_minor=bounds["credit"])
-
-
-def _number(text: str) -> int | None:
-    plain = text.replace(",", "")
-    return int(plain) if plain.isascii() and plain.isdigit() and len(plain) <= AMOUNT_DIGITS_MAX else None
 
 
 def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:

@@ -5,13 +5,14 @@ from typing import Final
 
 import msgspec
 
-from koban.base import Instant
+from koban.base import Instant, limits
 from koban.console.formats import Formats
 from koban.finding import Span
 
 MOMENTS: Final = ("since", "until")
 VALUE_CHARS_MAX: Final = 256
 SEQ_DIGITS_MAX: Final = 19
+AMOUNT_CHARS_MAX: Final = 22  # with its commas
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,3 +77,16 @@ def seq_of(text: str) -> int | None:
     if text.isascii() and text.isdigit() and len(text) <= SEQ_DIGITS_MAX and int(text) < 1 << 63:
         return int(text)
     return None
+
+
+def read_number(text: str) -> int | None:
+    """Read a whole number as people write it, with commas between its thousands, that a book can hold; else None."""
+    plain = text.replace(",", "")
+    if not (plain.isascii() and plain.isdigit() and len(plain) <= AMOUNT_CHARS_MAX):
+        return None
+    return int(plain) if int(plain) <= limits.BOOK_LIMIT_MINOR_MAX else None
+
+
+def read_amount(text: str) -> int | None:
+    """Read an amount in minor units: such a number, more than nothing; else None."""
+    return read_number(text) or None

@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
-from koban.base import limits, random_id
+from koban.base import random_id
+from koban.console.filters import AMOUNT_CHARS_MAX, read_amount
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
 from koban.packs.types import PackDef, Texts
@@ -24,7 +25,6 @@ from koban.payments.types import (
 )
 
 ID_CHARS_MAX: Final = 48
-AMOUNT_DIGITS_MAX: Final = 22
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ def _ask(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
     free = {each.no: logic.refundable_minor(each, steps) for each in parts} if _is_taken(payment) else {}
     part = _part(asked.get("part", ""), parts)
     most = sum(amount for number, amount in free.items() if part in {None, number})
-    typed = asked.get("amount", "").strip()[:AMOUNT_DIGITS_MAX]
+    typed = asked.get("amount", "").strip()[:AMOUNT_CHARS_MAX]
     amount = read_amount(typed)
     if typed and not problem:
         problem = (
@@ -102,13 +102,6 @@ def _shares(
         about = template.about if template is not None else None
         found.append(Share(part=one, amount_minor=share, left_minor=left, posting=posting, about=about))
     return tuple(found)
-
-
-def read_amount(text: str) -> int | None:
-    """Read an amount in minor units as people write it; None where it is none."""
-    plain = text.replace(",", "")
-    number = int(plain) if plain.isascii() and plain.isdigit() and len(plain) <= AMOUNT_DIGITS_MAX else 0
-    return number if 0 < number <= limits.BOOK_LIMIT_MINOR_MAX else None
 
 
 def _part(text: str, parts: list[Part]) -> int | None:
