@@ -117,21 +117,15 @@ def verdicts_of(tx: Tx, account: str, *, newest: int) -> Mapping[str, int]:
 
 def open_cases_of(tx: Tx, accounts: Sequence[str]) -> Mapping[str, int]:
     """Return how many open cases there are about what each of some accounts did."""
-    if not accounts:
-        return {}
-    marks = ", ".join("?" * len(accounts))
-    rows = tx.rows(
+    rows = tx.among(
         "SELECT acting_id, count(*) FROM cases WHERE acting_kind = 'account' AND status = 'open'"
-        f" AND acting_id IN ({marks}) GROUP BY acting_id",
-        tuple(accounts),
+        " AND acting_id IN (??) GROUP BY acting_id",
+        accounts,
     )
     return {str(row[0]): int(row[1]) for row in rows}
 
 
 def times_of(tx: Tx, seqs: Sequence[int]) -> Mapping[int, Instant]:
     """Return the log time of some entries."""
-    if not seqs:
-        return {}
-    marks = ", ".join("?" * len(seqs))
-    rows = tx.rows(f"SELECT seq, log_at FROM log_entries WHERE seq IN ({marks})", tuple(seqs))
+    rows = tx.among("SELECT seq, log_at FROM log_entries WHERE seq IN (??)", seqs)
     return {int(row[0]): Instant(int(row[1])) for row in rows}
