@@ -22,8 +22,7 @@ from koban.base import DAY, Instant
 from koban.enforcement.appeals import link_token
 from koban.lab.editing import block_of
 from koban.ledger import Posting, PostingCode
-from koban.ledger.booking_routes import BookingBody
-from koban.ledger.bookings import WantsPosting
+from koban.ledger.bookings import BookingBody, WantsPosting
 from koban.oncall import link_of, open_page
 from koban.pipeline.booking import propose_booking
 from koban.pipeline.money import make_posting

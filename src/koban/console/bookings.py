@@ -9,9 +9,9 @@ from koban.console.filters import AMOUNT_CHARS_MAX, read_number
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.ledger import BookMissing, Template, statement
-from koban.ledger.booking_routes import BookingBody, moves_of
 from koban.ledger.booking_store import find, list_bookings
 from koban.ledger.bookings import (
+    BookingBody,
     BookingDecided,
     BookingDiffers,
     BookingMissing,
@@ -20,6 +20,7 @@ from koban.ledger.bookings import (
     Wants,
     WantsLimits,
     WantsPosting,
+    moves_of,
 )
 
 STATUSES: Final = ("waiting", "approved", "declined", "all")

@@ -12,27 +12,17 @@ from koban.ledger import booking_store
 from koban.ledger.actions import BatchTooLarge
 from koban.ledger.bookings import (
     Booking,
+    BookingBody,
     BookingDecided,
     BookingDiffers,
     BookingMissing,
     BookingOwn,
     BookingRefused,
-    Name,
     Wants,
-    WantsPosting,
+    moves_of,
 )
-from koban.ledger.logic import ID
-from koban.ledger.posting import Posting, compile_posting
 from koban.ledger.templates import Template
 from koban.ledger.types import Transfer
-
-
-class BookingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something to be booked once another person agrees. Make and store the id before it is sent."""
-
-    id: Name
-    reason: Annotated[str, msgspec.Meta(min_length=5, max_length=500)]
-    wants: Wants
 
 
 class DecideBookingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,28 +138,4 @@ def booking_view(booking: Booking, templates: Mapping[str, Template]) -> Booking
         decided_at=None if booking.decided_at is None else to_rfc3339(booking.decided_at),
         answer=booking.answer,
         transfers=moves_of(booking, templates),
-    )
-
-
-def moves_of(booking: Booking, templates: Mapping[str, Template]) -> list[Transfer]:
-    """Return the transfers that a booking makes; none of one whose template the pack has no more."""
-    wants = booking.wants
-    if not isinstance(wants, WantsPosting):
-        return list(getattr(wants, "transfers", ()))
-    template = templates.get(wants.template)
-    posting = posting_of(booking.id, wants)
-    fits = template is not None and ID(posting.id) and set(template.parameters) == set(posting.parameters)
-    return compile_posting(template, posting)[1] if template is not None and fits else []
-
-
-def posting_of(booking_id: str, wants: WantsPosting) -> Posting:
-    """Return the posting that a booking wants."""
-    return Posting(
-        id=booking_id,
-        template=wants.template,
-        currency=wants.currency,
-        parameters=dict(wants.parameters),
-        level=wants.level,
-        booking_date=wants.booking_date,
-        effective_date=wants.effective_date,
     )

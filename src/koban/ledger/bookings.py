@@ -6,6 +6,9 @@ from typing import Annotated, Final, Literal, TypeAlias, assert_never
 import msgspec
 
 from koban.base import Instant, Refusal, limits
+from koban.ledger.logic import ID
+from koban.ledger.posting import Posting, compile_posting
+from koban.ledger.templates import Template
 from koban.ledger.types import Transfer
 
 BookingStatus = Literal["waiting", "approved", "declined"]
@@ -77,6 +80,14 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True):
     answer: str  # why it was declined
 
 
+class BookingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something to be booked once another person agrees. Make and store the id before it is sent."""
+
+    id: Name
+    reason: Annotated[str, msgspec.Meta(min_length=5, max_length=500)]
+    wants: Wants
+
+
 class BookingMissing(Refusal):
     """No such booking."""
 
@@ -123,3 +134,27 @@ class LimitsByHand(Refusal):
     code = "limits_by_hand"
     status = 403
     title = "A book is opened with the chart's limits; propose others for it."
+
+
+def moves_of(booking: Booking, templates: Mapping[str, Template]) -> list[Transfer]:
+    """Return the transfers that a booking makes; none of one whose template the pack has no more."""
+    wants = booking.wants
+    if not isinstance(wants, WantsPosting):
+        return list(getattr(wants, "transfers", ()))
+    template = templates.get(wants.template)
+    posting = posting_of(booking.id, wants)
+    fits = template is not None and ID(posting.id) and set(template.parameters) == set(posting.parameters)
+    return compile_posting(template, posting)[1] if template is not None and fits else []
+
+
+def posting_of(booking_id: str, wants: WantsPosting) -> Posting:
+    """Return the posting that a booking wants."""
+    return Posting(
+        id=booking_id,
+        template=wants.template,
+        currency=wants.currency,
+        parameters=dict(wants.parameters),
+        level=wants.level,
+        booking_date=wants.booking_date,
+        effective_date=wants.effective_date,
+    )

@@ -11,9 +11,9 @@ from koban.access import require_second
 from koban.audit import record
 from koban.db import Tx
 from koban.ledger import booking_store
-from koban.ledger.booking_routes import BookingBody, posting_of
 from koban.ledger.bookings import (
     Booking,
+    BookingBody,
     BookingDecided,
     BookingDiffers,
     BookingMissing,
@@ -25,6 +25,7 @@ from koban.ledger.bookings import (
     WantsPosting,
     WantsTransfers,
     kind_of,
+    posting_of,
 )
 from koban.ledger.logic import ID
 from koban.pipeline.memory import Memory
