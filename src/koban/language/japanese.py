@@ -6,9 +6,12 @@ golden files hold that. A sentence that is not in the table stays English rather
 
 import functools
 import re
+import string
 from typing import Final
 
-_WORDS: Final = {
+from koban.language.japanese_forms import SENTENCES, WORDS
+
+_WORDS: Final = WORDS | {
     "a text": "text", "an int": "int", "a decimal": "decimal", "a bool": "bool", "a timestamp": "timestamp",
     "an interval": "interval", "a text[]": "text[]", "phrases": "語句", "values": "値", "grams": "グラム",
     "hours": "時間", "days": "日", "seconds": "秒", "minutes": "分", "weeks": "週", "years": "年",
@@ -17,14 +20,19 @@ _WORDS: Final = {
     "score": "スコア", "rule": "ルール", "event": "イベント", "policy": "ポリシー", "queue": "キュー", "constants": "定数",
 }  # fmt: skip
 
-# Longer sentences stand before shorter ones that they contain. `{}` stands for a part that is taken over, in order.
-_SENTENCES: Final[tuple[tuple[str, str], ...]] = (
-    # around others
+# `{}` stands for a part that is taken over, in order; braces that are meant stand doubled.
+_AROUND: Final[tuple[tuple[str, str], ...]] = (
     ("rule {} on {}: {}", "ルール {0}（{1}）：{2}"),
     ("definition {} on {}: {}", "定義 {0}（{1}）：{2}"),
     ("posting {}: {}", "仕訳 {0}：{1}"),
     ("the definition '{}' does not hold here: {}", "定義「{0}」はここでは成り立ちません：{1}"),
     ("the definition '{}' cannot be read: {}", "定義「{0}」を読めません：{1}"),
+    ("rule {}: {}", "ルール {0}：{1}"),
+    ("limit {}: {}", "限度 {0}：{1}"),
+    ("score {}: {}", "スコア {0}：{1}"),
+    ("list {}: {}", "リスト {0}：{1}"),
+)
+_SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     # names
     ("there is no field or feature '{}' here", "フィールドまたは特徴量「{0}」はここにはありません"),
     ("there is no field '{}' here", "フィールド「{0}」はここにはありません"),
@@ -61,6 +69,7 @@ _SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     ("{} needs {} for '{}', but this is {}", "{0} の「{2}」には {1} が必要ですが、これは {3} です"),
     ("{} takes {} units, but this is in {}", "{0} が受け取るのは{1}の値ですが、これは{2}です"),
     ("{} takes conditions, but this is {}", "{0} が受け取るのは条件ですが、これは {1} です"),
+    ("WHEN takes a condition, but this is {}", "WHEN が受け取るのは条件ですが、これは {0} です"),
     ("LIKE compares texts, but this is {}", "LIKE が比べるのは text ですが、これは {0} です"),
     ("|| joins texts, but this is {}", "|| がつなぐのは text ですが、これは {0} です"),
     ("text[] values are not compared", "text[] の値は比べられません"),
@@ -187,27 +196,64 @@ _SENTENCES: Final[tuple[tuple[str, str], ...]] = (
 )  # fmt: skip
 
 
+_HOLE: Final = re.compile(r"(?<!\{)\{\}(?!\})")
+_INSIDE: Final = re.compile(
+    r"(.+) \(in ([a-z0-9_.]+)\)", re.DOTALL
+)  # an error of a feature that several event types feed
+_ACTION: Final = re.compile(r"the action '([^']*)'")
+_WIDE: Final = re.compile(r"[「」ぁ-んァ-ヶー一-龥（）]")
+_QUOTED: Final = re.compile(r"'[^']*'")
+
+
 @functools.cache
-def _patterns() -> tuple[tuple[re.Pattern[str], str, str], ...]:
-    return tuple(
-        (re.compile("(.+?)".join(re.escape(part) for part in english.split("{}")), re.DOTALL), english, japanese)
-        for english, japanese in _SENTENCES
-    )
+def _patterns() -> tuple[tuple[re.Pattern[str], tuple[str, ...], str], ...]:
+    """Return what encloses other sentences first, then the sentence that says most in words of its own."""
+    most = sorted((*_SENTENCES, *SENTENCES), key=lambda pair: -len(pair[0].replace("{}", "")))
+    found = []
+    for english, japanese in (*_AROUND, *most):
+        parts = tuple(part.replace("{{", "{").replace("}}", "}") for part in _HOLE.split(english))
+        holes = ["(.+?)"] * (len(parts) - 1)
+        if (english, japanese) in _AROUND:
+            holes[:-1] = [r"(\S+?)"] * (len(holes) - 1)  # names, so that no sentence with a colon is taken for one
+        written = re.escape(parts[0]) + "".join(
+            hole + re.escape(part) for hole, part in zip(holes, parts[1:], strict=True)
+        )
+        found.append((re.compile(written, re.DOTALL), parts, japanese))
+    return tuple(found)
 
 
 def in_japanese(text: str) -> str:
     """Return an error or a hint in Japanese; one that is not known stays as it is."""
-    for pattern, english, japanese in _patterns():
+    inside = _INSIDE.fullmatch(text)
+    if inside is not None:
+        return f"{in_japanese(inside[1])}（{inside[2]}）"
+    for pattern, before, japanese in _patterns():
         found = pattern.fullmatch(text)
         if found is not None:
-            before = english.split("{}")
             parts = [_part(part, before[number], before[number + 1 :]) for number, part in enumerate(found.groups())]
-            return japanese.format(*parts)
+            return _filled(japanese, parts)
     return text
 
 
-def _part(part: str, before: str, rest: list[str]) -> str:
+def _filled(sentence: str, parts: list[str]) -> str:
+    """Fill a sentence in. The space that stands beside a name or number goes where Japanese meets Japanese."""
+    out = ""
+    for literal, hole, _, _ in string.Formatter().parse(sentence):
+        wide = _WIDE.match(out[-1:]) is not None
+        out += literal.removeprefix(" ") if wide else literal
+        if hole is not None:
+            part = parts[int(hole)]
+            out = (out.removesuffix(" ") if _WIDE.match(part) else out) + part
+    return out
+
+
+def _part(part: str, before: str, rest: tuple[str, ...]) -> str:
     """Say a part: a name in quotes is taken over, a sentence behind a colon is said in full, a word of ours is translated."""
     if before.endswith("'"):
         return part
-    return in_japanese(part) if before.endswith(": ") and rest == [""] else _WORDS.get(part, part)
+    if before.endswith(": ") and rest == ("",):
+        return in_japanese(part)
+    action = _ACTION.fullmatch(part)
+    if action is not None:
+        return f"措置「{action[1]}」"
+    return f"「{part[1:-1]}」" if _QUOTED.fullmatch(part) else _WORDS.get(part, part)
