@@ -118,6 +118,7 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a posting.payment": "the parameter that is the payment of its transfers",
     "a posting.cause": "the parameter that is the reason; needed where own money is given away",
     "a posting.evidence": "the parameter that is the outside's fact; needed where money comes in from outside",
+    "a posting.once": "references that together prove one posting and no other, whatever its template (`evidence_used`)",
     "a posting.needs": "what books must not hold more than, or it is refused (`need_unmet`)",
     "a need.book": "code of a book",
     "a need.of": "the parameter that names its owner",

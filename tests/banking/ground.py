@@ -86,7 +86,9 @@ class House:
         return answer
 
     def fund(self, account: str, amount: int) -> None:
-        self.post(f"in.{account}.{amount}", "cash_in", account=account, bank_line=f"l.{account}", amount=amount)
+        self.post(
+            f"in.{account}.{amount}", "cash_in", account=account, bank_line=f"l.{account}.{amount}", amount=amount
+        )
 
     def cash_out(self, cash_out: str, account: str, amount: int, fee: int = 0, payee: object = None) -> Any:
         body = {

@@ -1,6 +1,8 @@
 """What cannot be proved for all amounts is a fault with its place; what can be is posted whole or not at all."""
 
+import concurrent.futures
 import pathlib
+import threading
 
 import msgspec
 import pytest
@@ -157,6 +159,8 @@ BROKEN = [
      "posting sold: 'worth' is no amount of this template"),
     ("  order: order\n", "  order: order\n  needs: [{book: loan, of: buyer, at_most: much}]\n",
      "posting sold: 'much' is no amount of this template"),
+    ("  order: order\n", "  order: order\n  once: [proof]\n", "posting sold: 'once' names no parameter that is a reference: 'proof'"),
+    ("  order: order\n", "  order: order\n  once: [price]\n", "posting sold: 'once' names no parameter that is a reference: 'price'"),
     ("  undone_by: cash_back\n", "", "posting cash_in: nothing says what may follow"),
     ("  undone_by: cash_back\n", "  undone_by: sold\n", "posting cash_in: 'sold' does not take it back: it leaves"),
     ("  undone_by: cash_back\n", "  undone_by: nowhere\n", "posting cash_in: there is no posting 'nowhere'"),
@@ -313,7 +317,7 @@ def database(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> object:
 
 
 def _cash_in(posting_id: str, amount: int, level: str | None = "phone", **more: str | int) -> Posting:
-    parameters = {"account": "a1", "bank_line": "line1", "amount": amount, **more}
+    parameters = {"account": "a1", "bank_line": f"line-of-{posting_id}", "amount": amount, **more}
     return Posting(id=posting_id, template="cash_in", currency="JPY", parameters=parameters, level=level)
 
 
@@ -395,6 +399,58 @@ def test_nothing_to_move_and_a_book_that_is_somebody_elses_change_nothing(
                 assert (result.code, result.about) == told
                 assert everything(tx) == before
         assert verify(tx).broken is None
+
+
+def test_what_proves_one_posting_proves_no_other_of_any_template(database: Database, ledger: LedgerDef) -> None:
+    def code(posting: Posting) -> tuple[PostingCode, str]:
+        with database.write() as tx:
+            result = post(tx, START, ledger, posting)
+        return result.code, result.about
+
+    capital = Posting(id="own", template="company_paid_in", currency="JPY", parameters={"bank_line": "l1", "amount": 9})
+    assert code(_cash_in("first", 70_000, bank_line="l1")) == (PostingCode.LIMIT_AMOUNT_EXCEEDED, "cash_in_day")
+    assert code(_cash_in("a", 5, bank_line="l1")) == (PostingCode.POSTED, "")  # what was refused used nothing
+    with database.read() as tx:
+        before = everything(tx)
+    assert code(_cash_in("b", 5, bank_line="l1")) == (PostingCode.EVIDENCE_USED, "a")
+    assert code(_cash_in("c", 90_000, bank_line="l1")) == (PostingCode.EVIDENCE_USED, "a")  # before any limit
+    assert code(capital) == (PostingCode.EVIDENCE_USED, "a")
+    assert code(_cash_in("b", 5, bank_line="l1")) == (PostingCode.ID_ALREADY_FAILED, "a")
+    assert code(_cash_in("a", 5, bank_line="l1")) == (PostingCode.EXISTS, "")
+    with database.read() as tx:
+        assert everything(tx) == before
+        assert verify(tx).broken is None
+
+
+def test_of_two_at_once_with_one_proof_one_is_posted(database: Database, ledger: LedgerDef) -> None:
+    gate = threading.Barrier(2)
+
+    def one(posting_id: str) -> PostingCode:
+        gate.wait()
+        with database.write() as tx:
+            return post(tx, START, ledger, _cash_in(posting_id, 5, bank_line="l1")).code
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        codes = sorted(pool.map(one, ("a", "b")))
+    assert codes == [PostingCode.EVIDENCE_USED, PostingCode.POSTED]
+    with database.read() as tx:
+        assert tx.rows("SELECT count(*) FROM ledger_evidence") == [(1,)]
+
+
+def test_what_is_released_in_full_frees_what_proved_it(database: Database, ledger: LedgerDef) -> None:
+    strict = msgspec.structs.replace(ledger.templates["order_authorised"], once=("payment",))
+    ledger = msgspec.structs.replace(ledger, templates={**ledger.templates, strict.name: strict})
+
+    def code(posting_id: str, template: str, **parameters: str | int) -> PostingCode:
+        with database.write() as tx:
+            asked = Posting(id=posting_id, template=template, currency="JPY", parameters=parameters, level="identity")
+            return post(tx, START, ledger, asked).code
+
+    card: dict[str, str | int] = {"order": "o", "payment": "p", "provider": "gmo", "amount": 5}
+    assert code("h1", "order_authorised", **card) is PostingCode.POSTED
+    assert code("h2", "order_authorised", **card) is PostingCode.EVIDENCE_USED
+    assert code("v1", "order_authorisation_voided", authorisation="h1", order="o") is PostingCode.POSTED
+    assert code("h3", "order_authorised", **card) is PostingCode.POSTED
 
 
 def test_a_need_that_is_not_met_burns_the_id_and_pending_counts(database: Database, ledger: LedgerDef) -> None:

@@ -58,7 +58,7 @@ class World:
     def give(self, account: str, book: str, amount: int) -> None:
         """Give somebody wallet money or points."""
         template, more = {
-            "wallet": ("cash_in", {"account": account, "bank_line": "line"}),
+            "wallet": ("cash_in", {"account": account, "bank_line": f"line-{account}"}),
             "points": ("points_granted", {"campaign": "spring", "account": account}),
         }[book]
         if book == "points":

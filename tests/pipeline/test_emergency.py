@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from tests.conftest import hire
 from tests.console.scene import starter
 from tests.pipeline.conftest import SMALL_PACK, Station
 
@@ -149,8 +150,12 @@ def test_a_second_person_extends_it_once(station: Station) -> None:
         command = ExtendEmergency(name=one.name, lasts_us=HOUR, by=by, reason="still going on")
         return station.desk.command(lambda memory, tx: extend_emergency(memory, tx, command))
 
-    with pytest.raises(EmergencyNeedsSecond):
+    hire(station.database, "staff_mika")
+    hire(station.database, "staff_lead")
+    with pytest.raises(EmergencyNeedsSecond, match="somebody else"):
         extend("staff_mika")
+    with pytest.raises(EmergencyNeedsSecond, match="member of the staff"):
+        extend("owner")  # of the folder: a key that lies in a file is nobody's second
     longer = extend("staff_lead")
     assert longer.ends_at - one.ends_at in range(39 * MINUTE, 41 * MINUTE)
     with pytest.raises(EmergencyOver, match="once"):

@@ -116,6 +116,7 @@ class PostingCode(enum.StrEnum):
     APPROVAL_MISSING = "approval_missing"
     LEVEL_MISSING = "level_missing"
     LEVEL_UNKNOWN = "level_unknown"
+    EVIDENCE_USED = "evidence_used"
     NEED_UNMET = "need_unmet"
     LIMIT_COUNT_EXCEEDED = "limit_count_exceeded"
     LIMIT_AMOUNT_EXCEEDED = "limit_amount_exceeded"
@@ -240,6 +241,7 @@ MEANING: Final[dict[BookCode | LimitCode | PostingCode | TransferCode, str]] = {
     PostingCode.APPROVAL_MISSING: "The template adjusts: one person proposes it for an exception, another approves it.",
     PostingCode.LEVEL_MISSING: "The posting is limited by verification level, and none is said.",
     PostingCode.LEVEL_UNKNOWN: "The active pack has no such verification level.",
+    PostingCode.EVIDENCE_USED: "Another posting used what proves this one, and it proves only one. Burns the id.",
     PostingCode.NEED_UNMET: "A book that the template asks about holds more than it may. Burns the id.",
     PostingCode.LIMIT_COUNT_EXCEEDED: "Done more often than the level allows within the limit's time. Burns the id.",
     PostingCode.LIMIT_AMOUNT_EXCEEDED: "More than the level allows within the limit's time. Burns the id.",

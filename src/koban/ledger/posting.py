@@ -21,6 +21,7 @@ OWNER_CHARS_MAX: Final = 56
 
 TRANSIENT_POSTINGS: Final = frozenset(
     {
+        PostingCode.EVIDENCE_USED,
         PostingCode.NEED_UNMET,
         PostingCode.LIMIT_COUNT_EXCEEDED,
         PostingCode.LIMIT_AMOUNT_EXCEEDED,
@@ -97,8 +98,9 @@ def post(tx: Tx, at: Instant, ledger: LedgerDef, posting: Posting, *, approved: 
         return refused
     # Outside of what a refusal takes back: time that ran out stays so.
     expire_due(tx, at, ledger.chart)
-    exceeded = _need_fault(tx, ledger, template, posting) or _limit_fault(tx, at, ledger, posting)
-    result = exceeded if exceeded is not None else _transfer(tx, at, ledger, template, posting)
+    unfit = _evidence_fault(tx, template, posting) or _need_fault(tx, ledger, template, posting)
+    unfit = unfit or _limit_fault(tx, at, ledger, posting)
+    result = unfit if unfit is not None else _transfer(tx, at, ledger, template, posting)
     if result.is_recorded:
         posting_store.insert(tx, at, posting, result)
     if result.code is PostingCode.POSTED:
@@ -170,6 +172,16 @@ def _level_fault(ledger: LedgerDef, posting: Posting) -> PostingResult | None:
     return None
 
 
+def _evidence_fault(tx: Tx, template: Template, posting: Posting) -> PostingResult | None:
+    """Ask whether what proves this posting proved another; `about` names that one."""
+    used_by = posting_store.used_by(tx, _evidence(template, posting)) if template.once else None
+    return None if used_by is None else PostingResult(id=posting.id, code=PostingCode.EVIDENCE_USED, about=used_by)
+
+
+def _evidence(template: Template, posting: Posting) -> str:
+    return msgspec.json.encode({name: posting.parameters[name] for name in template.once}).decode()
+
+
 def _need_fault(tx: Tx, ledger: LedgerDef, template: Template, posting: Posting) -> PostingResult | None:
     """Look at the books that the template asks about; why here: the ledger's head is locked, so nothing comes between."""
     for need in template.needs:
@@ -221,9 +233,11 @@ def _count_uses(tx: Tx, at: Instant, ledger: LedgerDef, template: Template, post
             amount=amount,
             posting_id=posting.id,
         )
+    if template.once:
+        posting_store.insert_evidence(tx, _evidence(template, posting), posting.id)
     for entry in template.entries:
         if entry.kind == "release" and entry.held is not None:
-            # What was given back in full was never used: the limit is free again.
+            # What was given back in full was never used: limit and evidence are free again.
             posting_store.delete_uses(tx, str(posting.parameters[entry.held]))
 
 

@@ -39,6 +39,15 @@ uses: Final = Table(
     comment="What counts against limits on amounts and velocity; a posting that is released in full counts no more.",
 )
 
+evidence: Final = Table(
+    "ledger_evidence",
+    metadata,
+    Column("evidence", Text, primary_key=True, comment="JSON: the references that prove a posting, by parameter."),
+    Column("posting_id", Text, nullable=False, comment="The posting that they prove."),
+    Index("ledger_evidence_posting", "posting_id"),
+    comment="What proves one posting and may prove no other; free again when the posting is released in full.",
+)
+
 
 class Earlier(msgspec.Struct, frozen=True, kw_only=True):
     """A posting that was made, or whose id was burned."""
@@ -125,8 +134,20 @@ def insert_use(tx: Tx, at: Instant, limit: str, who: str, *, amount: int, postin
 
 
 def delete_uses(tx: Tx, posting_id: str) -> None:
-    """Count a posting against no limit any more."""
+    """Count a posting against no limit any more, and free what proved it."""
     tx.change("DELETE FROM ledger_uses WHERE posting_id = ?", (posting_id,))
+    tx.change("DELETE FROM ledger_evidence WHERE posting_id = ?", (posting_id,))
+
+
+def used_by(tx: Tx, proof: str) -> str | None:
+    """Return the posting that evidence proved, None where it proved none yet."""
+    rows = tx.rows("SELECT posting_id FROM ledger_evidence WHERE evidence = ?", (proof,))
+    return str(rows[0][0]) if rows else None
+
+
+def insert_evidence(tx: Tx, proof: str, posting_id: str) -> None:
+    """Keep evidence to the posting that it proves. Refused by the table itself where it proves another."""
+    tx.change("INSERT INTO ledger_evidence (evidence, posting_id) VALUES (?, ?)", (proof, posting_id))
 
 
 def list_postings(tx: Tx, *, before: tuple[int, str] | None, limit: int) -> Sequence[PostingView]:

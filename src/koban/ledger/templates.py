@@ -113,6 +113,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     final: Mapping[str, str] | None = None
     tells: Tells | None = None
     needs: tuple[Leg, ...] = ()  # books that must not hold more than so much, pending included, or it is refused
+    once: tuple[str, ...] = ()  # references whose values together prove one posting, of whatever template, and no other
     adjusts: bool = False  # only where one person proposed it and another approved
 
 
@@ -260,6 +261,9 @@ def _check_names(template: Template, chart: Chart, templates: Mapping[str, Templ
         name = getattr(template, key)
         if name is not None and (name not in parameters or parameters[name].type not in {"reference", "owner"}):
             yield TemplateFault(entry=None, detail=f"'{key}' names no parameter that is a reference: '{name}'")
+    for name in template.once:
+        if name not in parameters or parameters[name].type != "reference":
+            yield TemplateFault(entry=None, detail=f"'once' names no parameter that is a reference: '{name}'")
     for each in parameters.values():
         amounts = [name for name, _ in each.at_most.terms] if each.at_most is not None else []
         if any(name not in parameters or parameters[name].type != "amount" for name in amounts):

@@ -253,6 +253,7 @@ def _read_template(node: Node, read: _Read) -> None:
             "final",
             "tells",
             "needs",
+            "once",
             "adjusts",
         ),
     )
@@ -283,6 +284,7 @@ def _read_template(node: Node, read: _Read) -> None:
         final=reading.texts(record, "final") if "final" in record.fields else None,
         tells=_read_tells(record),
         needs=_read_needs(record),
+        once=tuple(sorted(each for each, _ in reading.names(record, "once", NAME))),
         adjusts=reading.boolean(record, "adjusts", default=False),
     )
     if _declare(read, "posting", name, record.at):

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from koban import enforcement
-from koban.access import second_fault
+from koban.access import require_second
 from koban.audit import record
 from koban.base import Instant, Problem, sequence_id, to_rfc3339
 from koban.db import Timer, Tx
@@ -124,8 +124,8 @@ def extend_emergency(memory: Memory, tx: Tx, command: ExtendEmergency) -> Emerge
     one = _standing(memory, tx, command.name)
     if one.extended_by is not None:
         raise EmergencyOver(f"{one.name} was extended by {one.extended_by} before; once is all there is.")
-    if second_fault(tx, one.started.by, command.by) == "same":
-        raise EmergencyNeedsSecond(f"{command.by} started {one.name}; somebody else has to extend it.")
+    own = f"{command.by} started {one.name}; somebody else has to extend it."
+    require_second(tx, one.started.by, command.by, refusal=EmergencyNeedsSecond, own=own)
     ends_at = end_of(memory.log_time.peek(), command.lasts_us)
     if ends_at <= one.ends_at:
         raise EmergencyOver(f"{one.name} ends later than that already.")
