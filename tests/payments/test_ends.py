@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from tests.conftest import hire
 from tests.payments.test_paying import card
 from tests.payments.world import World, paying_pack
 
@@ -12,7 +13,15 @@ from koban.cases import claim, search_cases
 from koban.cases.types import DecideCase
 from koban.packs import PackDef
 from koban.packs.load import parse_files
-from koban.payments.types import MethodInUse, Payment, PaymentMissing, PaymentNotThere, PaymentUnfit, SaidOutcome
+from koban.payments.types import (
+    MethodInUse,
+    OutcomeOwn,
+    Payment,
+    PaymentMissing,
+    PaymentNotThere,
+    PaymentUnfit,
+    SaidOutcome,
+)
 from koban.pipeline import casework, commands, paying
 
 AMOUNT = 779
@@ -112,8 +121,15 @@ def said(step: str, *, happened: bool, reference: str = "", reason: str = "their
     return SaidOutcome(payment=payment, step=step, happened=happened, reference=reference, reason=reason)
 
 
-def tell(world: World, what: SaidOutcome) -> Payment:
-    return world.run(lambda memory, tx: paying.say(memory, tx, what, by="staff_1"))
+def tell(world: World, what: SaidOutcome, by: str = "staff_1") -> Payment:
+    return world.run(lambda memory, tx: paying.say(memory, tx, what, by=by))
+
+
+def tell_both(world: World, what: SaidOutcome) -> Payment:
+    hire(world.station.database, "staff_2")
+    before = world.status(what.payment)
+    assert tell(world, what).status == before
+    return tell(world, what, by="staff_2")
 
 
 def told(world: World) -> list[tuple[object, ...]]:
@@ -142,14 +158,41 @@ def test_a_person_says_how_a_payout_ended_whose_person_was_erased(
         with pytest.raises(refusal):
             tell(world, wrong)
     assert (world.steps("o1")[0].status, told(world)) == ("open", [])
-    assert tell(world, ended).status == status
+    assert tell_both(world, ended).status == status
     assert tell(world, ended).status == status  # the same again is the same
     with pytest.raises(PaymentNotThere):
         tell(world, said(step.id, happened=not ended.happened, reference="other"))
     world.clock.advance(2 * DAY)
     world.drive()
     assert (world.status("o1"), world.balance("wallet", "buyer")) == (status, (left, 0))
-    assert told(world) == [("staff_1", "o1")]
+    assert told(world) == [("staff_1", "o1"), ("staff_2", "o1")]
+    world.prove()
+
+
+def test_two_people_must_say_the_same_of_how_it_ended(world: World) -> None:
+    world.give("buyer", "wallet", 1_000)
+    world.pay_out("o1", 221, token="silent_before")
+    world.drive()
+    world.station.desk.command(lambda memory, tx: forget_person(memory, tx, "buyer", by="staff_1"), alone=True)
+    world.drive(for_s=120)
+    database = world.station.database
+    hire(database, "staff_1")
+    hire(database, "staff_2")
+    paid = said("o1-1", happened=True, reference="po_9")
+
+    def waiting() -> list[tuple[object, ...]]:
+        return world.station.rows("SELECT said_by, happened, reference FROM payment_sayings")
+
+    for _ in range(2):  # twice is once
+        assert tell(world, paid).status == "paying_out"
+    assert (waiting(), told(world)) == ([("staff_1", 1, "po_9")], [("staff_1", "o1")])
+    assert tell(world, said("o1-1", happened=True, reference="po_8"), by="staff_2").status == "paying_out"
+    assert waiting() == [("staff_2", 1, "po_8")]  # they do not agree: what was said last waits
+    with pytest.raises(OutcomeOwn, match="member of the staff"):
+        tell(world, said("o1-1", happened=True, reference="po_8"), by="owner")
+    assert tell(world, paid, by="staff_2").status == "paying_out"
+    assert tell(world, paid).status == "paid_out"
+    assert (waiting(), world.balance("wallet", "buyer")) == ([], (779, 0))
     world.prove()
 
 
@@ -159,7 +202,7 @@ def test_a_person_says_that_an_authorisation_did_not_come_about_and_nothing_is_h
     (step,) = world.steps("p1")
     world.station.desk.command(lambda memory, tx: forget_person(memory, tx, "buyer", by="staff_1"), alone=True)
     world.drive(for_s=120)
-    assert tell(world, said(step.id, happened=False)).status == "failed"
+    assert tell_both(world, said(step.id, happened=False)).status == "failed"
     assert (world.payment("p1").ended_because, world.balance("escrow", "order-p1")) == ("said_by_person", (0, 0))
     world.prove()
 

@@ -10,8 +10,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from tests.conftest import hire
 from tests.ledger.test_border import START, STARTER, Shop
 
+from koban.access import issue_token
+from koban.access.permissions import ROLES, grants_of
+from koban.access.types import Principal
 from koban.app import open_koban
 from koban.app.people import forget_person
 from koban.audit import SeededSecrets
@@ -44,6 +48,19 @@ def read(shop: Shop, path: str, language: str = "en", form: dict[str, str] | Non
     if answer.is_redirect:
         return answer.status_code, answer.headers["location"]
     return answer.status_code, " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
+
+
+def second_token(shop: Shop) -> str:
+    """Return the token of a member of the staff."""
+    hire(shop.koban.database, "staff_second", "finance")
+    roles = ("finance",)
+    by = Principal(id="staff_second", kind="staff", name="second", roles=roles, grants=grants_of(roles))
+    with shop.koban.database.write() as tx:
+        _, token = issue_token(
+            tx, shop.clock.now(), random.Random(2), SeededSecrets(2), by=by, name="second",
+            scopes=tuple(ROLES["finance"]), days=30,
+        )  # fmt: skip
+    return token
 
 
 def until(shop: Shop, payment_id: str, status: str) -> None:
@@ -188,32 +205,45 @@ def test_a_person_says_on_the_page_how_a_payout_ended_whose_person_was_erased(sh
         body = {"id": payout, "account": "b1", "amount_minor": 700, "level": "identity", "token": "silent_before"}
         assert shop.ask("POST", "/v1/payouts", body)[0] == 200
         calls_until(shop, payout, "")
-        assert "Only a person can say how this ended" not in read(shop, f"/money/payments/{payout}")[1]
+        assert "Only people can say how this ended" not in read(shop, f"/money/payments/{payout}")[1]
     shop.koban.desk.command(lambda memory, tx: forget_person(memory, tx, "b1", by="staff_1"), alone=True)
     for payout in ("o1", "o2"):
         calls_until(shop, payout, "the token was erased before the outcome was known")
     there = "/money/payments/o1/steps/o1-1/outcome"
     _, one = read(shop, "/money/payments/o1")
-    assert "Only a person can say how this ended" in one
+    assert "Only people can say how this ended" in one
     assert "It was not paid out; the money goes back to the wallet" in one
-    assert "結果は担当者が確かめる必要があります" in read(shop, "/money/payments/o1", "ja")[1]
+    assert "結果は担当者二人が確かめる必要があります" in read(shop, "/money/payments/o1", "ja")[1]
     form = {"happened": "yes", "reference": "po_9", "reason": "their page of the day"}
     for wrong in ({"reference": ""}, {"reason": "x"}, {"happened": ""}):
         status, refused = read(shop, there, form={**form, **wrong})
         assert (status, "Say how it ended and why" in refused) == (422, True)
+    assert read(shop, there, form=form) == (303, "/money/payments/o1?done=payment_said_once")
+    first, second = shop.token, second_token(shop)
+    _, one = read(shop, "/money/payments/o1")
+    assert "Said by one person" in one
+    assert "po_9 · their page of the day" in one
+    assert "paid out ¥700" not in one
+    body = {"happened": False, "reason": "their report has no such row"}
+    status, answer = shop.ask("POST", "/v1/payments/o2/steps/o2-1/outcome", body)
+    assert (status, answer["status"]) == (200, "paying_out")
+    (step,) = shop.ask("GET", "/v1/payments/o2")[1]["steps"]
+    assert (step["said"]["happened"], step["said"]["reason"]) == (False, "their report has no such row")
+    shop.token = second
     assert read(shop, there, form=form) == (303, "/money/payments/o1?done=payment_said")
     _, one = read(shop, "/money/payments/o1")
     assert "paid out ¥700" in one
     assert "their page of the day" in one
-    assert "Only a person" not in one
-    body = {"happened": False, "reason": "their report has no such row"}
+    assert "Only people" not in one
     status, answer = shop.ask("POST", "/v1/payments/o2/steps/o2-1/outcome", body)
     assert (status, answer["status"]) == (200, "failed")
+    assert shop.ask("GET", "/v1/payments/o2")[1]["steps"][0]["said"] is None
+    shop.token = first
     assert "a person said that it did not happen" in read(shop, "/money/payments/o2")[1]
     assert shop.ask("POST", "/v1/payments/o2/steps/o2-1/outcome", {**body, "happened": True})[0] == 422
     assert shop.ask("POST", "/v1/payments/o1/steps/o1-1/outcome", body)[1]["code"] == "payment_not_there"
     said = "SELECT object_id FROM audit_entries WHERE action = 'payment.outcome_said' ORDER BY id"
-    assert shop.rows(said) == [("o1",), ("o2",)]
+    assert shop.rows(said) == [("o1",), ("o2",), ("o1",), ("o2",)]
 
 
 def calls_until(shop: Shop, payment_id: str, detail: str) -> None:

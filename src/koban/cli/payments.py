@@ -105,7 +105,7 @@ def payments_outcome(
     reason: Annotated[str, typer.Option(help="Who said so, and where it is seen.")],
     reference: Annotated[str, typer.Option(help="The provider's own id of it, where it happened.")] = "",
 ) -> None:
-    """Say how a step ended whose person was erased before the answer came."""
+    """Say how a step ended whose person was erased before the answer came; booked once a second person says the same."""
     body: dict[str, object] = {"happened": happened, "reason": reason, "reference": reference}
     print(_line(_call("POST", f"/v1/payments/{_quoted(payment)}/steps/{_quoted(step)}/outcome", body)))
 

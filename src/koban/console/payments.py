@@ -7,6 +7,7 @@ import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Instant, keyset, keyset_of
+from koban.console.cases import names_of
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.payments import store
@@ -26,6 +27,7 @@ from koban.payments.types import (
     ProviderCall,
     ProviderState,
     SaidOutcome,
+    Saying,
     Step,
     Waiting,
 )
@@ -54,7 +56,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     calls: tuple[ProviderCall, ...]
     answer: str  # approved, declined, waiting; empty: none yet
     code: str
-    is_left: bool  # nobody but a person can say how it ended
+    is_left: bool  # nobody but people can say how it ended
+    said: Saying | None  # by one of them, and a second one has not said it yet
 
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
@@ -127,7 +130,9 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
             raise PaymentMissing(f"There is no payment {call.path['id'][:80]!r}.")
         parts, steps = store.parts_of(tx, payment.id), store.steps_of(tx, payment.id)
         calls, notices = store.calls_of(tx, payment.id), store.notices_of(tx, payment.id)
-    lines = _lines(parts, steps, calls)
+        sayings = store.sayings_of(tx, payment.id)
+        names = names_of(tx) if sayings else {}
+    lines = _lines(parts, steps, calls, sayings)
     return page(
         kit,
         call,
@@ -136,6 +141,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         problem=problem,
         said={name: call.form.get(name, "")[:TEXT_CHARS_MAX] for name in ("happened", "reference", "reason")},
         payment=payment,
+        names=names,
         parts=parts,
         story=_story(lines, notices),
         methods=kit.pack().payments.methods,
@@ -146,7 +152,9 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
     )
 
 
-def _lines(parts: Sequence[Part], steps: Sequence[Step], calls: Sequence[ProviderCall]) -> list[Line]:
+def _lines(
+    parts: Sequence[Part], steps: Sequence[Step], calls: Sequence[ProviderCall], sayings: Mapping[str, Saying]
+) -> list[Line]:
     found = []
     for step in steps:
         answer = step.answer
@@ -159,6 +167,7 @@ def _lines(parts: Sequence[Part], steps: Sequence[Step], calls: Sequence[Provide
                 answer="waiting" if isinstance(answer, Waiting) else said,
                 code=answer.code if isinstance(answer, Declined) else "",
                 is_left=is_left_to_people(step, calls),
+                said=sayings.get(step.id),
             )
         )
     return found
@@ -198,4 +207,6 @@ def _say(kit: ConsoleKit, call: Call) -> Answer:
         payment=payment_id, step=call.path["step"], happened=happened, reference=reference, reason=reason
     )
     commands.say(said, call.principal.actor)
-    return done(call, f"/money/payments/{payment_id}", "payment_said")
+    with kit.database.read() as tx:
+        waits = said.step in store.sayings_of(tx, payment_id)
+    return done(call, f"/money/payments/{payment_id}", "payment_said_once" if waits else "payment_said")

@@ -19,6 +19,7 @@ from koban.payments.types import (
     NewRefund,
     NoticeForged,
     NoticeUnreadable,
+    OutcomeOwn,
     Part,
     Payment,
     PaymentConflict,
@@ -33,6 +34,7 @@ from koban.payments.types import (
     RefundTooLarge,
     ReleaseReason,
     SaidOutcome,
+    Saying,
     Step,
 )
 
@@ -177,6 +179,16 @@ class PartView(msgspec.Struct, frozen=True, kw_only=True):
     three_ds: str
 
 
+class SayingView(msgspec.Struct, frozen=True, kw_only=True):
+    """What one person said of how a step ended; it is booked once a second person says the same."""
+
+    by: str
+    at: str
+    happened: bool
+    reference: str
+    reason: str
+
+
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
     """A step with its answer."""
 
@@ -193,6 +205,7 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str
     created_at: str
     done_at: str | None
+    said: SayingView | None = None  # by one person, and waits for a second one to say the same
 
 
 class CallView(msgspec.Struct, frozen=True, kw_only=True):
@@ -380,8 +393,9 @@ def _person_endpoints(commands: Commands) -> list[Endpoint]:
         endpoint(
             "POST", "/v1/payments/{id}/steps/{step}/outcome", "payments.repair", say,
             summary="Say how a step ended whose person was erased", body=OutcomeBody, returns=PaymentView,
-            raises=(*missing, PaymentUnfit),
-            description="Only for what was sent and can be asked about no more; the same again is the same.",
+            raises=(*missing, PaymentUnfit, OutcomeOwn),
+            description="Only for what was sent and can be asked about no more. It is booked once a second person says "
+            "the same (`said` of the step shows what waits); the same again is the same.",
         ),
         endpoint(
             "GET", "/v1/payments/{id}/parts/{no}/evidence", "personal.read",
@@ -413,10 +427,11 @@ def _looks(database: Database, commands: Commands) -> list[Endpoint]:
             if payment is None:
                 raise PaymentMissing(f"There is no payment {call.path['id'][:80]!r}.")
             parts = store.parts_of(tx, payment.id)
+            said = store.sayings_of(tx, payment.id)
             return PaymentDetail(
                 payment=payment_view(payment, parts),
                 parts=[_part_view(each) for each in parts],
-                steps=[_step_view(each) for each in store.steps_of(tx, payment.id)],
+                steps=[_step_view(each, said.get(each.id)) for each in store.steps_of(tx, payment.id)],
                 calls=[_call_view(each) for each in store.calls_of(tx, payment.id)],
                 notices=[_notice_view(each) for each in store.notices_of(tx, payment.id)],
             )
@@ -517,10 +532,19 @@ def _part_view(part: Part) -> PartView:
     return PartView(**{name: getattr(part, name) for name in PartView.__struct_fields__})
 
 
-def _step_view(step: Step) -> StepView:
-    fields = {name: getattr(step, name) for name in StepView.__struct_fields__ if not name.endswith("_at")}
+def _step_view(step: Step, said: Saying | None) -> StepView:
+    own = (name for name in StepView.__struct_fields__ if not name.endswith("_at") and name != "said")
+    fields = {name: getattr(step, name) for name in own}
     done_at = None if step.done_at is None else to_rfc3339(step.done_at)
-    return StepView(**fields, created_at=to_rfc3339(step.created_at), done_at=done_at)
+    return StepView(
+        **fields, created_at=to_rfc3339(step.created_at), done_at=done_at, said=None if said is None else _said(said)
+    )
+
+
+def _said(said: Saying) -> SayingView:
+    return SayingView(
+        by=said.by, at=to_rfc3339(said.at), happened=said.happened, reference=said.reference, reason=said.reason
+    )
 
 
 def _call_view(call: ProviderCall) -> CallView:

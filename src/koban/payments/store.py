@@ -17,6 +17,7 @@ from koban.payments.types import (
     ProviderCall,
     ProviderNotice,
     ProviderState,
+    Saying,
     Step,
 )
 
@@ -116,6 +117,18 @@ calls: Final = Table(
     Column("outcome", Text, nullable=False, comment="approved, declined, waiting or unavailable."),
     Column("detail", Text, nullable=False, comment="Code of a decline, or why there is no answer."),
     comment="Every call to a provider.",
+)
+
+sayings: Final = Table(
+    "payment_sayings",
+    metadata,
+    Column("step", Text, primary_key=True, comment="Id of the step."),
+    Column("said_by", Text, nullable=False, comment="Who said it."),
+    Column("at", BigInteger, nullable=False, comment="When, microseconds."),
+    Column("happened", SmallInteger, nullable=False, comment="1: it came about."),
+    Column("reference", Text, nullable=False, comment="The provider's own id of it, where it happened."),
+    Column("reason", Text, nullable=False, comment="Who said so at the provider, and where it is seen."),
+    comment="What one person said of how a step ended whose person was erased; gone once a second one said the same.",
 )
 
 notices: Final = Table(
@@ -344,6 +357,33 @@ def calls_of(tx: Tx, payment_id: str) -> list[ProviderCall]:
     )
     names = ("step", "attempt", "at", "took_us", "outcome", "detail")
     return [msgspec.convert(dict(zip(names, row, strict=True)), ProviderCall) for row in rows]
+
+
+def put_saying(tx: Tx, said: Saying) -> None:
+    """Keep what a person said of how a step ended, in place of what was said before."""
+    row = {
+        "step": said.step, "said_by": said.by, "at": said.at, "happened": int(said.happened),
+        "reference": said.reference, "reason": said.reason,
+    }  # fmt: skip
+    upsert(tx, sayings, [row], keys=("step",), update=("said_by", "at", "happened", "reference", "reason"))
+
+
+def sayings_of(tx: Tx, payment_id: str) -> dict[str, Saying]:
+    """Return what was said of a payment's steps and waits for a second person, by step."""
+    rows = tx.rows(
+        "SELECT y.step, y.said_by, y.at, y.happened, y.reference, y.reason FROM payment_sayings y "
+        "JOIN payment_steps s ON s.id = y.step WHERE s.payment = ? AND s.status = 'open'",
+        (payment_id,),
+    )
+    return {
+        step: Saying(step=step, by=by, at=Instant(at), happened=bool(happened), reference=reference, reason=reason)
+        for step, by, at, happened, reference, reason in rows
+    }
+
+
+def delete_saying(tx: Tx, step_id: str) -> None:
+    """Forget what was said of a step: it is known how it ended."""
+    tx.change("DELETE FROM payment_sayings WHERE step = ?", (step_id,))
 
 
 def insert_notice(tx: Tx, notice: Notice) -> bool:

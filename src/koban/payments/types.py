@@ -314,6 +314,17 @@ class SaidOutcome(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Saying(msgspec.Struct, frozen=True, kw_only=True):
+    """What one person said of how a step ended; it is booked once a second person says the same."""
+
+    step: str
+    by: str
+    at: Instant
+    happened: bool
+    reference: str
+    reason: str
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """How a call to a provider went. Without an answer its outcome is unknown, and `error` says why."""
 
@@ -347,6 +358,14 @@ class PaymentUnfit(Refusal):
     code = "payment_unfit"
     status = 422
     title = "It cannot be paid in this way."
+
+
+class OutcomeOwn(Refusal):
+    """Somebody says a second time how a step ended, and is no second person."""
+
+    code = "outcome_own"
+    status = 403
+    title = "A second person must say the same."
 
 
 class PaymentNotThere(Refusal):

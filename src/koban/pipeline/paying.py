@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 import koban.decisions.store as decision_store
+from koban.access import require_second
 from koban.audit import record
 from koban.base import DAY, SECOND, Instant, Refusal, sequence_id
 from koban.db import Tx
@@ -25,6 +26,7 @@ from koban.payments.types import (
     NewPayment,
     NewPayout,
     NewRefund,
+    OutcomeOwn,
     Part,
     Payment,
     PaymentConflict,
@@ -39,6 +41,7 @@ from koban.payments.types import (
     RefundTooLarge,
     ReleaseReason,
     SaidOutcome,
+    Saying,
     Step,
     Told,
     Verdict,
@@ -307,7 +310,8 @@ def dismiss(memory: Memory, tx: Tx, payment_id: str, step_id: str, *, by: str) -
 def say(memory: Memory, tx: Tx, said: SaidOutcome, *, by: str) -> Payment:
     """Say how a step ended that was sent and whose person was erased before the answer. The same again is the same.
 
-    Refuses: PaymentMissing, PaymentNotThere, PaymentUnfit.
+    It is booked once a second person says the same; whoever says otherwise stands in place of the first.
+    Refuses: PaymentMissing, PaymentNotThere, PaymentUnfit, OutcomeOwn.
     Why only such a step: about every other the provider can be asked, and it knows better.
     """
     saga = load(memory, tx, said.payment)
@@ -324,13 +328,29 @@ def say(memory: Memory, tx: Tx, said: SaidOutcome, *, by: str) -> Payment:
     if not logic.is_left_to_people(step, store.calls_of(tx, said.payment)):
         raise PaymentNotThere(f"The step {step.id} is {step.status}; only one whose person was erased waits for this.")
     at = memory.log_time.peek()
+    first = store.sayings_of(tx, said.payment).get(step.id)
+    if first is not None and first.by == by and _says(first) == _says(said):
+        return saga.payment
     record(tx, at, by, "payment.outcome_said", said.payment, {"step": step.id, "happened": said.happened})
+    if first is None or _says(first) != _says(said):
+        saying = Saying(
+            step=step.id, by=by, at=at, happened=said.happened, reference=said.reference, reason=said.reason
+        )
+        store.put_saying(tx, saying)
+        return saga.payment
+    require_second(tx, first.by, by, refusal=OutcomeOwn, own="You said it first; somebody else must say the same.")
+    store.delete_saying(tx, step.id)
     # Beside the calls, for that is where one looks for how it is known; the trail takes no words that people wrote.
     call = ProviderCall(step=step.id, attempt=step.attempts + 1, at=at, took_us=0,
-                        outcome="approved" if said.happened else "declined", detail=f"{by}: {said.reason}"[:300])  # fmt: skip
+                        outcome="approved" if said.happened else "declined",
+                        detail=f"{first.by}, {by}: {first.reason} · {said.reason}"[:300])  # fmt: skip
     store.insert_call(tx, call)
     take(saga, step, answer, evidence=None)
     return advance(saga)
+
+
+def _says(what: SaidOutcome | Saying) -> tuple[bool, str]:
+    return what.happened, what.reference
 
 
 # What providers say.
