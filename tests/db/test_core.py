@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy
 
 from koban.base import Unavailable
-from koban.db import Database, Tx, upsert
+from koban.db import Database, Tx, insert, upsert
 
 own = sqlalchemy.MetaData()  # apart from the house's tables, which other tests look at
 things = sqlalchemy.Table(
@@ -52,6 +52,21 @@ def test_a_savepoint_takes_back_only_its_own_block(database: Database) -> None:
             raise RuntimeError
         tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [("c", 3)])
     assert sizes(database) == [("a", 1), ("c", 3)]
+
+
+def test_savepoints_inside_each_other_take_back_their_own(database: Database) -> None:
+    with database.write() as tx:
+        with tx.savepoint():
+            insert(tx, things, [{"name": "a", "size": 1}])
+            with pytest.raises(RuntimeError), tx.savepoint():  # noqa: PT012 - the block is what is tested
+                insert(tx, things, [{"name": "b", "size": 2}])
+                raise RuntimeError
+            insert(tx, things, [{"size": 3, "name": "c"}, {"size": 4, "name": "d"}])
+        with pytest.raises(RuntimeError), tx.savepoint():  # noqa: PT012 - the block is what is tested
+            with tx.savepoint():
+                insert(tx, things, [{"name": "e", "size": 5}])
+            raise RuntimeError
+    assert sizes(database) == [("a", 1), ("c", 3), ("d", 4)]
 
 
 def test_upsert_updates_only_the_named_columns(database: Database) -> None:

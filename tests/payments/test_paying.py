@@ -1,15 +1,20 @@
 """Payments of orders and payouts with a provider that behaves, declines, asks, is silent and is out."""
 
 import datetime
+import pathlib
 
+import msgspec
 import pytest
-from tests.payments.world import BY, World
+from tests.payments.world import BY, World, open_world, simulated
 
-from koban.base import HOUR, SECOND
+from koban.base import HOUR, SECOND, ManualClock
+from koban.db import Database
 from koban.ledger import Posting
 from koban.payments import logic, store
+from koban.payments.simulated import SimulatedProvider
 from koban.payments.types import (
     NewPart,
+    NewPayment,
     NewRefund,
     PaymentConflict,
     PaymentNotThere,
@@ -17,6 +22,7 @@ from koban.payments.types import (
     PaymentUnfunded,
     RefundTooLarge,
 )
+from koban.payments.worker import claim, find_due
 from koban.pipeline import paying
 from koban.pipeline.money import make_posting
 
@@ -390,6 +396,39 @@ def test_a_provider_that_is_out_is_left_alone_and_new_payments_wait_in_line(worl
     world.sim.is_out = False
     world.drive(for_s=90)
     assert (world.status("p1"), world.status("p2")) == ("captured", "captured")
+
+
+def test_whatever_waits_for_a_provider_that_is_out_stands_in_nobody_elses_way(
+    database: Database, clock: ManualClock, tmp_path: pathlib.Path
+) -> None:
+    sim, other = simulated(clock), SimulatedProvider("other", clock.now)
+    with open_world(database, clock, tmp_path, sim, providers={"sim": sim, "other": other}) as world:
+        sim.is_out = True
+        first = world.pay("p1", card(1_000))
+        world.drive(for_s=70)
+        [step] = world.steps("p1")
+        waiting = [(number, msgspec.structs.replace(step, id=f"p1-{number}")) for number in range(2, 302)]
+        with world.station.database.write() as tx:
+            store.save(tx, first, world.parts("p1"), waiting)
+        world.begin(
+            NewPayment(
+                id="p2", order="order-p2", account="buyer", level="identity", capture=True,
+                parts=(msgspec.structs.replace(card(2_000), provider="other"),),
+            )
+        )  # fmt: skip
+        world.drive(for_s=1)
+        assert world.status("p2") == "captured"
+
+
+def test_what_is_called_off_between_the_look_and_the_sending_is_not_sent(world: World) -> None:
+    world.pay("p1", card(1_000))
+    world.pay("p2", card(2_000))
+    world.clock.advance(1_000)
+    found = find_due(world.kit, {})
+    assert [each.payment.id for each in found] == ["p1", "p2"]
+    world.run(lambda memory, tx: paying.void(memory, tx, "p1", by=BY))
+    assert [each.payment.id for each in claim(world.kit, found)] == ["p2"]
+    assert [each.attempts for each in (*world.steps("p1"), *world.steps("p2"))] == [0, 1]
 
 
 def test_who_waits_in_line_too_long_is_called_off_without_a_call(world: World) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from tests.pipeline.conftest import Station, open_station
@@ -193,6 +193,9 @@ def open_world(
             else:
                 station.desk.command(lambda memory, tx: paying.settle(memory, tx, told))
 
+        def claim(steps: Sequence[str]) -> frozenset[str]:
+            return station.desk.command(lambda _, tx: store.claim_all(tx, steps))
+
         def proves(method: str) -> bool:
             found = memory.compiled.pack.payments.methods.get(method)
             return found is not None and found.proves == "three_d_secure"
@@ -200,7 +203,7 @@ def open_world(
         used = provider or sim
         kit = PaymentKit(
             database=database, clock=clock, providers=providers or {used.name: used}, open=memory.vault.open,
-            proves=proves, tell=settle,
+            proves=proves, claim=claim, tell=settle,
         )  # fmt: skip
         yield World(station=station, provider=used, sim=sim, kit=kit)
 

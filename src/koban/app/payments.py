@@ -3,7 +3,7 @@
 import datetime
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -117,6 +117,9 @@ def _text(path: str, name: str, field: str) -> str:
 def payment_kit(desk: Desk, vault: Vault, clock: Clock, providers: Providers) -> PaymentKit:
     """Return what asking providers works with."""
 
+    def claim(steps: Sequence[str]) -> frozenset[str]:
+        return desk.command(lambda _, tx: store.claim_all(tx, steps))
+
     def tell(told: Told) -> None:
         desk.command(lambda memory, tx: paying.settle(memory, tx, told))
 
@@ -126,6 +129,7 @@ def payment_kit(desk: Desk, vault: Vault, clock: Clock, providers: Providers) ->
         providers=providers.by_name,
         open=vault.open,
         proves=functools.partial(_proves, desk.memory),
+        claim=claim,
         tell=tell,
     )
 

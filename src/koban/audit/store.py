@@ -69,18 +69,12 @@ def insert_entry(
     tx: Tx, *, recorded_at: Instant, actor: str, action: str, object_id: str, details: dict[str, Detail]
 ) -> int:
     """Write an entry that is not sealed yet and return its id."""
-    result = tx.execute(
-        entries.insert().values(
-            recorded_at=recorded_at,
-            actor=actor,
-            action=action,
-            object_id=object_id,
-            details=msgspec.json.encode(details, order="deterministic").decode(),
-        )
+    written = msgspec.json.encode(details, order="deterministic").decode()
+    found = tx.rows(
+        "INSERT INTO audit_entries (recorded_at, actor, action, object_id, details) VALUES (?, ?, ?, ?, ?) RETURNING id",
+        (recorded_at, actor, action, object_id, written),
     )
-    key = result.inserted_primary_key
-    assert key is not None  # an insert of one row always has one
-    return int(key[0])
+    return int(found[0][0])
 
 
 def insert_salts(tx: Tx, entry_id: int, fields: dict[str, bytes]) -> None:

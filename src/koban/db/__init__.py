@@ -4,7 +4,7 @@ Guarantees: a write transaction commits whole or not at all; on SQLite there is 
 lost its lease cannot commit; a timer fires once; every difference between the two databases is inside this room.
 """
 
-from koban.db.core import Database, Dialect, Tx, metadata, upsert
+from koban.db.core import Database, Dialect, Tx, insert, metadata, upsert
 from koban.db.lease import Held, Lease, drop_lease, keep_lease, take_lease
 from koban.db.migrate import DataForeign, DataTooNew, newest_revision, revision, upgrade
 from koban.db.timers import LiveTimers, Timer, delete_timers, insert_timers, load_timers
@@ -21,6 +21,7 @@ __all__ = [
     "Tx",
     "delete_timers",
     "drop_lease",
+    "insert",
     "insert_timers",
     "keep_lease",
     "load_timers",

@@ -1,13 +1,14 @@
 """One way to read and one way to write, on SQLite and PostgreSQL. All differences between the two live in this room."""
 
 import contextlib
+import functools
 import pathlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import sqlalchemy
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, CursorResult, Engine
 
 from koban.base import Unavailable
@@ -17,6 +18,7 @@ Row = Sequence[object]
 
 metadata: Final = sqlalchemy.MetaData()
 
+_QUOTE: Final = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 _AMONG_MAX: Final = 512  # values in one query on SQLite
 _SYNCHRONOUS_NORMAL: Final = 1
 _MOVED_APART_PAGES: Final = 50_000  # the writer moves its log itself only beyond this, once somebody else does it
@@ -103,9 +105,19 @@ class Tx:
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what the block wrote when it raises, and leave the rest of the transaction as it is."""
-        with self._connection.begin_nested():
+        """Undo what the block wrote when it raises, and leave the rest of the transaction as it is.
+
+        Why through the driver: the decider opens several for each command, and SQLAlchemy's cost 0.2 ms each.
+        """
+        # Each of the same name hides the one around it until it is released, on both databases.
+        self.change("SAVEPOINT here")
+        try:
             yield
+        except BaseException:
+            self.change("ROLLBACK TO SAVEPOINT here")
+            self.change("RELEASE SAVEPOINT here")
+            raise
+        self.change("RELEASE SAVEPOINT here")
 
     def among(self, sql: str, values: Sequence[object], parameters: Row = ()) -> list[Any]:  # Any: rows of the driver
         """Run one hot query for many values at once: `sql` says `IN (??)` for them, after the other placeholders.
@@ -141,15 +153,34 @@ def upsert(
     update: Sequence[str],
 ) -> None:
     """Insert rows; where one with the same `keys` stands, set the `update` columns (none: leave it as it is)."""
-    if not rows:
-        return
-    insert = sqlite.insert(table) if tx.dialect == "sqlite" else postgresql.insert(table)
-    statement = (
-        insert.on_conflict_do_update(index_elements=list(keys), set_={name: insert.excluded[name] for name in update})
-        if update
-        else insert.on_conflict_do_nothing(index_elements=list(keys))
-    )
-    tx.execute(statement, [dict(row) for row in rows])
+    if rows:
+        columns = tuple(rows[0])
+        sql = _upsert_sql(table, columns, tuple(keys), tuple(update))
+        tx.many(sql, [tuple(row[name] for name in columns) for row in rows])
+
+
+def insert(tx: Tx, table: sqlalchemy.Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert rows of the same columns through the driver, which costs a tenth of a statement of SQLAlchemy's."""
+    if rows:
+        columns = tuple(rows[0])
+        tx.many(_insert_sql(table, columns), [tuple(row[name] for name in columns) for row in rows])
+
+
+@functools.cache
+def _insert_sql(table: sqlalchemy.Table, columns: tuple[str, ...]) -> str:
+    # Both databases quote names alike.
+    names = ", ".join(_QUOTE(table.c[each].name) for each in columns)
+    return f"INSERT INTO {_QUOTE(table.name)} ({names}) VALUES ({', '.join('?' * len(columns))})"
+
+
+@functools.cache
+def _upsert_sql(
+    table: sqlalchemy.Table, columns: tuple[str, ...], keys: tuple[str, ...], update: tuple[str, ...]
+) -> str:
+    change = ", ".join(f"{_QUOTE(each)} = excluded.{_QUOTE(each)}" for each in update)
+    found = ", ".join(map(_QUOTE, keys))
+    then = f"DO UPDATE SET {change}" if update else "DO NOTHING"
+    return f"{_insert_sql(table, columns)} ON CONFLICT ({found}) {then}"
 
 
 class Database:

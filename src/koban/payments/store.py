@@ -7,6 +7,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, Table, Text
 
+from koban import db
 from koban.base import Instant
 from koban.db import Tx, metadata, upsert
 from koban.payments.types import (
@@ -162,6 +163,21 @@ providers: Final = Table(
 _PAYMENT: Final = tuple(each.name for each in payments.columns if each.name != "sealed")
 _PARTS: Final = tuple(each.name for each in parts.columns if each.name != "payment")
 _STEPS: Final = tuple(each.name for each in steps.columns if each.name != "nth")
+_STEP_ENDS: Final = len(_STEPS)
+_PAYMENT_ENDS: Final = _STEP_ENDS + len(_PAYMENT)
+_CHANGING: Final = tuple(name for name in _PAYMENT if name != "id")
+_SAVE_PAYMENT: Final = f"UPDATE payments SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE id = ?"
+
+
+def _of(alias: str, names: Sequence[str]) -> str:
+    return ", ".join(f"{alias}.{name}" for name in names)
+
+
+DUE: Final = (
+    f"SELECT {_of('s', _STEPS)}, {_of('p', _PAYMENT)}, {_of('a', _PARTS)}, p.sealed FROM payment_steps s "
+    "JOIN payments p ON p.id = s.payment JOIN payment_parts a ON a.payment = s.payment AND a.no = s.part "
+    "WHERE s.status = 'open' AND s.provider = ? AND s.next_at <= ? ORDER BY s.next_at, s.id LIMIT ?"
+)
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,13 +204,13 @@ class DueStep(msgspec.Struct, frozen=True, kw_only=True):
 
 def insert(tx: Tx, payment: Payment, sealed: bytes) -> None:
     """Store a new payment."""
-    tx.execute(sqlalchemy.insert(payments), {**_payment_row(payment), "sealed": sealed})
+    db.insert(tx, payments, [{**_payment_row(payment), "sealed": sealed}])
 
 
 def save(tx: Tx, payment: Payment, its_parts: Sequence[Part], its_steps: Sequence[tuple[int, Step]]) -> None:
     """Store a payment with its parts, and those of its steps that are new or changed, each with its number."""
     row = _payment_row(payment)
-    tx.execute(sqlalchemy.update(payments).where(payments.c.id == payment.id).values(row))
+    tx.change(_SAVE_PAYMENT, (*(row[name] for name in _CHANGING), payment.id))
     part_rows = [{"payment": payment.id, **{name: getattr(each, name) for name in _PARTS}} for each in its_parts]
     upsert(tx, parts, part_rows, keys=("payment", "no"), update=tuple(each for each in _PARTS if each != "no"))
     step_rows = [_step_row(number, each) for number, each in its_steps]
@@ -305,26 +321,23 @@ def find_step(tx: Tx, step_id: str) -> Step | None:
     return _step(rows[0]) if rows else None
 
 
-def due(tx: Tx, at: Instant, *, limit: int) -> list[DueStep]:
-    """Return the open steps whose time has come, the longest waiting first."""
-    rows = tx.rows(
-        f"SELECT {', '.join(_STEPS)} FROM payment_steps WHERE status = 'open' AND next_at <= ? ORDER BY next_at, id LIMIT ?",
-        (at, limit),
-    )
-    found = []
-    for step in map(_step, rows):
-        payment = find(tx, step.payment)
-        assert payment is not None, "a step belongs to a payment"
-        part = parts_of(tx, payment.id)[step.part]
-        found.append(DueStep(step=step, payment=payment, part=part, sealed=sealed_of(tx, payment.id)))
-    return found
+def due(tx: Tx, provider: str, at: Instant, *, limit: int) -> list[DueStep]:
+    """Return the open steps of a provider whose time has come, the longest waiting first."""
+    return [
+        DueStep(
+            step=_step(row[:_STEP_ENDS]),
+            payment=_payment(row[_STEP_ENDS:_PAYMENT_ENDS]),
+            part=_part(row[_PAYMENT_ENDS:-1]),
+            sealed=bytes(row[-1]),
+        )
+        for row in tx.rows(DUE, (provider, at, limit))
+    ]
 
 
-def claim(tx: Tx, step_id: str) -> bool:
-    """Note, before a step is sent, that it is; False: it was called off meanwhile and must not be."""
-    return (
-        tx.change("UPDATE payment_steps SET attempts = attempts + 1 WHERE id = ? AND status = 'open'", (step_id,)) > 0
-    )
+def claim_all(tx: Tx, step_ids: Sequence[str]) -> frozenset[str]:
+    """Note, before steps are sent, that they are; return which. The others were called off meanwhile and must not be."""
+    sql = "UPDATE payment_steps SET attempts = attempts + 1 WHERE id = ? AND status = 'open'"
+    return frozenset(each for each in step_ids if tx.change(sql, (each,)) > 0)
 
 
 def close_unsent(tx: Tx, step_id: str) -> bool:
@@ -401,7 +414,7 @@ def insert_notice(tx: Tx, notice: Notice) -> bool:
     }
     if tx.rows("SELECT 1 FROM payment_notices WHERE provider = ? AND message = ?", (notice.provider, notice.message)):
         return False
-    tx.execute(sqlalchemy.insert(notices), row)
+    db.insert(tx, notices, [row])
     return True
 
 

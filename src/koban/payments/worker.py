@@ -7,7 +7,7 @@ again with the same key. Only the process that holds the log's lease drives; a s
 import collections
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -21,7 +21,6 @@ from koban.payments.store import DueStep
 from koban.payments.types import ERASED_UNKNOWN, Declined, Instruction, Provider, Told
 
 UNDER_WAY_MAX: Final = 8  # calls to one provider at a time
-LOOKED_AT_MAX: Final = 200
 LOOK_EVERY_S: Final = 0.5
 TRY_AGAIN_AFTER_S: Final = 2.0
 
@@ -32,40 +31,48 @@ Open = Callable[[Tx, str, str, bytes], dict[str, object] | None]  # account, con
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PaymentKit:
-    """What asking providers works with. `tell` has the decider take an answer in; `proves` knows the pack's methods."""
+    """What asking providers works with. `proves` knows the pack's methods.
+
+    `claim` has the decider note that steps are sent and returns those that were not called off meanwhile; `tell` has it
+    take an answer in. Why the decider: it commits what many ask for at once, and each commit waits for the disk.
+    """
 
     database: Database
     clock: Clock
     providers: Mapping[str, Provider]
     open: Open
     proves: Callable[[str], bool]
+    claim: Callable[[Sequence[str]], frozenset[str]]
     tell: Callable[[Told], None]
 
 
 def find_due(kit: PaymentKit, under_way: Mapping[str, frozenset[str]]) -> list[DueStep]:
-    """Return the steps that may be sent now: due, not under way, and no more than each provider bears."""
+    """Return the steps that may be sent now: due, not under way, and no more than each provider bears.
+
+    Why each provider is asked for by itself: what waits for one that is out would stand before what another could do.
+    """
     at = kit.clock.now()
+    found = list[DueStep]()
     with kit.database.read() as tx:
         states = store.provider_states(tx)
-        due = store.due(tx, at, limit=LOOKED_AT_MAX)
-    begun = {name: len(ids) for name, ids in under_way.items()}
-    found = []
-    for each in due:
-        name = each.step.provider
-        if name not in kit.providers or each.step.id in under_way.get(name, frozenset()):
-            continue
-        free = logic.may_call(states.get(name), at, under_way=begun.get(name, 0), most=UNDER_WAY_MAX)
-        if free > 0:
-            begun[name] = begun.get(name, 0) + 1
-            found.append(each)
-    return found
+        for name in kit.providers:
+            sent = under_way.get(name, frozenset())
+            free = logic.may_call(states.get(name), at, under_way=len(sent), most=UNDER_WAY_MAX)
+            if free > 0:
+                # What is under way is still due in its row.
+                due = store.due(tx, name, at, limit=free + len(sent))
+                found += [each for each in due if each.step.id not in sent][:free]
+    return sorted(found, key=lambda each: (each.step.next_at, each.step.id))
+
+
+def claim(kit: PaymentKit, due: Sequence[DueStep]) -> list[DueStep]:
+    """Have it noted in their rows that steps are sent; return those that were not called off meanwhile."""
+    claimed = kit.claim([each.step.id for each in due]) if due else frozenset()
+    return [each for each in due if each.step.id in claimed]
 
 
 def ask(kit: PaymentKit, due: DueStep) -> None:
-    """Send one step and tell how it went."""
-    with kit.database.write() as tx:
-        if not store.claim(tx, due.step.id):
-            return
+    """Send one step that is claimed, and tell how it went. Its attempts are those from before the claim."""
     at, began = kit.clock.now(), kit.clock.monotonic()
     with kit.database.read() as tx:
         fields = kit.open(tx, due.payment.account, f"payment:{due.payment.id}", due.sealed)
@@ -112,7 +119,9 @@ def work_off(kit: PaymentKit, *, most: int = 1_000) -> int:
         if not found:
             break
         for each in found:
-            ask(kit, each)
+            # One at a time: what the answer to one calls off must not be claimed yet.
+            for claimed in claim(kit, [each]):
+                ask(kit, claimed)
             sent += 1
     return sent
 
@@ -149,7 +158,7 @@ class PaymentWorker:
     def _begin_due(self) -> bool:
         with self._counting:
             under_way = {name: frozenset(ids) for name, ids in self._under_way.items()}
-        for each in find_due(self._kit, under_way):
+        for each in claim(self._kit, find_due(self._kit, under_way)):
             with self._counting:
                 self._under_way[each.step.provider].add(each.step.id)
             self._pool.submit(self._ask, each)

@@ -199,8 +199,8 @@ def delete_hold(tx: Tx, pseudonym: str) -> None:
 
 def read_dated(tx: Tx, purpose: str, day: int) -> bytes | None:
     """Return the salt of a day."""
-    found = tx.execute(sqlalchemy.select(dated.c.salt).where(dated.c.purpose == purpose, dated.c.day == day)).scalar()
-    return bytes(found) if found is not None else None
+    found = tx.rows("SELECT salt FROM vault_dated_keys WHERE purpose = ? AND day = ?", (purpose, day))
+    return bytes(found[0][0]) if found else None
 
 
 def make_dated(tx: Tx, purpose: str, day: int, salt: bytes) -> bytes:
