@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from tests.payments.world import simulated
 
-from koban.base import ManualClock, Unavailable
+from koban.base import Instant, ManualClock, Unavailable
 from koban.payments.http import HttpProvider
 from koban.payments.server import ProviderServer
-from koban.payments.simulated import SimulatedProvider
+from koban.payments.simulated import Faults, SimulatedProvider
 from koban.payments.types import Answer, Approved, Declined, Instruction, Provider, StepKind, Waiting
 
 DAY = datetime.date(2026, 10, 21)
@@ -184,3 +184,53 @@ def test_the_file_of_a_simulated_provider_holds_no_token(tmp_path: pathlib.Path,
         other = msgspec.structs.replace(sound, token="tok_other")
         assert reopened.perform(other) == Declined(code="key_reused", detail="this key was sent with another content")
     assert b"tok_" not in path.read_bytes()
+
+
+def test_a_simulated_provider_adds_a_line_for_each_change_and_remembers_all_of_them(
+    tmp_path: pathlib.Path, clock: ManualClock
+) -> None:
+    path = tmp_path / "provider.json"
+    behind = SimulatedProvider("sim", clock.now, path=path, faults=Faults(challenged=300, notice_lost=300))
+    shop, sizes = Shop(provider=behind, behind=behind), list[int]()
+    for number in range(60):
+        authorised = shop.ask("authorise", f"a{number}", three_ds="frictionless")
+        behind.buyer_answers(f"a{number}")
+        assert isinstance(authorised, Approved | Waiting)
+        before = path.stat().st_size
+        shop.ask("capture", f"c{number}", reference=authorised.reference, token="")
+        sizes.append(path.stat().st_size - before)
+        if number % 3 == 0:
+            shop.ask("refund", f"r{number}", amount=400, reference=authorised.reference, token="")
+        if number % 7 == 0:
+            behind.win_chargeback(f"c{number}", behind.charge_back(f"c{number}"))
+        if number % 10 == 0:
+            behind.due_notices(clock.now())
+        if number % 20 == 0:
+            behind.tell_lost()
+    assert max(sizes) - min(sizes) < 20, "what a call writes grows with what was done before"
+    reopened = SimulatedProvider("sim", clock.now, path=path)
+    assert (reopened.charges(), reopened.rows()) == (behind.charges(), behind.rows())
+    assert shop.ask("refund", "r0", amount=400, reference=behind.charges()[0].reference, token="") == Shop(
+        provider=reopened, behind=reopened
+    ).ask("refund", "r0", amount=400, reference=behind.charges()[0].reference, token="")
+    behind.tell_lost()
+    far = Instant(clock.now() + 1_000_000)
+    assert SimulatedProvider("sim", clock.now, path=path).due_notices(far) == behind.due_notices(far) != []
+
+
+def test_a_line_that_a_kill_tore_never_happened(tmp_path: pathlib.Path, clock: ManualClock) -> None:
+    path = tmp_path / "provider.json"
+    behind = SimulatedProvider("sim", clock.now, path=path)
+    shop = Shop(provider=behind, behind=behind)
+    reference = shop.authorise("k1")
+    whole = path.read_bytes()
+    shop.ask("capture", "k2", reference=reference, token="")
+    written = path.read_bytes()
+    for length in range(len(whole), len(written) - 1):
+        path.write_bytes(written[:length])
+        torn = SimulatedProvider("sim", clock.now, path=path)
+        assert [each.state for each in torn.charges()] == ["authorised"]
+        assert torn.rows() == []
+        assert path.read_bytes().count(b"\n") == 1, "and what was torn is not in the way of the next line"
+    path.write_bytes(written[:-1])
+    assert [each.state for each in SimulatedProvider("sim", clock.now, path=path).charges()] == ["captured"]

@@ -6,6 +6,7 @@ What a charge does follows from its token, so that one test suite can ask the sa
 well. Faults come on top, each drawn from the seed, the key and how often it was asked, never from the order of calls.
 """
 
+import contextlib
 import datetime
 import hashlib
 import pathlib
@@ -67,17 +68,17 @@ class Charge(msgspec.Struct, kw_only=True):
     begun_at: int = 0
 
 
-class _Memory(msgspec.Struct, kw_only=True):
-    """Everything that the provider keeps."""
+class _Memory(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Everything that the provider keeps; and, as one line of its file, what changed of it since the line before."""
 
-    charges: dict[str, Charge] = {}
+    charges: dict[str, Charge] = {}  # by key, which is that of the charge's own instruction
     answers: dict[str, Answer] = {}  # by key, for what is decided
     asked: dict[str, Instruction] = {}
     attempts: dict[str, int] = {}
-    rows: list[ProviderReportRow] = []
-    notices: list[tuple[int, str, ProviderNotice]] = []  # due at, message id, what it says
-    lost: list[tuple[str, ProviderNotice]] = []  # webhooks that nobody got
-    sent: int = 0
+    rows: list[ProviderReportRow] = []  # of a change: the new ones
+    notices: list[tuple[int, str, ProviderNotice]] | None = None  # due at, message id, what it says; none: unchanged
+    lost: list[tuple[str, ProviderNotice]] | None = None  # webhooks that nobody got; none: unchanged
+    sent: int = 0  # none: unchanged
 
 
 class SimulatedProvider:
@@ -96,6 +97,8 @@ class SimulatedProvider:
     ) -> None:
         """Keep everything in memory, and also in the file `path` where one is given, so that it outlives the process.
 
+        The file has a line for each change, so that what a call costs does not grow with what was done before.
+
         `buyers_answer_after_us`: buyers answer by themselves after so long; None: only when somebody says that they do.
         """
         self._buyers_answer_after_us = buyers_answer_after_us
@@ -107,9 +110,9 @@ class SimulatedProvider:
         self._path = path
         self._lock = threading.RLock()
         self.is_out = False  # answers nothing while it is
-        self._memory = _Memory()
-        if path is not None and path.exists():
-            self._memory = msgspec.json.decode(path.read_bytes(), type=_Memory)
+        self._memory = _Memory() if path is None else _read(path)
+        self._changed = _Memory()  # since the file's last line
+        self._by_reference = {each.reference: each for each in self._memory.charges.values()}
 
     @property
     def name(self) -> str:
@@ -120,7 +123,7 @@ class SimulatedProvider:
         """Do what is asked, once for each key. Raises Unavailable, before or after it was done."""
         with self._lock:
             attempt = self._memory.attempts.get(instruction.key, 0)
-            self._memory.attempts[instruction.key] = attempt + 1
+            self._memory.attempts[instruction.key] = self._changed.attempts[instruction.key] = attempt + 1
             dice = self._dice(f"{instruction.key}/{attempt}")
             script = self._script_of(instruction) if attempt == 0 else ""
             if self.is_out or script == "silent_before" or dice.randrange(1_000) < self.faults.silent_before:
@@ -163,6 +166,7 @@ class SimulatedProvider:
             else:
                 charge.state, charge.declined = "declined", "authentication_failed"
                 charge.evidence = self._evidence(key, "challenge", "N")
+            self._touch(charge)
             self._tell(ProviderNotice(kind="changed", key=key))
             self._keep()
 
@@ -174,6 +178,7 @@ class SimulatedProvider:
             left = charge.captured_minor - charge.refunded_minor - charge.charged_back_minor
             amount = min(left, amount_minor or left)
             charge.charged_back_minor += amount
+            self._touch(charge)
             reference = f"cb_{charge.reference}_{charge.charged_back_minor}"
             self._book("chargeback", reference, amount, charge, key=None)
             self._tell(self._reversal("chargeback", capture_key, reference, amount))
@@ -187,6 +192,7 @@ class SimulatedProvider:
             charge = self._charge_of(self._memory.asked[capture_key].reference)
             assert charge is not None, "only a charge was taken back"
             charge.charged_back_minor -= row.amount_minor
+            self._touch(charge)
             self._book("chargeback_won", reference, row.amount_minor, charge, key=None)
             self._tell(self._reversal("chargeback_won", capture_key, reference, row.amount_minor))
             self._keep()
@@ -197,6 +203,7 @@ class SimulatedProvider:
             charge = self._memory.charges[key]
             assert charge.state == "paid", "only what was paid comes back"
             charge.state = "returned"
+            self._touch(charge)
             reference = f"rt_{charge.reference}"
             self._book("payout_returned", reference, charge.captured_minor, charge, key=None)
             self._tell(self._reversal("payout_returned", key, reference, charge.captured_minor))
@@ -205,22 +212,28 @@ class SimulatedProvider:
     def due_notices(self, at: Instant) -> list[tuple[str, ProviderNotice]]:
         """Take the webhooks that are to be sent by now: message id and content, in the order in which they go out."""
         with self._lock:
-            due = sorted(each for each in self._memory.notices if each[0] <= at)
-            self._memory.notices = [each for each in self._memory.notices if each[0] > at]
-            self._keep()
+            waiting = self._memory.notices or []
+            due = sorted(each for each in waiting if each[0] <= at)
+            if due:
+                self._set_notices([each for each in waiting if each[0] > at])
+                self._keep()
             return [(message_id, notice) for _, message_id, notice in due]
 
     def send_again(self, message_id: str, notice: ProviderNotice) -> None:
         """Send a webhook again that was not answered."""
         with self._lock:
-            self._memory.notices.append((self._now(), message_id, notice))
+            self._set_notices([*(self._memory.notices or []), (self._now(), message_id, notice)])
+            self._keep()
 
     def tell_lost(self) -> None:
         """Send the webhooks that nobody got, as somebody asked for in the provider's own console."""
         with self._lock:
-            for message_id, notice in self._memory.lost:
-                self._memory.notices.append((self._now(), message_id, notice))
-            self._memory.lost = []
+            now, lost = self._now(), self._memory.lost or []
+            self._set_notices(
+                [*(self._memory.notices or []), *((now, message_id, notice) for message_id, notice in lost)]
+            )
+            self._memory.lost = self._changed.lost = []
+            self._keep()
 
     def charge_named(self, reference: str) -> Charge | None:
         """Return a charge by the provider's own name of it."""
@@ -255,7 +268,8 @@ class SimulatedProvider:
         known = self._memory.asked.get(instruction.key)
         if known is not None and known != _kept(instruction):
             return Declined(code="key_reused", detail="this key was sent with another content")
-        self._memory.asked[instruction.key] = _kept(instruction)
+        if known is None:
+            self._memory.asked[instruction.key] = self._changed.asked[instruction.key] = _kept(instruction)
         decided = self._memory.answers.get(instruction.key)
         if decided is not None:
             return decided
@@ -267,7 +281,7 @@ class SimulatedProvider:
             case _:
                 answer = self._follow(instruction)
         if not isinstance(answer, Waiting):
-            self._memory.answers[instruction.key] = answer
+            self._memory.answers[instruction.key] = self._changed.answers[instruction.key] = answer
         return answer
 
     def _authorise(self, instruction: Instruction) -> Answer:
@@ -291,7 +305,7 @@ class SimulatedProvider:
             reference=f"ch_{self._named(instruction.key)}", instruction=_kept(instruction), state="authorised"
         )
         charge.begun_at = self._now()
-        self._memory.charges[instruction.key] = charge
+        self._touch(charge)
         wants = instruction.three_ds == "challenge" or dice.randrange(1_000) < self.faults.challenged
         if script == "declined" or dice.randrange(1_000) < self.faults.declined:
             charge.state, charge.declined = "declined", "do_not_honour"
@@ -314,7 +328,7 @@ class SimulatedProvider:
             state="paid",
             captured_minor=instruction.amount_minor,
         )
-        self._memory.charges[instruction.key] = charge
+        self._touch(charge)
         self._book("payout", charge.reference, instruction.amount_minor, charge, key=instruction.key)
         return Approved(reference=charge.reference, amount_minor=instruction.amount_minor)
 
@@ -332,12 +346,14 @@ class SimulatedProvider:
             is_short = script == "short" or self._dice(instruction.key).randrange(1_000) < self.faults.short
             amount = max(1, instruction.amount_minor // 2) if is_short else instruction.amount_minor
             charge.state, charge.captured_minor = "captured", amount
+            self._touch(charge)
             self._book("capture", reference, amount, charge, key=instruction.key)
             return Approved(reference=reference, amount_minor=amount)
         left = charge.captured_minor - charge.refunded_minor - charge.charged_back_minor
         if script == "no_refund" or instruction.amount_minor > left:
             return Declined(code="refund_refused" if script == "no_refund" else "more_than_captured")
         charge.refunded_minor += instruction.amount_minor
+        self._touch(charge)
         self._book("refund", reference, instruction.amount_minor, charge, key=instruction.key)
         return Approved(reference=reference, amount_minor=instruction.amount_minor)
 
@@ -347,12 +363,20 @@ class SimulatedProvider:
         if script == "no_void" or charge.state == "captured":
             return Declined(code="void_refused")
         charge.state = "voided"
+        self._touch(charge)
         return Approved(reference=reference, amount_minor=charge.instruction.amount_minor)
 
     # Small things.
 
     def _charge_of(self, reference: str) -> Charge | None:
-        return next((each for each in self._memory.charges.values() if each.reference == reference), None)
+        return self._by_reference.get(reference)
+
+    def _touch(self, charge: Charge) -> None:
+        key = charge.instruction.key
+        self._memory.charges[key] = self._changed.charges[key] = self._by_reference[charge.reference] = charge
+
+    def _set_notices(self, notices: list[tuple[int, str, ProviderNotice]]) -> None:
+        self._memory.notices = self._changed.notices = notices
 
     def _script_of(self, instruction: Instruction) -> str:
         if instruction.token:
@@ -363,20 +387,20 @@ class SimulatedProvider:
     def _book(self, kind: ReportKind, reference: str, amount: int, charge: Charge, *, key: str | None) -> None:
         at = self._now()
         fee = amount * FEE_PER_MILLE // 1_000 if kind == "capture" else PAYOUT_FEE_MINOR if kind == "payout" else 0
-        self._memory.rows.append(
-            ProviderReportRow(
-                provider=self._name,
-                provider_ref=reference,
-                kind=kind,
-                amount_minor=amount,
-                fee_minor=fee,
-                currency=charge.instruction.currency,
-                booked_on=datetime.datetime.fromtimestamp(at // SECOND, tz=self._zone).date(),
-                at=at,
-                key=key,
-                payment=charge.instruction.payment,
-            )
+        row = ProviderReportRow(
+            provider=self._name,
+            provider_ref=reference,
+            kind=kind,
+            amount_minor=amount,
+            fee_minor=fee,
+            currency=charge.instruction.currency,
+            booked_on=datetime.datetime.fromtimestamp(at // SECOND, tz=self._zone).date(),
+            at=at,
+            key=key,
+            payment=charge.instruction.payment,
         )
+        self._memory.rows.append(row)
+        self._changed.rows.append(row)
 
     def _reversal(self, kind: ReportKind, key: str, reference: str, amount: int) -> ProviderNotice:
         assert kind in {"chargeback", "chargeback_won", "payout_returned"}, "what the provider begins itself"
@@ -385,14 +409,15 @@ class SimulatedProvider:
 
     def _tell(self, notice: ProviderNotice) -> None:
         self._memory.sent += 1
+        self._changed.sent = self._memory.sent
         message_id = f"msg_{self._name}_{self._memory.sent}"
         dice = self._dice(message_id)
         if dice.randrange(1_000) < self.faults.notice_lost:
-            self._memory.lost.append((message_id, notice))
+            self._memory.lost = self._changed.lost = [*(self._memory.lost or []), (message_id, notice)]
             return
         for _ in range(2 if dice.randrange(1_000) < self.faults.notice_doubled else 1):
             late = dice.randrange(self.faults.notice_late_us + 1)
-            self._memory.notices.append((self._now() + late, message_id, notice))
+            self._set_notices([*(self._memory.notices or []), (self._now() + late, message_id, notice)])
 
     def _evidence(self, key: str, flow: Flow, status: str) -> ThreeDS:
         named = self._named(key)
@@ -414,11 +439,36 @@ class SimulatedProvider:
         return random.Random(f"{self._seed}/{self._name}/{what}")  # noqa: S311 - a simulation
 
     def _keep(self) -> None:
-        if self._path is None:
-            return
-        fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(self._memory))
-        fresh.replace(self._path)
+        """Write what changed as one line. A kill in the middle leaves a line that does not end: it never happened."""
+        changed, self._changed = self._changed, _Memory()
+        if self._path is not None:
+            with self._path.open("ab", buffering=0) as file:
+                file.write(msgspec.json.encode(changed) + b"\n")
+
+
+def _read(path: pathlib.Path) -> _Memory:
+    """Read the lines of a file into one memory, and write it as one line, so that the file is short at each start."""
+    memory = _Memory()
+    if not path.exists():
+        return memory
+    *whole, last = path.read_bytes().split(b"\n")
+    lines = [msgspec.json.decode(each, type=_Memory) for each in whole]
+    # Of a file that another version wrote as one whole, the only line does not end either, and can be read.
+    with contextlib.suppress(msgspec.DecodeError):
+        lines += [msgspec.json.decode(last, type=_Memory)] if last else []
+    for line in lines:
+        memory.charges |= line.charges
+        memory.answers |= line.answers
+        memory.asked |= line.asked
+        memory.attempts |= line.attempts
+        memory.rows += line.rows
+        memory.notices = memory.notices if line.notices is None else line.notices
+        memory.lost = memory.lost if line.lost is None else line.lost
+        memory.sent = line.sent or memory.sent
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode(memory) + b"\n")
+    fresh.replace(path)
+    return memory
 
 
 def _kept(instruction: Instruction) -> Instruction:
