@@ -133,7 +133,9 @@ def endpoints_of(
     set_mode = functools.partial(bring_mode, modes_of(desk, koban_.randomness))
     label = lambda change: desk.command(lambda memory, tx: commands.label(memory, tx, change))  # noqa: E731
     return [
-        *event_routes.endpoints(database, desk.submit, desk.replay_quarantined, functools.partial(_archived, koban_)),
+        *event_routes.endpoints(
+            database, desk.submit, desk.decider.relay, desk.replay_quarantined, functools.partial(_archived, koban_)
+        ),
         *decision_routes.endpoints(
             database, lambda seq: explain(database, koban_.vault, seq, archive=desk.archive), Explained
         ),

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, Page, PageQuery, ProblemBody, endpoint
-from koban.base import Instant, Problem, Refusal, limits, to_rfc3339
+from koban.base import Instant, Problem, Refusal, Relay, limits, to_rfc3339
 from koban.db import Database, Tx
 from koban.events import store
 from koban.events.actions import settle_quarantined
@@ -164,11 +164,15 @@ def event_view(entry: Entry) -> EventView:
 
 
 def endpoints(
-    database: Database, submit: Submit, replay: Replay, archived: Archived = lambda _tx, _id, _source: None
+    database: Database,
+    submit: Submit,
+    relay: Relay,
+    replay: Replay,
+    archived: Archived = lambda _tx, _id, _source: None,
 ) -> list[Endpoint]:
-    """Describe the routes. `submit` queues events for the decider; `replay` sends a quarantined event again.
+    """Describe the routes. `submit` queues events for the decider, whose results come by its `relay`.
 
-    `archived` finds an event that has left the database.
+    `replay` sends a quarantined event again; `archived` finds an event that has left the database.
     """
 
     async def take(call: Call) -> Answer:
@@ -179,7 +183,7 @@ def endpoints(
         for start in range(0, len(items), limits.DECIDER_BATCH_MAX):
             chunks.append(submit(items[start : start + limits.DECIDER_BATCH_MAX], call.at, asynchronous, single))
             await asyncio.sleep(0)  # a large batch must not keep single events from being read
-        results = [result for chunk in chunks for result in await asyncio.wrap_future(chunk)]
+        results = [result for chunk in chunks for result in await relay.result(chunk)]
         if single:
             return _single(results[0])
         return Answer(body=BatchAnswer(items=[_item(result) for result in results]))
