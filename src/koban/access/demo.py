@@ -15,11 +15,12 @@ from koban.audit import Secrets, record
 from koban.base import Instant
 from koban.db import Tx
 
-DEMO_ROLES: Final = ("specialist", "reviewer", "lead", "auditor", "admin")
+DEMO_ROLES: Final = ("specialist", "reviewer", "lead", "finance", "auditor", "admin")
 NAMES: Final[Mapping[str, str]] = {
     "specialist": "佐藤 未来",
     "reviewer": "森 健",
     "lead": "相田 恵",
+    "finance": "高橋 玲",
     "auditor": "Ana Ruiz",
     "admin": "小判 守",
 }

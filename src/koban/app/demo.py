@@ -18,8 +18,9 @@ from koban.access import SYSTEM
 from koban.access.demo import DEMO_ROLES, close_roles, demo_account, open_role
 from koban.access.types import OpenedSession
 from koban.app.running import Koban, open_desk
+from koban.app.yesterday import BEGINS_BEFORE, tell_yesterday
 from koban.audit import Secrets, record
-from koban.base import MINUTE, ManualClock, random_id
+from koban.base import MINUTE, Instant, ManualClock, random_id
 from koban.base.settings import Settings
 from koban.enforcement import OverturnSanctions, SubjectRef
 from koban.events import Envelope, Fault, decode, encode
@@ -168,26 +169,44 @@ def _restore(koban: Koban, account: str) -> None:
         koban.desk.command(lambda memory, tx: commands.sanction(memory, tx, command))
 
 
-def warm(settings: Settings, evening: Evening, randomness: random.Random, secrets: Secrets) -> int:
-    """Import the day before an evening into a log that is empty; return how many events that were.
+def warm(
+    settings: Settings, evening: Evening, randomness: random.Random, secrets: Secrets, *, money: bool = True
+) -> int:
+    """Import the day before an evening into a log that is empty, and book its money; return how many events that were.
 
-    They carry times of their own and no consequences: they are there so that features know the town.
+    Events carry times of their own and no consequences: they are there so that features know the town. `money`: the
+    books of the days before are kept too, as whoever keeps them would have done it at the time.
     """
     past = past_of(evening)
-    clock = ManualClock(past.start_at)
-    with open_desk(settings, clock, randomness, secrets, durable=False) as (database, _, desk):
+    clock = ManualClock(Instant(evening.start_at - BEGINS_BEFORE))
+    with open_desk(settings, clock, randomness, secrets, durable=False) as opened:
+        desk = opened[2]
         if desk.memory.last_seq:
             return 0
-        del database
+        steps = tell_yesterday(settings, opened, clock, evening, randomness, secrets) if money else iter(())
+        step = next(steps, None)
         imported = 0
         for slot, events in itertools.groupby(plan(past), key=lambda event: event.at // PAST_SLOT):
+            until = (slot + 1) * PAST_SLOT
+            while step is not None and step[0] < until:
+                _act(clock, *step)
+                step = next(steps, None)
             items: list[Envelope | Fault] = list(
                 decode(encode([wire(event) for event in events]), "application/cloudevents-batch+json")
             )
-            clock.advance(max((slot + 1) * PAST_SLOT - clock.now(), 0))
+            clock.advance(max(until - clock.now(), 0))
             desk.submit(items, clock.now(), False, hurried=False, imported=True).result()
             imported += len(items)
+        while step is not None:
+            _act(clock, *step)
+            step = next(steps, None)
         return imported
+
+
+def _act(clock: ManualClock, at: Instant, act: Callable[[], object]) -> None:
+    """Do something at its moment, or as soon after it as what came before allows."""
+    clock.advance(max(at - clock.now(), 0))
+    act()
 
 
 def may_open_roles(host: str) -> bool:
