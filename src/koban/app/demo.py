@@ -183,7 +183,11 @@ def warm(
         desk = opened[2]
         if desk.memory.last_seq:
             return 0
-        steps = tell_yesterday(settings, opened, clock, evening, randomness, secrets) if money else iter(())
+        steps = (
+            tell_yesterday(settings, opened, clock, evening, randomness=randomness, secrets=secrets)
+            if money
+            else iter(())
+        )
         step = next(steps, None)
         imported = 0
         for slot, events in itertools.groupby(plan(past), key=lambda event: event.at // PAST_SLOT):

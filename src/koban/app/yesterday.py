@@ -10,6 +10,7 @@ import itertools
 import random
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -122,6 +123,7 @@ def tell_yesterday(
     opened: tuple[Database, Vault, Desk],
     clock: ManualClock,
     evening: Evening,
+    *,
     randomness: random.Random,
     secrets: Secrets,
 ) -> Iterator[tuple[Instant, Act]]:
@@ -186,9 +188,9 @@ def _steps(stage: Stage) -> Iterator[tuple[Instant, Act]]:
     yield from _opening(stage)
     old = list(_old_sales(stage))
     for sale in (*_open_orders(stage), *old, *_special_sales(stage)):
-        yield sale.paid_at, lambda sale=sale: _pay(stage, sale)
+        yield sale.paid_at, partial(_pay, stage, sale)
         if sale.completed_at is not None:
-            yield sale.completed_at, lambda sale=sale: _complete(stage, sale)
+            yield sale.completed_at, partial(_complete, stage, sale)
     yield from _trouble(stage)
     yield from _cash_outs(stage, old[:PAID_OUT])
     yield from _bank(stage)
@@ -214,15 +216,13 @@ def _opening(stage: Stage) -> Iterator[tuple[Instant, Act]]:
     for number, (template, name, parameters, reason) in enumerate(first):
         yield (
             stage.at(0, 10, number),
-            lambda name=name, template=template, parameters=parameters, reason=reason: _propose_booking(
-                stage, name, template, parameters, reason, by=stage.finance
-            ),
+            partial(_propose_booking, stage, name, template, parameters, reason=reason, by=stage.finance),
         )
-        yield stage.at(0, 11, number), lambda name=name: _approve_booking(stage, name, by=stage.admin)
+        yield stage.at(0, 11, number), partial(_approve_booking, stage, name, by=stage.admin)
 
 
 def _propose_booking(
-    stage: Stage, name: str, template: str, parameters: Mapping[str, str | int], reason: str, *, by: str
+    stage: Stage, name: str, template: str, parameters: Mapping[str, str | int], *, reason: str, by: str
 ) -> None:
     wants = WantsPosting(template=template, parameters=parameters)
     body = BookingBody(id=f"{name}.{stage.earlier.town}", reason=reason, wants=wants)
@@ -317,7 +317,7 @@ def _pay(stage: Stage, sale: Sale) -> None:
     parts = []
     for method, amount in (("coupon", sale.coupon_minor), ("points", sale.points_minor)):
         if amount:
-            granted = {"campaign": CAMPAIGN, "account": sale.buyer.id, "amount": amount}
+            granted: dict[str, str | int] = {"campaign": CAMPAIGN, "account": sale.buyer.id, "amount": amount}
             stage.post(f"{method}.{sale.order}", "coupon_granted" if method == "coupon" else "points_granted", granted)
             parts.append(NewPart(method=method, amount_minor=amount))
     rest = sale.price_minor - sale.coupon_minor - sale.points_minor
@@ -391,24 +391,19 @@ def _cash_outs(stage: Stage, paid_out: Sequence[Sale]) -> Iterator[tuple[Instant
     """Send a batch that is paid, but for one cash-out that comes back; leave another batch to a second person."""
     for number, sale in enumerate(paid_out):
         amount = sale.price_minor * (100 - FEE_PERCENT) // 100 // 1_000 * 1_000
-        yield (
-            stage.at(-4, 14, number * 3),
-            lambda sale=sale, amount=amount, number=number: _ask_for_money(stage, sale.seller, amount, number),
-        )
+        yield stage.at(-4, 14, number * 3), partial(_ask_for_money, stage, sale.seller, amount, number=number)
     yield stage.at(-3, 10), lambda: bank_work.propose_batch(stage.desk, BANK.id, by=stage.finance)
     yield stage.at(-3, 10, 40), lambda: bank_work.approve(stage.desk, stage.vault, "T000001", by=stage.admin)
     yield stage.at(-3, 10, 45), lambda: bank_work.take_file(stage.desk, stage.vault, "T000001", by=stage.admin)
     waiting = [(each.person, max(1_000, each.amount_minor // 2)) for each in stage.earlier.asks[-4:]]
     for number, (person, amount) in enumerate([*waiting, (stage.earlier.robbed, 30_000)], start=PAID_OUT):
-        yield (
-            Instant(stage.ends_at - 2 * HOUR + number * MINUTE),
-            lambda person=person, amount=amount, number=number: _ask_for_money(stage, person, amount, number),
-        )
+        asked_at = Instant(stage.ends_at - 2 * HOUR + number * MINUTE)
+        yield asked_at, partial(_ask_for_money, stage, person, amount, number=number)
     drafted_at = Instant(stage.ends_at - 30 * MINUTE)
     yield drafted_at, lambda: bank_work.propose_batch(stage.desk, BANK.id, by=stage.admin)
 
 
-def _ask_for_money(stage: Stage, person: Person, amount: int, number: int) -> None:
+def _ask_for_money(stage: Stage, person: Person, amount: int, *, number: int) -> None:
     bank, branch, name = PAYEES[number % len(PAYEES)]
     payee = PayeeBody(bank=bank, branch=branch, type="ordinary", number=f"{4_410_000 + 37 * number}", name=name)
     level = "identity" if person.verified else "phone"
@@ -438,16 +433,18 @@ def _bank(stage: Stage) -> Iterator[tuple[Instant, Act]]:
             currency="JPY", level="identity" if kind == "wallet" else None, reusable=kind == "wallet", state="waiting", until=None,
             line=None, made_by="", made_at=0,
         )  # fmt: skip
-        yield (
-            stage.at(1, 9, number),
-            lambda one=one: stage.run(lambda memory, tx: expecting.expect_money(memory, tx, one, by=stage.machine)),
-        )
+        yield stage.at(1, 9, number), partial(_expect, stage, one)
     yield stage.at(-3, 11), lambda: _settle(stage, "STL1", stage.days[0], stage.days[2], fee_short=0)
     yield stage.at(-2, 9), lambda: _first_statement(stage)
-    yield stage.at(-2, 10), lambda: [_line_is(stage, each, "elsewhere") for each in ("CAPITAL1", "STL1")]
+    for number, reference in enumerate(("CAPITAL1", "STL1")):
+        yield stage.at(-2, 10, number), partial(_line_is, stage, reference, "elsewhere")
     yield stage.at(-1, 11), lambda: _settle(stage, "STL2", stage.days[3], stage.days[4], fee_short=45)
     yield Instant(stage.ends_at - 60 * MINUTE), lambda: _second_statement(stage)
     yield Instant(stage.ends_at - 25 * MINUTE), lambda: _line_waits(stage, "STL2", "elsewhere")
+
+
+def _expect(stage: Stage, one: Expected) -> None:
+    stage.run(lambda memory, tx: expecting.expect_money(memory, tx, one, by=stage.machine))
 
 
 def _settle(stage: Stage, reference: str, first: datetime.date, last: datetime.date, *, fee_short: int) -> None:
@@ -550,10 +547,11 @@ def _reconciliation(stage: Stage) -> Iterator[tuple[Instant, Act]]:
     parameters: dict[str, str | int] = {
         "order": _special(stage, "stolen"), "account": harmed.buyer.id, "claim": "claim-3107", "amount": 8_800,
     }  # fmt: skip
+    reason = "補償の申請 3107：審査で承認済み"
     yield (
         Instant(stage.ends_at - 12 * MINUTE),
-        lambda: _propose_booking(
-            stage, "claim-3107", "compensation_from_fund", parameters, "補償の申請 3107：審査で承認済み", by=stage.admin
+        partial(
+            _propose_booking, stage, "claim-3107", "compensation_from_fund", parameters, reason=reason, by=stage.admin
         ),
     )
 
@@ -571,7 +569,7 @@ def _propose_adjustment(stage: Stage) -> None:
         )
     for each in live:
         if each.amount_minor == -line.amount_minor:
-            parameters = {"exception": each.id, "bank_line": line.id, "amount": line.amount_minor}
+            parameters: dict[str, str | int] = {"exception": each.id, "bank_line": line.id, "amount": line.amount_minor}
             wanted = reconciling.Propose(
                 exception=each.id,
                 template="adjust_bank_up",

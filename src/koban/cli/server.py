@@ -6,7 +6,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Final, TextIO
+from typing import Annotated, Final, TextIO, cast
 
 import typer
 
@@ -52,7 +52,8 @@ def demo(
     if verbose:
         _log_to_stderr()
     else:
-        _log_to(_LateFile(settings.data / DEMO_LOG))
+        # Its write, flush and isatty are all that is used of it.
+        _log_to(cast("TextIO", _LateFile(settings.data / DEMO_LOG)))
     showing = parts.Showing(seed=seed, speed=speed, minutes=minutes)
     evening = evening_of(seed, SystemClock().now(), minutes=minutes, speed=speed)
 
@@ -156,7 +157,7 @@ def _log_to_stderr() -> None:
     _log_to(sys.stderr)
 
 
-def _log_to(stream: TextIO | _LateFile) -> None:
+def _log_to(stream: TextIO) -> None:
     import logging
 
     import structlog
