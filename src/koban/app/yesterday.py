@@ -15,9 +15,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from koban.access import Principal, issue_token, revoke_token
-from koban.access.demo import demo_account
-from koban.access.permissions import grants_of
+from koban.access import issue_token, revoke_token
+from koban.access.demo import demo_principal
 from koban.app import banking as bank_work
 from koban.app.payments import Providers, payment_kit, read_providers
 from koban.app.reconciliation import reconciliation_desk
@@ -29,8 +28,9 @@ from koban.banking.types import BankProposal, Expected, ExpectedKind
 from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, ManualClock, Refusal
 from koban.base.settings import Settings
 from koban.db import Database, Tx
-from koban.ledger import Posting
+from koban.ledger import Posting, list_books
 from koban.ledger.bookings import BookingBody, WantsPosting
+from koban.packs import PackDef
 from koban.payments import store as payment_store
 from koban.payments.simulated import SimulatedProvider
 from koban.payments.types import REPORT_RAISES, NewPart, NewPayment, NewRefund, PaymentStatus
@@ -43,9 +43,9 @@ from koban.reconciliation import store as exceptions
 from koban.reconciliation.routes import ReconciliationDesk
 from koban.sim import Settings as Evening
 from koban.sim.bank import Movement, statement
-from koban.sim.cashier import CASHIER, FEE_PERCENT, PAYEES, SCOPES
+from koban.sim.cashier import CAMPAIGN, CASHIER, FEE_PERCENT, PAYEES, SCOPES, Kept, Order
 from koban.sim.honest import Deal
-from koban.sim.orders import Earlier, buyers_side, earlier_of
+from koban.sim.orders import Earlier, buyers_side
 from koban.sim.people import Person
 from koban.sim.randomness import between, pick, stream
 from koban.vault import Vault
@@ -54,15 +54,16 @@ DAYS: Final = 7  # banking days that are told
 BEGINS_BEFORE: Final = 24 * DAY  # more than seven banking days, whatever holidays there are
 CAPITAL_MINOR: Final = 5_000_000
 FUND_MINOR: Final = 500_000
-CAMPAIGN: Final = "autumn"
 CAMPAIGN_MINOR: Final = 300_000
 BANK: Final = AccountBody(
     id="main", title="みずほ銀行 東京営業部 普通", bank="0001", branch="001", number="1234567", name="ｺﾊﾞﾝ(ｶ",
     consignor="1234567890", fee_minor=145,
 )  # fmt: skip
+WALLETS_MAX: Final = 500
 PAID_OUT: Final = 8  # cash-outs of the batch that left
 T = TypeVar("T")
 Act = Callable[[], object]
+Step = tuple[Instant, Act]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,11 +123,12 @@ def tell_yesterday(
     settings: Settings,
     opened: tuple[Database, Vault, Desk],
     clock: ManualClock,
-    evening: Evening,
+    earlier: Earlier,
     *,
+    evening: Evening,
     randomness: random.Random,
     secrets: Secrets,
-) -> Iterator[tuple[Instant, Act]]:
+) -> Iterator[Step]:
     """Yield what happened to money before an evening, in order of time; nothing where the pack has none of it.
 
     Why steps: whoever runs them tells the events of the same days in between, because log time never goes back.
@@ -134,7 +136,7 @@ def tell_yesterday(
     database, vault, desk = opened
     providers = read_providers(settings.payment_providers, settings.data, clock, simulated=True)
     provider = providers.by_name.get("simulated")
-    if not isinstance(provider, SimulatedProvider) or not _has_money(desk):
+    if not isinstance(provider, SimulatedProvider) or not has_money(desk.memory.compiled.pack):
         return
     try:
         hours = banking.hours_of(desk.memory)
@@ -143,9 +145,7 @@ def tell_yesterday(
     except Refusal:  # the pack's calendar of banking days has come to its end: an evening without a past of money
         return
     with database.write() as tx:
-        people = {role: demo_account(tx, clock.now(), role) for role in ("finance", "admin")}
-        admin = people["admin"]
-        by = Principal(kind="staff", id=admin.id, name=admin.name, roles=admin.roles, grants=grants_of(admin.roles))
+        finance, by = (demo_principal(tx, clock.now(), role) for role in ("finance", "admin"))
         token, _ = issue_token(
             tx, clock.now(), randomness, secrets, by=by, name=CASHIER, scopes=SCOPES, days=BEGINS_BEFORE // DAY
         )
@@ -158,22 +158,45 @@ def tell_yesterday(
         provider=provider,
         kit=payment_kit(desk, vault, clock, providers),
         reconciliation=reconciliation_desk(desk, providers.by_name),
-        earlier=earlier_of(evening),
+        earlier=earlier,
         randomness=stream(evening.seed, "yesterday"),
         zone=zoneinfo.ZoneInfo(hours.zone),
         days=days,
         ends_at=Instant(evening.start_at - 10 * MINUTE),
         machine=token.id,
-        finance=people["finance"].id,
-        admin=admin.id,
+        finance=finance.id,
+        admin=by.id,
     )
     yield from sorted(_steps(stage), key=lambda step: step[0])
     with database.write() as tx:
         revoke_token(tx, clock.now(), by=by, token_id=token.id)
 
 
-def _has_money(desk: Desk) -> bool:
-    pack = desk.memory.compiled.pack
+def kept_for(database: Database, earlier: Earlier) -> Kept:
+    """Return what an evening's cashier takes over: the open orders that people will rate, and what is in wallets."""
+    with database.read() as tx:
+        paid = [deal for deal in earlier.rated if payment_store.find(tx, f"p-{deal.order}") is not None]
+        wallets = {
+            str(book.owner): book.available_minor
+            for _, book in list_books(tx, code="wallet", owner=None, after=0, limit=WALLETS_MAX)
+        }
+    orders = tuple(
+        Order(
+            id=deal.order, buyer=deal.buyer.id, seller=deal.listing.seller.id, price_minor=deal.listing.price_minor,
+            payment=f"p-{deal.order}",
+        )
+        for deal in paid
+    )  # fmt: skip
+    return Kept(orders=orders, wallets=wallets)
+
+
+def stolen_payment(earlier: Earlier) -> str:
+    """Return the payment whose card turns out to be stolen in the course of the evening."""
+    return f"p-o-{earlier.town}-stolen"
+
+
+def has_money(pack: PackDef) -> bool:
+    """Tell whether a pack knows how the simulated marketplace is paid."""
     return {"card", "konbini", "carrier"} <= pack.payments.methods.keys() and calendar.CALENDAR in pack.calendars
 
 
@@ -184,7 +207,7 @@ def _banking_days(desk: Desk, before: Instant) -> list[datetime.date]:
     return list(itertools.islice((day for day in past if calendar.is_open(hours, day)), DAYS))[::-1]
 
 
-def _steps(stage: Stage) -> Iterator[tuple[Instant, Act]]:
+def _steps(stage: Stage) -> Iterator[Step]:
     yield from _opening(stage)
     old = list(_old_sales(stage))
     for sale in (*_open_orders(stage), *old, *_special_sales(stage)):
@@ -200,7 +223,7 @@ def _steps(stage: Stage) -> Iterator[tuple[Instant, Act]]:
 # How the books began.
 
 
-def _opening(stage: Stage) -> Iterator[tuple[Instant, Act]]:
+def _opening(stage: Stage) -> Iterator[Step]:
     """Add our account at a bank and book the first money: each proposed by one person and approved by another."""
     body = msgspec.json.encode(account_from(BANK)).decode()
     account = proposal(kind="account", about=BANK.id, reason="マーケットプレイスの決済口座", target="new", body=body)
@@ -362,7 +385,7 @@ def _complete(stage: Stage, sale: Sale) -> None:
     )
 
 
-def _trouble(stage: Stage) -> Iterator[tuple[Instant, Act]]:
+def _trouble(stage: Stage) -> Iterator[Step]:
     """Give back a cancelled order and a part of another; book what no report knows."""
     yield stage.at(-2, 14), lambda: _refund(stage, "cancelled", 3_980)
     yield stage.at(-2, 11), lambda: _refund(stage, "reduced", 2_800)
@@ -387,7 +410,7 @@ def _refund(stage: Stage, name: str, amount: int) -> None:
 # Cash-outs and what the bank says.
 
 
-def _cash_outs(stage: Stage, paid_out: Sequence[Sale]) -> Iterator[tuple[Instant, Act]]:
+def _cash_outs(stage: Stage, paid_out: Sequence[Sale]) -> Iterator[Step]:
     """Send a batch that is paid, but for one cash-out that comes back; leave another batch to a second person."""
     for number, sale in enumerate(paid_out):
         amount = sale.price_minor * (100 - FEE_PERCENT) // 100 // 1_000 * 1_000
@@ -419,13 +442,14 @@ def _ask_for_money(stage: Stage, person: Person, amount: int, *, number: int) ->
     bank_work.request(stage.desk, body, by=stage.machine)
 
 
-def _bank(stage: Stage) -> Iterator[tuple[Instant, Act]]:
+def _bank(stage: Stage) -> Iterator[Step]:
     """Say what is expected, have two statements come in, and say what their lines are where nothing else does."""
     buyers = [each.buyer for each in stage.earlier.rated[-3:]]
     told: tuple[tuple[str, str, ExpectedKind, str, int | None], ...] = (
         ("va", "VA20440117", "wallet", buyers[0].id, None),
         ("met", "FR88120", "order", _special(stage, "bank"), 8_640),
         ("open", "FR88163", "order", _special(stage, "transfer"), 12_400),
+        ("gift", "FR88170", "order", _special(stage, "gift"), 7_200),
     )
     for number, (name, reference, kind, owner, amount) in enumerate(told):
         one = Expected(
@@ -529,7 +553,7 @@ def _by_two(stage: Stage, wanted: BankProposal) -> None:
 # What does not match, and who sees to it.
 
 
-def _reconciliation(stage: Stage) -> Iterator[tuple[Instant, Act]]:
+def _reconciliation(stage: Stage) -> Iterator[Step]:
     """Compare on three of the days, close the first one, and leave finance something to do."""
     yield stage.at(2, 19), stage.reconciliation.run
     yield (

@@ -57,9 +57,11 @@ def demo(
     showing = parts.Showing(seed=seed, speed=speed, minutes=minutes)
     evening = evening_of(seed, SystemClock().now(), minutes=minutes, speed=speed)
 
+    warmed: list[parts.Warmed] = []
+
     def before() -> None:
         if past:
-            parts.warm(settings, evening, random.Random(seed), SystemSecrets())  # noqa: S311 - ids of simulated rows
+            warmed.append(parts.warm(settings, evening, random.Random(seed), SystemSecrets()))  # noqa: S311 - ids of simulated rows
 
     def ready(_koban: object, url: str, link: str | None, told: parts.Demo | None) -> None:
         assert told is not None, "this is a demo"
@@ -70,7 +72,9 @@ def demo(
     run(
         settings,
         before=before,
-        demonstration=functools.partial(parts.demonstration, truth=parts.truth_folder(settings), showing=showing),
+        demonstration=functools.partial(
+            parts.demonstration, truth=parts.truth_folder(settings), showing=showing, warmed=warmed
+        ),
         ready=ready,
     )
 
@@ -109,7 +113,7 @@ _DEMO_EN: Final = (
     "Sign in: open it and choose a role; no password.",
     "The evening of 20:30 to 21:30 plays by itself, {speed} times faster than life (seed {seed}).",
     "Open next: {url}/board, then follow the bar on top: takeover, raid, a fan muted by mistake; {url}/truth",
-    "Money: {url}/money; as Finance, {url}/money/exceptions and {url}/money/bank wait for a second person.",
+    "Money: {url}/money. As Finance: {url}/money/exceptions, {url}/bank and {url}/money/bookings wait for a second person.",
     "Your own data: {url}/logs   The truth, which Koban's rules never see: {truth}   Log: {log}   Stop: Ctrl-C",
 )
 _DEMO_JA: Final = (
@@ -117,7 +121,7 @@ _DEMO_JA: Final = (
     "サインイン: 開いて役割を選ぶだけです。パスワードは要りません。",
     "20:30から21:30までの一夜が{speed}倍速で自動的に進みます（種 {seed}）。",
     "次に見るもの: {url}/board 、上の帯に沿って乗っ取り・荒らし・誤ミュート、最後に {url}/truth",
-    "お金: {url}/money 。経理担当で入ると {url}/money/exceptions と {url}/money/bank に承認待ちがあります。",
+    "お金: {url}/money 。経理担当なら {url}/money/exceptions 、 {url}/bank 、 {url}/money/bookings に承認待ちがあります。",
     "自分のデータ: {url}/logs  正解（ルールからは見えません）: {truth}  ログ: {log}  終了: Ctrl-C",
 )
 _OWN_EN: Final = "Sign in with the link below; one-click roles open only when Koban listens on this machine alone."
