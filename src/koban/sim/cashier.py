@@ -200,8 +200,10 @@ class Cashier:
             return
         left = order.price_minor
         if int(str(event.data.get("stars", 5))) <= 3:
-    XX._ask(f"/v1/payments/{order.payment}/refunds", back) is not None:
-                left -= back["amount_minor"]
+            back = max(1, left * _BACK_PERCENT // 100)
+            body = {"id": f"r-{order.id}", "amount_minor": back}
+            if self._ask(f"/v1/payments/{order.payment}/refunds", body) is not None:
+                left -= back
                 self.counts.reduced += 1
         fee = left * FEE_PERCENT // 100
         parameters: dict[str, str | int] = {"order": order.id, "seller": order.seller, "amount": left, "fee": fee}
