@@ -103,6 +103,14 @@ class Cashier:
         """Close the connection."""
         self._client.close()
 
+    def open_orders(self) -> Mapping[str, int]:
+        """Return what should be in escrow for each order that was paid here and is not over: its price."""
+        return {
+            each.id: each.price_minor
+            for each in self._orders.values()
+            if each.payment and not (each.over or each.later)
+        }
+
     def takes(self, event: SimEvent) -> bool:
         """Tell whether an event is a payment that goes through Koban instead of being told to it."""
         data = event.data
