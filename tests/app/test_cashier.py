@@ -111,7 +111,7 @@ def test_the_books_hold_what_the_cashier_says_is_open(site_of: MakeSite) -> None
         assert (counts.refused, counts.lost, one.counts.refused) == (0, 0, 0)
         totals = read_totals(tx)
         assert sum(each.debits_posted_minor - each.credits_posted_minor for each in totals) == 0
-        taken = {str(row[0]) for row in tx.rows("SELECT order_id FROM payments WHERE status LIKE '%captured%'")}
+        taken = {str(row[0]) for row in tx.rows("SELECT order_ref FROM payments WHERE status = 'captured'")}
         held = {
             str(book.owner): book.net_credit_minor
             for _, book in list_books(tx, code="escrow", owner=None, after=0, limit=1_000)
