@@ -41,13 +41,13 @@ def csrf(browser: httpx.Client) -> str:
 def test_every_role_opens_with_one_click_and_sees_the_mark_and_the_bar(browser: httpx.Client, demo: Server) -> None:
     shown = browser.get("/sign-in").text
     assert "Simulated data" in shown
-    for role in ("specialist", "reviewer", "lead", "auditor", "admin"):
+    for role in ("specialist", "reviewer", "lead", "finance", "auditor", "admin"):
         assert f'value="{role}"' in shown
         enter(browser, role)
         board = browser.get("/board").text
         assert "Simulated data" in board
         assert 'id="story"' in board
-        assert ('value="restart"' in board) == (role != "auditor")
+        assert ('value="restart"' in board) == (role not in {"finance", "auditor"})
     nothing = browser.get("/decisions/no-such")
     assert nothing.status_code == 404
     assert "Simulated data" in nothing.text
@@ -72,6 +72,16 @@ def test_every_page_of_the_console_opens_beside_the_bar(browser: httpx.Client) -
         "staff",
         "truth",
         "logs",
+        "money",
+        "money/books",
+        "money/payments",
+        "money/exceptions",
+        "money/bookings",
+        "money/close",
+        "bank",
+        "bank/lines",
+        "bank/cash-outs",
+        "bank/expected",
     )
     for path in (*linked, *(f"/{name}" for name in pages)):
         answer = browser.get(path)
