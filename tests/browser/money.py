@@ -4,7 +4,6 @@ import functools
 
 import msgspec
 from tests.banking.ground import HANAKO, TARO, US, statement
-from tests.conftest import hire
 from tests.console.scene import Scene
 
 from koban.app.banking import expected_commands
@@ -18,7 +17,6 @@ from koban.payments.types import NewPart, NewPayment, NewRefund
 from koban.payments.worker import work_off
 from koban.pipeline.money import make_posting
 
-ONE, OTHER = "staff_one", "staff_two"
 READ_AS = "/money/orders/pay?order=o2&account=b2&seller=s2&method=wallet&level=identity&amount=700"
 
 
@@ -26,8 +24,6 @@ def furnish_money(scene: Scene) -> list[str]:
     """Bring about what pages of payments and banks show; return the addresses that only forms lead to."""
     for account in ("b1", "b2"):
         post(scene, f"in-{account}", "cash_in", account=account, bank_line=f"l-{account}", amount=9_000)
-    hire(scene.database, ONE)
-    hire(scene.database, OTHER)
     pay(scene)
     bank(scene)
     return ["/money/payments/paid/refund?amount=300", READ_AS]
@@ -73,17 +69,19 @@ def bank(scene: Scene) -> None:
     """Let one batch leave and another wait, and bring in a statement with a line that nobody knows."""
     desk = scene.kit.bank
     assert desk is not None
-    account = propose_account(desk, account_from(msgspec.convert(US, AccountBody)), reason="ours", by=ONE)
+    with scene.database.read() as tx:
+        one, other = (str(row[0]) for row in tx.rows("SELECT id FROM staff WHERE email <> '' ORDER BY email LIMIT 2"))
+    account = propose_account(desk, account_from(msgspec.convert(US, AccountBody)), reason="ours", by=one)
     assert account.proposal is not None
-    desk.approve(account.proposal.id, OTHER)
+    desk.approve(account.proposal.id, other)
     for owner, payee in (("b1", HANAKO), ("b2", TARO)):
         cash_out(desk, f"out-{owner}", owner, payee)
-        batch = desk.propose_batch("main", ONE)
+        batch = desk.propose_batch("main", one)
         if owner == "b1":
-            desk.approve_batch(batch.id, OTHER)
-            desk.take_file(batch.id, ONE)
+            desk.approve_batch(batch.id, other)
+            desk.take_file(batch.id, one)
     rows = [(700, "ﾅｿﾞ ﾉ ﾋﾄ", "", ""), (-90, "ﾃｽｳﾘﾖｳ", "", "")]
-    desk.take_in(statement(rows), "day.txt", ONE)
+    desk.take_in(statement(rows), "day.txt", one)
     cash_out(desk, "out-later", "b2", TARO)
     awaited = Expected(
         id="awaited", reference="9001234", kind="order", owner="o3", amount_minor=4_800, currency="JPY", level=None,

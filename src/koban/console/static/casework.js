@@ -46,6 +46,12 @@
       for (const each of covered) each.open = open;
       return;
     }
+    if (event.key === "a") {
+      const folded = [...document.querySelectorAll("[data-more]")];
+      const open = folded.some((each) => !each.open);
+      for (const each of folded) each.open = open;
+      return;
+    }
     const onControl = document.activeElement && document.activeElement.matches("a, button, summary");
     if (event.key === "Enter" && onControl) return;
     const wanted = event.key.length === 1 ? event.key.toLowerCase() : event.key;
