@@ -4,7 +4,7 @@ from koban.base import Instant
 from koban.cases.types import CaseSignal
 from koban.console.evidence import Evidence, Told, fold, reasons
 from koban.console.fields import FieldLine
-from koban.events import Entry, Flag
+from koban.events import Entry, Flag, Kind
 
 
 def line(path: str, value: str, kind: str = "") -> FieldLine:
@@ -18,7 +18,7 @@ def chat(seq: int, sender: str, text: str, *, trades: str = "0", own: bool = Tru
     ]  # fmt: skip
     at = Instant(seq)
     entry = Entry(
-        seq=seq, log_at=at, received_at=at, kind="event", type="stream.chat", source="shop", event_id=f"e{seq}",
+        seq=seq, log_at=at, received_at=at, kind=Kind.EVENT, type="stream.chat", source="shop", event_id=f"e{seq}",
         event_at=at, subject=None, data=b"{}", sealed=None, digest=None, flags=Flag(0), cause_seq=None,
     )  # fmt: skip
     return Evidence(entry=entry, fields=fields, texts=[("text", text)] if text else [], is_sealed=not text, own=own)
