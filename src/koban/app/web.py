@@ -195,7 +195,7 @@ def endpoints_of(
 
 
 def _bank_endpoints(koban_: Koban) -> list[Endpoint]:
-    bank = bank_desk(koban_)
+    bank = bank_desk(koban_.desk, koban_.vault)
     return [
         *bank_routes.endpoints(bank),
         *account_endpoints(bank),
@@ -273,7 +273,7 @@ def _console_kit(
         bookings=booking_commands(desk),
         reconciliation=reconciliation_desk(desk, koban_.providers.by_name),
         logs=own,
-        bank=bank_desk(koban_),
+        bank=bank_desk(koban_.desk, koban_.vault),
         simulated=demo is not None,
         truth=demo.truth if demo is not None else None,
         story=demo,
