@@ -196,6 +196,23 @@ def endpoints(
             raise EventMissing(f"No event {call.path['event_id']!r} is in the log.")
         return event_view(entry)
 
+    return [
+        endpoint(
+            "POST", "/v1/events", "events.write", take, summary="Send one event, a batch, or NDJSON",
+            description="Each event is a CloudEvent 1.0. A single event is answered with its decision; a batch answers "
+            "per item, each with a status of its own. The same source and id again gets the first answer.",
+            body=bytes, query=EventsQuery, returns=BatchAnswer, blocking=False, max_bytes=limits.BODY_BYTES_MAX,
+            raises=(BodyUnreadable, TooManyEvents, EventConflict, EventQuarantined), media_types=_MEDIA,
+        ),
+        endpoint(
+            "GET", "/v1/events/{event_id}", "events.read", look_up, summary="Look an event up", query=EventQuery,
+            returns=EventView, raises=(EventMissing,),
+        ),
+        *_quarantine_endpoints(database, replay),
+    ]  # fmt: skip
+
+
+def _quarantine_endpoints(database: Database, replay: Replay) -> list[Endpoint]:
     def quarantined(call: Call) -> Page[QuarantineView]:
         query = call.params_as(QuarantineQuery)
         with database.read() as tx:
@@ -212,17 +229,6 @@ def endpoints(
         return Answer(body=None, status=204)
 
     return [
-        endpoint(
-            "POST", "/v1/events", "events.write", take, summary="Send one event, a batch, or NDJSON",
-            description="Each event is a CloudEvent 1.0. A single event is answered with its decision; a batch answers "
-            "per item, each with a status of its own. The same source and id again gets the first answer.",
-            body=bytes, query=EventsQuery, returns=BatchAnswer, blocking=False, max_bytes=limits.BODY_BYTES_MAX,
-            raises=(BodyUnreadable, TooManyEvents, EventConflict, EventQuarantined), media_types=_MEDIA,
-        ),
-        endpoint(
-            "GET", "/v1/events/{event_id}", "events.read", look_up, summary="Look an event up", query=EventQuery,
-            returns=EventView, raises=(EventMissing,),
-        ),
         endpoint(
             "GET", "/v1/quarantine", "quarantine.read", quarantined, summary="List events that could not be read",
             query=QuarantineQuery, returns=Page[QuarantineView],
