@@ -102,7 +102,9 @@ steps: Final = Table(
     Index("payment_steps_payment", "payment", "nth"),
     Index(
         "payment_steps_due",
+        "provider",
         "next_at",
+        "id",
         sqlite_where=sqlalchemy.text("status = 'open'"),
         postgresql_where=sqlalchemy.text("status = 'open'"),
     ),
