@@ -533,3 +533,40 @@ def test_an_approval_after_the_cut_off_moves_the_day_on(small: House) -> None:
     small.clock.advance(6 * HOUR)
     released = small.ask("POST", f"/v1/bank/batches/{proposed['id']}/approve", by="ben")
     assert (proposed["value_on"], released["value_on"]) == ("2026-10-22", "2026-10-23")
+
+
+def test_a_freeze_while_a_batch_is_released_stops_each_cash_out_or_comes_too_late_for_it(house: House) -> None:
+    accounts = [f"a{number}" for number in range(12)]
+    for account in accounts:
+        house.fund(account, 1_000)
+        house.cash_out(f"out.{account}", account, 1_000)
+    proposed = house.ask("POST", "/v1/bank/batches", {"account": "main"})["id"]
+    gate = threading.Barrier(2)
+
+    def release() -> None:
+        gate.wait()
+        app_banking.approve(house.koban.desk, house.koban.vault, proposed, by="staff_ben")
+
+    def freeze() -> None:
+        gate.wait()
+        for account in reversed(accounts):
+            house.sanction(account, "freeze_payout")
+
+    threads = [threading.Thread(target=each) for each in (release, freeze)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = {each["id"]: each for each in house.ask("GET", "/v1/bank/cash-outs")["items"]}
+    sent = {name for name, each in found.items() if each["state"] == "sent"}
+    assert {name: each["left_out"] for name, each in found.items() if name not in sent} == dict.fromkeys(
+        set(found) - sent, "payout_frozen"
+    )
+    assert house.balance("cash_out_transit.JPY") == (1_000 * len(sent), 0)
+    batch = house.ask("GET", f"/v1/bank/batches/{proposed}")
+    assert (batch["count"], batch["total_minor"]) == (len(sent), 1_000 * len(sent))
+    if sent:
+        assert len(read_transfer(house.raw("POST", f"/v1/bank/batches/{proposed}/file").content)[1]) == len(sent)
+    for account in accounts:
+        kept = (0, 0) if f"out.{account}" in sent else (1_000, 1_000)
+        assert house.balance(f"wallet.JPY:{account}") == kept

@@ -6,6 +6,7 @@ import pathlib
 import random
 import re
 import time
+import urllib.parse
 from collections.abc import Iterator
 
 import httpx
@@ -126,7 +127,8 @@ def test_a_refund_shows_what_it_would_do_and_is_begun_once(shop: Shop) -> None:
     assert "order_refund_reserved ¥3,000 ¥0" in seen
     assert "order_partly_refunded_wallet ¥500 ¥500" in seen
     assert "Give ¥3,500 back" in seen
-    assert "3,500円を返金する" in read(shop, f"{there}?amount=3500", "ja")[1]
+    for written in ("3500", "３，５００", "¥3,500", "3,500円"):
+        assert "3,500円を返金する" in read(shop, f"{there}?{urllib.parse.urlencode({'amount': written})}", "ja")[1]
     assert "order_refund_reserved" not in read(shop, f"{there}?amount=700&part=1")[1]
     for wrong, said in (("4001", "No more than ¥4,000"), ("-1", "This is no amount"), ("0", "This is no amount")):
         status, refused = read(shop, f"{there}?amount={wrong}")

@@ -1,5 +1,6 @@
 """The payments' part of the wiring: which providers there are, commands through the decider, and who asks providers."""
 
+import contextlib
 import datetime
 import functools
 import pathlib
@@ -21,12 +22,15 @@ from koban.payments.types import (
     NoticeForged,
     Payment,
     PaymentMissing,
+    PaymentNotThere,
+    PaymentUnfit,
     Provider,
     ProviderReportRow,
+    Rerouted,
     Told,
 )
 from koban.payments.worker import PaymentKit
-from koban.pipeline import paying
+from koban.pipeline import paying, rerouting
 from koban.pipeline.desk import Desk
 from koban.pipeline.memory import Memory
 from koban.vault import Vault
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from koban.app.running import Koban
 
 PROOF: Final = "three_d_secure"
+REROUTED_AT_ONCE: Final = 500  # payments by one request; the same again goes on
 BUYERS_ANSWER_AFTER: Final = 3 * SECOND  # in an installation that only simulates its provider
 
 
@@ -197,12 +202,42 @@ def commands_of(
         refuse=lambda payment, by: run(lambda memory, tx: paying.refuse(memory, tx, payment, by=by)),
         retry=lambda payment, step, by: run(lambda memory, tx: paying.retry(memory, tx, payment, step, by=by)),
         dismiss=lambda payment, step, by: run(lambda memory, tx: paying.dismiss(memory, tx, payment, step, by=by)),
+        reroute=lambda payment, to, by: run(
+            lambda memory, tx: rerouting.reroute(memory, tx, payment, to, names, by=by)
+        ),
+        reroute_waiting=functools.partial(_reroute_waiting, koban_),
         say=lambda said, by: run(lambda memory, tx: paying.say(memory, tx, said, by=by)),
         receive=receive,
         evidence=lambda payment, no, by: _evidence(desk.database, vault, clock.now(), payment, no, by=by),
         report=report,
         providers=lambda: names,
     )
+
+
+def _reroute_waiting(koban_: "Koban", name: str, to: str, by: str) -> Rerouted:
+    """Send what waits unsent for a provider through another one, each payment in a command of its own.
+
+    Refuses: PaymentUnfit, ProviderOut; also in the middle: what was moved stays moved, and the same again goes on.
+    """
+    desk, names = koban_.desk, tuple(koban_.providers.by_name)
+    if to == name:
+        raise PaymentUnfit(f"It waits for {name} already.")
+    with desk.database.read() as tx:
+        found = store.unsent(tx, name, limit=REROUTED_AT_ONCE)
+    moved = 0
+    for each in found:
+        # What was sent or called off since the look stays as it is.
+        with contextlib.suppress(PaymentNotThere):
+            desk.command(
+                lambda memory, tx, payment=each.id: rerouting.reroute(  # type: ignore[misc]  # bound as a default
+                    memory, tx, payment, to, names, away_from=name, by=by
+                )
+            )
+            moved += 1
+    koban_.payment_worker.wake()
+    with desk.database.read() as tx:
+        left = sum(count for _, count, _ in store.count_unsent(tx, name))
+    return Rerouted(moved=moved, left=left)
 
 
 def _refund(memory: Memory, tx: Tx, *, new: NewRefund, by: str) -> Payment:

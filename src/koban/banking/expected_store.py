@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text, text
 
 from koban.banking.types import Expected, ExpectedState
 from koban.base import Instant
@@ -28,6 +28,14 @@ expected: Final = Table(
     Column("made_at", BigInteger, nullable=False, comment="When, in microseconds."),
     Index("bank_expected_owner", "kind", "owner"),
     Index("bank_expected_at", "made_at", "id"),
+    Index(
+        "bank_expected_open",
+        "currency",
+        "until",
+        "amount_minor",
+        sqlite_where=text("state = 'waiting' AND reusable = 0"),
+        postgresql_where=text("state = 'waiting' AND reusable = 0"),
+    ),
     comment="Money that is expected on our accounts at banks: virtual accounts and references.",
 )
 
@@ -75,17 +83,19 @@ def list_expected(tx: Tx, *, state: str, owner: str, before: tuple[int, str] | N
     return [_as(row) for row in rows]
 
 
+SUM_OPEN: Final = (
+    "SELECT currency, count(*), coalesce(sum(amount_minor), 0), sum(CASE WHEN amount_minor IS NULL THEN 1 ELSE 0 END) "
+    "FROM bank_expected WHERE state = 'waiting' AND reusable = 0 AND (until IS NULL OR until > ?) "
+    "GROUP BY currency ORDER BY currency"
+)
+
+
 def sum_open(tx: Tx, at: Instant) -> dict[str, tuple[int, int, int]]:
     """Return by currency what may still come: how many, the sum of those whose amount is known, how many of unknown amount.
 
     A number that takes every line (`reusable`) promises nothing, so it is in neither.
     """
-    rows = tx.rows(
-        "SELECT currency, count(*), coalesce(sum(amount_minor), 0), sum(CASE WHEN amount_minor IS NULL THEN 1 ELSE 0 END) "
-        "FROM bank_expected WHERE state = 'waiting' AND reusable = 0 AND (until IS NULL OR until > ?) "
-        "GROUP BY currency ORDER BY currency",
-        (at,),
-    )
+    rows = tx.rows(SUM_OPEN, (at,))
     return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
 
 

@@ -127,6 +127,22 @@ def payments_providers(json: Json = False) -> None:  # noqa: FBT002 - a flag
     sys.exit(FAILED if any(each["is_out"] for each in found) else DONE)
 
 
+@payments_app.command("reroute")
+def payments_reroute(
+    to: Annotated[str, typer.Option(help="Name of the provider through which it goes now.")],
+    payment: Annotated[str, typer.Option(help="Id of one payment.")] = "",
+    waiting_for: Annotated[str, typer.Option(help="Name of a provider: all that waits for it unsent.")] = "",
+) -> None:
+    """Send what was not sent yet through another provider: one payment, or all that waits for one that is out."""
+    if bool(payment) == bool(waiting_for):
+        raise typer.BadParameter("name either --payment or --waiting-for")
+    if payment:
+        print(_line(_call("POST", f"/v1/payments/{_quoted(payment)}/reroute", {"to": to})))
+        return
+    found = _call("POST", f"/v1/payment-providers/{_quoted(waiting_for)}/reroute", {"to": to})
+    print(f"{found['moved']:,} go through {to}; {found['left']:,} still wait for {waiting_for} unsent.")
+
+
 @payments_app.command("report")
 def payments_report(
     provider: Annotated[str, typer.Argument(help="Name of the provider.")],

@@ -29,6 +29,7 @@ from koban.console import (
     pay_order,
     payments,
     refunds,
+    reroute,
     rule_limits,
     rules,
     sanctions,
@@ -50,6 +51,6 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     parts = (
         entrance, access, board, search, accounts, decisions, decision, under, rules, rule_limits, sanctions, subjects, cases,
         workspace, appeals, emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
-        refunds, pay_order, payments, bank, expected, exceptions, bookings,
+        refunds, reroute, pay_order, payments, bank, expected, exceptions, bookings,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

@@ -5,7 +5,7 @@ from typing import Final
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Refusal, keyset, keyset_of, random_id
-from koban.console.filters import AMOUNT_CHARS_MAX, read_number
+from koban.console.filters import TYPED_CHARS_MAX, read_number
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.ledger import BookMissing, Template, statement
@@ -97,7 +97,7 @@ def _new(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         currency=asked.get("currency", ""),
         booking_date=asked.get("booking_date", "")[:10],
         balance=balance,
-        bounds={side: asked.get(side, "")[:AMOUNT_CHARS_MAX] for side in ("debit", "credit")},
+        bounds={side: asked.get(side, "")[:TYPED_CHARS_MAX] for side in ("debit", "credit")},
         problem=problem,
         detail=detail,
         reason=asked.get("reason", "")[:TEXT_CHARS_MAX],
@@ -125,18 +125,19 @@ def _wants_posting(kit: ConsoleKit, form: Mapping[str, str]) -> Wants | None:
     template = _templates(kit).get(form.get("template", ""))
     if template is None:
         return None
+    wanted = form.get("currency", "")
+    currency = wanted if wanted in template.currencies else template.currencies[0]
     parameters: dict[str, int | str] = {}
     for each in template.parameters.values():
         text = form.get(f"p_{each.name}", "").strip()[:NAME_CHARS_MAX]
-        number = read_number(text) if each.type == "amount" else None
+        number = read_number(text, currency) if each.type == "amount" else None
         if not text or (each.type == "amount" and number is None):
             return None
         parameters[each.name] = text if number is None else number
-    currency = form.get("currency", "")
     return WantsPosting(
         template=template.name,
         parameters=parameters,
-        currency=currency if currency in template.currencies else template.currencies[0],
+        currency=currency,
         level=form.get("level", "")[:80] or None,
         booking_date=form.get("booking_date", "").strip()[:10] or None,
     )

@@ -7,6 +7,7 @@ from koban.access import Answer, Call, Endpoint, endpoint
 from koban.access.types import Upload
 from koban.audit import record
 from koban.base import Refusal
+from koban.console.filters import read_number
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.ledger import Template
@@ -201,14 +202,17 @@ def _propose(kit: ConsoleKit, call: Call) -> Answer:
         return _one(kit, call, problem="exceptions.problem_reason")
     name = form.get("template", "")[:NAME_CHARS_MAX]
     template = kit.pack().ledger.templates.get(name)
+    currency = template.currencies[0] if template is not None else "JPY"
     parameters: dict[str, int | str] = {}
     for each in template.parameters.values() if template is not None else ():
         text = form.get(f"p_{each.name}", "").strip()[:128]
-        parameters[each.name] = int(text) if each.type == "amount" and text.isascii() and text.isdigit() else text
+        number = read_number(text, currency) if each.type == "amount" else None
+        # What is no amount goes on as it was typed: the ledger says which parameter it cannot be.
+        parameters[each.name] = text if number is None else number
     body = ProposeBody(
         reason=reason,
         template=name,
-        currency=template.currencies[0] if template is not None else "JPY",
+        currency=currency,
         parameters=parameters,
     )
     try:

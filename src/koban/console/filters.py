@@ -1,5 +1,6 @@
 """Filters of lists: read from the address as people and links write them, never refusing a page over a typing error."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -12,7 +13,10 @@ from koban.finding import Span
 MOMENTS: Final = ("since", "until")
 VALUE_CHARS_MAX: Final = 256
 SEQ_DIGITS_MAX: Final = 19
-AMOUNT_CHARS_MAX: Final = 22  # with its commas
+AMOUNT_CHARS_MAX: Final = 25  # 19 digits with their commas
+TYPED_CHARS_MAX: Final = 32  # of an amount, with a currency's sign and spaces
+_NARROW: Final = str.maketrans("０１２３４５６７８９，￥　", "0123456789,¥ ")
+_WHOLE: Final = re.compile(r"[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+")
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,14 +83,21 @@ def seq_of(text: str) -> int | None:
     return None
 
 
-def read_number(text: str) -> int | None:
-    """Read a whole number as people write it, with commas between its thousands, that a book can hold; else None."""
-    plain = text.replace(",", "")
-    if not (plain.isascii() and plain.isdigit() and len(plain) <= AMOUNT_CHARS_MAX):
+def read_number(text: str, currency: str = "JPY") -> int | None:
+    """Read a whole number as people write it, that a book can hold; else None.
+
+    Full-width digits, commas between thousands, and the sign of the yen where that is the currency. Why a comma only
+    between thousands: who types `1,50` means something else than 150.
+    """
+    plain = text.strip().translate(_NARROW)
+    if currency == "JPY":
+        plain = plain.removeprefix("¥").removesuffix("円").strip()
+    if len(plain) > AMOUNT_CHARS_MAX or _WHOLE.fullmatch(plain) is None:
         return None
-    return int(plain) if int(plain) <= limits.BOOK_LIMIT_MINOR_MAX else None
+    number = int(plain.replace(",", ""))
+    return number if number <= limits.BOOK_LIMIT_MINOR_MAX else None
 
 
-def read_amount(text: str) -> int | None:
+def read_amount(text: str, currency: str = "JPY") -> int | None:
     """Read an amount in minor units: such a number, more than nothing; else None."""
-    return read_number(text) or None
+    return read_number(text, currency) or None

@@ -4,7 +4,7 @@ from typing import Final
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import random_id
-from koban.console.filters import AMOUNT_CHARS_MAX, read_amount
+from koban.console.filters import TYPED_CHARS_MAX, read_amount
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
 from koban.console.refunds import ID_CHARS_MAX
@@ -38,7 +38,7 @@ def _ask(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
     typed = {name: asked.get(name, "").strip()[:NAME_CHARS_MAX] for name in FIELDS}
     pack = kit.pack()
     methods = payable_methods(pack)
-    amount_typed = asked.get("amount", "").strip()[:AMOUNT_CHARS_MAX]
+    amount_typed = asked.get("amount", "").strip()[:TYPED_CHARS_MAX]
     amount = read_amount(amount_typed)
     method = methods.get(typed["method"])
     is_whole = bool(typed["order"] and typed["account"] and method is not None and amount is not None)

@@ -11,7 +11,7 @@ from koban.console.cases import names_of
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.payments import store
-from koban.payments.logic import is_left_to_people
+from koban.payments.logic import is_left_to_people, unsent_of
 from koban.payments.routes import Commands
 from koban.payments.store import Notice
 from koban.payments.types import (
@@ -147,6 +147,8 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         methods=kit.pack().payments.methods,
         tones=TONES,
         gives_back=GIVES_BACK,
+        may_reroute=any(unsent_of(payment, each, steps) is not None for each in parts)
+        and len(_commands(kit).providers()) > 1,
         may_void=payment.status in {PaymentStatus.AUTHORISED, PaymentStatus.CHALLENGED, PaymentStatus.QUEUED},
         is_held=payment.held and payment.goal != "undo" and not payment.ended_because and payment.verdict != "block",
     )

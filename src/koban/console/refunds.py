@@ -7,7 +7,7 @@ import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import random_id
-from koban.console.filters import AMOUNT_CHARS_MAX, read_amount
+from koban.console.filters import TYPED_CHARS_MAX, read_amount
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
 from koban.packs.types import PackDef, Texts
@@ -57,8 +57,8 @@ def _ask(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
     free = {each.no: logic.refundable_minor(each, steps) for each in parts} if _is_taken(payment) else {}
     part = _part(asked.get("part", ""), parts)
     most = sum(amount for number, amount in free.items() if part in {None, number})
-    typed = asked.get("amount", "").strip()[:AMOUNT_CHARS_MAX]
-    amount = read_amount(typed)
+    typed = asked.get("amount", "").strip()[:TYPED_CHARS_MAX]
+    amount = read_amount(typed, payment.currency)
     if typed and not problem:
         problem = (
             "refunds.problem_amount" if amount is None else "refunds.problem_refund_too_large" if amount > most else ""

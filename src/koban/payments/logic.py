@@ -216,6 +216,17 @@ def is_left_to_people(step: Step, calls: Sequence[ProviderCall]) -> bool:
     return step.status == "open" and last is not None and last.detail == ERASED_UNKNOWN
 
 
+def unsent_of(payment: Payment, part: Part, steps: Sequence[Step]) -> Step | None:
+    """Return the step of a part that waits for its provider, where nothing of the part was ever sent.
+
+    Why no payout: its money is set aside in the ledger for the provider that was asked for.
+    """
+    its = [each for each in steps if each.part == part.no]
+    if payment.kind == "payout" or part.state != "planned" or not part.provider or any(each.attempts for each in its):
+        return None
+    return next((each for each in its if each.status == "open" and each.kind == "authorise"), None)
+
+
 def refundable_minor(part: Part, steps: Sequence[Step]) -> int:
     """Return what a refund may still take from a part: what is captured, less what is gone or on its way back."""
     under_way = sum(

@@ -33,8 +33,10 @@ from koban.payments.types import (
     ProviderState,
     RefundTooLarge,
     ReleaseReason,
+    Rerouted,
     SaidOutcome,
     Saying,
+    Stays,
     Step,
 )
 
@@ -120,6 +122,12 @@ class OutcomeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reference: Annotated[
         str, msgspec.Meta(max_length=200, description="The provider's own id of it; wanted where it happened")
     ] = ""
+
+
+class RerouteBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The provider through which it is to go now."""
+
+    to: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 
 
 class PaymentQuery(PageQuery, frozen=True, kw_only=True):
@@ -253,6 +261,21 @@ class ProviderView(msgspec.Struct, frozen=True, kw_only=True):
     answered_at: str | None
 
 
+class Unsent(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one currency: how many payments wait unsent for a provider, and how much of them it would take."""
+
+    currency: str
+    payments: int
+    amount_minor: int
+
+
+class WaitingView(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits for a provider: what could go through another one, and what stays with it."""
+
+    unsent: list[Unsent]
+    stays: list[Stays]
+
+
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a webhook is new; one that came before is fine."""
 
@@ -272,6 +295,8 @@ class Commands(msgspec.Struct, frozen=True, kw_only=True):
     retry: Callable[[str, str, str], Payment]
     dismiss: Callable[[str, str, str], Payment]
     say: Callable[[SaidOutcome, str], Payment]
+    reroute: Callable[[str, str, str], Payment]
+    reroute_waiting: Callable[[str, str, str], Rerouted]
     receive: Callable[[str, Mapping[str, str], bytes, Instant], bool]
     evidence: Callable[[str, int, str], dict[str, object]]
     report: Callable[[str, datetime.date], list[ProviderReportRow]]
@@ -391,6 +416,16 @@ def _person_endpoints(commands: Commands) -> list[Endpoint]:
             summary="Give up a refund that the provider refused", returns=PaymentView, raises=missing,
         ),
         endpoint(
+            "POST", "/v1/payments/{id}/reroute", "payments.repair",
+            lambda call: payment_view(
+                commands.reroute(call.path["id"], call.body_as(RerouteBody).to, call.principal.actor)
+            ),
+            summary="Send through another provider what was not sent yet", body=RerouteBody, returns=PaymentView,
+            raises=(*missing, PaymentUnfit, ProviderOut),
+            description="Only what no provider was ever asked for: under a key of its own, with the first one's step closed. "
+            "What was sent and had no answer stays where it is, for it may have been done.",
+        ),
+        endpoint(
             "POST", "/v1/payments/{id}/steps/{step}/outcome", "payments.repair", say,
             summary="Say how a step ended whose person was erased", body=OutcomeBody, returns=PaymentView,
             raises=(*missing, PaymentUnfit, OutcomeOwn),
@@ -468,7 +503,36 @@ def _provider_endpoints(database: Database, commands: Commands) -> list[Endpoint
             raise DayInvalid("Nothing was asked for.", problems=(problem,)) from None
         return commands.report(call.path["name"], day)
 
+    def known(name: str) -> str:
+        if name not in commands.providers():
+            raise PaymentMissing(f"There is no payment provider {name[:40]!r}.")
+        return name
+
+    def waiting(call: Call) -> WaitingView:
+        name = known(call.path["name"])
+        with database.read() as tx:
+            found = store.count_unsent(tx, name)
+            stays = store.staying(tx, name)
+        return WaitingView(
+            unsent=[Unsent(currency=one, payments=count, amount_minor=total) for one, count, total in found],
+            stays=stays,
+        )
+
+    def reroute_waiting(call: Call) -> Rerouted:
+        return commands.reroute_waiting(known(call.path["name"]), call.body_as(RerouteBody).to, call.principal.actor)
+
     return [
+        endpoint(
+            "GET", "/v1/payment-providers/{name}/waiting", "payments.read", waiting,
+            summary="See what waits for a provider, and what of it could go through another", returns=WaitingView,
+            raises=(PaymentMissing,),
+        ),
+        endpoint(
+            "POST", "/v1/payment-providers/{name}/reroute", "payments.repair", reroute_waiting,
+            summary="Send through another provider all that waits for one and was not sent yet", body=RerouteBody,
+            returns=Rerouted, raises=(PaymentMissing, PaymentUnfit, ProviderOut),
+            description="Each payment by itself, the longest waiting first; asked again it goes on with what is left.",
+        ),
         endpoint(
             "POST", "/payment-notices/{provider}", PUBLIC, receive, summary="Take a webhook of a payment provider",
             returns=Taken, raises=(NoticeForged, NoticeUnreadable, PaymentMissing),

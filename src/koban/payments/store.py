@@ -19,6 +19,7 @@ from koban.payments.types import (
     ProviderNotice,
     ProviderState,
     Saying,
+    Stays,
     Step,
 )
 
@@ -101,7 +102,9 @@ steps: Final = Table(
     Index("payment_steps_payment", "payment", "nth"),
     Index(
         "payment_steps_due",
+        "provider",
         "next_at",
+        "id",
         sqlite_where=sqlalchemy.text("status = 'open'"),
         postgresql_where=sqlalchemy.text("status = 'open'"),
     ),
@@ -332,6 +335,39 @@ def due(tx: Tx, provider: str, at: Instant, *, limit: int) -> list[DueStep]:
         )
         for row in tx.rows(DUE, (provider, at, limit))
     ]
+
+
+_UNSENT: Final = (
+    "FROM payment_steps s JOIN payments p ON p.id = s.payment WHERE s.status = 'open' AND s.provider = ? "
+    "AND s.kind = 'authorise' AND s.attempts = 0"
+)
+
+
+def unsent(tx: Tx, provider: str, *, limit: int) -> list[Payment]:
+    """Return payments of which something waits for a provider that it was never sent, the longest waiting first."""
+    rows = tx.rows(
+        f"SELECT DISTINCT {_of('p', _PAYMENT)} {_UNSENT} ORDER BY p.created_at, p.id LIMIT ?", (provider, limit)
+    )
+    return [_payment(row) for row in rows]
+
+
+def count_unsent(tx: Tx, provider: str) -> list[tuple[str, int, int]]:
+    """Return by currency how many payments wait unsent for a provider, and how much of them it would take."""
+    rows = tx.rows(
+        f"SELECT p.currency, count(DISTINCT p.id), sum(s.amount_minor) {_UNSENT} GROUP BY p.currency ORDER BY p.currency",
+        (provider,),
+    )
+    return [(row[0], int(row[1]), int(row[2])) for row in rows]
+
+
+def staying(tx: Tx, provider: str) -> list[Stays]:
+    """Count what waits for a provider and cannot go elsewhere: it was sent, or it is about a charge that is there."""
+    rows = tx.rows(
+        "SELECT kind, CASE WHEN attempts > 0 THEN 1 ELSE 0 END, count(*) FROM payment_steps "
+        "WHERE status = 'open' AND provider = ? AND NOT (kind = 'authorise' AND attempts = 0) GROUP BY 1, 2 ORDER BY 1, 2",
+        (provider,),
+    )
+    return [Stays(kind=row[0], sent=bool(row[1]), count=int(row[2])) for row in rows]
 
 
 def claim_all(tx: Tx, step_ids: Sequence[str]) -> frozenset[str]:

@@ -304,6 +304,21 @@ class NewRefund(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Rerouted(msgspec.Struct, frozen=True, kw_only=True):
+    """How many payments go through another provider now, and how many still wait for the old one unsent."""
+
+    moved: int
+    left: int
+
+
+class Stays(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits for a provider and cannot go elsewhere: how many steps of a kind, and whether they were sent."""
+
+    kind: StepKind
+    sent: bool
+    count: int
+
+
 class SaidOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a step ended that nobody can ask about any more, as a person found at the provider."""
 

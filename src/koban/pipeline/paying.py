@@ -11,7 +11,7 @@ import msgspec
 import koban.decisions.store as decision_store
 from koban.access import require_second
 from koban.audit import record
-from koban.base import DAY, SECOND, Instant, Refusal, sequence_id
+from koban.base import DAY, SECOND, Instant, Refusal, limits, sequence_id
 from koban.db import Tx
 from koban.decisions import DecisionRecord, HoldEnd, VerdictName
 from koban.packs.types import PaymentsDef
@@ -67,6 +67,7 @@ from koban.pipeline.saga import (
     settings_of,
     take,
     take_notices,
+    would_not_reserve,
 )
 
 PARTS_MAX: Final = 8
@@ -96,6 +97,10 @@ def begin(memory: Memory, tx: Tx, new: NewPayment, providers: Sequence[str], *, 
     _check_level(memory, new.level, [settings.methods[each.method].postings["reserve"] for each in parts])
     lapses_at = Instant(at + _patience(tx, settings, parts))
     amount = sum(each.amount_minor for each in parts)
+    if amount >= limits.BOOK_LIMIT_MINOR_MAX:
+        raise PaymentUnfit(
+            f"A payment is of less than {limits.BOOK_LIMIT_MINOR_MAX:,} minor units, its parts together."
+        )
     proving = any(settings.methods[each.method].proves == PROOF_3DS for each in parts)
     data: dict[str, object] = {
         "buyer": {"id": new.account},
@@ -131,8 +136,10 @@ def begin(memory: Memory, tx: Tx, new: NewPayment, providers: Sequence[str], *, 
         lapses_at=lapses_at,
     )
     tokens = {str(no): each.token for no, each in enumerate(new.parts) if each.token}
-    _insert(memory, tx, payment, tokens, new.context)
     saga = Saga(memory=memory, tx=tx, payment=payment, parts=list(parts), steps=[], before=None)
+    if verdict != "block" and (why_not := would_not_reserve(saga)):
+        raise PaymentUnfit(f"The ledger could not book it: {why_not}. Nobody was asked.")
+    _insert(memory, tx, payment, tokens, new.context)
     record(tx, at, by, "payment.begun", new.id, {"amount_minor": amount, "verdict": verdict, "parts": len(parts)})
     return advance(saga)
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from koban import ledger
 from koban.base import Instant
 from koban.db import Timer, Tx
 from koban.enforcement import SubjectRef
@@ -32,7 +33,7 @@ from koban.payments.types import (
 )
 from koban.pipeline.facts import Fact, enter_fact
 from koban.pipeline.memory import Memory
-from koban.pipeline.money import make_posting
+from koban.pipeline.money import make_posting, tried
 
 PAYMENT_LAPSE: Final = "payment.lapse"
 ROOM: Final = "payments"
@@ -247,10 +248,42 @@ def post(
 
     Why a savepoint: a refusal must not burn the id, because a person may mend what refused it and try again.
     """
+    posting = _posting(saga, part, template, posting_id, amount=amount, held=held)
+    if posting is None:
+        return PostingResult(id=posting_id, code=PostingCode.TEMPLATE_UNKNOWN, about=template)
+    with contextlib.suppress(_Refused), saga.tx.savepoint():
+        result = make_posting(saga.memory, saga.tx, posting, by=ACTOR, cause_seq=saga.payment.decision_seq)
+        if not result.stands:
+            raise _Refused
+    return result
+
+
+def would_not_reserve(saga: Saga) -> str:
+    """Say what the ledger has against reserving what providers are asked for; empty: nothing, as things stand.
+
+    Why before they are asked: what they take and the ledger cannot book would wait for a person, and the buyer with it.
+    """
+    definition = saga.memory.compiled.pack.ledger
+    for part in saga.parts:
+        if part.provider:
+            template, posting_id = _postings(saga, part)["reserve"], logic.posting_id(f"{saga.payment.id}-0")
+            posting = _posting(saga, part, template, posting_id, amount=part.amount_minor)
+            if posting is None:
+                return f"{PostingCode.TEMPLATE_UNKNOWN.value} {template}"
+            asked: Posting = posting
+            made = tried(saga.tx, lambda: ledger.post(saga.tx, saga.memory.log_time.peek(), definition, asked))  # noqa: B023 - run at once
+            if not made.stands:
+                return _said(made)
+    return ""
+
+
+def _posting(
+    saga: Saga, part: Part, template: str, posting_id: str, *, amount: int = 0, held: str = ""
+) -> Posting | None:
     payment = saga.payment
     definition = saga.memory.compiled.pack.ledger.templates.get(template)
     if definition is None:
-        return PostingResult(id=posting_id, code=PostingCode.TEMPLATE_UNKNOWN, about=template)
+        return None
     owners = {"order": payment.order or "", "provider": part.provider, "account": payment.account}
     parameters: dict[str, str | int] = {}
     for name, each in definition.parameters.items():
@@ -263,14 +296,9 @@ def post(
                 parameters[name] = owners.get(each.owner or "", "")
             case "reference":
                 parameters[name] = payment.id
-    posting = Posting(
+    return Posting(
         id=posting_id, template=template, currency=payment.currency, parameters=parameters, level=payment.level
     )
-    with contextlib.suppress(_Refused), saga.tx.savepoint():
-        result = make_posting(saga.memory, saga.tx, posting, by=ACTOR, cause_seq=payment.decision_seq)
-        if not result.stands:
-            raise _Refused
-    return result
 
 
 def take_notices(saga: Saga) -> None:
