@@ -187,6 +187,15 @@ def test_a_person_whose_sanction_was_a_mistake_is_counted_with_its_rule(scene: S
     scene.desk.command(lambda live_, tx: commands.sanction(live_, tx, mistake))
     assert touched().get(rule, 0) == before + 1
     assert touched(long_after) == ago, "and no more once it is long ago"
+    scene.clock.advance(MINUTE)  # pages count it anew four times a minute
+    admin = Visitor(scene).sign_in()
+    with scene.database.read() as tx:
+        count = scene.kit.touched.of(tx, scene.clock.now())[rule]
+    assert count >= before + 1, "labels say so of others"
+    said = f"{count} of them turned out honest: by a label, a case or an overturned sanction"
+    assert said in admin.get(f"/rules/{rule}").text
+    line = next(row for row in admin.get("/rules").text.split("<tr>") if f'href="/rules/{rule}"' in row)
+    assert f'<strong class="alarm">{count}</strong>' in line
 
 
 def test_figures_are_kept_by_the_minute_and_gaps_stay_as_before(scene: Scene) -> None:
