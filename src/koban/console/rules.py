@@ -37,6 +37,7 @@ class RuleLine(msgspec.Struct, frozen=True, kw_only=True):
     limited: str
     activity: store.Activity
     harmed: int
+    honest: int  # people whom it touched in the last day, and who turned out honest
 
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
@@ -70,7 +71,8 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
         activity = store.activity(tx, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
         harmed = store.harmed_lately(tx, after=Instant(call.at - HOUR))
         waiting = mode_drafts.open_mode_drafts(tx)
-    lines = [_line(rule, states, activity.get(name, store.NO_ACTIVITY), harmed.get(name, 0))
+        honest = kit.touched.of(tx, call.at)
+    lines = [_line(rule, states, activity.get(name, store.NO_ACTIVITY), harmed.get(name, 0), honest.get(name, 0))
              for name, rule in pack.rules.items()]  # fmt: skip
     lines.sort(key=lambda line: (-line.activity.hits, line.rule.name))
     return page(
@@ -96,6 +98,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
             states,
             store.rule_activity(tx, rule.name, since_seq=event_store.seq_since(tx, Instant(call.at - DAY))),
             store.harmed_lately(tx, after=Instant(call.at - HOUR)).get(rule.name, 0),
+            kit.touched.of(tx, call.at).get(rule.name, 0),
         )
         buckets = store.rule_buckets(tx, rule.name, since_at=since, bucket_us=BUCKET_US, buckets=BUCKETS + 1)
         standing = store.sanctions_of_rule(tx, rule.name, since_at=Instant(0))
@@ -256,7 +259,9 @@ def _mode(rule: RuleDef, states: dict[str, rule_store.ModeRow]) -> Mode:
     return Mode(name=ModeName(row.mode), basis_points=row.basis_points)
 
 
-def _line(rule: RuleDef, states: dict[str, rule_store.ModeRow], activity: store.Activity, harmed: int) -> RuleLine:
+def _line(
+    rule: RuleDef, states: dict[str, rule_store.ModeRow], activity: store.Activity, harmed: int, honest: int
+) -> RuleLine:  # fmt: skip
     mode = _mode(rule, states)
     row = states.get(rule.name)
     limited = ""
@@ -265,7 +270,9 @@ def _line(rule: RuleDef, states: dict[str, rule_store.ModeRow], activity: store.
             limited = "tripped"
         elif _review_all(states):
             limited = "review_all"
-    return RuleLine(rule=rule, mode=mode, changed=mode != rule.mode, limited=limited, activity=activity, harmed=harmed)
+    return RuleLine(
+        rule=rule, mode=mode, changed=mode != rule.mode, limited=limited, activity=activity, harmed=harmed, honest=honest
+    )  # fmt: skip
 
 
 def rule_of(pack: PackDef, call: Call) -> RuleDef:
