@@ -46,7 +46,7 @@ _FREE_FROM_MINOR: Final = 10_000
 _CASH_OUT_FEE_MINOR: Final = 200
 _ATTEMPTS_MAX: Final = 4
 _AGAIN_AFTER_S: Final = 0.4
-_TIMEOUT_S: Final = 15.0
+_TIMEOUT_S: Final = 30.0
 
 
 class Order(msgspec.Struct, kw_only=True):
