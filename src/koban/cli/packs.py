@@ -299,7 +299,9 @@ def pack_reference_page(
 @rule_app.command("mode")
 def rule_mode(
     rule: Annotated[str, typer.Argument(help="Name of the rule.")],
-    mode: Annotated[str, typer.Argument(help="off, shadow, review, live, or 'pack' to follow the pack again.")],
+    mode: Annotated[
+        str, typer.Argument(help="retired, off, shadow, review, live, or 'pack' to follow the pack again.")
+    ],
     reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next.")],
     percent: Annotated[float, typer.Option(help="Share of accounts for which it is live.")] = 100.0,
 ) -> None:
@@ -314,6 +316,24 @@ def rule_mode(
         )
         return
     print(f"{rule}: {mode} from log entry {entered['seq']} on")
+
+
+@rule_app.command("retire")
+def rule_retire(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next.")],
+) -> None:
+    """Take a rule out of service. It gives no signal any more, is kept with its history, and can be brought back."""
+    rule_mode(rule, "retired", reason)
+
+
+@rule_app.command("restore")
+def rule_restore(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next.")],
+) -> None:
+    """Bring a retired rule back, in shadow: its matches are recorded and nothing happens to anybody."""
+    rule_mode(rule, "shadow", reason)
 
 
 @rule_app.command("expect")

@@ -56,7 +56,7 @@ def _dispose(
     rule: RuleDef, modes: Modes, account: str | None, at: int, *, circumstance: Circumstance, default_queue: str
 ) -> Disposition | None:
     mode = modes.mode(rule)
-    if mode.name is ModeName.OFF:
+    if not mode.name.is_asked:
         return None
     if circumstance is Circumstance.IMPORTED:
         return Withheld(why=Why.IMPORTED)
