@@ -399,3 +399,23 @@ def test_a_token_is_issued_with_its_scopes_shown_once_and_revoked(admin: Visitor
     assert admin.send("/tokens", "/tokens", revoke=token).headers["location"] == "/tokens?done=token_revoked"
     assert "Revoked" in admin.get("/tokens").text
     assert admin.send("/tokens", "/tokens", name="", days="90").status_code == 422
+
+
+def test_a_list_s_owner_is_set_with_a_reason_and_shown(admin: Visitor, scene: Scene) -> None:
+    name = next(iter(scene.desk.memory.compiled.pack.lists))
+    page = admin.get(f"/lists/{name}").text
+    assert "Nobody answers for this list yet." in page
+    owner = re.search(r'<option value="(staff_[^"]+)"', page)
+    assert owner is not None
+    refused = admin.send(f"/lists/{name}", f"/lists/{name}/owner", owner=owner[1], reason=" ")
+    assert refused.status_code == 422
+    assert one(scene, "SELECT count(*) FROM list_owners") == 0
+    done = admin.send(f"/lists/{name}", f"/lists/{name}/owner", owner=owner[1], reason="knows the trade")
+    assert done.headers["location"] == f"/lists/{name}?done=list_owner_set"
+    assert "knows the trade" in admin.get(f"/lists/{name}").text
+    assert one(scene, "SELECT owner FROM list_owners") == owner[1]
+    admin.send(f"/lists/{name}", f"/lists/{name}/owner", owner="", reason="left us")
+    page = admin.get(f"/lists/{name}").text
+    assert "Nobody answers for this list yet." in page
+    assert "Owners before" in page
+    assert one(scene, "SELECT count(*) FROM list_owners") == 2

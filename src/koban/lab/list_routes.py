@@ -9,7 +9,16 @@ from koban.access import Call, Endpoint, endpoint
 from koban.base import DAY, Instant, Problem, Refusal, from_rfc3339, to_rfc3339
 from koban.db import Database
 from koban.lab import lists
-from koban.lists import ListChange, ListEntry, ListEntryInvalid, ListMissing, logic
+from koban.lists import (
+    ListChange,
+    ListEntry,
+    ListEntryInvalid,
+    ListMissing,
+    ListOwner,
+    ListOwnerInvalid,
+    logic,
+    owners_of,
+)
 from koban.packs import PackDef
 
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -96,6 +105,22 @@ class BackView(msgspec.Struct, frozen=True, kw_only=True):
     removed: list[str]
 
 
+class OwnerBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A member of staff, by id or e-mail address, who answers for the list from here on; null: nobody."""
+
+    owner: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+
+
+class OwnerView(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who was made the owner of a list, the newest first; the first one holds."""
+
+    owner: str | None
+    set_by: str
+    set_at: str
+    reason: str
+
+
 class ExpiringView(msgspec.Struct, frozen=True, kw_only=True):
     """A value that leaves its list by itself."""
 
@@ -154,12 +179,32 @@ def endpoints(
             found = lists.expiring(tx, pack(), at=call.at, until=Instant(call.at + query.days * DAY), by=by)
         return [_expiring(one.list, one.entry) for one in found]
 
+    def owners(call: Call) -> list[OwnerView]:
+        name = call.path["name"]
+        if name not in pack().lists:
+            raise ListMissing(f"The active pack declares no list {name[:80]!r}.")
+        with database.read() as tx:
+            return [_owner(each) for each in owners_of(tx, name)]
+
+    def own(call: Call) -> OwnerView:
+        body = call.body_as(OwnerBody)
+        with database.write() as tx:
+            return _owner(
+                lists.give_owner(
+                    tx, call.at, pack(), call.path["name"], body.owner, by=call.principal.actor, reason=body.reason
+                )
+            )
+
     refused = (ListMissing, lists.PlaceUnknown)
     return [
         endpoint("GET", "/v1/lists-expiring", "lists.read", expiring, query=ExpiringQuery, returns=list[ExpiringView],
                  summary="See what leaves its list by itself soon, at most 500, the soonest first"),
         endpoint("GET", "/v1/lists/{name}/members", "lists.read", members, query=MembersQuery, returns=MembersView,
                  summary="See what is on a list now, or was at any moment", raises=(ListMissing, MomentInvalid)),
+        endpoint("GET", "/v1/lists/{name}/owner", "lists.read", owners, returns=list[OwnerView],
+                 summary="See who answers for a list as a whole, and who did", raises=(ListMissing,)),
+        endpoint("PUT", "/v1/lists/{name}/owner", "lists.write", own, body=OwnerBody, returns=OwnerView,
+                 summary="Make somebody of the staff answer for a list", raises=(ListMissing, ListOwnerInvalid)),
         endpoint("GET", "/v1/lists/{name}/versions", "lists.read", versions, query=VersionsQuery,
                  returns=list[VersionView], summary="See every change of a list, by people and by packs",
                  raises=(ListMissing,)),
@@ -189,6 +234,10 @@ def _member(one: logic.Member) -> MemberView:
         since=None if entry is None else to_rfc3339(entry.added_at),
         expires_at=None if one.expires_at is None else to_rfc3339(one.expires_at),
     )
+
+
+def _owner(one: ListOwner) -> OwnerView:
+    return OwnerView(owner=one.owner, set_by=one.set_by, set_at=to_rfc3339(one.set_at), reason=one.reason)
 
 
 def _back(wanted: logic.Difference) -> BackView:
