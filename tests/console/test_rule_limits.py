@@ -7,7 +7,8 @@ from tests.console.test_severe_modes import severe_rule, waiting
 
 from koban.base import DAY, Instant, to_rfc3339
 from koban.packs import Mode, ModeName
-from koban.rules import ceiling_of, kinds_of_rule
+from koban.rules import ceiling_of
+from koban.rules.logic import kinds_of_rule
 from koban.rules.store import expectations, snoozes
 
 

@@ -12,8 +12,10 @@ from koban.console.rules import REASON_CHARS_MAX, rule_of
 from koban.console.words import language_of
 from koban.lab.mode_drafts import bring_expectation, bring_mode, expectation_needs_second, expected
 from koban.packs import RuleDef
-from koban.rules import ACCOUNT, ExpectationInvalid, RuleExpected, RuleMissing, SnoozeSet, kinds_of_rule
+from koban.rules import ExpectationInvalid, RuleExpected, RuleMissing, SnoozeSet
 from koban.rules import store as rule_store
+from koban.rules.logic import kinds_of_rule
+from koban.rules.types import ACCOUNT
 
 SNOOZE_SPANS: Final = (DAY, 7 * DAY, 30 * DAY)
 

@@ -179,6 +179,24 @@ def endpoints(
             found = lists.expiring(tx, pack(), at=call.at, until=Instant(call.at + query.days * DAY), by=by)
         return [_expiring(one.list, one.entry) for one in found]
 
+    refused = (ListMissing, lists.PlaceUnknown)
+    return [
+        endpoint("GET", "/v1/lists-expiring", "lists.read", expiring, query=ExpiringQuery, returns=list[ExpiringView],
+                 summary="See what leaves its list by itself soon, at most 500, the soonest first"),
+        endpoint("GET", "/v1/lists/{name}/members", "lists.read", members, query=MembersQuery, returns=MembersView,
+                 summary="See what is on a list now, or was at any moment", raises=(ListMissing, MomentInvalid)),
+        endpoint("GET", "/v1/lists/{name}/versions", "lists.read", versions, query=VersionsQuery,
+                 returns=list[VersionView], summary="See every change of a list, by people and by packs",
+                 raises=(ListMissing,)),
+        endpoint("GET", "/v1/lists/{name}/rollback", "lists.read", preview, query=BackQuery, returns=BackView,
+                 summary="See what would change if a list were again as it was", raises=refused),
+        endpoint("POST", "/v1/lists/{name}/rollback", "lists.write", back, body=BackBody, returns=BackView,
+                 summary="Make a list again what it was", raises=(*refused, lists.WayBackTooLong, ListEntryInvalid)),
+        *_owner_endpoints(database, pack),
+    ]  # fmt: skip
+
+
+def _owner_endpoints(database: Database, pack: Callable[[], PackDef]) -> list[Endpoint]:
     def owners(call: Call) -> list[OwnerView]:
         name = call.path["name"]
         if name not in pack().lists:
@@ -195,23 +213,11 @@ def endpoints(
                 )
             )
 
-    refused = (ListMissing, lists.PlaceUnknown)
     return [
-        endpoint("GET", "/v1/lists-expiring", "lists.read", expiring, query=ExpiringQuery, returns=list[ExpiringView],
-                 summary="See what leaves its list by itself soon, at most 500, the soonest first"),
-        endpoint("GET", "/v1/lists/{name}/members", "lists.read", members, query=MembersQuery, returns=MembersView,
-                 summary="See what is on a list now, or was at any moment", raises=(ListMissing, MomentInvalid)),
         endpoint("GET", "/v1/lists/{name}/owner", "lists.read", owners, returns=list[OwnerView],
                  summary="See who answers for a list as a whole, and who did", raises=(ListMissing,)),
         endpoint("PUT", "/v1/lists/{name}/owner", "lists.write", own, body=OwnerBody, returns=OwnerView,
                  summary="Make somebody of the staff answer for a list", raises=(ListMissing, ListOwnerInvalid)),
-        endpoint("GET", "/v1/lists/{name}/versions", "lists.read", versions, query=VersionsQuery,
-                 returns=list[VersionView], summary="See every change of a list, by people and by packs",
-                 raises=(ListMissing,)),
-        endpoint("GET", "/v1/lists/{name}/rollback", "lists.read", preview, query=BackQuery, returns=BackView,
-                 summary="See what would change if a list were again as it was", raises=refused),
-        endpoint("POST", "/v1/lists/{name}/rollback", "lists.write", back, body=BackBody, returns=BackView,
-                 summary="Make a list again what it was", raises=(*refused, lists.WayBackTooLong, ListEntryInvalid)),
     ]  # fmt: skip
 
 

@@ -71,12 +71,7 @@ def endpoints(database: Database, change: Change, declared: Declared) -> list[En
     """Describe the routes; `change` has the decider enter the change."""
 
     def index(_call: Call) -> list[ListView]:
-        with database.read() as tx:
-            owned = owners_now(tx)
-        return [
-            ListView(name=name, kind=kind, from_pack=count, owner=owned.get(name))
-            for name, (kind, count) in sorted(declared().items())
-        ]
+        return _index(database, declared())
 
     def entries(call: Call) -> Page[EntryView]:
         query = call.params_as(PageQuery)
@@ -138,6 +133,15 @@ def endpoints(database: Database, change: Change, declared: Declared) -> list[En
             returns=Changed,
             raises=(ListMissing, ListEntryMissing, ListEntryInvalid),
         ),
+    ]
+
+
+def _index(database: Database, declared: Mapping[str, tuple[str, int]]) -> list[ListView]:
+    with database.read() as tx:
+        owned = owners_now(tx)
+    return [
+        ListView(name=name, kind=kind, from_pack=count, owner=owned.get(name))
+        for name, (kind, count) in sorted(declared.items())
     ]
 
 

@@ -25,7 +25,6 @@ from koban.pipeline.memory import Compiled, Memory
 from koban.pipeline.paying import keep_methods
 from koban.pipeline.urgent import refit
 from koban.rules import (
-    ACCOUNT,
     PACK_ACTIVATED,
     RULE_EXPECTED,
     UNPROVEN_ACTIONS,
@@ -37,11 +36,12 @@ from koban.rules import (
     RuleMissing,
     SnoozeSet,
     change_mode,
-    kinds_of_rule,
     mode_drafts,
     mode_entry_type,
 )
+from koban.rules.logic import kinds_of_rule
 from koban.rules.store import save_expected
+from koban.rules.types import ACCOUNT
 from koban.scores import SCORE_RECORDED, ScoreRecorded, record_score
 
 UNDO_CHUNK = 20  # decisions in one command, so that none holds the decider for long

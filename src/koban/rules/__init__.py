@@ -10,13 +10,12 @@ from koban.rules.budgets import Budgets
 from koban.rules.cases import CasesReport, FailedCase, RuleResult, describe_failure, run_cases
 from koban.rules.compile import CompiledRules, compile_rules, render_trace
 from koban.rules.expect import UNPROVEN_ACTIONS, LiveCeilings, ceiling_of, upper_bound
-from koban.rules.logic import acts, harms, in_share, kinds_of_rule, select
+from koban.rules.logic import acts, harms, in_share, select
 from koban.rules.modes import LiveModes, change_mode
 from koban.rules.reference import action_words, duration_words, mode_words, pack_reference
 from koban.rules.scope import CheckedRule, check_pack, check_rules, features_of, scope_of, typed_rules
 from koban.rules.store import forget_harm, save_harm
 from koban.rules.types import (
-    ACCOUNT,
     BUDGET_TRIPPED,
     MODE_CHANGED,
     PACK_ACTIVATED,
@@ -44,7 +43,6 @@ from koban.rules.types import (
 )
 
 __all__ = [
-    "ACCOUNT",
     "BUDGET_TRIPPED",
     "MODE_CHANGED",
     "PACK_ACTIVATED",
@@ -95,7 +93,6 @@ __all__ = [
     "forget_harm",
     "harms",
     "in_share",
-    "kinds_of_rule",
     "mode_entry_type",
     "mode_words",
     "pack_reference",
