@@ -54,7 +54,7 @@ from koban.ledger import LedgerReport, verify
 from koban.oncall import OncallKit
 from koban.packs import PackDef, active_at, load_pack, load_version, parse_files
 from koban.pipeline import Desk, Memory, commands, explain
-from koban.pipeline.explain import explain_feature, version_of
+from koban.pipeline.explain import explain_feature, stored_decision, version_of
 from koban.sim import Settings, Size, plan, wire
 from koban.vault import Vault
 from koban.webhooks import SecretBox, WebhookEndpoint, raise_alert
@@ -77,6 +77,7 @@ class Scene:
     pack: PackDef
     first_link: str
     kit: console.ConsoleKit
+    archive: Archive
 
     def email(self, role: str) -> str:
         return f"{role}@koban.test"
@@ -155,7 +156,17 @@ def open_scene(database: Database, clock: ManualClock, folder: pathlib.Path, *, 
         )
         kit = _kit(database, clock, desk, vault, access, folder)
         app = build_app(kit, clock)
-        yield Scene(app=app, database=database, clock=clock, desk=desk, pack=pack, first_link=link.path, kit=kit)
+        archive = Archive(places=Places(folder=folder / "archive"))
+        yield Scene(
+            app=app,
+            database=database,
+            clock=clock,
+            desk=desk,
+            pack=pack,
+            first_link=link.path,
+            kit=kit,
+            archive=archive,
+        )
     finally:
         desk.decider.close()
 
@@ -222,6 +233,7 @@ def _kit(
         access=access,
         pack=lambda: desk.memory.compiled.pack,
         figures=lambda: desk.memory.figures.snapshot(clock.now()),
+        stored=lambda tx, seq: stored_decision(tx, seq, tries.archive),
         explain=lambda seq, pack: explain(database, vault, seq, pack=pack, archive=tries.archive),
         explain_feature=lambda seq, key, pack: explain_feature(
             database, vault, seq, key, pack=pack, archive=tries.archive
