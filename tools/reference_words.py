@@ -450,7 +450,11 @@ VALUES: Final = (
 )
 
 MODES: Final = (
-    ("off", "is not run"),
+    ("off", "gives no signal"),
+    (
+        "retired",
+        "gives no signal either: it had its day, is kept with its history, stands apart, and can be brought back",
+    ),
     ("shadow", "is run; its matches stand in the decision and do nothing (the default)"),
     ("review", "acts only by opening cases; here a tripped cap and the emergency switch put a rule too"),
     ("live", "acts"),

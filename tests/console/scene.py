@@ -57,7 +57,7 @@ from koban.oncall import OncallKit
 from koban.packs import PackDef, active_at, load_pack, load_version, parse_files
 from koban.payments.worker import PaymentKit
 from koban.pipeline import Desk, Memory, commands, explain
-from koban.pipeline.explain import explain_feature, version_of
+from koban.pipeline.explain import explain_feature, stored_decision, version_of
 from koban.sim import Settings, Size, plan, wire
 from koban.vault import Vault
 from koban.webhooks import SecretBox, WebhookEndpoint, raise_alert
@@ -81,6 +81,7 @@ class Scene:
     first_link: str
     kit: console.ConsoleKit
     payment_kit: PaymentKit  # asks the provider, which nobody does here by itself
+    archive: Archive
 
     def email(self, role: str) -> str:
         return f"{role}@koban.test"
@@ -160,9 +161,10 @@ def open_scene(database: Database, clock: ManualClock, folder: pathlib.Path, *, 
         providers = read_providers("", folder, clock, simulated=True)
         kit = _kit(database, clock, desk, vault, access, folder, providers)
         app = build_app(kit, clock)
+        archive = Archive(places=Places(folder=folder / "archive"))
         yield Scene(
             app=app, database=database, clock=clock, desk=desk, pack=pack, first_link=link.path, kit=kit,
-            payment_kit=payment_kit(desk, vault, clock, providers),
+            payment_kit=payment_kit(desk, vault, clock, providers), archive=archive,
         )  # fmt: skip
     finally:
         desk.decider.close()
@@ -231,6 +233,7 @@ def _kit(
         access=access,
         pack=lambda: desk.memory.compiled.pack,
         figures=lambda: desk.memory.figures.snapshot(clock.now()),
+        stored=lambda tx, seq: stored_decision(tx, seq, tries.archive),
         explain=lambda seq, pack: explain(database, vault, seq, pack=pack, archive=tries.archive),
         explain_feature=lambda seq, key, pack: explain_feature(
             database, vault, seq, key, pack=pack, archive=tries.archive

@@ -58,7 +58,7 @@ def test_every_key_that_templates_and_views_name_is_there() -> None:
     [
         ("verdict", VERDICT_NAMES),
         ("withheld", [why.value for why in Why]),
-        ("mode", ["off", "shadow", "review", "live"]),
+        ("mode", ["retired", "off", "shadow", "review", "live"]),
         ("nav", [item.name for _, items in NAVIGATION for item in items]),
         ("severity", ["low", "medium", "high", "severe"]),
         (

@@ -190,6 +190,11 @@ def commands_of(
             raise PaymentMissing(f"There is no payment provider {name[:40]!r}.")
         return list(provider.report(day))
 
+    def reroute_waiting(name: str, to: str, by: str) -> Rerouted:
+        rerouted = _reroute_waiting(desk, names, name, to, by=by)
+        wake()
+        return rerouted
+
     return payment_routes.Commands(
         begin=lambda new, by: run(lambda memory, tx: paying.begin(memory, tx, new, names, by=by)),
         begin_payout=lambda new, by: run(lambda memory, tx: paying.begin_payout(memory, tx, new, names, by=by)),
@@ -205,7 +210,7 @@ def commands_of(
         reroute=lambda payment, to, by: run(
             lambda memory, tx: rerouting.reroute(memory, tx, payment, to, names, by=by)
         ),
-        reroute_waiting=functools.partial(_reroute_waiting, koban_),
+        reroute_waiting=reroute_waiting,
         say=lambda said, by: run(lambda memory, tx: paying.say(memory, tx, said, by=by)),
         receive=receive,
         evidence=lambda payment, no, by: _evidence(desk.database, vault, clock.now(), payment, no, by=by),
@@ -214,12 +219,11 @@ def commands_of(
     )
 
 
-def _reroute_waiting(koban_: "Koban", name: str, to: str, by: str) -> Rerouted:
+def _reroute_waiting(desk: Desk, names: Sequence[str], name: str, to: str, *, by: str) -> Rerouted:
     """Send what waits unsent for a provider through another one, each payment in a command of its own.
 
     Refuses: PaymentUnfit, ProviderOut; also in the middle: what was moved stays moved, and the same again goes on.
     """
-    desk, names = koban_.desk, tuple(koban_.providers.by_name)
     if to == name:
         raise PaymentUnfit(f"It waits for {name} already.")
     with desk.database.read() as tx:
@@ -234,7 +238,6 @@ def _reroute_waiting(koban_: "Koban", name: str, to: str, by: str) -> Rerouted:
                 )
             )
             moved += 1
-    koban_.payment_worker.wake()
     with desk.database.read() as tx:
         left = sum(count for _, count, _ in store.count_unsent(tx, name))
     return Rerouted(moved=moved, left=left)

@@ -69,6 +69,7 @@ from koban.pipeline.explain import (
     explain,
     explain_feature,
     explain_why_not,
+    stored_decision,
     version_of,
 )
 from koban.pipeline.figures import BUCKETS_US
@@ -257,6 +258,7 @@ def _console_kit(
         access=kit,
         pack=lambda: koban_.memory.compiled.pack,
         figures=lambda: koban_.memory.figures.snapshot(koban_.clock.now()),
+        stored=lambda tx, seq: stored_decision(tx, seq, desk.archive),
         explain=lambda seq, pack: explain(koban_.database, koban_.vault, seq, pack=pack, archive=desk.archive),
         explain_feature=functools.partial(_explain_feature, koban_),
         version=functools.partial(version_of, koban_.database),

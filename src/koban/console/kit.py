@@ -14,7 +14,7 @@ from koban.board import HeldMoney
 from koban.cases import Workbench
 from koban.console.touched import Touched
 from koban.db import Database, Tx
-from koban.decisions import FeatureValue
+from koban.decisions import DecisionRecord, FeatureValue, Inputs
 from koban.emergency import Emergencies
 from koban.enforcement import AppealDesk, Command, Outcome
 from koban.events import Entry
@@ -186,6 +186,7 @@ class ConsoleKit:
     access: AccessKit
     pack: Callable[[], PackDef]
     figures: Callable[[], Figures]
+    stored: Callable[[Tx, int], tuple[Entry, Inputs, DecisionRecord]]  # a decision, wherever it is kept now
     explain: Callable[[int, PackDef | None], ExplainedUnder]  # place, version; without it: the one that decided
     explain_feature: Callable[[int, str, PackDef | None], FeatureBehind]  # place, feature, version
     version: Callable[[str], PackDef]  # the beginning of a digest

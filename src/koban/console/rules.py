@@ -22,7 +22,7 @@ from koban.rules import ModeChanged, ReviewAllSwitched, RuleMissing, mode_drafts
 from koban.rules import store as rule_store
 
 REASON_CHARS_MAX: Final = 1_000
-MODES: Final = ("off", "shadow", "review", "live", "1%", "5%", "10%", "25%", "50%", "75%")
+MODES: Final = ("retired", "off", "shadow", "review", "live", "1%", "5%", "10%", "25%", "50%", "75%")
 _SHARE: Final = re.compile(r"([0-9]{1,2})(?:\.([0-9]{1,2}))?%")
 BUCKETS: Final = 48
 BUCKET_US: Final = HOUR // 2
@@ -75,11 +75,13 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
     lines = [_line(rule, states, activity.get(name, store.NO_ACTIVITY), harmed.get(name, 0), honest.get(name, 0))
              for name, rule in pack.rules.items()]  # fmt: skip
     lines.sort(key=lambda line: (-line.activity.hits, line.rule.name))
+    retired = [line for line in lines if line.mode.name is ModeName.RETIRED]
     return page(
         kit,
         call,
         "rules.html",
-        lines=lines,
+        lines=[line for line in lines if line.mode.name is not ModeName.RETIRED],
+        retired=retired,
         pack=pack,
         review_all=_review_all(states),
         since=Instant(call.at - DAY),
@@ -105,6 +107,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         waiting = mode_drafts.open_mode_drafts(tx, rule=rule.name)
         expected = rule_store.expectation_of(tx, rule.name)
         mute = rule_store.snoozes_in_force(tx, call.at, rule=rule.name)
+        life = store.life_of_rule(tx, rule.name)
     return page(
         kit,
         call,
@@ -128,6 +131,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         modes=MODES,
         expected=expected,
         mute=mute,
+        life=life,
     )
 
 
