@@ -32,7 +32,14 @@ from koban.sim.runner import RunCounts, run
 
 STARTER = pathlib.Path(__file__).parents[2] / "packs" / "starter"
 MINUTES = 5  # of the story
-UNSETTLED = ("queued", "authorising", "capturing", "refunding", "undoing")
+UNSETTLED = (
+    "queued",
+    "authorising",
+    "challenged",
+    "capturing",
+    "refunding",
+    "undoing",
+)  # a buyer with a slip pays in a moment
 
 
 @dataclasses.dataclass(kw_only=True)
