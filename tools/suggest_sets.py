@@ -15,7 +15,10 @@ from typing import Final
 
 import msgspec
 
-from evaluate_sets import MAPS, ROOT, SETS, DataSet, kept_or_passing
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))  # as a script it is started from anywhere
+
+from tools.evaluate_sets import MAPS, ROOT, SETS, DataSet, kept_or_passing
+
 from koban.audit import SeededSecrets
 from koban.events.archive import Archive, Places
 from koban.insight import Map, load_map, render_share
