@@ -215,8 +215,8 @@ class SimulatedProvider:
             waiting = self._memory.notices or []
             due = sorted(each for each in waiting if each[0] <= at)
             if due:
+                # Written with the next change: who dies before these are taken in is sent them again.
                 self._set_notices([each for each in waiting if each[0] > at])
-                self._keep()
             return [(message_id, notice) for _, message_id, notice in due]
 
     def send_again(self, message_id: str, notice: ProviderNotice) -> None:
