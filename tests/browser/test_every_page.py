@@ -40,6 +40,8 @@ APART = {  # kinds of pages that are no pages by themselves, or looked at elsewh
     "/money/journal": "leads to a file",
     "/money/orders/pay": "needs a provider: tests/payments/test_pages.py reads it, no browser does yet",
     "/money/payments/{id}/refund": "needs a provider: tests/payments/test_pages.py reads it, no browser does yet",
+    "/money/payments/{id}/reroute": "needs two providers: tests/payments/test_rerouting.py reads it, no browser does yet",
+    "/money/providers/{name}": "needs two providers: tests/payments/test_rerouting.py reads it, no browser does yet",
     "/money/payments/{id}": "needs a provider: tests/payments/test_pages.py reads it, no browser does yet",
     "/sign-in": "looked at before anybody signs in",
     "/static/{file}": "no page",
