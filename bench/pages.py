@@ -13,13 +13,14 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import httpx
 
-from bench.measure import Row, Size, interleave, quantile
-from bench.server import serving
+from bench.boards import BATCHES, PAIRS, measure_boards
+from bench.measure import Row, Size, quantile
+from bench.server import Server, serving
 from koban.access import SYSTEM
 from koban.access import actions as access_actions
 from koban.audit import SystemSecrets
@@ -46,6 +47,7 @@ FILTERED: Final = (
 ROUNDS: Final = 7
 SANCTION_COPIES_MAX: Final = 60  # as many sanctions stand as a year of the evening would leave, and no more
 SLOWEST: Final = 8  # that are named
+BATCH: Final = 120  # events that are sent at once while boards are open or shut
 THINK_S: Final = 10.0  # between two pages of one person, all fifty at once
 STARTER: Final = pathlib.Path(__file__).resolve().parent.parent / "packs" / "starter"
 
@@ -58,14 +60,14 @@ def measure_pages(size: Size) -> list[Row]:
         data = pathlib.Path(folder)
         secrets, linked = _fill(data, events=events, cases=cases, people=people)
         with serving(data, STARTER) as server:
-            url = f"http://127.0.0.1:{server.port}"
             pages = (*PLAIN, *FILTERED, *linked)
-            return _measure(url, secrets, server.token, pages, rounds=ROUNDS if big else 1, events=events, cases=cases)
+            return _measure(server, secrets, pages, rounds=ROUNDS if big else 1, events=events, cases=cases)
 
 
 def _measure(
-    url: str, secrets: list[str], token: str, pages: Sequence[str], *, rounds: int, events: int, cases: int
+    server: Server, secrets: list[str], pages: Sequence[str], *, rounds: int, events: int, cases: int
 ) -> list[Row]:  # fmt: skip
+    url = f"http://127.0.0.1:{server.port}"
     crowd = _Crowd(url, secrets[1:])
     with httpx.Client(base_url=url, cookies={"koban_session": secrets[0]}, timeout=60) as client:
         crowd.start()
@@ -76,7 +78,11 @@ def _measure(
         crowd.stop()
     first = [each[0] for each in times.values()]
     times = {path: each[1:] for path, each in times.items()}
-    rate = _decided(url, token, secrets[1:], runs=3 if rounds > 1 else 1)
+    with httpx.Client(base_url=url, headers={"authorization": f"Bearer {server.token}"}, timeout=60) as sender:
+        boards = measure_boards(
+            server.port, server.pid, secrets[1:], _sender(sender), pairs=PAIRS if rounds > 1 else 1,
+            batches=BATCHES if rounds > 1 else 1,
+        )  # fmt: skip
     slowest = sorted(((quantile(each, 0.5), path) for path, each in times.items()), reverse=True)
     every = list(itertools.chain.from_iterable(times.values()))
     note = f"{events:,} events, {cases:,} open cases, {len(secrets)} signed in, each with the board open"
@@ -89,9 +95,7 @@ def _measure(
             for place, (ms, path) in enumerate(slowest)
             if place < SLOWEST or ms > PAGE_MAX_MS
         ),
-        Row(bench="pages", what="decisions/s while nobody looks", value=rate["alone"], unit="/s", higher_is_better=True),
-        Row(bench="pages", what=f"decisions/s with {len(secrets) - 1} boards open", value=rate["watched"], unit="/s",
-            higher_is_better=True, note=f"{100 * rate['watched'] / rate['alone']:.0f} % of that"),
+        *boards,
     ]  # fmt: skip
 
 
@@ -111,11 +115,10 @@ class _Crowd:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def start(self, *, walks: bool = True) -> None:
+    def start(self) -> None:
         for place, secret in enumerate(self._secrets):
             self._threads.append(threading.Thread(target=self._watch, args=(secret,), daemon=True))
-            if walks:
-                self._threads.append(threading.Thread(target=self._walk, args=(secret, place), daemon=True))
+            self._threads.append(threading.Thread(target=self._walk, args=(secret, place), daemon=True))
         for each in self._threads:
             each.start()
         time.sleep(1.5)
@@ -141,30 +144,19 @@ class _Crowd:
                 client.get(randomness.choice(PLAIN))
 
 
-def _decided(url: str, token: str, secrets: list[str], *, runs: int) -> dict[str, float]:
-    """Return how many events a second are decided, alone and with boards open, in turn."""
+def _sender(client: httpx.Client) -> Callable[[], int]:
+    """Return what sends a batch of events that are new and says how many they were."""
     numbers = itertools.count()
 
-    def send() -> float:
-        batches = [_batch(next(numbers)) for _ in range(10)]
-        with httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=60) as client:
-            start = time.perf_counter()
-            for batch in batches:
-                answer = client.post(
-                    "/v1/events", content=batch, headers={"content-type": "application/cloudevents-batch+json"}
-                )
-                assert answer.status_code == 200, answer.text[:300]
-            return 10 * 200 / (time.perf_counter() - start)
+    def send() -> int:
+        batch = _batch(next(numbers))
+        answer = client.post(
+            "/v1/events", content=batch, headers={"content-type": "application/cloudevents-batch+json"}
+        )
+        assert answer.status_code == 200, answer.text[:300]
+        return BATCH
 
-    def watched() -> float:
-        crowd = _Crowd(url, secrets)
-        crowd.start(walks=False)
-        try:
-            return send()
-        finally:
-            crowd.stop()
-
-    return interleave(runs, {"alone": send, "watched": watched})
+    return send
 
 
 def _batch(number: int) -> bytes:
@@ -174,7 +166,7 @@ def _batch(number: int) -> bytes:
         duration=HOUR,
         size=SimSize(people=200, events_per_minute=400),
     )
-    events = [wire(each) for each in itertools.islice(plan(settings), 200)]
+    events = [wire(each) for each in itertools.islice(plan(settings), BATCH)]
     return json.dumps([{**each, "id": f"b{number}-{each['id']}"} for each in events], ensure_ascii=False).encode()
 
 

@@ -161,7 +161,7 @@ def _fund(koban: Koban, account: str, amount: int) -> None:
 def measure_bank(count: int) -> list[dict[str, object]]:
     """Ask for cash-outs, let their files leave, write the same as plain files, bring a statement in."""
     with tempfile.TemporaryDirectory(prefix="koban-bench-") as name, _koban(pathlib.Path(name)) as koban:
-        desk = bank_desk(koban)
+        desk = bank_desk(koban.desk, koban.vault)
         _open_account(koban)
         ids = [f"c{number}" for number in range(count)]
         with ThreadPoolExecutor(CLIENTS) as clients:
@@ -254,7 +254,7 @@ def _statement(koban: Koban, batches: Sequence[Batch], count: int) -> bytes:
             rows.append((PRICE, reference))
             if number % UNKNOWN_SHARE:
                 expected_store.insert(tx, _expected(number, reference, now))
-    day = calendar.local_day(bank_desk(koban).hours(), now)
+    day = calendar.local_day(bank_desk(koban.desk, koban.vault).hours(), now)
     return _zengin_statement(
         rows, f"{day.year - 2018:02d}{day:%m%d}", opening=sum(each.total_minor for each in batches)
     )

@@ -9,6 +9,7 @@ import random
 import tempfile
 import warnings
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 import sqlalchemy
@@ -78,6 +79,24 @@ def fresh_address(request: pytest.FixtureRequest, kind: str, data: pathlib.Path)
         with admin.connect() as connection:
             connection.execute(sqlalchemy.text(f"DROP DATABASE {name} WITH (FORCE)"))
         admin.dispose()
+
+
+LONG_FORMS: Final = frozenset(
+    {
+        "KOBAN_BANK_STEPS", "KOBAN_BANK_WALKS", "KOBAN_EVERY_FORM", "KOBAN_JUDGED", "KOBAN_LAW_EXAMPLES", "KOBAN_LONG",
+        "KOBAN_OWN_ROWS", "KOBAN_RECONCILIATION_SEEDS", "KOBAN_SIM_SEEDS",
+    }
+)  # fmt: skip
+LONG_FORM_SECONDS: Final = 14_400
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the long form of a test four hours, where the test does not say better; the default is for the short one."""
+    if LONG_FORMS.isdisjoint(os.environ):
+        return
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LONG_FORM_SECONDS))
 
 
 def hire(database: Database, staff_id: str, *roles: str, at: Instant = START) -> None:

@@ -255,7 +255,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     pack = load_pack(chosen.pack)
     results = []
-    with _folder(chosen.keep) as folder:
+    with kept_or_passing(chosen.keep) as folder:
         for each in SETS:
             if chosen.only and each.name not in chosen.only:
                 continue
@@ -278,7 +278,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _folder(keep: pathlib.Path | None) -> Iterator[pathlib.Path]:
+def kept_or_passing(keep: pathlib.Path | None) -> Iterator[pathlib.Path]:
+    """Give a folder to keep logs in, or one that is gone afterwards."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         yield keep

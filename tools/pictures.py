@@ -32,6 +32,8 @@ PLAIN = {
     "cases": "/cases",
     "rules": "/rules",
     "truth": "/truth",
+    "money": "/money",
+    "exceptions": "/money/exceptions",
     "audit": "/audit",
     "accounts": "/accounts?state=any",
 }

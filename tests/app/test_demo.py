@@ -11,7 +11,7 @@ from tests.app.conftest import MakeSite, send
 from koban.access import SYSTEM, actions, create_first_admin
 from koban.access.demo import DEMO_ROLES, close_roles, demo_account, open_role
 from koban.access.types import LastAdmin, RoleUnknown
-from koban.app.demo import may_open_roles, warm
+from koban.app.demo import Warmed, may_open_roles, warm
 from koban.cli.server import is_japanese
 from koban.sim.evening import evening_of, past_of
 
@@ -22,9 +22,9 @@ def test_an_empty_log_gets_the_day_before_without_consequences(site_of: MakeSite
     site = site_of("demo")
     settings = dataclasses.replace(site.settings, pack=STARTER)
     evening = evening_of(1, site.clock.now())
-    imported = warm(settings, evening, random.Random(1), site.secrets)
+    imported = warm(settings, evening, random.Random(1), site.secrets, money=False).imported
     assert 2_000 < imported < 4_000
-    assert warm(settings, evening, random.Random(1), site.secrets) == 0
+    assert warm(settings, evening, random.Random(1), site.secrets) == Warmed()
     with dataclasses.replace(site, settings=settings).open() as koban, koban.database.read() as tx:
         assert tx.rows("SELECT count(*) FROM log_entries WHERE kind = 'event'")[0][0] == imported
         assert tx.rows("SELECT min(log_at) FROM log_entries")[0][0] >= past_of(evening).start_at
@@ -40,7 +40,7 @@ def test_a_log_with_events_of_its_own_gets_none(site_of: MakeSite) -> None:
     site = site_of("demo")
     with site.open() as koban:
         send(koban, site.event("mine"))
-    assert warm(site.settings, evening_of(1, site.clock.now()), random.Random(1), site.secrets) == 0
+    assert warm(site.settings, evening_of(1, site.clock.now()), random.Random(1), site.secrets) == Warmed()
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ page's address to what is wrong with it. If a kind of page is not reached, `furn
 
 import functools
 import html
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.browser.conftest import Opener, Reader, Site
 from tests.browser.looks import TEXTS, axe, is_foreign
+from tests.browser.money import furnish_money
 from tests.console.conftest import Visitor
 from tests.console.scene import Scene
 from tests.console.test_lab import form as lab_form
@@ -21,15 +23,17 @@ from koban.access import PUBLIC
 from koban.base import DAY, Instant
 from koban.enforcement.appeals import link_token
 from koban.lab.editing import block_of
-from koban.ledger import Posting, PostingCode
 from koban.ledger.bookings import BookingBody, WantsPosting
 from koban.oncall import link_of, open_page
 from koban.pipeline.booking import propose_booking
-from koban.pipeline.money import make_posting
 from koban.reconciliation import take_file
 
 WIDE, SMALL = 1440, 390
 FORM_RULES = ("color-contrast", "target-size", "scrollable-region-focusable")  # what theme and width change
+FORMS = (  # theme, width, whether all of axe's rules are asked; small and dark comes last, for what is looked at besides
+    ("light", WIDE, True), ("dark", WIDE, False), ("light", SMALL, False), ("dark", SMALL, True),
+)  # fmt: skip
+EVERY_FORM = os.environ.get("KOBAN_EVERY_FORM") == "1"  # all rules in all forms
 PARTS = 3  # of all pages, so that no single test is long
 TRIED = 4  # addresses of each kind of page that are read, so that the one with the most on it is looked at
 APART = {  # kinds of pages that are no pages by themselves, or looked at elsewhere
@@ -38,11 +42,7 @@ APART = {  # kinds of pages that are no pages by themselves, or looked at elsewh
     "/board/stream": "a part of the board",
     "/export/{list}": "leads to a file",
     "/money/journal": "leads to a file",
-    "/money/orders/pay": "needs a provider: tests/payments/test_pages.py reads it, no browser does yet",
-    "/money/payments/{id}/refund": "needs a provider: tests/payments/test_pages.py reads it, no browser does yet",
     "/money/payments/{id}/reroute": "needs two providers: tests/payments/test_rerouting.py reads it, no browser does yet",
-    "/money/providers/{name}": "needs two providers: tests/payments/test_rerouting.py reads it, no browser does yet",
-    "/money/payments/{id}": "needs a provider: tests/payments/test_pages.py reads it, no browser does yet",
     "/sign-in": "looked at before anybody signs in",
     "/static/{file}": "no page",
     "/story/bar": "a part of each page of a demonstration",
@@ -65,24 +65,7 @@ def furnish(scene: Scene, admin: Visitor) -> list[str]:
     """Bring about what pages need to be there; return the addresses that only forms lead to."""
     cases = [scene.message(f"page-{place}", LURE).cases[0] for place in range(3)]
     record = scene.message("page-hidden", "直取引しませんか")
-    for posting in (
-        Posting(
-            id="in",
-            template="cash_in",
-            currency="JPY",
-            level="identity",
-            parameters={"account": "b1", "bank_line": "l1", "amount": 5_000},
-        ),
-        Posting(
-            id="paid",
-            template="order_paid_wallet",
-            currency="JPY",
-            level="identity",
-            parameters={"order": "o1", "buyer": "b1", "amount": 3_000},
-        ),
-    ):
-        result = scene.desk.command(functools.partial(make_posting, posting=posting, by="koban"))
-        assert result.code is PostingCode.POSTED, result
+    money = furnish_money(scene)
     wanted = BookingBody(
         id="by-hand",
         reason="l7 at the bank",
@@ -123,7 +106,7 @@ def furnish(scene: Scene, admin: Visitor) -> list[str]:
     return [
         run[0], draft.partition("?")[0], batch.headers["location"].partition("?")[0], f"/on-call/pages/{called.id}", receipt,
         f"/appeal/{token}", f"/take-back?kind=message&id=m-page-hidden&s.{record.sanctions[0]}=1&how=overturn",
-        "/money/orders?order=o1",
+        "/money/orders?order=o1", *money,
     ]  # fmt: skip
 
 
@@ -207,14 +190,14 @@ def faults(reader: Reader, language: str) -> list[str]:
     """Return all that is wrong with the page that is open, in words; it stands wide and light before and after."""
     page = reader.page
     told = [f"speaks the other language: {text!r}" for text in page.evaluate(TEXTS) if is_foreign(text, language)]
-    told += [f"wide, light: {each}" for each in axe(page)]
-    page.emulate_media(color_scheme="dark")
-    page.emulate_media(color_scheme="dark")
-    page.set_viewport_size({"width": SMALL, "height": 844})
-    told += [f"small, dark: {each}" for each in axe(page, only=FORM_RULES)]
-    width = int(page.evaluate("document.scrollingElement.scrollWidth"))
-    if width > SMALL:
-        told.append(f"small: scrolls sideways, {width} px wide: {page.evaluate(STICKING_OUT)}")
+    for theme, width, whole in FORMS:
+        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        page.set_viewport_size({"width": width, "height": 900})
+        found = axe(page) if whole or EVERY_FORM else axe(page, only=FORM_RULES)
+        told += [f"{width} wide, {theme}: {each}" for each in found]
+    reaches = int(page.evaluate("document.scrollingElement.scrollWidth"))
+    if reaches > SMALL:
+        told.append(f"small: scrolls sideways, {reaches} px wide: {page.evaluate(STICKING_OUT)}")
     page.set_viewport_size({"width": WIDE, "height": 900})
     page.emulate_media(color_scheme="light")
     reader.note_violations()

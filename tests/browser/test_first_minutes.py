@@ -142,6 +142,19 @@ def test_the_page_and_the_command_line_say_the_same(open_window: Opener, demo: S
     assert {line.name for line in said.rules} >= {"live_devices"}
 
 
+def test_a_newcomer_finds_the_evening_s_money_from_the_board(open_window: Opener) -> None:
+    page = open_window("en").enter("finance")
+    expect(page.locator("#story[data-story=over]")).to_be_attached(timeout=SOON)
+    page.get_by_role("navigation").get_by_role("link", name="Money", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Money")
+    expect(page.get_by_text("JPY: debits equal credits")).to_be_visible()
+    page.locator(".page-head").get_by_role("link", name="Payments").click()
+    captured = page.locator("tbody tr", has_text="captured").first
+    captured.locator("td").nth(4).get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("o-")
+    expect(page.locator("main")).to_contain_text("An authorised payment was captured")
+
+
 def test_the_evening_is_paused_restarted_and_left_from_any_page(open_window: Opener) -> None:
     page = open_window("en").enter("lead")
     page.goto(page.url.replace("/board", "/rules"))

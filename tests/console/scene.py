@@ -29,9 +29,11 @@ from koban.access import actions as access_actions
 from koban.access import endpoints as access_endpoints
 from koban.access import store as access_store
 from koban.app import opening
+from koban.app.banking import bank_desk
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.lab import pack_in_force
 from koban.app.money import booking_commands, period_commands
+from koban.app.payments import Providers, commands_of, payment_kit, read_providers
 from koban.app.private import CaseOpener
 from koban.app.reconciliation import reconciliation_desk
 from koban.app.running import modes_of, versions_of
@@ -53,8 +55,9 @@ from koban.lab import Behind, Log, Question, backtest, behind_subject
 from koban.ledger import LedgerReport, verify
 from koban.oncall import OncallKit
 from koban.packs import PackDef, active_at, load_pack, load_version, parse_files
+from koban.payments.worker import PaymentKit
 from koban.pipeline import Desk, Memory, commands, explain
-from koban.pipeline.explain import explain_feature, version_of
+from koban.pipeline.explain import explain_feature, stored_decision, version_of
 from koban.sim import Settings, Size, plan, wire
 from koban.vault import Vault
 from koban.webhooks import SecretBox, WebhookEndpoint, raise_alert
@@ -77,6 +80,8 @@ class Scene:
     pack: PackDef
     first_link: str
     kit: console.ConsoleKit
+    payment_kit: PaymentKit  # asks the provider, which nobody does here by itself
+    archive: Archive
 
     def email(self, role: str) -> str:
         return f"{role}@koban.test"
@@ -153,9 +158,14 @@ def open_scene(database: Database, clock: ManualClock, folder: pathlib.Path, *, 
             checkpoint_file=folder / "checkpoints.jsonl",
             audit_key=SigningKey.open(folder / "audit.key", secrets).public,
         )
-        kit = _kit(database, clock, desk, vault, access, folder)
+        providers = read_providers("", folder, clock, simulated=True)
+        kit = _kit(database, clock, desk, vault, access, folder, providers)
         app = build_app(kit, clock)
-        yield Scene(app=app, database=database, clock=clock, desk=desk, pack=pack, first_link=link.path, kit=kit)
+        archive = Archive(places=Places(folder=folder / "archive"))
+        yield Scene(
+            app=app, database=database, clock=clock, desk=desk, pack=pack, first_link=link.path, kit=kit,
+            payment_kit=payment_kit(desk, vault, clock, providers), archive=archive,
+        )  # fmt: skip
     finally:
         desk.decider.close()
 
@@ -206,8 +216,9 @@ class Tries:
 
 
 def _kit(
-    database: Database, clock: ManualClock, desk: Desk, vault: Vault, access: AccessKit, folder: pathlib.Path
-) -> console.ConsoleKit:
+    database: Database, clock: ManualClock, desk: Desk, vault: Vault, access: AccessKit, folder: pathlib.Path,
+    providers: Providers,
+) -> console.ConsoleKit:  # fmt: skip
     tries = Tries(database, vault, folder)
     with_keys = opening.Opening(
         database=database,
@@ -222,6 +233,7 @@ def _kit(
         access=access,
         pack=lambda: desk.memory.compiled.pack,
         figures=lambda: desk.memory.figures.snapshot(clock.now()),
+        stored=lambda tx, seq: stored_decision(tx, seq, tries.archive),
         explain=lambda seq, pack: explain(database, vault, seq, pack=pack, archive=tries.archive),
         explain_feature=lambda seq, key, pack: explain_feature(
             database, vault, seq, key, pack=pack, archive=tries.archive
@@ -239,6 +251,8 @@ def _kit(
         periods=period_commands(desk),
         bookings=booking_commands(desk),
         reconciliation=reconciliation_desk(desk),
+        payments=commands_of(desk, vault, clock, providers, wake=lambda: None),
+        bank=bank_desk(desk, vault),
         emergencies=emergencies(database, vault, desk, clock, zone="Asia/Tokyo"),
         oncall=oncall_of(database, clock),
         contacts_box=SecretBox(b"k" * 32, access.secrets),

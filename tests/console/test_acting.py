@@ -158,3 +158,33 @@ def test_the_page_of_a_decision_says_how_a_person_judged_it(
     assert says in text
     assert (">Taken back</span>" in text) is (outcome == "honest")
     assert text.count(f'href="/cases/{case}"') == 2
+
+
+def test_a_first_finding_of_harm_to_a_child_closes_the_account_and_takes_two_people(scene: Scene) -> None:
+    record = scene.message("child-1", "何歳？制服の写真送ってほしいな、お小遣いあげる")
+    page, account = f"/cases/{record.cases[0]}", "s-child-1"
+    assert rows(scene, "SELECT queue FROM cases WHERE id = ?", record.cases[0]) == [("child_safety",)]
+    sanctions = "SELECT effect FROM sanctions WHERE subject_kind = 'account' AND subject_id = ?"
+
+    def judge(role: str, **form: str) -> str:
+        person = Visitor(scene).sign_in(role)
+        assert person.send(page, page, do="claim", fence="0").status_code == 303
+        text = person.get(page).text
+        fence = re.search(r'name="fence" value="(\d+)"', text)
+        assert fence is not None
+        answer = person.send(page, page, fence=fence[1], outcome="upheld", **form)
+        assert answer.status_code == 303, html.unescape(answer.text)[:400]
+        return text
+
+    text = judge("reviewer", do="decide", hide="1", strike="1")
+    assert re.search(r'name="strike" value="1" data-key="s" checked', text), (
+        "it is what happens unless somebody says no"
+    )
+    assert "Your account is suspended" in text, "what the next step is stands beside the box"
+    assert rows(scene, sanctions, account) == [], "one person alone closes nothing"
+    proposal = str(rows(scene, "SELECT proposal FROM cases WHERE id = ?", record.cases[0])[0][0])
+    judge("admin", do="decide", proposal=proposal)
+    assert rows(scene, sanctions, account) == [("suspend",)]
+    scene.clock.advance(SECOND)  # log time runs some microseconds ahead of a clock that stands
+    told = html.unescape(Visitor(scene, "ja").sign_in().get(f"/subjects/account/{account}").text)
+    assert "利用停止" in told

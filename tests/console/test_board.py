@@ -18,7 +18,7 @@ from koban.console import live
 from koban.console.live import Broadcast
 from koban.db import Database
 from koban.decisions import DecisionRecord
-from koban.enforcement import ImposeSanction, LiftSanction, SubjectRef
+from koban.enforcement import ImposeSanction, LiftSanction, OverturnSanctions, SubjectRef
 from koban.events import decode
 from koban.events.routes import Decided
 from koban.labels import LabelSet, LabelSource
@@ -171,6 +171,31 @@ def test_people_who_turn_out_honest_are_counted_with_the_rule_that_touched_them(
     )  # fmt: skip
     scene.desk.command(lambda live_, tx: commands.label(live_, tx, label))
     assert touched().get(rule, 0) == before + 1
+
+
+def test_a_person_whose_sanction_was_a_mistake_is_counted_with_its_rule(scene: Scene) -> None:
+    def touched(since_seq: int = 0) -> Mapping[str, int]:
+        with scene.database.read() as tx:
+            return honest_touched(tx, scene.clock.now(), since_seq, lambda _account: False)
+
+    record = scene.message("mistaken-1", "直取引しませんか。手数料分お安くします")
+    with scene.database.read() as tx:
+        rule = str(tx.rows("SELECT rule FROM sanctions WHERE id = ?", (record.sanctions[0],))[0][0])
+    before, long_after = touched().get(rule, 0), record.seq + 1_000_000
+    ago = touched(long_after)
+    mistake = OverturnSanctions(sanction_ids=(record.sanctions[0],), by="staff_x", reason="it was a quote")
+    scene.desk.command(lambda live_, tx: commands.sanction(live_, tx, mistake))
+    assert touched().get(rule, 0) == before + 1
+    assert touched(long_after) == ago, "and no more once it is long ago"
+    scene.clock.advance(MINUTE)  # pages count it anew four times a minute
+    admin = Visitor(scene).sign_in()
+    with scene.database.read() as tx:
+        count = scene.kit.touched.of(tx, scene.clock.now())[rule]
+    assert count >= before + 1, "labels say so of others"
+    said = f"{count} of them turned out honest: by a label, a case or an overturned sanction"
+    assert said in admin.get(f"/rules/{rule}").text
+    line = next(row for row in admin.get("/rules").text.split("<tr>") if f'href="/rules/{rule}"' in row)
+    assert f'<strong class="alarm">{count}</strong>' in line
 
 
 def test_figures_are_kept_by_the_minute_and_gaps_stay_as_before(scene: Scene) -> None:

@@ -140,6 +140,32 @@ def test_a_mode_is_switched_after_its_consequence_was_shown_and_with_a_reason(ad
     assert one(scene, "SELECT mode FROM rule_modes WHERE rule = ?", rule) is None
 
 
+def test_a_rule_is_retired_with_its_history_and_brought_back(admin: Visitor, scene: Scene) -> None:
+    rule = acting_rule(scene)
+    hits = one(scene, "SELECT count(*) FROM signals WHERE rule = ?", rule)
+    assert f'href="/rules/{rule}/mode?to=retired">Retire</a>' in admin.get(f"/rules/{rule}").text
+    assert "stands apart from the others" in admin.get(f"/rules/{rule}/mode?to=retired").text
+
+    admin.send(f"/rules/{rule}/mode?to=retired", f"/rules/{rule}/mode", to="retired", reason="the trick is gone")
+
+    page = admin.get(f"/rules/{rule}").text
+    assert '<span class="pill">Retired</span>' in page
+    assert "It gives no signal." in page
+    assert "the trick is gone" in page
+    assert one(scene, "SELECT count(*) FROM signals WHERE rule = ?", rule) == hits
+    index = admin.get("/rules").text
+    live, _, apart = index.partition("Retired rules: 1")
+    assert f'href="/rules/{rule}"' not in live
+    assert f'href="/rules/{rule}"' in apart
+
+    assert "Bring back" in page
+    admin.send(f"/rules/{rule}/mode?to=shadow", f"/rules/{rule}/mode", to="shadow", reason="it is back")
+    page = admin.get(f"/rules/{rule}").text
+    assert "Retire</a>" in page
+    assert page.index("it is back") < page.index("the trick is gone")
+    assert "Retired rules" not in admin.get("/rules").text
+
+
 def test_an_unknown_mode_is_refused(admin: Visitor, scene: Scene) -> None:
     rule = acting_rule(scene)
     answer = admin.send(f"/rules/{rule}/mode?to=live", f"/rules/{rule}/mode", to="five", reason="x")
@@ -209,6 +235,8 @@ def test_a_sanction_is_lifted_and_not_twice(admin: Visitor, scene: Scene) -> Non
 
 
 def test_list_entries_are_added_and_removed_with_a_reason(admin: Visitor, scene: Scene) -> None:
+    assert "Trust &amp; Safety lead" in admin.get("/lists/trusted_accounts").text, "somebody answers for it"
+    assert "安全対策の責任者" in Visitor(scene, "ja").sign_in().get("/lists/trusted_accounts").text
     page = "/lists/trusted_accounts"
     refused = admin.send(page, page, values="shop_1", note="")
     assert refused.status_code == 422
@@ -373,3 +401,23 @@ def test_a_token_is_issued_with_its_scopes_shown_once_and_revoked(admin: Visitor
     assert admin.send("/tokens", "/tokens", revoke=token).headers["location"] == "/tokens?done=token_revoked"
     assert "Revoked" in admin.get("/tokens").text
     assert admin.send("/tokens", "/tokens", name="", days="90").status_code == 422
+
+
+def test_a_list_s_owner_is_set_with_a_reason_and_shown(admin: Visitor, scene: Scene) -> None:
+    name = next(iter(scene.desk.memory.compiled.pack.lists))
+    page = admin.get(f"/lists/{name}").text
+    assert "Nobody answers for this list yet." in page
+    owner = re.search(r'<option value="(staff_[^"]+)"', page)
+    assert owner is not None
+    refused = admin.send(f"/lists/{name}", f"/lists/{name}/owner", owner=owner[1], reason=" ")
+    assert refused.status_code == 422
+    assert one(scene, "SELECT count(*) FROM list_owners") == 0
+    done = admin.send(f"/lists/{name}", f"/lists/{name}/owner", owner=owner[1], reason="knows the trade")
+    assert done.headers["location"] == f"/lists/{name}?done=list_owner_set"
+    assert "knows the trade" in admin.get(f"/lists/{name}").text
+    assert one(scene, "SELECT owner FROM list_owners") == owner[1]
+    admin.send(f"/lists/{name}", f"/lists/{name}/owner", owner="", reason="left us")
+    page = admin.get(f"/lists/{name}").text
+    assert "Nobody answers for this list yet." in page
+    assert "Owners before" in page
+    assert one(scene, "SELECT count(*) FROM list_owners") == 2

@@ -8,6 +8,7 @@ from tests.console.test_severe_modes import severe_rule, waiting
 from koban.base import DAY, Instant, to_rfc3339
 from koban.packs import Mode, ModeName
 from koban.rules import ceiling_of
+from koban.rules.logic import kinds_of_rule
 from koban.rules.store import expectations, snoozes
 
 
@@ -56,22 +57,50 @@ def test_a_rule_is_muted_for_an_account_and_speaks_again(scene: Scene, admin: Vi
     form = f"/rules/{name}/snooze"
     assert "The rule is mute for nobody" in admin.get(form).text
     for until, account, reason in (("2020-01-01T00:00", "a1", "x"), ("", "a1", "x"), ("2030-01-01T00:00", "", "x")):
-        refused = admin.send(form, form, do="set", account=account, until=until, reason=reason)
+        refused = admin.send(form, form, do="set", subject=account, until=until, reason=reason)
         assert refused.status_code == 422
-    assert admin.send(form, form, do="set", account="a1", until="2030-01-01T00:00", reason="").status_code == 422
-    done = admin.send(form, form, do="set", account="a1", until="2030-01-01T00:00", reason="a shop of ours")
+    assert admin.send(form, form, do="set", subject="a1", until="2030-01-01T00:00", reason="").status_code == 422
+    done = admin.send(form, form, do="set", subject="a1", until="2030-01-01T00:00", reason="a shop of ours")
     assert done.headers["location"] == f"/rules/{name}/snooze?done=snooze_set"
     with scene.database.read() as tx:
-        assert [(row.account, to_rfc3339(row.until_at)) for row in snoozes(tx) if row.rule == name] == [
+        assert [(row.subject, to_rfc3339(row.until_at)) for row in snoozes(tx) if row.rule == name] == [
             ("a1", "2029-12-31T15:00:00.000000Z")  # midnight in Tokyo
         ]
     assert scene.desk.memory.modes.snoozed(name, "a1", int(Instant(scene.clock.now() + DAY)))
     assert "a shop of ours" in admin.get(form).text
-    assert "Mute for 1 accounts" in admin.get(form).text
+    assert "Mute for: 1" in admin.get(form).text
     assert "a1" in admin.get(f"/rules/{name}").text
-    done = admin.send(form, form, do="end", account="a1", reason="sold")
+    done = admin.send(form, form, do="end", subject="a1", reason="sold")
     assert done.headers["location"] == f"/rules/{name}/snooze?done=snooze_ended"
     assert not scene.desk.memory.modes.snoozed(name, "a1", int(scene.clock.now()))
+
+
+def test_a_rule_is_muted_for_a_listing_or_device_but_only_for_what_its_events_name(
+    scene: Scene, admin: Visitor
+) -> None:
+    pack = scene.desk.memory.compiled.pack
+    name = next(
+        name for name, rule in pack.rules.items()
+        if {"device", "listing"} & {role.kind for on in rule.on for role in pack.events[on].subjects.values()}
+    )  # fmt: skip
+    kind = next(kind for kind in kinds_of_rule(pack, pack.rules[name]) if kind in {"device", "listing"})
+    form = f"/rules/{name}/snooze"
+    assert f'<option value="{kind}">' in admin.get(form).text
+    until = "2030-01-01T00:00"
+    refused = admin.send(form, form, do="set", kind="nonsense", subject="x", until=until, reason="ours")
+    assert refused.status_code == 422
+    assert "The events of this rule name account" in refused.text
+    done = admin.send(form, form, do="set", kind=kind, subject="thing_1", until=until, reason="a test shop of ours")
+    assert done.headers["location"] == f"/rules/{name}/snooze?done=snooze_set"
+    with scene.database.read() as tx:
+        (row,) = [row for row in snoozes(tx) if row.rule == name]
+    assert row.kind == kind
+    assert row.subject == "thing_1" if kind == "listing" else row.subject.startswith("device~")
+    now = int(scene.clock.now())
+    assert scene.desk.memory.modes.snoozed(name, row.subject, now, kind)
+    assert not scene.desk.memory.modes.snoozed(name, row.subject, now)
+    admin.send(form, form, do="end", kind=kind, subject=row.subject, reason="sold")
+    assert not scene.desk.memory.modes.snoozed(name, row.subject, now, kind)
 
 
 @pytest.mark.parametrize(("share", "points"), [("7.5", 750), ("0.01", 1), ("99", 9_900), ("33.33", 3_333)])

@@ -5,9 +5,14 @@ import re
 from tests.console.conftest import Visitor
 from tests.console.scene import Scene
 
-from koban.base import MINUTE, Instant
+import koban.decisions.store as decision_store
+from koban.app.archiving import KEPT_CHANGES
+from koban.base import DAY, MINUTE, Instant
+from koban.events.archive import Archiving, run
+from koban.features import stored_watermark
 from koban.lab.drafts import propose
 from koban.packs import draft_store
+from koban.vault import held_people
 
 FEATURE = """- feature: sender_first_people_1h
   by: {message.sent: sender.id}
@@ -101,3 +106,32 @@ def test_a_version_that_nobody_knows_is_refused_and_one_without_the_feature_says
     assert admin.get(f"/decisions/{seq}/features/seller_listings_1h").status_code == 200
     assert "no such feature for this type of event" in admin.get(f"/decisions/{seq}/features/seller_listings_1h").text
     assert admin.get("/decisions/999999999/under").status_code == 404
+
+
+def test_a_decision_in_the_archive_is_explained_from_there(scene: Scene, admin: Visitor) -> None:
+    seq = wrote(scene, "u-first-1", first=True)
+    before = admin.get(f"/decisions/{seq}/under").text
+    assert "in the archive" not in before
+    scene.clock.advance(40 * DAY)
+    scene.desk.command(lambda memory, tx: memory.features.write_slice(tx, memory.last_seq, 100_000))
+    run(
+        Archiving(
+            database=scene.database, clock=scene.clock, places=scene.archive.places, event_types=scene.pack.events,
+            answers=decision_store.read_whole, forget_answers=decision_store.delete_decisions,
+            derived_seq=stored_watermark, is_held=lambda tx: held_people(tx, scene.desk.memory.vault),
+            kept_changes=KEPT_CHANGES, pause=lambda _seconds: None,
+        )
+    )  # fmt: skip
+    with scene.database.read() as tx:
+        assert tx.rows("SELECT count(*) FROM decisions WHERE seq = ?", (seq,))[0][0] == 0
+
+    sent = admin.get(f"/decisions/{seq}")
+    assert sent.status_code == 303
+    assert sent.headers["location"].startswith(f"/decisions/{seq}/under?pack=")
+    page = admin.get(sent.headers["location"])
+    assert page.status_code == 200
+    assert "This decision is in the archive." in page.text
+    assert "decided it" in page.text
+    feature = admin.get(f"/decisions/{seq}/features/sender_first_people_1h")
+    assert listed(feature.text) == ["u-first-1"]
+    assert admin.get("/decisions/99999999").status_code == 404

@@ -58,7 +58,7 @@ def test_every_key_that_templates_and_views_name_is_there() -> None:
     [
         ("verdict", VERDICT_NAMES),
         ("withheld", [why.value for why in Why]),
-        ("mode", ["off", "shadow", "review", "live"]),
+        ("mode", ["retired", "off", "shadow", "review", "live"]),
         ("nav", [item.name for _, items in NAVIGATION for item in items]),
         ("severity", ["low", "medium", "high", "severe"]),
         (
@@ -189,3 +189,14 @@ def test_empty_parameters_are_left_out_of_addresses() -> None:
 
 def test_every_page_needs_a_permission_of_the_catalogue() -> None:
     assert {item.permission for _, items in NAVIGATION for item in items} <= CATALOGUE.keys() | {SIGNED_IN}
+
+
+def test_an_event_is_held_and_a_case_is_paused_each_in_a_word_of_its_own() -> None:
+    english, japanese = catalogue("en"), catalogue("ja")
+    held = {key for key, text in japanese.items() if "保留" in text}
+    paused = {key for key, text in japanese.items() if "中断" in text}
+    assert {key for key in held if not re.search(r"(?i)\b(?:hold|holds|held|waits)\b", english[key])} == set()
+    assert {key for key in paused if not re.search(r"(?i)\bclocks?\b|let it stand|paused", english[key])} == set()
+    assert {"verdict.hold", "done.case_paused"} <= held | paused
+    clocks = {key for key, text in english.items() if re.search(r"(?i)\bclocks? (?:of this case )?stands?\b", text)}
+    assert {key for key in clocks if "中断" not in japanese[key]} == set()

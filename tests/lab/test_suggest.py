@@ -1,6 +1,7 @@
 """Proposals from labelled events: what was planted is found, and measured where it was not looked for."""
 
 import random
+import re
 
 import pytest
 from tests.archive.conftest import Station
@@ -16,7 +17,7 @@ from koban.pipeline import commands
 def planted(station: Station) -> Station:
     """People of whom every fourth is a fraud, who writes of gifts and asks high prices; two in ten honest ones do one of both."""
     randomness = random.Random(8)
-    for number in range(160):
+    for number in range(400):
         fraud = number % 4 == 0
         gift = fraud or randomness.random() < 0.2
         dear = fraud or randomness.random() < 0.2
@@ -35,10 +36,15 @@ def planted(station: Station) -> Station:
 def test_a_planted_trick_is_proposed_and_holds_on_the_part_held_out(planted: Station) -> None:
     with log_of(planted) as log:
         found = suggest_rules(log, planted.pack, "message.sent", precision=0.65, most=2)
+        usual = suggest_rules(log, planted.pack, "message.sent", precision=0.1, most=5)
+        blind = suggest_rules(log, planted.pack, "message.sent", precision=0.65, without=("text", "price_minor"))
+        with pytest.raises(NothingToTest, match="'colour' to leave out"):
+            suggest_rules(log, planted.pack, "message.sent", without=("colour",))
 
     first = found.rules[0]
-    assert "price_minor >= 9" in first.when
-    assert "contains(text, " in first.when
+    assert re.fullmatch(
+        r"matches\(text, '\\b(get|gift|today|voucher|your)\\b'\) AND price_minor >= \d{2,3}", first.when
+    )
     assert first.train.precision.low is not None
     assert first.train.precision.low >= 0.65
     assert (first.test.recall.value or 0) >= 0.7
@@ -46,6 +52,8 @@ def test_a_planted_trick_is_proposed_and_holds_on_the_part_held_out(planted: Sta
     assert first.when.count(" AND ") <= 2
     assert f"- rule: {first.name}" in first.text
     assert "mode: shadow" in first.text
+    assert all((rule.train.precision.low or 0) > 0.25 for rule in usual.rules)  # better than anybody taken blindly
+    assert blind.rules == ()
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -134,6 +134,36 @@ def test_each_version_counts_by_its_own_declaration(
     assert behind_under(sent, with_features(sent, text), "e3", "counted") == (value, events)
 
 
+def test_a_sequence_names_which_event_was_which_step_and_the_events_of_each_whole_one(station: Station) -> None:
+    minutes = {"m1": 0, "p1": 4, "m2": 20, "m3": 3, "p2": 4, "p3": 2}
+    for name, apart in minutes.items():
+        station.clock.advance(apart * MINUTE)
+        station.send(station.event(name, "x") if name.startswith("m") else station.payout(name, 5, account="a1"))
+    text = (
+        "- feature: then_paid\n  about: {en: e, ja: j}\n  by: {message.sent: sender.id, payout.requested: account.id}\n"
+        "  value: sequence(message.sent THEN payout.requested WITHIN 5 minutes)\n  within: 12 minutes\n"
+    )
+    pack = with_features(station, text)
+
+    def found(event_id: str) -> tuple[object, list[tuple[str, tuple[int, ...]]], list[list[str]]]:
+        explained = explain_feature(
+            station.database,
+            station.vault,
+            last_seq(station, event_id),
+            "then_paid",
+            archive=station.archive,
+            pack=pack,
+        )
+        (part,) = explained.parts
+        names = {each.seq: each.event_id for each in part.events}
+        lines = [(each.event_id, each.steps) for each in part.events]
+        return explained.value, lines, [[names[place] for place in match] for match in part.matches]
+
+    # m2 is a first step that nothing followed in time: the newest before p2 is m3; p3 comes 6 minutes after it.
+    assert found("p3") == (1, [("p2", (2,)), ("m3", (1,)), ("m2", (1,))], [["m3", "p2"]])
+    assert found("p1") == (1, [("p1", (2,)), ("m1", (1,))], [["m1", "p1"]])
+
+
 def test_sanctions_of_linked_accounts_are_those_that_stood_then(station: Station) -> None:
     def message(event_id: str) -> None:
         data = {"sender": {"id": "a1"}, "recipient": {"id": "b"}, "text": "x"}

@@ -143,7 +143,7 @@ def changes(draw: st.DrawFn) -> Act:
                 )  # fmt: skip
                 _ask(town, lambda memory, tx: commands.score(memory, tx, scored))
             case 8:
-                snooze = SnoozeSet(rule=rule, account=account, until=until, by="staff_1", reason="law")
+                snooze = SnoozeSet(rule=rule, subject=account, until=until, by="staff_1", reason="law")
                 _ask(town, lambda memory, tx: commands.set_mode(memory, tx, snooze))
             case _:
                 switched = ReviewAllSwitched(on=after is None, by="staff_1", reason="law")

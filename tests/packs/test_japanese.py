@@ -154,5 +154,5 @@ def test_a_pack_of_bad_form_is_told_in_japanese_line_by_line() -> None:
         "rules/more.yaml:3:7 「on」にはイベント種別を一つ以上書きます",
         "rules/more.yaml:5:10 措置「shout」はありません 使えるもの：block, challenge, freeze_payout, hide, hold, restrict, review, strike, …",
         "rules/more.yaml:5:17 措置「hold」にはキー「becomes」が必要です",
-        "rules/more.yaml:6:9 「mode」を読めません off、shadow、review、live、または {live: 10%}（0% を超え 100% まで）と書きます",
+        "rules/more.yaml:6:9 「mode」を読めません retired、off、shadow、review、live、または {live: 10%}（0% を超え 100% まで）と書きます",
     ]

@@ -123,7 +123,7 @@ def test_a_refund_shows_what_it_would_do_and_is_begun_once(shop: Shop) -> None:
     assert "Show what would happen" in asked
     assert "This cannot be taken back" not in asked
     _, seen = read(shop, f"{there}?amount=3,500")
-    assert "simulated is asked to carry it out" in seen
+    assert "the provider is asked to carry it out: simulated" in seen
     assert "order_refund_reserved ¥3,000 ¥0" in seen
     assert "order_partly_refunded_wallet ¥500 ¥500" in seen
     assert "Give ¥3,500 back" in seen

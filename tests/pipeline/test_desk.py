@@ -1,5 +1,6 @@
 """What the desk promises: answered means durable, once; a failing unit leaves no trace; memory equals the database."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 
@@ -332,3 +333,20 @@ def test_an_action_that_found_nothing_to_act_on_says_so(station: Station) -> Non
     assert record.verdict == "block"
     assert record.signals[0].unmet == ("hide: no_content", "warn: no_recipient")
     assert record.sanctions == ()
+
+
+def test_a_caller_who_stops_waiting_does_not_stop_the_decider(station: Station) -> None:
+    from koban.events import decode
+
+    items = decode(msgspec.json.encode(station.event("e1")), "application/json")
+    given_up = station.desk.submit(items, station.clock.now(), False)
+    assert not given_up.cancel()
+
+    async def leave() -> None:
+        waiting = asyncio.ensure_future(station.desk.decider.relay.result(given_up))
+        await asyncio.sleep(0)
+        waiting.cancel()
+
+    asyncio.run(leave())
+    assert isinstance(given_up.result(timeout=20)[0], Decided)
+    assert station.decide(station.event("e2")).verdict == "allow"

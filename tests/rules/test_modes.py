@@ -34,7 +34,7 @@ def changed(mode: Mode | None, rule: str = "r1", reason: str = "because") -> Mod
 
 def snoozed(until: int | None, account: str = "acct_1", rule: str = "r1") -> SnoozeSet:
     end = None if until is None else Instant(until)
-    return SnoozeSet(rule=rule, account=account, until=end, by="staff_1", reason="because")
+    return SnoozeSet(rule=rule, subject=account, until=end, by="staff_1", reason="because")
 
 
 _rules = st.sampled_from(RULES)

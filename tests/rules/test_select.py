@@ -1,5 +1,6 @@
 """Which signals act: a table of cases, and the law that a share only grows."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,7 +76,7 @@ def to(mode: Mode | None) -> ModeChanged:
 
 ALL_TO_REVIEW = ReviewAllSwitched(on=True, by="staff_1", reason="test")
 TRIPPED = BudgetTripped(rule="lures", harmed=10, cause_seq=7)
-SNOOZED = SnoozeSet(rule="lures", account="acct_1", until=AT + HOUR, by="staff_1", reason="test")  # type: ignore[arg-type]
+SNOOZED = SnoozeSet(rule="lures", subject="acct_1", until=AT + HOUR, by="staff_1", reason="test")  # type: ignore[arg-type]
 FULL = (Hide(), SUSPEND, SCAMS)
 
 
@@ -116,6 +117,25 @@ def test_a_snooze_is_for_one_account_and_ends() -> None:
     assert modes.snoozed("lures", "acct_1", AT + HOUR - 1)
     assert not modes.snoozed("lures", "acct_1", AT + HOUR)
     assert not modes.snoozed("lures", "acct_2", AT)
+
+
+def test_a_snooze_of_a_listing_or_device_is_for_that_kind_alone() -> None:
+    modes = LiveModes()
+    assert not modes.has_snoozes()
+    modes.apply(1, msgspec.structs.replace(SNOOZED, kind="listing", subject="item_1"))
+    assert modes.has_snoozes()
+
+    def found(*subjects: tuple[str, str], account: str | None = "acct_1") -> Disposition:
+        (signal,) = select(
+            [rule(then=FULL)], modes, account=account, at=AT, circumstance=ORDINARY, default_queue="default",
+            subjects=subjects,
+        )  # fmt: skip
+        return signal.disposition
+
+    assert found(("listing", "item_1")) == Withheld(why=Why.SNOOZED)
+    assert found(("device", "d"), ("listing", "item_1"), account=None) == Withheld(why=Why.SNOOZED)
+    assert found(("listing", "item_2")) == found(("device", "item_1")) == Applied(then=FULL)
+    assert found(account="item_1") == Applied(then=FULL)
 
 
 def test_a_share_leaves_out_who_is_not_in_it_and_events_without_an_account() -> None:

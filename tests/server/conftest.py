@@ -99,7 +99,7 @@ def start_server(data: pathlib.Path, *verb: str, **more: str) -> Iterator[Server
 
 
 def _wait(process: subprocess.Popen[bytes], client: httpx.Client, data: pathlib.Path) -> str:
-    for _ in range(600):
+    for _ in range(1_200):
         if process.poll() is not None:
             said = process.stdout.read().decode() if process.stdout is not None else ""
             raise AssertionError(f"the server ended with {process.returncode}: {said}")
@@ -107,7 +107,7 @@ def _wait(process: subprocess.Popen[bytes], client: httpx.Client, data: pathlib.
             if client.get("/health").status_code == 200:
                 return str(json.loads((data / "server.json").read_text())["token"])
         time.sleep(0.1)
-    raise AssertionError("the server did not answer within a minute")
+    raise AssertionError("the server did not answer within two minutes")
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -41,13 +41,13 @@ def csrf(browser: httpx.Client) -> str:
 def test_every_role_opens_with_one_click_and_sees_the_mark_and_the_bar(browser: httpx.Client, demo: Server) -> None:
     shown = browser.get("/sign-in").text
     assert "Simulated data" in shown
-    for role in ("specialist", "reviewer", "lead", "auditor", "admin"):
+    for role in ("specialist", "reviewer", "lead", "finance", "auditor", "admin"):
         assert f'value="{role}"' in shown
         enter(browser, role)
         board = browser.get("/board").text
         assert "Simulated data" in board
         assert 'id="story"' in board
-        assert ('value="restart"' in board) == (role != "auditor")
+        assert ('value="restart"' in board) == (role not in {"finance", "auditor"})
     nothing = browser.get("/decisions/no-such")
     assert nothing.status_code == 404
     assert "Simulated data" in nothing.text
@@ -72,11 +72,35 @@ def test_every_page_of_the_console_opens_beside_the_bar(browser: httpx.Client) -
         "staff",
         "truth",
         "logs",
+        "money",
+        "money/books",
+        "money/payments",
+        "money/exceptions",
+        "money/bookings",
+        "money/close",
+        "bank",
+        "bank/lines",
+        "bank/cash-outs",
+        "bank/expected",
     )
     for path in (*linked, *(f"/{name}" for name in pages)):
         answer = browser.get(path)
         assert (path, answer.status_code) == (path, 200)
         assert 'id="story"' in answer.text, path
+
+
+def test_finance_sees_what_waits_for_a_second_person_and_may_decide_it(browser: httpx.Client) -> None:
+    enter(browser, "finance")
+    glance = browser.get("/money").text
+    waiting = glance.split('id="second"', 1)[1].split("</section>", 1)[0]
+    for path in ("/money/exceptions?state=proposed", "/money/bookings", "/bank"):
+        assert f'href="{path}"' in waiting, path
+    assert 'value="approve"' in browser.get("/bank").text
+    [booking] = re.findall(r'href="(/money/bookings/claim[^"]+)"', browser.get("/money/bookings").text)
+    answer = browser.post(f"{booking}/decide", data={"csrf": csrf(browser), "do": "approve"})
+    assert answer.status_code == 303
+    assert "/money/bookings/claim" not in browser.get("/money/bookings").text
+    assert "debits equal credits" in browser.get("/money").text
 
 
 def test_the_bar_pauses_restarts_and_leaves_for_who_may_and_the_trail_knows_it(browser: httpx.Client) -> None:
@@ -107,11 +131,16 @@ def test_roles_are_refused_to_other_sites_other_names_and_unknown_roles(browser:
 
 def test_a_server_that_is_no_demonstration_knows_no_roles_and_ends_their_sessions(tmp_path: pathlib.Path) -> None:
     data = tmp_path / "data"
-    with start_server(data, "demo", "--no-past", KOBAN_PACK=STARTER) as first:
+    with start_server(data, "demo", "--no-past", KOBAN_PACK=STARTER, KOBAN_LOG_LEVEL="info") as first:
         opened = httpx.post(first.client.base_url.join("/sign-in/as"), data={"role": "admin"}, trust_env=False)
         cookie = opened.headers["set-cookie"].partition(";")[0]
         first.process.kill()
         first.process.wait()
+        assert first.process.stdout is not None
+        greeting = first.process.stdout.read().decode()
+        assert "/money" in greeting
+        assert "{" not in greeting  # lines for machines are in a file
+        assert '"event": "serving"' in (data / "demo.log").read_text(encoding="utf-8")
     with start_server(data, KOBAN_PACK=STARTER) as second:
         bare = httpx.Client(base_url=str(second.client.base_url), headers=PAGE, trust_env=False)
         with bare:

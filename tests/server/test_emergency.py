@@ -91,8 +91,8 @@ def test_ceilings_and_snoozes_from_the_command_line(server: Server) -> None:
     figures = ("--people", "30", "--hours", "10", "--reason", "backtest")
     assert "from 100 people in an hour on it only opens cases" in cli(server, "rule", "expect", "big_payout", *figures)
     assert "mute for a9 until 20" in cli(server, "rule", "snooze", "lure", "a9", "--reason", "ours", "--until", "3d")
-    (one,) = server.client.get("/v1/snoozes?account=a9").json()
-    assert (one["rule"], one["account"], one["reason"]) == ("lure", "a9", "ours")
+    (one,) = server.client.get("/v1/snoozes?subject=a9").json()
+    assert (one["rule"], one["kind"], one["subject"], one["reason"]) == ("lure", "account", "a9", "ours")
     assert server.client.get("/v1/snoozes?rule=big_payout").json() == []
     assert "lure  a9  until 20" in cli(server, "rule", "snoozes", "--rule", "lure")
     assert "speaks for a9 again" in cli(server, "rule", "unsnooze", "lure", "a9", "--reason", "sold")

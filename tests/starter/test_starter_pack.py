@@ -34,6 +34,18 @@ def test_the_pack_is_as_large_as_promised(pack: PackDef) -> None:
     assert sum(rule.mode.name is ModeName.LIVE for rule in pack.rules.values()) >= 70
 
 
+def test_what_is_severe_never_ends_in_a_mere_notice(pack: PackDef) -> None:
+    parents = {name.rpartition("/")[0] for name in pack.policies}
+    severe = [each for each in pack.policies.values() if each.severity == "severe" and each.name not in parents]
+    assert {"safety/child", "safety/threat", "goods/drugs", "account/mule", "fraud/phishing"} <= {
+        each.name for each in severe
+    }
+    first = {each.name: each.ladder[0].action if each.ladder else None for each in severe}
+    assert [name for name, action in first.items() if not isinstance(action, Suspend | Restrict | FreezePayout)] == []
+    assert first["safety/child"] == Suspend(for_us=None)
+    assert [each.name for each in severe if not each.second_person] == []
+
+
 # The forty rules of the first day of a marketplace in Japan, by number, and what the pack calls them.
 FIRST_DAY = {
     1: ("off_platform_payment", "off_platform_repeated"), 2: ("outside_contact", "contact_in_profile"),

@@ -9,17 +9,18 @@ from collections.abc import Mapping
 from typing import Final
 
 from koban.access import actions, store
-from koban.access.permissions import ROLES
-from koban.access.types import OpenedSession, RoleUnknown, Staff
+from koban.access.permissions import ROLES, grants_of
+from koban.access.types import OpenedSession, Principal, RoleUnknown, Staff
 from koban.audit import Secrets, record
 from koban.base import Instant
 from koban.db import Tx
 
-DEMO_ROLES: Final = ("specialist", "reviewer", "lead", "auditor", "admin")
+DEMO_ROLES: Final = ("specialist", "reviewer", "lead", "finance", "auditor", "admin")
 NAMES: Final[Mapping[str, str]] = {
     "specialist": "佐藤 未来",
     "reviewer": "森 健",
     "lead": "相田 恵",
+    "finance": "高橋 玲",
     "auditor": "Ana Ruiz",
     "admin": "小判 守",
 }
@@ -52,6 +53,15 @@ def demo_account(tx: Tx, at: Instant, role: str) -> Staff:
         store.update_disabled(tx, owner.id, None)
         record(tx, at, "koban", "staff.enabled", owner.id, {"demo": True})
     return owner
+
+
+def demo_principal(tx: Tx, at: Instant, role: str) -> Principal:
+    """Return the demonstration's account of a role as somebody who acts.
+
+    Refuses: RoleUnknown.
+    """
+    owner = demo_account(tx, at, role)
+    return Principal(kind="staff", id=owner.id, name=owner.name, roles=owner.roles, grants=grants_of(owner.roles))
 
 
 def open_role(tx: Tx, at: Instant, randomness: random.Random, secrets: Secrets, *, role: str) -> OpenedSession:

@@ -451,7 +451,8 @@ class _Edge:
             if isinstance(error, NotSignedIn):
                 headers["www-authenticate"] = 'Bearer realm="koban"'
             return Answer(body=sent, status=sent.status, media_type="application/problem+json", headers=headers)
-        if isinstance(error, NotSignedIn) and scope["method"] in _SAFE:
+        # A form of a page comes back to that page, which still has what was typed; what has no page says what is wrong.
+        if isinstance(error, NotSignedIn) and (scope["method"] in _SAFE or "GET" in self._methods):
             return Answer(status=303, headers={"location": f"{SIGN_IN_PATH}?next={_here(scope)}"})
         if self._gate.problem_page is None:
             return Answer(body=sent, status=sent.status, media_type="application/problem+json", headers=headers)

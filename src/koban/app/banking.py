@@ -28,17 +28,15 @@ from koban.pipeline import bank_facts, banking, expecting
 from koban.vault import Vault
 
 if TYPE_CHECKING:
-    from koban.app.running import Koban
     from koban.pipeline import Desk
 
 
-def bank_desk(koban_: "Koban") -> bank_routes.BankDesk:
+def bank_desk(desk: "Desk", vault: Vault) -> bank_routes.BankDesk:
     """Return what routes and pages of banking are given."""
-    desk, vault = koban_.desk, koban_.vault
     return bank_routes.BankDesk(
-        database=koban_.database,
+        database=desk.database,
         vault=vault,
-        clock=koban_.clock,
+        clock=desk.memory.clock,
         hours=lambda: banking.hours_of(desk.memory),
         request=lambda body, by: request(desk, body, by=by),
         cancel=lambda one, by: desk.command(lambda memory, tx: banking.cancel(memory, tx, one, by=by)),

@@ -7,31 +7,39 @@ import itertools
 import pathlib
 import random
 import socket
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+import msgspec
 import structlog
 
 import koban.decisions.store as decision_store
 import koban.enforcement.store as sanction_store
-from koban.access import SYSTEM
-from koban.access.demo import DEMO_ROLES, close_roles, demo_account, open_role
+from koban.access import SYSTEM, issue_token, revoke_leftovers, revoke_token
+from koban.access.demo import DEMO_ROLES, close_roles, demo_account, demo_principal, open_role
 from koban.access.types import OpenedSession
 from koban.app.running import Koban, open_desk
+from koban.app.yesterday import BEGINS_BEFORE, Step, has_money, kept_for, stolen_payment, tell_yesterday
 from koban.audit import Secrets, record
-from koban.base import MINUTE, ManualClock, random_id
+from koban.base import MINUTE, Instant, ManualClock, random_id
 from koban.base.settings import Settings
 from koban.enforcement import OverturnSanctions, SubjectRef
 from koban.events import Envelope, Fault, decode, encode
+from koban.payments import store as payment_store
+from koban.payments.simulated import SimulatedProvider
 from koban.pipeline import commands
 from koban.sim import Settings as Evening
 from koban.sim import Target, plan, wire
+from koban.sim.cashier import CASHIER, SCOPES, Cashier, Kept
 from koban.sim.evening import past_of
+from koban.sim.orders import earlier_of
 from koban.sim.story import Connection, Story, StoryNow
 from koban.webhooks import add_endpoint, written_secret
 from koban.webhooks.endpoints import remove_endpoint
 
 PAST_SLOT: Final = 5 * MINUTE  # of the past, in which events share a moment of arrival
+CASHIER_DAYS: Final = 7
 LINES_MAX: Final = 100  # newest decisions on the viewer that are looked through
 APPEAL_WORDS: Final = "模擬の異議申し立て：会場の共用端末を使っていた視聴者で、荒らしには加わっていません。 / Simulated appeal: a viewer on the venue's shared tablet, no part of the raid."
 
@@ -87,15 +95,34 @@ class Showing:
     minutes: int
 
 
+class Warmed(msgspec.Struct, frozen=True, kw_only=True):
+    """What the days before left: `imported` events, what the cashier takes over, and a payment by a stolen card."""
+
+    imported: int = 0
+    kept: Kept = Kept()
+    stolen: str = ""
+
+
 @contextlib.contextmanager
-def demonstration(koban: Koban, url: str, token: str, *, truth: pathlib.Path, showing: Showing) -> Iterator[Demo]:
-    """Open the roles and put the story together until the block ends; it begins when `demo.story.begin` is called."""
+def demonstration(
+    koban: Koban, url: str, token: str, *, truth: pathlib.Path, showing: Showing, warmed: Sequence[Warmed] = ()
+) -> Iterator[Demo]:
+    """Open the roles and put the story together until the block ends; it begins when `demo.story.begin` is called.
+
+    `warmed`: what the days before left, where they were told; the first evening goes on with it.
+    """
     roles = DEMO_ROLES if may_open_roles(koban.settings.host) else ()
     with koban.database.write() as tx:
         for role in roles:
             demo_account(tx, koban.clock.now(), role)
     try:
-        with marketplace(koban, url, token) as connection:
+        with marketplace(koban, url, token) as connection, cashier_token(koban, is_wanted=bool(roles)) as secret:
+            left = list(warmed)
+
+            def hire(_evening: Evening, stop: threading.Event) -> Cashier | None:
+                kept = left.pop().kept if left else Kept()
+                return Cashier(url, secret, kept, stop=stop) if secret else None
+
             story = Story(
                 connection,
                 truth,
@@ -103,8 +130,9 @@ def demonstration(koban: Koban, url: str, token: str, *, truth: pathlib.Path, sh
                 seed=showing.seed,
                 speed=showing.speed,
                 minutes=showing.minutes,
-                on_chapter=on_chapter(koban),
+                on_chapter=on_chapter(koban, stolen=next((each.stolen for each in warmed), "")),
                 on_failure=lambda error: _log.error("simulation_stopped", error=repr(error)),
+                hire=hire,
             )
             try:
                 yield Demo(koban=koban, story=story, truth=truth, roles=roles)
@@ -143,14 +171,54 @@ def marketplace(koban: Koban, url: str, token: str) -> Iterator[Connection]:
             koban.memory.book.reload(tx)
 
 
-def on_chapter(koban: Koban) -> Callable[[str, Mapping[str, str]], None]:
-    """Return what the demonstration itself does as a chapter begins: the shift answers the muted viewer's appeal."""
+@contextlib.contextmanager
+def cashier_token(koban: Koban, *, is_wanted: bool) -> Iterator[str]:
+    """Give the cashier a token of its own until the block ends; empty: this evening is told by events alone.
+
+    Why not always: it may only ever pay through a provider that is simulated, and somebody of the demonstration's staff
+    has to answer for it.
+    """
+    simulated = all(isinstance(each, SimulatedProvider) for each in koban.providers.by_name.values())
+    if not is_wanted or not simulated or not has_money(koban.memory.compiled.pack):
+        yield ""
+        return
+    at = koban.clock.now()
+    with koban.database.write() as tx:
+        by = demo_principal(tx, at, "admin")
+        revoke_leftovers(tx, at, by=by, name=CASHIER)
+        token, secret = issue_token(
+            tx, at, koban.randomness, koban.secrets, by=by, name=CASHIER, scopes=SCOPES, days=CASHIER_DAYS
+        )
+    try:
+        yield secret
+    finally:
+        with koban.database.write() as tx:
+            revoke_token(tx, koban.clock.now(), by=by, token_id=token.id)
+
+
+def on_chapter(koban: Koban, *, stolen: str = "") -> Callable[[str, Mapping[str, str]], None]:
+    """Return what the demonstration itself does as a chapter begins.
+
+    A card holder's bank takes the `stolen` payment back, and the shift answers the muted viewer's appeal.
+    """
 
     def act(key: str, accounts: Mapping[str, str]) -> None:
+        if key == "parcel" and stolen:
+            _charge_back(koban, stolen)
         if key == "restored" and "fan" in accounts:
             _restore(koban, accounts["fan"])
 
     return act
+
+
+def _charge_back(koban: Koban, payment: str) -> None:
+    provider = koban.providers.by_name.get("simulated")
+    with koban.database.read() as tx:
+        captures = [each.id for each in payment_store.steps_of(tx, payment) if each.kind == "capture"]
+    if isinstance(provider, SimulatedProvider):
+        for each in captures:
+            if provider.has_captured(each) and provider.returnable(each):
+                provider.charge_back(each)
 
 
 def _restore(koban: Koban, account: str) -> None:
@@ -168,26 +236,50 @@ def _restore(koban: Koban, account: str) -> None:
         koban.desk.command(lambda memory, tx: commands.sanction(memory, tx, command))
 
 
-def warm(settings: Settings, evening: Evening, randomness: random.Random, secrets: Secrets) -> int:
-    """Import the day before an evening into a log that is empty; return how many events that were.
+def warm(
+    settings: Settings, evening: Evening, randomness: random.Random, secrets: Secrets, *, money: bool = True
+) -> Warmed:
+    """Import the day before an evening into a log that is empty, and book its money.
 
-    They carry times of their own and no consequences: they are there so that features know the town.
+    Events carry times of their own and no consequences: they are there so that features know the town. `money`: the
+    books of the days before are kept too, as whoever keeps them would have done it at the time.
     """
     past = past_of(evening)
-    clock = ManualClock(past.start_at)
-    with open_desk(settings, clock, randomness, secrets, durable=False) as (database, _, desk):
+    clock = ManualClock(Instant(evening.start_at - BEGINS_BEFORE))
+    with open_desk(settings, clock, randomness, secrets, durable=False) as opened:
+        desk = opened[2]
         if desk.memory.last_seq:
-            return 0
-        del database
+            return Warmed()
+        earlier = earlier_of(evening)
+        steps: Iterator[Step] = iter(())
+        if money:
+            steps = tell_yesterday(
+                settings, opened, clock, earlier, evening=evening, randomness=randomness, secrets=secrets
+            )
+        step = next(steps, None)
         imported = 0
         for slot, events in itertools.groupby(plan(past), key=lambda event: event.at // PAST_SLOT):
+            until = (slot + 1) * PAST_SLOT
+            while step is not None and step[0] < until:
+                _act(clock, *step)
+                step = next(steps, None)
             items: list[Envelope | Fault] = list(
                 decode(encode([wire(event) for event in events]), "application/cloudevents-batch+json")
             )
-            clock.advance(max((slot + 1) * PAST_SLOT - clock.now(), 0))
+            clock.advance(max(until - clock.now(), 0))
             desk.submit(items, clock.now(), False, hurried=False, imported=True).result()
             imported += len(items)
-        return imported
+        while step is not None:
+            _act(clock, *step)
+            step = next(steps, None)
+        kept = kept_for(opened[0], earlier) if money else Kept()
+        return Warmed(imported=imported, kept=kept, stolen=stolen_payment(earlier) if kept.orders else "")
+
+
+def _act(clock: ManualClock, at: Instant, act: Callable[[], object]) -> None:
+    """Do something at its moment, or as soon after it as what came before allows."""
+    clock.advance(max(at - clock.now(), 0))
+    act()
 
 
 def may_open_roles(host: str) -> bool:

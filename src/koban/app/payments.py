@@ -12,7 +12,7 @@ import msgspec
 import koban.payments.routes as payment_routes
 from koban.audit import record
 from koban.base import SECOND, Clock, Instant, Refusal
-from koban.db import Tx
+from koban.db import Database, Tx
 from koban.payments import store
 from koban.payments.http import HttpProvider
 from koban.payments.notices import read_secret, verified
@@ -30,7 +30,7 @@ from koban.payments.types import (
     Rerouted,
     Told,
 )
-from koban.payments.worker import PaymentKit, PaymentWorker
+from koban.payments.worker import PaymentKit
 from koban.pipeline import paying, rerouting
 from koban.pipeline.desk import Desk
 from koban.pipeline.memory import Memory
@@ -169,12 +169,20 @@ def _receive(memory: Memory, tx: Tx, *, name: str, message: str, notice: Provide
 
 
 def payment_commands(koban_: "Koban") -> payment_routes.Commands:
-    """Return what routes and pages may have the decider do. After each, whoever asks providers looks at once."""
-    desk, providers, worker = koban_.desk, koban_.providers, koban_.payment_worker
+    """Return what routes and pages may have the decider do."""
+    return commands_of(koban_.desk, koban_.vault, koban_.clock, koban_.providers, wake=koban_.payment_worker.wake)
+
+
+def commands_of(
+    desk: Desk, vault: Vault, clock: Clock, providers: Providers, *, wake: Callable[[], None]
+) -> payment_routes.Commands:
+    """Return what routes and pages may have a decider do. After each, `wake` calls whoever asks providers."""
     names = tuple(providers.by_name)
 
     def run(command: Callable[[Memory, Tx], Payment]) -> Payment:
-        return _woken(worker, desk.command(command))
+        payment = desk.command(command)
+        wake()
+        return payment
 
     def receive(name: str, headers: Mapping[str, str], body: bytes, at: Instant) -> bool:
         secret = providers.secrets.get(name)
@@ -182,7 +190,7 @@ def payment_commands(koban_: "Koban") -> payment_routes.Commands:
             raise NoticeForged("No provider of this name signs webhooks here.")
         message, notice = verified(headers, body, secret, at)
         is_new = desk.command(lambda memory, tx: paying.receive(memory, tx, name, message, notice))
-        worker.wake()
+        wake()
         return is_new
 
     def report(name: str, day: datetime.date) -> list[ProviderReportRow]:
@@ -190,6 +198,11 @@ def payment_commands(koban_: "Koban") -> payment_routes.Commands:
         if provider is None:
             raise PaymentMissing(f"There is no payment provider {name[:40]!r}.")
         return list(provider.report(day))
+
+    def reroute_waiting(name: str, to: str, by: str) -> Rerouted:
+        rerouted = _reroute_waiting(desk, names, name, to, by=by)
+        wake()
+        return rerouted
 
     return payment_routes.Commands(
         begin=lambda new, by: run(lambda memory, tx: paying.begin(memory, tx, new, names, by=by)),
@@ -206,21 +219,20 @@ def payment_commands(koban_: "Koban") -> payment_routes.Commands:
         reroute=lambda payment, to, by: run(
             lambda memory, tx: rerouting.reroute(memory, tx, payment, to, names, by=by)
         ),
-        reroute_waiting=functools.partial(_reroute_waiting, koban_),
+        reroute_waiting=reroute_waiting,
         say=lambda said, by: run(lambda memory, tx: paying.say(memory, tx, said, by=by)),
         receive=receive,
-        evidence=lambda payment, no, by: _evidence(koban_, payment, no, by=by),
+        evidence=lambda payment, no, by: _evidence(desk.database, vault, clock.now(), payment, no, by=by),
         report=report,
         providers=lambda: names,
     )
 
 
-def _reroute_waiting(koban_: "Koban", name: str, to: str, by: str) -> Rerouted:
+def _reroute_waiting(desk: Desk, names: Sequence[str], name: str, to: str, *, by: str) -> Rerouted:
     """Send what waits unsent for a provider through another one, each payment in a command of its own.
 
     Refuses: PaymentUnfit, ProviderOut; also in the middle: what was moved stays moved, and the same again goes on.
     """
-    desk, names = koban_.desk, tuple(koban_.providers.by_name)
     if to == name:
         raise PaymentUnfit(f"It waits for {name} already.")
     with desk.database.read() as tx:
@@ -235,7 +247,6 @@ def _reroute_waiting(koban_: "Koban", name: str, to: str, by: str) -> Rerouted:
                 )
             )
             moved += 1
-    koban_.payment_worker.wake()
     with desk.database.read() as tx:
         left = sum(count for _, count, _ in store.count_unsent(tx, name))
     return Rerouted(moved=moved, left=left)
@@ -245,23 +256,20 @@ def _refund(memory: Memory, tx: Tx, *, new: NewRefund, by: str) -> Payment:
     return paying.refund(memory, tx, new, by=by)
 
 
-def _woken(worker: PaymentWorker, payment: Payment) -> Payment:
-    worker.wake()
-    return payment
-
-
-def _evidence(koban_: "Koban", payment_id: str, no: int, *, by: str) -> dict[str, object]:
+def _evidence(
+    database: Database, vault: Vault, at: Instant, payment_id: str, no: int, *, by: str
+) -> dict[str, object]:  # fmt: skip
     """Open what proves that a card's holder was authenticated; nothing is shown that the trail does not know of.
 
     Refuses: PaymentMissing, also where the person was erased.
     """
-    with koban_.database.write() as tx:
+    with database.write() as tx:
         payment = store.find(tx, payment_id)
         part = next((each for each in store.parts_of(tx, payment_id) if each.no == no), None)
         if payment is None or part is None or not part.evidence:
             raise PaymentMissing(f"No 3-D Secure evidence is stored for part {no} of {payment_id[:80]!r}.")
-        record(tx, koban_.clock.now(), by, "payment.evidence_opened", payment_id, {"part": no})
-        opened = koban_.vault.open(tx, payment.account, f"three_ds:{no}:{payment_id}", part.evidence)
+        record(tx, at, by, "payment.evidence_opened", payment_id, {"part": no})
+        opened = vault.open(tx, payment.account, f"three_ds:{no}:{payment_id}", part.evidence)
     if opened is None:
         raise PaymentMissing("The person was erased, and the evidence with them.")
     return opened

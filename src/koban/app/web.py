@@ -69,6 +69,7 @@ from koban.pipeline.explain import (
     explain,
     explain_feature,
     explain_why_not,
+    stored_decision,
     version_of,
 )
 from koban.pipeline.figures import BUCKETS_US
@@ -133,7 +134,9 @@ def endpoints_of(
     set_mode = functools.partial(bring_mode, modes_of(desk, koban_.randomness))
     label = lambda change: desk.command(lambda memory, tx: commands.label(memory, tx, change))  # noqa: E731
     return [
-        *event_routes.endpoints(database, desk.submit, desk.replay_quarantined, functools.partial(_archived, koban_)),
+        *event_routes.endpoints(
+            database, desk.submit, desk.decider.relay, desk.replay_quarantined, functools.partial(_archived, koban_)
+        ),
         *decision_routes.endpoints(
             database, lambda seq: explain(database, koban_.vault, seq, archive=desk.archive), Explained
         ),
@@ -193,7 +196,7 @@ def endpoints_of(
 
 
 def _bank_endpoints(koban_: Koban) -> list[Endpoint]:
-    bank = bank_desk(koban_)
+    bank = bank_desk(koban_.desk, koban_.vault)
     return [
         *bank_routes.endpoints(bank),
         *account_endpoints(bank),
@@ -255,6 +258,7 @@ def _console_kit(
         access=kit,
         pack=lambda: koban_.memory.compiled.pack,
         figures=lambda: koban_.memory.figures.snapshot(koban_.clock.now()),
+        stored=lambda tx, seq: stored_decision(tx, seq, desk.archive),
         explain=lambda seq, pack: explain(koban_.database, koban_.vault, seq, pack=pack, archive=desk.archive),
         explain_feature=functools.partial(_explain_feature, koban_),
         version=functools.partial(version_of, koban_.database),
@@ -271,7 +275,7 @@ def _console_kit(
         bookings=booking_commands(desk),
         reconciliation=reconciliation_desk(desk, koban_.providers.by_name),
         logs=own,
-        bank=bank_desk(koban_),
+        bank=bank_desk(koban_.desk, koban_.vault),
         simulated=demo is not None,
         truth=demo.truth if demo is not None else None,
         story=demo,

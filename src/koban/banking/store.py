@@ -451,6 +451,11 @@ def list_batches(tx: Tx, *, state: str | None, before: int | None, limit: int) -
     return [_as(Batch, row) for row in rows]
 
 
+def count_proposed_batches(tx: Tx) -> int:
+    """Return how many batches wait for a second person."""
+    return int(tx.rows("SELECT count(*) FROM bank_batches WHERE state = 'proposed'")[0][0])
+
+
 def grow_batch(tx: Tx, batch_id: str, *, count: int, total_minor: int) -> None:
     """Note how much is in a draft."""
     tx.change("UPDATE bank_batches SET count = ?, total_minor = ? WHERE id = ?", (count, total_minor, batch_id))

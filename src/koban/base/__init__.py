@@ -18,6 +18,7 @@ from koban.base.keyset import keyset, keyset_of
 from koban.base.lookout import Lookout
 from koban.base.money import MINOR_DIGITS, Money, format_money
 from koban.base.refusals import Problem, Refusal, Unavailable
+from koban.base.relay import Relay
 from koban.base.shares import Share, wilson
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Money",
     "Problem",
     "Refusal",
+    "Relay",
     "Share",
     "SystemClock",
     "Unavailable",

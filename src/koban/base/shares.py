@@ -18,17 +18,17 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None
 
 
-def wilson(hits: int, of: int) -> Share:
-    """Return hits of a count with its 95 % Wilson score interval.
+def wilson(hits: int, of: int, *, sigma: float = Z95) -> Share:
+    """Return hits of a count with its Wilson score interval: of 95 %, or so many standard deviations wide.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
     """
     if of == 0:
         return Share(hits=0, of=0, value=None, low=None, high=None)
     share = hits / of
-    centre = share + Z95 * Z95 / (2 * of)
-    spread = Z95 * math.sqrt(share * (1 - share) / of + Z95 * Z95 / (4 * of * of))
-    scale = 1 + Z95 * Z95 / of
+    centre = share + sigma * sigma / (2 * of)
+    spread = sigma * math.sqrt(share * (1 - share) / of + sigma * sigma / (4 * of * of))
+    scale = 1 + sigma * sigma / of
     return Share(
         hits=hits, of=of, value=share, low=max(0.0, (centre - spread) / scale), high=min(1.0, (centre + spread) / scale)
     )

@@ -66,12 +66,14 @@ def read_now(tx: Tx, at: Instant, numbers: Numbers, pack: PackDef, money: HeldMo
 def honest_touched(
     tx: Tx, at: Instant, since_seq: int, is_honest: Callable[[str], bool]
 ) -> Mapping[str, int]:  # fmt: skip
-    """Return how many honest people each rule touched: by a label of the account, or by a case closed as honest."""
+    """Return how many honest people each rule touched: by a label, a case closed as honest, or a sanction overturned."""
     touched: dict[str, set[str]] = {}
     for rule, account in store.acted_on(tx, since_seq=since_seq):
         if is_honest(account):
             touched.setdefault(rule, set()).add(account)
     for rule, person in store.judged_honest(tx, since_at=Instant(at - HONEST_FOR), limit=HONEST_CASES_MAX):
+        touched.setdefault(rule, set()).add(person)
+    for rule, person in store.overturned(tx, since_seq=since_seq, limit=HONEST_CASES_MAX):
         touched.setdefault(rule, set()).add(person)
     return {rule: len(people) for rule, people in touched.items()}
 

@@ -132,5 +132,15 @@ def judged_honest(tx: Tx, *, since_at: Instant, limit: int) -> list[tuple[str, s
     return [(str(row[0]), str(row[1])) for row in rows]
 
 
+def overturned(tx: Tx, *, since_seq: int, limit: int) -> list[tuple[str, str]]:
+    """Return each rule with each person whose sanction by it was overturned since a place in the log."""
+    rows = tx.rows(
+        "SELECT DISTINCT s.rule, d.acting FROM sanctions s JOIN decisions d ON d.seq = s.cause_seq"
+        " WHERE s.status = 'overturned' AND s.changed_seq >= ? AND s.rule IS NOT NULL AND d.acting IS NOT NULL LIMIT ?",
+        (since_seq, limit),
+    )
+    return [(str(row[0]), str(row[1])) for row in rows]
+
+
 def _instant(value: object) -> Instant | None:
     return None if value is None else Instant(int(str(value)))

@@ -71,6 +71,9 @@ def suggest(
         str | None, typer.Option(help="An expression to find a threshold for, in place of rules.")
     ] = None,
     hours: Annotated[float | None, typer.Option(help="With --threshold: review hours a day at hand.")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="A field or feature to leave out: one that says the outcome itself.")
+    ] = None,
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Propose rules, or a threshold, from labelled events; each with its figures on a part that was held out."""
@@ -96,7 +99,7 @@ def suggest(
                     f"recall {render_share(step.test.recall)}; {step.per_day:,.1f} a day, {step.hours_per_day:.2f} h"
                 )
             return
-        rules = suggest_rules(opened, loaded, event, precision=precision, most=most)
+        rules = suggest_rules(opened, loaded, event, precision=precision, most=most, without=without or ())
     if json:
         print_json(rules)
         return

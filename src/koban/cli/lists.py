@@ -46,6 +46,89 @@ def list_show(
         print(f"{one['value']}  {one['by'] or 'pack'}{ends}  {one['note']}".rstrip())
 
 
+@list_app.command("all")
+def list_all(
+    json: Json = False,  # noqa: FBT002 - a flag
+) -> None:
+    """Print every list of the pack in force, and who answers for it."""
+    found = _ask("GET", "/v1/lists")["items"]
+    if json:
+        print_json(found)
+        return
+    for one in found:
+        print(f"{one['name']}  {one['kind']}  {one['from_pack']} from the pack  {one['owner'] or 'nobody'}")
+
+
+@list_app.command("add")
+def list_add(
+    name: Name,
+    values: Annotated[list[str], typer.Argument(help="Values to put on it.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+    until: Annotated[str | None, typer.Option(help="12h, 7d, 2w, or a moment; otherwise for good.")] = None,
+) -> None:
+    """Put values on a list; one that is on already gets the new reason and end."""
+    from koban.app.lab import parse_until
+    from koban.base import SystemClock, to_rfc3339
+
+    end = None if until is None else to_rfc3339(parse_until(until, SystemClock().now()))
+    entered = _ask("POST", _path(name, "entries"), {"values": values, "note": reason, "expires_at": end})
+    print(f"{name}: {len(values)} on from log entry {entered['seq']} on")
+
+
+@list_app.command("remove")
+def list_remove(
+    name: Name,
+    value: Annotated[str, typer.Argument(help="Value to take off it.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Take a value off a list, also one that the pack brings."""
+    entered = _ask("POST", _path(name, "remove"), {"value": value, "note": reason})
+    print(f"{name}: off from log entry {entered['seq']} on")
+
+
+@list_app.command("preview")
+def list_preview(
+    name: Name,
+    values: Annotated[list[str], typer.Argument(help="Values that it is to have had from the start.")],
+    since: Annotated[str | None, typer.Option(help="90d, 12h, 2w or a moment.")] = "30d",
+) -> None:
+    """Print what the rules that read a list would have hit with further values; nothing is changed."""
+    from koban.app.lab import cap_memory, open_for_lab, pack_in_force, parse_since, with_values
+    from koban.audit import SystemSecrets
+    from koban.base import SystemClock
+    from koban.cli.frame import settings_of_environment
+    from koban.lab import NothingToTest, Question, backtest, render_report
+    from koban.lists import ListMissing
+
+    cap_memory()
+    with open_for_lab(settings_of_environment(), SystemSecrets(), None) as opened:
+        pack = pack_in_force(opened.tx)
+        if pack is None or name not in pack.lists:
+            raise ListMissing(f"The active pack declares no list {name[:80]!r}.")
+        rules = tuple(rule.name for rule in pack.rules.values() if f"'{name}'" in rule.when)
+        if not rules:
+            raise NothingToTest(f"No rule reads the list {name!r}.")
+        changed = with_values(pack, [f"{name}={value}" for value in values], opened.vault)
+        start = None if since is None else parse_since(since, SystemClock().now())
+        report = backtest(opened, Question(pack=changed, against=pack, since_at=start, rules=rules))
+    print(render_report(report, samples=0))
+
+
+@list_app.command("owner")
+def list_owner(
+    name: Name,
+    person: Annotated[str | None, typer.Argument(help="Id or e-mail address; 'nobody' for none.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; needed to change it.")] = "",
+) -> None:
+    """Print who answers for a list and who did, or make somebody of the staff answer for it."""
+    if person is not None:
+        body: dict[str, object] = {"owner": None if person == "nobody" else person, "reason": reason}
+        print(f"{name}: {_ask('PUT', _path(name, 'owner'), body)['owner'] or 'nobody'}")
+        return
+    for one in _ask("GET", _path(name, "owner"))["items"]:
+        print(f"{one['set_at']}  {one['owner'] or 'nobody'}  set by {one['set_by']}  {one['reason']}")
+
+
 @list_app.command("versions")
 def list_versions(
     name: Name,

@@ -299,7 +299,9 @@ def pack_reference_page(
 @rule_app.command("mode")
 def rule_mode(
     rule: Annotated[str, typer.Argument(help="Name of the rule.")],
-    mode: Annotated[str, typer.Argument(help="off, shadow, review, live, or 'pack' to follow the pack again.")],
+    mode: Annotated[
+        str, typer.Argument(help="retired, off, shadow, review, live, or 'pack' to follow the pack again.")
+    ],
     reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next.")],
     percent: Annotated[float, typer.Option(help="Share of accounts for which it is live.")] = 100.0,
 ) -> None:
@@ -314,6 +316,24 @@ def rule_mode(
         )
         return
     print(f"{rule}: {mode} from log entry {entered['seq']} on")
+
+
+@rule_app.command("retire")
+def rule_retire(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next.")],
+) -> None:
+    """Take a rule out of service. It gives no signal any more, is kept with its history, and can be brought back."""
+    rule_mode(rule, "retired", reason)
+
+
+@rule_app.command("restore")
+def rule_restore(
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next.")],
+) -> None:
+    """Bring a retired rule back, in shadow: its matches are recorded and nothing happens to anybody."""
+    rule_mode(rule, "shadow", reason)
 
 
 @rule_app.command("expect")
@@ -338,38 +358,46 @@ def rule_expect(
 @rule_app.command("snooze")
 def rule_snooze(
     rule: Annotated[str, typer.Argument(help="Name of the rule.")],
-    account: Annotated[str, typer.Argument(help="Account for which it is to be mute.")],
+    subject: Annotated[str, typer.Argument(help="Account, or other subject, for which it is to be mute.")],
     reason: Annotated[str, typer.Option(help="Why, for whoever looks at it next.")],
     until: Annotated[str, typer.Option(help="12h, 7d, 2w, or a moment.")] = "7d",
+    kind: Annotated[str, typer.Option(help="Kind of the subject: listing, device, …")] = "account",
 ) -> None:
-    """Mute a rule for one account until then."""
+    """Mute a rule for one subject until then."""
     from koban.app.lab import parse_until
     from koban.app.remote import call
     from koban.base import SystemClock, to_rfc3339
 
     end = to_rfc3339(parse_until(until, SystemClock().now()))
-    body = {"account": account, "until": end, "reason": reason}
+    body = {"kind": kind, "subject": subject, "until": end, "reason": reason}
     call(running_server(), "POST", f"/v1/rules/{rule}/snooze", body)
-    print(f"{rule}: mute for {account} until {end}")
+    print(f"{rule}: mute for {_called(kind, subject)} until {end}")
 
 
 @rule_app.command("unsnooze")
 def rule_unsnooze(
     rule: Annotated[str, typer.Argument(help="Name of the rule.")],
-    account: Annotated[str, typer.Argument(help="Account for which it is mute.")],
+    subject: Annotated[str, typer.Argument(help="Account, or other subject, for which it is mute.")],
     reason: Annotated[str, typer.Option(help="Why.")],
+    kind: Annotated[str, typer.Option(help="Kind of the subject: listing, device, …")] = "account",
 ) -> None:
-    """Let a rule speak for an account again."""
+    """Let a rule speak for a subject again."""
     from koban.app.remote import call
 
-    call(running_server(), "POST", f"/v1/rules/{rule}/snooze", {"account": account, "until": None, "reason": reason})
-    print(f"{rule}: speaks for {account} again")
+    body = {"kind": kind, "subject": subject, "until": None, "reason": reason}
+    call(running_server(), "POST", f"/v1/rules/{rule}/snooze", body)
+    print(f"{rule}: speaks for {_called(kind, subject)} again")
+
+
+def _called(kind: str, subject: str) -> str:
+    return subject if kind == "account" else f"{kind} {subject}"
 
 
 @rule_app.command("snoozes")
 def rule_snoozes(
     rule: Annotated[str | None, typer.Option(help="Only of this rule.")] = None,
-    account: Annotated[str | None, typer.Option(help="Only for this account.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only for this account or other subject.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only for subjects of this kind.")] = None,
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """List which rules are mute for whom."""
@@ -378,14 +406,16 @@ def rule_snoozes(
     from koban.app.remote import call
 
     wanted = urllib.parse.urlencode(
-        {name: value for name, value in (("rule", rule), ("account", account)) if value is not None}
+        {name: value for name, value in (("rule", rule), ("kind", kind), ("subject", subject)) if value is not None}
     )
     found: list[dict[str, str]] = call(running_server(), "GET", f"/v1/snoozes?{wanted}")["items"]  # type: ignore[assignment]  # JSON
     if json:
         print_json(found)
         return
     for each in found:
-        print(f"{each['rule']}  {each['account']}  until {each['until']}  {each['set_by']}  {each['reason']}")
+        print(
+            f"{each['rule']}  {_called(each['kind'], each['subject'])}  until {each['until']}  {each['set_by']}  {each['reason']}"
+        )
 
 
 @rule_app.command("drafts")

@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
-from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Unavailable
-from koban.board import Now, Series, Waiting, choose, honest_touched, read_now, read_series
+from koban.base import HOUR, MINUTE, SECOND, Instant, Unavailable
+from koban.board import Now, Series, Waiting, choose, read_now, read_series
 from koban.console import store
 from koban.console.decisions import DecisionLine, with_facts
 from koban.console.filters import read_filters, seq_of
@@ -32,7 +32,6 @@ NOW_FOR: Final = SECOND
 LATEST_FOR: Final = 2 * SECOND
 FIRING_FOR: Final = 5 * SECOND
 SERIES_FOR: Final = 20 * SECOND
-HONEST_FOR: Final = 15 * SECOND
 T = TypeVar("T")
 
 PARTS: Final = ("now", "firing", "latest")
@@ -151,10 +150,7 @@ class _Recent:
     def _moment(self, at: Instant) -> Moment:
         kit, pack = self._kit, self._kit.pack()
         with kit.database.read() as tx:
-            honest = self._keep(
-                "honest", at, HONEST_FOR,
-                lambda: honest_touched(tx, at, event_store.seq_since(tx, Instant(at - DAY)), lambda account: kit.is_honest(account, at)),
-            )  # fmt: skip
+            honest = kit.touched.of(tx, at)
             return Moment(
                 at=at,
                 now=self._keep("now", at, NOW_FOR, lambda: read_now(tx, at, kit.figures(), pack, kit.money)),

@@ -46,9 +46,10 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
 
 def _close(kit: ConsoleKit, call: Call, *, problem: str = "", note: str = "") -> Answer:
     ledger = kit.pack().ledger
-    first, last = _span(call, booking_date(call.at, ledger.chart.time_zone))
+    today = booking_date(call.at, ledger.chart.time_zone)
     with kit.database.read() as tx:
         through = period_store.closed_through(tx)
+        first, last = _span(call, today, through)
         trial = period_store.trial_lines(tx, first, last)
         changes = period_store.list_period_changes(tx, limit=CHANGES_SHOWN)
         unreconciled = reconciliation_store.open_through(tx, last)
@@ -65,16 +66,23 @@ def _close(kit: ConsoleKit, call: Call, *, problem: str = "", note: str = "") ->
         problem=problem,
         note=note,
         day_before=_before(through),
-        may_close=last > through and last < booking_date(call.at, ledger.chart.time_zone),
+        may_close=last > through and last < today,
     )
 
 
-def _span(call: Call, today: str) -> tuple[str, str]:
-    """Return the span that is asked for; by itself the month before this one."""
+def _span(call: Call, today: str, through: str) -> tuple[str, str]:
+    """Return the span that is asked for; by itself the month before this one, or what is open since a later close."""
     first, last = call.query.get("first", ""), call.query.get("last", "")
     if is_date(first) and is_date(last) and first <= last:
         return first, last
-    end = datetime.date.fromisoformat(today).replace(day=1) - datetime.timedelta(days=1)
+    now = datetime.date.fromisoformat(today)
+    end = now.replace(day=1) - datetime.timedelta(days=1)
+    if through > end.isoformat():
+        begins, yesterday = (
+            datetime.date.fromisoformat(through) + datetime.timedelta(days=1),
+            now - datetime.timedelta(days=1),
+        )
+        return begins.isoformat(), max(begins, yesterday).isoformat()
     return end.replace(day=1).isoformat(), end.isoformat()
 
 

@@ -20,6 +20,7 @@ class CountedLine(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant
     value: str
     verdict: str
+    steps: tuple[int, ...] = ()
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,11 +34,13 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     lines: tuple[CountedLine, ...]
     whole: bool
+    matches: tuple[tuple[str, ...], ...] = ()  # of a sequence: the events of each whole one, in the order of its steps
 
 
 def parts_of(tx: Tx, pack: PackDef, parts: Sequence[Behind]) -> Iterator[Part]:
     """Return what a page shows of the parts of a feature."""
     for each in parts:
+        known = {event.seq: event.event_id or str(event.seq) for event in each.events}
         records = decision_store.read_bodies(tx, [event.seq for event in each.events])
         yield Part(
             feature=pack.features[each.feature],
@@ -50,6 +53,7 @@ def parts_of(tx: Tx, pack: PackDef, parts: Sequence[Behind]) -> Iterator[Part]:
                 _line(event, records[event.seq].verdict if event.seq in records else "") for event in each.events
             ),
             whole=each.whole,
+            matches=tuple(tuple(known.get(place, str(place)) for place in match) for match in each.matches),
         )
 
 
@@ -57,5 +61,11 @@ def _line(event: Counted, verdict: str) -> CountedLine:
     at = from_rfc3339(event.at)
     assert at is not None, "the lab wrote it"
     return CountedLine(
-        seq=event.seq, event_id=event.event_id, type=event.type, at=at, value=event.value, verdict=verdict
+        seq=event.seq,
+        event_id=event.event_id,
+        type=event.type,
+        at=at,
+        value=event.value,
+        verdict=verdict,
+        steps=event.steps,
     )

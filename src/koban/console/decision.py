@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from koban.access import Answer, Call, Endpoint, endpoint
+from koban.access import Answer, Call, Endpoint, endpoint, redirect
 from koban.base import Instant, Refusal, Unavailable, from_rfc3339
 from koban.cases import Case, CaseMissing
 from koban.cases import store as case_store
@@ -57,7 +57,10 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return the page of this part."""
 
     def show(call: Call) -> Answer:
-        story = _story(kit, call)
+        try:
+            story = _story(kit, call)
+        except DecisionMissing:
+            return _in_archive(kit, call)
         if story.record is None:
             return _entry_page(kit, call, story)
         return _decision_page(kit, call, story, story.record)
@@ -78,6 +81,19 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
                  summary="Open a personal field for a case", accepts="form", page=True,
                  raises=(DecisionMissing, CaseMissing, CaseElsewhere, FieldNotSealed, EventMissing)),
     )  # fmt: skip
+
+
+def _in_archive(kit: ConsoleKit, call: Call) -> Answer:
+    """Send to what the archive keeps of a decision that has left the database: its rules and features, as it was decided.
+
+    Refuses: DecisionMissing.
+    """
+    seq = seq_of(call.path["seq"])
+    if seq is None:
+        raise DecisionMissing(f"There is no decision {call.path['seq'][:40]!r}.")
+    with kit.database.read() as tx:
+        _, inputs, _ = kit.stored(tx, seq)
+    return redirect(f"/decisions/{seq}/under?pack={inputs.pack}")
 
 
 def _story(kit: ConsoleKit, call: Call) -> Story:

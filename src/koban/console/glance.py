@@ -11,6 +11,7 @@ import koban.reconciliation.store as reconciliation_store
 from koban.banking import expected_store
 from koban.base import Instant
 from koban.db import Tx
+from koban.ledger import booking_store
 from koban.payments.types import UNDER_WAY, PaymentStatus
 
 BANK_CURRENCY: Final = "JPY"  # of cash-outs
@@ -45,6 +46,29 @@ def on_the_way(tx: Tx, at: Instant, *, has_bank: bool) -> tuple[Tile, ...]:
         _tile("stuck", "/money/payments?status=stuck", "payments.read", stuck, is_trouble=True),
         *(_bank_tiles(tx, at) if has_bank else ()),
         _tile("differences", "/money/exceptions", "reconciliation.read", differences, is_trouble=True),
+    )
+
+
+def second_person(tx: Tx, *, has_bank: bool) -> tuple[Tile, ...]:
+    """Return the tiles of what colleagues proposed and another person has to decide; nothing where nothing waits."""
+    found = [
+        (
+            "adjustments",
+            "/money/exceptions?state=proposed",
+            "reconciliation.read",
+            reconciliation_store.count_proposed(tx),
+        ),
+        ("bookings", "/money/bookings", "ledger.read", booking_store.count_waiting(tx)),
+    ]
+    if has_bank:
+        found += [
+            ("batches", "/bank", "bank.read", bank_store.count_proposed_batches(tx)),
+            ("proposals", "/bank", "bank.read", len(bank_store.waiting_proposals(tx))),
+        ]
+    return tuple(
+        Tile(name=name, href=href, permission=permission, sums={}, count=count)
+        for name, href, permission, count in found
+        if count
     )
 
 

@@ -1,6 +1,7 @@
 """What the console is given by the application: one frozen kit, so that its views can be read without the wiring."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -11,8 +12,9 @@ from koban.banking import BankDesk
 from koban.base import Clock, Instant
 from koban.board import HeldMoney
 from koban.cases import Workbench
+from koban.console.touched import Touched
 from koban.db import Database, Tx
-from koban.decisions import FeatureValue
+from koban.decisions import DecisionRecord, FeatureValue, Inputs
 from koban.emergency import Emergencies
 from koban.enforcement import AppealDesk, Command, Outcome
 from koban.events import Entry
@@ -184,6 +186,7 @@ class ConsoleKit:
     access: AccessKit
     pack: Callable[[], PackDef]
     figures: Callable[[], Figures]
+    stored: Callable[[Tx, int], tuple[Entry, Inputs, DecisionRecord]]  # a decision, wherever it is kept now
     explain: Callable[[int, PackDef | None], ExplainedUnder]  # place, version; without it: the one that decided
     explain_feature: Callable[[int, str, PackDef | None], FeatureBehind]  # place, feature, version
     version: Callable[[str], PackDef]  # the beginning of a digest
@@ -221,3 +224,8 @@ class ConsoleKit:
     stopping: Callable[[], bool] = lambda: False  # whether the server is on its way down
     simulated: bool = False  # a banner says that what is shown is simulated traffic
     zone: str = "Asia/Tokyo"
+
+    @functools.cached_property
+    def touched(self) -> Touched:
+        """Honest people whom rules touched, counted once for all pages."""
+        return Touched(self.is_honest)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from koban.access import Answer, Call, Endpoint, endpoint
+from koban.access import Answer, Call, Endpoint, endpoint, list_staff
 from koban.base import DAY, Instant, Refusal
 from koban.console.filters import VALUE_CHARS_MAX, seq_of
 from koban.console.formats import Formats
@@ -11,7 +11,7 @@ from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.console.words import language_of
 from koban.lab import lists as in_time
-from koban.lists import EntriesAdded, EntryRemoved, ListMissing
+from koban.lists import EntriesAdded, EntryRemoved, ListMissing, ListOwnerInvalid, owners_now, owners_of
 from koban.lists import store as list_store
 from koban.lists.types import NOTE_CHARS_MAX, VALUES_PER_ENTRY_MAX
 from koban.packs import ListDef, PackDef
@@ -31,6 +31,8 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
                  raises=(ListMissing,)),
         endpoint("POST", "/lists/{name}", "lists.write", lambda call: _change(kit, call), summary="Change a list",
                  accepts="form", page=True, raises=(ListMissing,)),
+        endpoint("POST", "/lists/{name}/owner", "lists.write", lambda call: _own(kit, call),
+                 summary="Make somebody answer for a list", accepts="form", page=True, raises=(ListMissing,)),
         endpoint("GET", "/lists/{name}/back", "lists.write", lambda call: _back_form(kit, call),
                  summary="What a way back changes", page=True, raises=(ListMissing,)),
         endpoint("POST", "/lists/{name}/back", "lists.write", lambda call: _back(kit, call),
@@ -49,8 +51,21 @@ def _index(kit: ConsoleKit, call: Call) -> Answer:
             newest = max((row.added_at for row in rows), default=None)
             lines.append((declared, len(in_time.members(tx, pack, name, at=call.at)), newest))
         by = call.principal.actor if mine else None
+        owned = owners_now(tx)
+        names = {each.id: each.name for each in list_staff(tx, after_id="", limit=in_time.STAFF_MAX)}
         soon = in_time.expiring(tx, pack, at=call.at, until=Instant(call.at + days * DAY), by=by)
-    return page(kit, call, "lists.html", lines=lines, soon=soon, days=days, spans=tuple(SOON.values()), mine=mine)
+    return page(
+        kit,
+        call,
+        "lists.html",
+        lines=lines,
+        owned=owned,
+        names=names,
+        soon=soon,
+        days=days,
+        spans=tuple(SOON.values()),
+        mine=mine,
+    )
 
 
 def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
@@ -64,6 +79,8 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         else:
             members = in_time.members_then(tx, pack, declared.name, moment)
         versions = in_time.versions(tx, pack, declared.name)
+        owners = owners_of(tx, declared.name)
+        everybody = list_staff(tx, after_id="", limit=in_time.STAFF_MAX)
     values = list(members.values())
     wanted = call.query.get("q", "").strip()[:VALUE_CHARS_MAX]
     shown = [each for each in values if wanted.casefold() in each.value.casefold()] if wanted else values
@@ -82,6 +99,9 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         cursor=start,
         wanted=wanted,
         moment=moment,
+        owners=owners,
+        staff=[each for each in everybody if each.disabled_at is None],
+        names={each.id: each.name for each in everybody},
         versions=versions[:VERSIONS_SHOWN],
         more_versions=len(versions) > VERSIONS_SHOWN,
         rules=[rule for rule in pack.rules.values() if f"'{declared.name}'" in rule.when],
@@ -126,6 +146,18 @@ def _back(kit: ConsoleKit, call: Call) -> Answer:
         detail = "; ".join(problem.detail for problem in refusal.problems) or refusal.detail
         return _back_form(kit, call, problem="lists.problem", detail=detail)
     return done(call, f"/lists/{declared.name}", "list_back")
+
+
+def _own(kit: ConsoleKit, call: Call) -> Answer:
+    pack = kit.pack()
+    declared = _list(pack, call)
+    owner, reason = call.form.get("owner", "").strip() or None, call.form.get("reason", "").strip()
+    try:
+        with kit.database.write() as tx:
+            in_time.give_owner(tx, call.at, pack, declared.name, owner, by=call.principal.actor, reason=reason)
+    except ListOwnerInvalid:
+        return _one(kit, call, problem="owner.problem")
+    return done(call, f"/lists/{declared.name}", "list_owner_set")
 
 
 def _change(kit: ConsoleKit, call: Call) -> Answer:

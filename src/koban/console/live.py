@@ -50,6 +50,7 @@ class Broadcast:
         self._number = 0
         self._moment: object = None
         self._rendered: dict[Key, asyncio.Task[Parts]] = {}
+        self._encoded: dict[tuple[str, Key, frozenset[str]], bytes] = {}
 
     @property
     def moment_id(self) -> str:
@@ -86,7 +87,7 @@ class Broadcast:
                 parts = await self._parts(key)
                 new = {name: html for name, html in parts.items() if sent.get(name) != html}
                 sent.update(new)
-                yield _event("parts" if new else "beat", seen, new)
+                yield self._bytes_of(seen, key, new)
         finally:
             self._watching -= 1
 
@@ -103,10 +104,18 @@ class Broadcast:
                 _log.exception("board_failed")
             else:
                 self._moment, self._number = moment, self._number + 1
-                self._rendered = {}
+                self._rendered, self._encoded = {}, {}
                 changed, self._changed = self._changed, asyncio.Event()
                 changed.set()
             await asyncio.sleep(self._tick_s)
+
+    def _bytes_of(self, number: str, key: Key, new: Parts) -> bytes:
+        """Return an event as it is sent, written once for all who are sent the same."""
+        name = (number, key, frozenset(new))
+        found = self._encoded.get(name)
+        if found is None:
+            found = self._encoded[name] = _event("parts" if new else "beat", number, new)
+        return found
 
     async def _parts(self, key: Key) -> Parts:
         task = self._rendered.get(key)

@@ -8,7 +8,7 @@ import msgspec
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Instant
 from koban.console.formats import Formats
-from koban.console.glance import on_the_way
+from koban.console.glance import on_the_way, second_person
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, page
 from koban.console.pay_order import payable_methods
@@ -83,12 +83,14 @@ def _glance(kit: ConsoleKit, call: Call) -> Answer:
         newest = list_transfers(tx, order=None, payment=None, before=None, limit=12)
         bookings_waiting = count_waiting(tx)
         tiles = on_the_way(tx, call.at, has_bank=kit.bank is not None)
+        proposed = second_person(tx, has_bank=kit.bank is not None)
     return page(
         kit,
         call,
         "money.html",
         currencies=_currencies(totals, kinds),
         tiles=tiles,
+        proposed=proposed,
         newest=newest,
         bookings_waiting=bookings_waiting,
         postings=kit.pack().ledger.templates,

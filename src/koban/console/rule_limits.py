@@ -1,4 +1,4 @@
-"""How far a rule may go: the ceiling from what is expected of it, and the accounts for which it is mute."""
+"""How far a rule may go: the ceiling from what is expected of it, and the subjects for which it is mute."""
 
 from typing import Final
 
@@ -14,6 +14,8 @@ from koban.lab.mode_drafts import bring_expectation, bring_mode, expectation_nee
 from koban.packs import RuleDef
 from koban.rules import ExpectationInvalid, RuleExpected, RuleMissing, SnoozeSet
 from koban.rules import store as rule_store
+from koban.rules.logic import kinds_of_rule
+from koban.rules.types import ACCOUNT
 
 SNOOZE_SPANS: Final = (DAY, 7 * DAY, 30 * DAY)
 
@@ -26,9 +28,9 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
         endpoint("POST", "/rules/{name}/ceiling", "rules.mode", lambda call: _ceiling_set(kit, call),
                  summary="Say what is expected of a rule", accepts="form", page=True, raises=(RuleMissing,)),
         endpoint("GET", "/rules/{name}/snooze", "rules.mode", lambda call: _snooze_form(kit, call),
-                 summary="Mute a rule for an account", page=True, raises=(RuleMissing,)),
+                 summary="Mute a rule for a subject", page=True, raises=(RuleMissing,)),
         endpoint("POST", "/rules/{name}/snooze", "rules.mode", lambda call: _snooze_set(kit, call),
-                 summary="Mute a rule for an account, or let it speak again", accepts="form", page=True,
+                 summary="Mute a rule for a subject, or let it speak again", accepts="form", page=True,
                  raises=(RuleMissing,)),
     )  # fmt: skip
 
@@ -80,25 +82,27 @@ def _ceiling_set(kit: ConsoleKit, call: Call) -> Answer:
 
 
 def _snooze_form(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
-    rule = rule_of(kit.pack(), call)
+    pack = kit.pack()
+    rule = rule_of(pack, call)
     asked = call.form or call.query
     with kit.database.read() as tx:
         mute = rule_store.snoozes_in_force(tx, call.at, rule=rule.name)
     return page(
         kit, call, "rule_snooze.html", status=422 if problem else 200, problem=problem, detail=detail, rule=rule,
-        mute=mute, typed=asked, spans=SNOOZE_SPANS, until=Instant(call.at + 7 * DAY),
+        mute=mute, typed=asked, spans=SNOOZE_SPANS, kinds=kinds_of_rule(pack, rule), until=Instant(call.at + 7 * DAY),
     )  # fmt: skip
 
 
 def _snooze_set(kit: ConsoleKit, call: Call) -> Answer:
     rule, form = rule_of(kit.pack(), call), call.form
     formats = Formats(language_of(call.language), kit.zone, call.at)
-    account, reason = form.get("account", "").strip(), form.get("reason", "").strip()
+    kind = form.get("kind", "").strip() or ACCOUNT
+    subject, reason = form.get("subject", "").strip(), form.get("reason", "").strip()
     ends = form.get("do") == "end"
     until = None if ends else formats.read_field(form.get("until", ""))
-    if not account or not 0 < len(reason) <= REASON_CHARS_MAX or (until is None and not ends):
+    if not subject or not 0 < len(reason) <= REASON_CHARS_MAX or (until is None and not ends):
         return _snooze_form(kit, call, problem="limits.snooze_problem")
-    change = SnoozeSet(rule=rule.name, account=account, until=until, by=call.principal.actor, reason=reason)
+    change = SnoozeSet(rule=rule.name, kind=kind, subject=subject, until=until, by=call.principal.actor, reason=reason)
     try:
         bring_mode(kit.modes, change)
     except RuleMissing:

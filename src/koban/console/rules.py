@@ -22,7 +22,7 @@ from koban.rules import ModeChanged, ReviewAllSwitched, RuleMissing, mode_drafts
 from koban.rules import store as rule_store
 
 REASON_CHARS_MAX: Final = 1_000
-MODES: Final = ("off", "shadow", "review", "live", "1%", "5%", "10%", "25%", "50%", "75%")
+MODES: Final = ("retired", "off", "shadow", "review", "live", "1%", "5%", "10%", "25%", "50%", "75%")
 _SHARE: Final = re.compile(r"([0-9]{1,2})(?:\.([0-9]{1,2}))?%")
 BUCKETS: Final = 48
 BUCKET_US: Final = HOUR // 2
@@ -37,6 +37,7 @@ class RuleLine(msgspec.Struct, frozen=True, kw_only=True):
     limited: str
     activity: store.Activity
     harmed: int
+    honest: int  # people whom it touched in the last day, and who turned out honest
 
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
@@ -70,14 +71,17 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
         activity = store.activity(tx, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
         harmed = store.harmed_lately(tx, after=Instant(call.at - HOUR))
         waiting = mode_drafts.open_mode_drafts(tx)
-    lines = [_line(rule, states, activity.get(name, store.NO_ACTIVITY), harmed.get(name, 0))
+        honest = kit.touched.of(tx, call.at)
+    lines = [_line(rule, states, activity.get(name, store.NO_ACTIVITY), harmed.get(name, 0), honest.get(name, 0))
              for name, rule in pack.rules.items()]  # fmt: skip
     lines.sort(key=lambda line: (-line.activity.hits, line.rule.name))
+    retired = [line for line in lines if line.mode.name is ModeName.RETIRED]
     return page(
         kit,
         call,
         "rules.html",
-        lines=lines,
+        lines=[line for line in lines if line.mode.name is not ModeName.RETIRED],
+        retired=retired,
         pack=pack,
         review_all=_review_all(states),
         since=Instant(call.at - DAY),
@@ -96,12 +100,14 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
             states,
             store.rule_activity(tx, rule.name, since_seq=event_store.seq_since(tx, Instant(call.at - DAY))),
             store.harmed_lately(tx, after=Instant(call.at - HOUR)).get(rule.name, 0),
+            kit.touched.of(tx, call.at).get(rule.name, 0),
         )
         buckets = store.rule_buckets(tx, rule.name, since_at=since, bucket_us=BUCKET_US, buckets=BUCKETS + 1)
         standing = store.sanctions_of_rule(tx, rule.name, since_at=Instant(0))
         waiting = mode_drafts.open_mode_drafts(tx, rule=rule.name)
         expected = rule_store.expectation_of(tx, rule.name)
         mute = rule_store.snoozes_in_force(tx, call.at, rule=rule.name)
+        life = store.life_of_rule(tx, rule.name)
     return page(
         kit,
         call,
@@ -125,6 +131,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         modes=MODES,
         expected=expected,
         mute=mute,
+        life=life,
     )
 
 
@@ -256,7 +263,9 @@ def _mode(rule: RuleDef, states: dict[str, rule_store.ModeRow]) -> Mode:
     return Mode(name=ModeName(row.mode), basis_points=row.basis_points)
 
 
-def _line(rule: RuleDef, states: dict[str, rule_store.ModeRow], activity: store.Activity, harmed: int) -> RuleLine:
+def _line(
+    rule: RuleDef, states: dict[str, rule_store.ModeRow], activity: store.Activity, harmed: int, honest: int
+) -> RuleLine:  # fmt: skip
     mode = _mode(rule, states)
     row = states.get(rule.name)
     limited = ""
@@ -265,7 +274,9 @@ def _line(rule: RuleDef, states: dict[str, rule_store.ModeRow], activity: store.
             limited = "tripped"
         elif _review_all(states):
             limited = "review_all"
-    return RuleLine(rule=rule, mode=mode, changed=mode != rule.mode, limited=limited, activity=activity, harmed=harmed)
+    return RuleLine(
+        rule=rule, mode=mode, changed=mode != rule.mode, limited=limited, activity=activity, harmed=harmed, honest=honest
+    )  # fmt: skip
 
 
 def rule_of(pack: PackDef, call: Call) -> RuleDef:

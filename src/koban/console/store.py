@@ -12,6 +12,8 @@ from koban.decisions import store as decision_store
 from koban.enforcement import SubjectRef
 from koban.events import store as event_store
 from koban.finding import EntryLine
+from koban.packs import Mode
+from koban.rules import MODE_CHANGED, ModeChanged
 from koban.webhooks import store as webhook_store
 from koban.webhooks.types import Action
 
@@ -28,6 +30,18 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     last_at: Instant
 
 
+class LifeStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A mode that somebody gave a rule; None: it follows its pack again."""
+
+    at: Instant
+    mode: Mode | None
+    by: str
+    approved_by: str | None
+    reason: str
+
+
+_MODES_READ_MAX: Final = 2_000  # changes of mode, of all rules together
+_LIFE_MAX: Final = 30
 _IN_MAX: Final = 500  # SQLite takes 999 parameters in its oldest builds
 NO_ACTIVITY: Final = Activity(hits=0, applied=0, accounts=0, last_at=Instant(0))
 
@@ -78,6 +92,23 @@ def rule_buckets(tx: Tx, rule: str, *, since_at: Instant, bucket_us: int, bucket
     )
     found = {int(row[0]): (int(row[1]), int(row[2])) for row in rows}
     return [found.get(place, (0, 0)) for place in range(buckets)]
+
+
+def life_of_rule(tx: Tx, rule: str) -> list[LifeStep]:
+    """Return the modes that people gave a rule, the newest first, as the log holds them."""
+    statement = (
+        sqlalchemy.select(_entries.c.log_at, _entries.c.data)
+        .where(_entries.c.type == MODE_CHANGED)
+        .order_by(_entries.c.seq.desc())
+        .limit(_MODES_READ_MAX)
+    )
+    found = ((row.log_at, msgspec.json.decode(row.data, type=ModeChanged)) for row in tx.execute(statement))
+    steps = [
+        LifeStep(at=Instant(at), mode=change.mode, by=change.by, approved_by=change.approved_by, reason=change.reason)
+        for at, change in found
+        if change.rule == rule
+    ]
+    return steps[:_LIFE_MAX]
 
 
 def harmed_lately(tx: Tx, *, after: Instant) -> Mapping[str, int]:

@@ -15,6 +15,7 @@ from koban.console.pages import page
 from koban.db import Tx
 from koban.enforcement import store as sanction_store
 from koban.events import store as event_store
+from koban.sim.cashier import PAID_BY
 from koban.sim.plan import source_of
 from koban.sim.report import Decision, SanctionFact, SimReport, report
 from koban.sim.truth import read_kept_back, read_settings, read_truth, runs_of
@@ -97,9 +98,13 @@ def report_of(tx: Tx, folder: pathlib.Path) -> SimReport:
     """Hold what stands in the log against the truth in a folder: the same function that `koban sim report` calls."""
     settings = read_settings(folder)
     since_seq = event_store.seq_since(tx, Instant(settings.start_at - MINUTE))
-    ids, bodies = store.decided_of_source(tx, source_of(settings), since_seq=since_seq)
-    spoken = [_DECISION.decode(body) for body in bodies]
-    silent = set(ids) - {decision.id for decision in spoken}
+    ids: set[str] = set()
+    spoken: list[Decision] = []
+    for source in (source_of(settings), PAID_BY):
+        found, bodies = store.decided_of_source(tx, source, since_seq=since_seq)
+        ids.update(found)
+        spoken += (_DECISION.decode(body) for body in bodies)
+    silent = ids - {decision.id for decision in spoken}
     decisions = [*spoken, *(Decision(id=event_id, verdict="allow") for event_id in silent)]
     return report(read_truth(folder), decisions, read_kept_back(folder), sanctions=_sanctions_in(tx))
 

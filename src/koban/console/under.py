@@ -13,7 +13,6 @@ from koban.console.traces import RuleTrace, traces_of
 from koban.console.words import language_of
 from koban.db import Tx
 from koban.decisions import DecisionMissing, DecisionRecord, FeatureValue, Inputs
-from koban.decisions import store as decision_store
 from koban.events import Entry
 from koban.events import store as event_store
 from koban.lab import FeatureUnknown
@@ -76,15 +75,17 @@ def _named(activation: Activation) -> str:
 
 def _stored(kit: ConsoleKit, call: Call) -> tuple[Entry, DecisionRecord, Inputs, list[Choice]]:
     seq = seq_of(call.path["seq"])
+    if seq is None:
+        raise DecisionMissing(f"There is no decision {call.path['seq'][:40]!r}.")
     with kit.database.read() as tx:
-        entry = event_store.read_entry(tx, seq) if seq is not None else None
-        inputs = decision_store.read_inputs(tx, seq) if seq is not None else None
-        if entry is None or inputs is None:
-            raise DecisionMissing(f"There is no decision {call.path['seq'][:40]!r}.")
-        record = decision_store.read_bodies(tx, [entry.seq]).get(entry.seq)
-        if record is None:
-            raise DecisionMissing(f"There is no decision {entry.seq}.")
+        entry, inputs, record = kit.stored(tx, seq)
         return entry, record, inputs, choices(tx)
+
+
+def _has_left(kit: ConsoleKit, seq: int) -> bool:
+    """Tell whether a decision is no longer in the database, but in the archive."""
+    with kit.database.read() as tx:
+        return event_store.read_entry(tx, seq) is None
 
 
 def _pack(kit: ConsoleKit, beginning: str) -> PackDef:
@@ -116,6 +117,7 @@ def _under(kit: ConsoleKit, call: Call) -> Answer:
         call,
         "under.html",
         entry=entry,
+        archived=_has_left(kit, entry.seq),
         record=record,
         under=pack,
         own=pack.digest == inputs.pack,

@@ -31,7 +31,8 @@ from koban.cases.types import (
     SkipReason,
 )
 from koban.console.cases import OUTCOMES, Term, names_of, terms_of
-from koban.console.fields import FieldLine, field_lines
+from koban.console.evidence import Evidence, fold, reasons
+from koban.console.fields import field_lines
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
@@ -47,25 +48,15 @@ from koban.labels import labels_of
 SKIP_REASONS: Final = ("language", "expertise", "knows_person", "distressing", "broken", "other")
 PAUSE_REASONS: Final = ("person", "marketplace", "evidence", "other_team", "legal")
 PAUSE_HOURS: Final = (1, 4, 24, 72, 168)
-EVIDENCE_SHOWN: Final = 6
+EVIDENCE_SHOWN: Final = 12
 MEMBERS_SHOWN: Final = 50
-SIGNALS_SHOWN: Final = 30
+SIGNALS_SHOWN: Final = 200
 SIMILAR_SHOWN: Final = 6
 TIMELINE_SHOWN: Final = 40
 TEXT_CHARS_MAX: Final = 4_000
 FACTS_CHARS_MAX: Final = 2_000
 PURPOSE_CHARS_MIN: Final = 8
 JUDGING: Final = "judging the case under a claim"
-
-
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """One event as people saw it: its plain fields, and what was written, where it is open to the reader."""
-
-    entry: Entry
-    fields: list[FieldLine]
-    texts: list[tuple[str, str]]  # path and what was written
-    is_sealed: bool
-    own: bool  # of the case itself, and not of the conversation around it
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +138,8 @@ def show(
         "case.html",
         status=409 if problem else 200,
         view=view,
+        seen=fold(view.evidence),
+        reasons=reasons(view.signals),
         case=view.case,
         queue=queue,
         mine=mine,

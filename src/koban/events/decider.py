@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from koban.base import SECOND, Clock, Instant, Unavailable, limits
+from koban.base import SECOND, Clock, Instant, Relay, Unavailable, limits
 from koban.db import Database, Held, Lease, Tx, drop_lease, keep_lease, take_lease
 from koban.events.types import Fenced, LogTaken
 
@@ -75,6 +75,7 @@ class Decider(Generic[U, R]):
         self._renewed_at = clock.monotonic()
         self._busy_at = clock.monotonic()
         self.failed: BaseException | None = None
+        self.relay = Relay()  # for coroutines that wait for results: a batch wakes their event loop once
         self._thread = threading.Thread(target=self._run, name="koban-decider", daemon=True)
 
     def start(self) -> None:
@@ -90,10 +91,12 @@ class Decider(Generic[U, R]):
     ) -> "concurrent.futures.Future[list[R]]":
         """Queue units of work; the future holds their results in order, after their commit.
 
-        `deliver` gives the future its results, on the decider's thread, or sees that somebody else does. `alone` gives them a batch of their own: a pack is switched, a person erased, between batches.
+        `deliver` gives the future its results, on the decider's thread, or sees that somebody else does. `alone` gives
+        them a batch of their own: a pack is switched, a person erased, between batches. Coroutines wait by `relay`.
         Raises Unavailable when the queue is full or the decider has stopped: come back, nothing was taken.
         """
         future: concurrent.futures.Future[list[R]] = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()  # what is queued is done, whoever stops waiting
         with self._wake:
             if self._stopping or self.failed is not None:
                 raise Unavailable("decider", 5, "The decider has stopped; another process may hold the log now.")
@@ -231,8 +234,9 @@ class Decider(Generic[U, R]):
         self._steps.committed()
         if jobs or waiting:
             self._busy_at = self._clock.monotonic()
-        for job, answers in zip(jobs, results, strict=True):
-            job.deliver(job.future, answers)
+        with self.relay.gather():
+            for job, answers in zip(jobs, results, strict=True):
+                job.deliver(job.future, answers)
 
     def _rebuild(self) -> None:
         """Make memory anew, however long the database stays away: a decider that died of an outage would stay dead."""

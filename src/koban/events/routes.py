@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, Page, PageQuery, ProblemBody, endpoint
-from koban.base import Instant, Problem, Refusal, limits, to_rfc3339
+from koban.base import Instant, Problem, Refusal, Relay, limits, to_rfc3339
 from koban.db import Database, Tx
 from koban.events import store
 from koban.events.actions import settle_quarantined
@@ -164,11 +164,15 @@ def event_view(entry: Entry) -> EventView:
 
 
 def endpoints(
-    database: Database, submit: Submit, replay: Replay, archived: Archived = lambda _tx, _id, _source: None
+    database: Database,
+    submit: Submit,
+    relay: Relay,
+    replay: Replay,
+    archived: Archived = lambda _tx, _id, _source: None,
 ) -> list[Endpoint]:
-    """Describe the routes. `submit` queues events for the decider; `replay` sends a quarantined event again.
+    """Describe the routes. `submit` queues events for the decider, whose results come by its `relay`.
 
-    `archived` finds an event that has left the database.
+    `replay` sends a quarantined event again; `archived` finds an event that has left the database.
     """
 
     async def take(call: Call) -> Answer:
@@ -179,7 +183,7 @@ def endpoints(
         for start in range(0, len(items), limits.DECIDER_BATCH_MAX):
             chunks.append(submit(items[start : start + limits.DECIDER_BATCH_MAX], call.at, asynchronous, single))
             await asyncio.sleep(0)  # a large batch must not keep single events from being read
-        results = [result for chunk in chunks for result in await asyncio.wrap_future(chunk)]
+        results = [result for chunk in chunks for result in await relay.result(chunk)]
         if single:
             return _single(results[0])
         return Answer(body=BatchAnswer(items=[_item(result) for result in results]))
@@ -192,6 +196,23 @@ def endpoints(
             raise EventMissing(f"No event {call.path['event_id']!r} is in the log.")
         return event_view(entry)
 
+    return [
+        endpoint(
+            "POST", "/v1/events", "events.write", take, summary="Send one event, a batch, or NDJSON",
+            description="Each event is a CloudEvent 1.0. A single event is answered with its decision; a batch answers "
+            "per item, each with a status of its own. The same source and id again gets the first answer.",
+            body=bytes, query=EventsQuery, returns=BatchAnswer, blocking=False, max_bytes=limits.BODY_BYTES_MAX,
+            raises=(BodyUnreadable, TooManyEvents, EventConflict, EventQuarantined), media_types=_MEDIA,
+        ),
+        endpoint(
+            "GET", "/v1/events/{event_id}", "events.read", look_up, summary="Look an event up", query=EventQuery,
+            returns=EventView, raises=(EventMissing,),
+        ),
+        *_quarantine_endpoints(database, replay),
+    ]  # fmt: skip
+
+
+def _quarantine_endpoints(database: Database, replay: Replay) -> list[Endpoint]:
     def quarantined(call: Call) -> Page[QuarantineView]:
         query = call.params_as(QuarantineQuery)
         with database.read() as tx:
@@ -208,17 +229,6 @@ def endpoints(
         return Answer(body=None, status=204)
 
     return [
-        endpoint(
-            "POST", "/v1/events", "events.write", take, summary="Send one event, a batch, or NDJSON",
-            description="Each event is a CloudEvent 1.0. A single event is answered with its decision; a batch answers "
-            "per item, each with a status of its own. The same source and id again gets the first answer.",
-            body=bytes, query=EventsQuery, returns=BatchAnswer, blocking=False, max_bytes=limits.BODY_BYTES_MAX,
-            raises=(BodyUnreadable, TooManyEvents, EventConflict, EventQuarantined), media_types=_MEDIA,
-        ),
-        endpoint(
-            "GET", "/v1/events/{event_id}", "events.read", look_up, summary="Look an event up", query=EventQuery,
-            returns=EventView, raises=(EventMissing,),
-        ),
         endpoint(
             "GET", "/v1/quarantine", "quarantine.read", quarantined, summary="List events that could not be read",
             query=QuarantineQuery, returns=Page[QuarantineView],

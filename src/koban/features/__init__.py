@@ -44,6 +44,7 @@ from koban.features.scope import features_in_scope
 from koban.features.sql import archive_relation, feature_sql
 from koban.features.state import Entry, FeatureStore, backfill, stored_watermark
 from koban.features.subjects import subject_at
+from koban.features.values import Step
 from koban.features.warehouse import WarehouseQuery, feature_in_dialect, refuse_sealed
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "FeatureProgram",
     "FeatureStore",
     "Plan",
+    "Step",
     "WarehouseQuery",
     "archive_relation",
     "backfill",

@@ -10,7 +10,7 @@ from koban.base import DAY, HOUR, Clock, Instant, to_rfc3339
 from koban.db import Database, Tx
 from koban.insight import drift, health_store
 from koban.insight.drift import Drift, Watched
-from koban.packs import ModeName, PackDef
+from koban.packs import PackDef
 from koban.rules import LiveCeilings, LiveModes, RuleExpected, ceiling_of
 from koban.webhooks import raise_alert
 
@@ -103,7 +103,7 @@ def rule_health(tx: Tx, pack: PackDef, at: Instant) -> Health:
     hours = health_store.read_hours(tx, since=Instant(drift.cut_at(at) - drift.PAST))
     judged = health_store.judged_cases(tx, since=Instant(drift.cut_at(at) - drift.PAST))
     hits = health_store.last_hits(tx)
-    asked = [name for name, rule in pack.rules.items() if modes.mode(rule).name is not ModeName.OFF]
+    asked = [name for name, rule in pack.rules.items() if modes.mode(rule).name.is_asked]
     found = drift.drifts([_watched(name, hours.get(name, ()), judged.get(name, ()), at) for name in asked])
     dead = drift.dead_rules(hits, asked, log_since=health_store.first_event_at(tx), at=at)
     rules = [
@@ -218,7 +218,7 @@ def expectations_of(tx: Tx, pack: PackDef, at: Instant) -> list[RuleExpected]:
         rule, before = pack.rules.get(name), ceilings.of(name)
         lived = [each for each in hours if each.events]
         enough = OWN_PAST // HOUR - 24 if before is not None and before.basis == "backtest" else OWN_PAST_MIN
-        if rule is None or modes.tripped(name) or len(lived) < enough or modes.mode(rule).name is ModeName.OFF:
+        if rule is None or modes.tripped(name) or len(lived) < enough or not modes.mode(rule).name.is_asked:
             continue
         people = sum(each.people for each in lived)
         ceiling = ceiling_of(people, len(lived))

@@ -14,7 +14,7 @@ from koban.lab.asof import Past
 from koban.lab.in_live import run_live
 from koban.lab.in_sql import Run, run_in_sql, unsayable
 from koban.lab.types import NEW, OLD, EngineUnfit, Judged, Log, NothingToTest, Question, Ran, Report, Scope, TooLarge
-from koban.packs import ModeName, PackDef, PackInvalid
+from koban.packs import PackDef, PackInvalid
 from koban.rules import CheckedRule, typed_rules
 
 
@@ -62,10 +62,10 @@ def _judged(which: str, pack: PackDef, question: Question, *, start: int, other:
     wanted = {
         name: rule
         for name, rule in pack.rules.items()
-        if rule.mode.name is not ModeName.OFF and (question.rules is None or which == OLD or name in question.rules)
+        if rule.mode.name.is_asked and (question.rules is None or which == OLD or name in question.rules)
     }
     if not wanted and which == NEW:
-        raise NothingToTest("The pack has no rule that is not off.")
+        raise NothingToTest("The pack has no rule that is neither off nor retired.")
     trial = msgspec.structs.replace(pack, rules=wanted)
     typed, faults = typed_rules(trial)
     if faults:

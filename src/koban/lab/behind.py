@@ -15,6 +15,7 @@ from koban.features import (
     SLOTS,
     FeatureStore,
     Plan,
+    Step,
     check_argument,
     check_condition,
     compile_features,
@@ -41,17 +42,25 @@ class FeatureUnknown(Refusal):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """One event that a feature counted; `value` is what it gave, where the feature looks at a value."""
+    """One event that a feature counted; `value` is what it gave, where the feature looks at a value.
+
+    `steps` are the steps of a sequence that it was, from 1 on.
+    """
 
     seq: int
     event_id: str
     type: str
     at: str
     value: str = ""
+    steps: tuple[int, ...] = ()
 
 
 class Behind(msgspec.Struct, frozen=True, kw_only=True):
-    """What a feature was made of. Newest first; `total` counts those that are not shown, too."""
+    """What a feature was made of. Newest first; `total` counts those that are not shown, too.
+
+    `matches` are the whole ones of a sequence that ended in the window, the newest first: the places in the log of the
+    events that made each, in the order of its steps.
+    """
 
     feature: str
     says: str
@@ -61,6 +70,7 @@ class Behind(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     events: tuple[Counted, ...]
     whole: bool  # false: the window holds more events than were looked at
+    matches: tuple[tuple[int, ...], ...] = ()
 
 
 def behind(log: Log, pack: PackDef, event_type: str, row: Row, key: str, *, seq: int, at: int) -> tuple[Behind, ...]:
@@ -123,20 +133,27 @@ def _behind(
     cell = plan.cells[str(feature.cell)]
     since = None if cell.slot_us is None else at // cell.slot_us * cell.slot_us - (SLOTS - 1) * cell.slot_us
     found: list[tuple[int, int, str, str]] = []
+    followed = _Sequence(cell.steps)
     looked = 0
+    # A sequence that ends in the window may have begun before it, by as much as its steps may lie apart.
+    begins = None if since is None else since - sum(step.within_us or 0 for step in cell.steps)
     readers = {kind: _reader(cell.where, cell.argument, pack.events[kind], path) for kind, path in cell.by.items()}
     paths = {kind: reader.paths for kind, reader in readers.items()}
     upto_seq = seq - feature.excluding_current
-    rows = _rows(log, pack, paths, upto_seq=upto_seq, since=since, naming=naming)
+    rows = _rows(log, pack, paths, upto_seq=upto_seq, since=begins, naming=naming)
     for place, moment, kind, row in rows if subject is not None else ():
         looked += 1
         if looked > READ_MAX:
             break
-        if subject_at(cell.by[kind], row) != subject or (since is not None and moment < since):
+        if subject_at(cell.by[kind], row) != subject or (begins is not None and moment < begins):
             continue
         told = readers[kind].read(row, moment)
-        if told is not None:
+        if told is not None and (not cell.steps or followed.see(place, moment, kind)):
             found.append((place, moment, kind, told))
+    matches = followed.ended(since)
+    if cell.steps and since is not None:  # what lies before the window is told where it is a part of a whole one
+        made = {place for match in matches for place in match}
+        found = [each for each in found if each[1] >= since or each[0] in made]
     shown = found[-SHOWN_MAX:][::-1]
     ids = store.event_ids(log.tx, [each[0] for each in shown])
     ids |= archives.read_event_ids(log.tx, log.archive, [each[0] for each in shown if each[0] not in ids])
@@ -149,11 +166,55 @@ def _behind(
         since=None if since is None else to_rfc3339(Instant(since)),
         total=len(found),
         events=tuple(
-            Counted(seq=place, event_id=ids.get(place, ""), type=kind, at=to_rfc3339(Instant(moment)), value=told)
+            Counted(
+                seq=place,
+                event_id=ids.get(place, ""),
+                type=kind,
+                at=to_rfc3339(Instant(moment)),
+                value=told,
+                steps=followed.steps_of(place),
+            )
             for place, moment, kind, told in shown
         ),
         whole=looked <= READ_MAX,
+        matches=matches,
     )
+
+
+class _Sequence:
+    """Which event was which step of a sequence, by the rule of `features.cells.see_step`: near enough to the newest before."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = steps
+        self._newest: dict[int, tuple[int, tuple[int, ...]]] = {}  # step -> when, and the events up to it
+        self._was: dict[int, list[int]] = {}
+        self._ended: list[tuple[int, tuple[int, ...]]] = []
+
+    def see(self, place: int, moment: int, kind: str) -> bool:
+        """Follow an event; tells whether it was a step. From the last step on, so that none is two after each other."""
+        for number in reversed(range(len(self._steps))):
+            step = self._steps[number]
+            before = self._newest.get(number - 1)
+            if step.event != kind:
+                continue
+            if number > 0 and (before is None or moment - before[0] > (step.within_us or 0)):
+                continue
+            chain = (*(before[1] if before is not None and number > 0 else ()), place)
+            self._was.setdefault(place, []).append(number + 1)
+            if number + 1 < len(self._steps):
+                self._newest[number] = (moment, chain)
+            else:
+                self._ended.append((moment, chain))
+        return place in self._was
+
+    def steps_of(self, place: int) -> tuple[int, ...]:
+        """Return which steps an event was, from 1 on."""
+        return tuple(sorted(self._was.get(place, ())))
+
+    def ended(self, since: int | None) -> tuple[tuple[int, ...], ...]:
+        """Return the whole ones that ended in the window, the newest first, as many as are shown."""
+        found = [chain for moment, chain in self._ended if since is None or moment >= since]
+        return tuple(found[-SHOWN_MAX:][::-1])
 
 
 class _Reader(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,16 @@ from koban.access import Call, Endpoint, endpoint
 from koban.base import DAY, Instant, Problem, Refusal, from_rfc3339, to_rfc3339
 from koban.db import Database
 from koban.lab import lists
-from koban.lists import ListChange, ListEntry, ListEntryInvalid, ListMissing, logic
+from koban.lists import (
+    ListChange,
+    ListEntry,
+    ListEntryInvalid,
+    ListMissing,
+    ListOwner,
+    ListOwnerInvalid,
+    logic,
+    owners_of,
+)
 from koban.packs import PackDef
 
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -96,6 +105,22 @@ class BackView(msgspec.Struct, frozen=True, kw_only=True):
     removed: list[str]
 
 
+class OwnerBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A member of staff, by id or e-mail address, who answers for the list from here on; null: nobody."""
+
+    owner: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+
+
+class OwnerView(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who was made the owner of a list, the newest first; the first one holds."""
+
+    owner: str | None
+    set_by: str
+    set_at: str
+    reason: str
+
+
 class ExpiringView(msgspec.Struct, frozen=True, kw_only=True):
     """A value that leaves its list by itself."""
 
@@ -167,6 +192,32 @@ def endpoints(
                  summary="See what would change if a list were again as it was", raises=refused),
         endpoint("POST", "/v1/lists/{name}/rollback", "lists.write", back, body=BackBody, returns=BackView,
                  summary="Make a list again what it was", raises=(*refused, lists.WayBackTooLong, ListEntryInvalid)),
+        *_owner_endpoints(database, pack),
+    ]  # fmt: skip
+
+
+def _owner_endpoints(database: Database, pack: Callable[[], PackDef]) -> list[Endpoint]:
+    def owners(call: Call) -> list[OwnerView]:
+        name = call.path["name"]
+        if name not in pack().lists:
+            raise ListMissing(f"The active pack declares no list {name[:80]!r}.")
+        with database.read() as tx:
+            return [_owner(each) for each in owners_of(tx, name)]
+
+    def own(call: Call) -> OwnerView:
+        body = call.body_as(OwnerBody)
+        with database.write() as tx:
+            return _owner(
+                lists.give_owner(
+                    tx, call.at, pack(), call.path["name"], body.owner, by=call.principal.actor, reason=body.reason
+                )
+            )
+
+    return [
+        endpoint("GET", "/v1/lists/{name}/owner", "lists.read", owners, returns=list[OwnerView],
+                 summary="See who answers for a list as a whole, and who did", raises=(ListMissing,)),
+        endpoint("PUT", "/v1/lists/{name}/owner", "lists.write", own, body=OwnerBody, returns=OwnerView,
+                 summary="Make somebody of the staff answer for a list", raises=(ListMissing, ListOwnerInvalid)),
     ]  # fmt: skip
 
 
@@ -189,6 +240,10 @@ def _member(one: logic.Member) -> MemberView:
         since=None if entry is None else to_rfc3339(entry.added_at),
         expires_at=None if one.expires_at is None else to_rfc3339(one.expires_at),
     )
+
+
+def _owner(one: ListOwner) -> OwnerView:
+    return OwnerView(owner=one.owner, set_by=one.set_by, set_at=to_rfc3339(one.set_at), reason=one.reason)
 
 
 def _back(wanted: logic.Difference) -> BackView:

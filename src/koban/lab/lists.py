@@ -7,10 +7,22 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from koban.access import Staff, list_staff
+from koban.audit import record
 from koban.base import Instant, Problem, Refusal
 from koban.db import Tx
 from koban.events import store as event_store
-from koban.lists import ENTRY_REMOVED, EntryRemoved, ListChange, ListEntry, ListEntryMissing, ListMissing, logic
+from koban.lists import (
+    ENTRY_REMOVED,
+    EntryRemoved,
+    ListChange,
+    ListEntry,
+    ListEntryMissing,
+    ListMissing,
+    ListOwner,
+    logic,
+    set_owner,
+)
 from koban.lists import store as list_store
 from koban.packs import Activation, PackDef, PackVersionMissing, activations, active_at, lists_of_files, version_files
 
@@ -18,6 +30,7 @@ ROWS_MAX = 100_000  # of one list's history
 PACKS_MAX = 200  # activations that are looked at for what they changed
 BACK_MAX = 2_000  # log entries that a way back may need
 EXPIRING_MAX = 500
+STAFF_MAX = 1_000
 NOTES_MAX = 500  # log entries that are read for their notes
 
 
@@ -125,6 +138,23 @@ def expiring(tx: Tx, pack: PackDef, *, at: Instant, until: Instant, by: str | No
         for row in found
         if row.list in brought and row.value not in brought[row.list]
     ]
+
+
+def active_staff(tx: Tx) -> list[Staff]:
+    """Return who of the staff may sign in, and so may answer for a list."""
+    return [each for each in list_staff(tx, after_id="", limit=STAFF_MAX) if each.disabled_at is None]
+
+
+def give_owner(tx: Tx, at: Instant, pack: PackDef, name: str, owner: str | None, *, by: str, reason: str) -> ListOwner:
+    """Make a member of staff, by id or e-mail address, answer for a list as a whole, or nobody.
+
+    Refuses: ListMissing, ListOwnerInvalid.
+    """
+    staff = active_staff(tx)
+    found = next((each.id for each in staff if owner in {each.id, each.email}), owner)
+    new = set_owner(tx, at, name, found, by=by, reason=reason, declared=pack.lists, staff={each.id for each in staff})
+    record(tx, at, by, "list.owner_set", f"list:{name}", {"owner": new.owner or ""})
+    return new
 
 
 def _rows(tx: Tx, pack: PackDef, name: str) -> list[ListEntry]:

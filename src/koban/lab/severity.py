@@ -19,7 +19,7 @@ _WORD: Final = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
 _READABLE: Final = ("definitions", "features", "lists", "scores")
 _MONEY: Final = ("books", "postings", "limits", "ledger", "payments")
 _NAMES: Final = {"about", "title"}  # what only people read of books, postings and limits
-_MILDEST_FIRST: Final = (ModeName.OFF, ModeName.SHADOW, ModeName.REVIEW, ModeName.LIVE)
+_MILDEST_FIRST: Final = (ModeName.RETIRED, ModeName.OFF, ModeName.SHADOW, ModeName.REVIEW, ModeName.LIVE)
 
 
 class Severe(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +148,7 @@ def _is_milder(old: PackDef, new: PackDef, each: Difference) -> bool:
         return True
     rule = new.rules[each.name]
     if each.kind == "added":
-        return rule.mode.name in {ModeName.OFF, ModeName.SHADOW}
+        return rule.mode.name in {ModeName.RETIRED, ModeName.OFF, ModeName.SHADOW}
     before = old.rules[each.name]
     return (
         set(each.fields) <= {"mode", "cap_per_hour", "then", "on"}

@@ -1,13 +1,14 @@
 """Propose rules and thresholds from labelled events: few conditions, readable, measured on a part that was held out.
 
-Conditions are made from what the event type declares, tried as rules by the backtest itself, and joined by AND in a beam
-search that asks for a wanted precision on the train part. What is told is measured on the test part. Nothing is switched
-on: a proposal is a draft with its evidence.
+Conditions are made from what the event type declares and from what labelled events of the train part hold, tried as rules
+by the backtest itself, and joined by AND in a beam search that asks for a wanted precision on the train part. What is told
+is measured on the test part, which nothing has looked at before. Nothing is switched on: a proposal is a draft with its
+evidence.
 """
 
 import collections
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -31,9 +32,34 @@ VALUES_MAX: Final = 12
 WORD_PEOPLE_MIN: Final = 5  # a word that fewer people wrote is about them, not about a trick
 CANDIDATES_MAX: Final = 400
 SUPPORT_MIN: Final = 3
+NEARLY_ALL: Final = 0.98  # a condition that this share of events meets tells nothing apart
+LOOKS_SIGMA: Final = 3.0  # hundreds of conditions are looked at, so that one of them is good by chance at two
 LADDER: Final = (1, 2, 3, 5, 10, 20, 50)
 DAYS: Final = (1, 7, 30, 180)
 _WORD: Final = re.compile(r"[a-z]{3,20}|[ァ-ヴー]{2,12}|[一-龥]{2,8}")
+_MARKUP: Final = frozenset(
+    {
+        "amp",
+        "com",
+        "div",
+        "font",
+        "href",
+        "html",
+        "http",
+        "https",
+        "img",
+        "lt",
+        "gt",
+        "nbsp",
+        "net",
+        "org",
+        "quot",
+        "www",
+    }
+)
+_ANY: Final = (
+    "hour_of_day(time, 'UTC') >= 12"  # a condition that any event type has, to learn what is known of its events
+)
 
 
 class Suggested(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +113,7 @@ class _Table:
         self.harmful = known == 1
         self.honest = known == 0
         self.test = rows["is_test"] == 1
-        if not self.test.any():  # no part of its own: the last fifth of the time is held out
+        if self.test.all() or not self.test.any():  # no part of its own: the last fifth of the time is held out
             self.test = numpy.arange(len(self.seqs)) >= len(self.seqs) * 4 // 5
         span = int(rows["log_at"][-1] - rows["log_at"][0]) if len(self.seqs) else 0
         self.days = max(span / DAY, 1 / 24)
@@ -98,6 +124,11 @@ class _Table:
         for seq, name in hits:
             if seq in places:
                 self.columns[name][places[seq]] = True
+
+    def known_in_train(self) -> dict[int, bool]:
+        """Return the labelled events of the train part, each with whether it was harmful."""
+        chosen = ~self.test & (self.harmful | self.honest)
+        return dict(zip(self.seqs[chosen].tolist(), self.harmful[chosen].tolist(), strict=True))
 
     def measured(self, name: str, hit: numpy.ndarray, *, test: bool) -> Measured:
         part = self.test if test else ~self.test
@@ -111,23 +142,59 @@ class _Table:
         )
 
 
+class _Known:
+    """What is known of events of one type: only of the train part, so that nothing is made from what measures later."""
+
+    def __init__(self, log: Log, event: EventType, harmful: Mapping[int, bool]) -> None:
+        self.event = event
+        self.harmful = harmful
+        self._log = log
+
+    def rows(self, *paths: str) -> Iterator[tuple[bool, Mapping[str, object]]]:
+        """Walk what is known, with some fields: whether it was harmful, and the fields."""
+        found = archives.read_typed(
+            self._log.tx, self._log.archive, self._log.vault, make_preparer(self.event), paths=set(paths) - {""},
+            upto_seq=1 << 62, wanted=self.harmful.keys(),
+        )  # fmt: skip
+        return ((self.harmful[seq], row) for seq, _, row in found)
+
+
 def suggest_rules(
-    log: Log, pack: PackDef, event_type: str, *, precision: float = 0.9, most: int = 5, newest: int | None = None
+    log: Log,
+    pack: PackDef,
+    event_type: str,
+    *,
+    precision: float = 0.9,
+    most: int = 5,
+    newest: int | None = None,
+    without: Collection[str] = (),
 ) -> Suggestions:
     """Propose rules for an event type that reach a precision on the train part, each finding what the others miss.
+
+    `without` names fields and features that must not be used: what says the outcome itself, or comes after it.
 
     Refuses: NothingToTest.
     """
     event = pack.events.get(event_type)
     if event is None:
         raise NothingToTest(f"The pack has no event type {event_type[:80]!r}.")
-    texts = list(_candidates(log, pack, event))[:CANDIDATES_MAX]
+    unknown = sorted(set(without) - {*event.fields, *pack.features})
+    if unknown:
+        raise NothingToTest(f"{event_type} has no field or feature {unknown[0][:80]!r} to leave out.")
+    harmful = _try(log, pack, event, [_ANY], newest).known_in_train()
+    if sum(harmful.values()) < SUPPORT_MIN or all(harmful.values()):
+        raise NothingToTest(
+            f"Of {len(harmful):,} labelled events of {event_type} outside the part held out, {sum(harmful.values()):,} are harmful:"
+            f" it takes at least {SUPPORT_MIN}, and honest ones to tell them from."
+        )
+    texts = list(dict.fromkeys(_candidates(pack, _Known(log, event, harmful), set(without))))[:CANDIDATES_MAX]
     table = _try(log, pack, event, texts, newest)
+    telling = _telling(table)
     left = table.harmful & ~table.test
     found: list[Suggested] = []
     together = numpy.zeros(len(table.seqs), bool)
     while len(found) < most:
-        names, hit = _best(table, left, precision)
+        names, hit = _best(table, telling, left, precision)
         if not names or int((hit & left).sum()) < SUPPORT_MIN:
             break
         when = " AND ".join(_bracketed(table.texts[name]) for name in names)
@@ -172,7 +239,11 @@ def suggest_threshold(
         raise NothingToTest(f"The pack has no event type {event_type[:80]!r}.")
     scope = scope_of(pack, event, features_of(pack))
     kind = check(expression, scope).type
-    points = LADDER if kind is Type.INT and expression not in event.fields else _quantiles(log, event, expression)
+    if kind is Type.INT and expression not in event.fields:
+        points: Sequence[str | int] = LADDER
+    else:
+        harmful = _try(log, pack, event, [_ANY], None).known_in_train()
+        points = _quantiles(_Known(log, event, harmful), expression)
     texts = [f"{expression} >= {point}" for point in points]
     table = _try(log, pack, event, texts, None)
     steps = []
@@ -200,16 +271,30 @@ def suggest_threshold(
     )
 
 
-def _best(table: _Table, left: numpy.ndarray, precision: float) -> tuple[tuple[str, ...], numpy.ndarray]:
-    """Search conjunctions for the one that finds most of what is left at the wanted precision."""
+def _telling(table: _Table) -> dict[str, numpy.ndarray]:
+    """Return the conditions that tell some of what is known from the rest: neither nearly all of it nor next to nothing."""
+    train = ~table.test & (table.harmful | table.honest)
+    most = NEARLY_ALL * int(train.sum())
+    return {
+        name: column
+        for name, column in table.columns.items()
+        if int((column & train).sum()) <= most and int((column & train & table.harmful).sum()) >= SUPPORT_MIN
+    }
+
+
+def _best(
+    table: _Table, telling: Mapping[str, numpy.ndarray], left: numpy.ndarray, precision: float
+) -> tuple[tuple[str, ...], numpy.ndarray]:
+    """Search conjunctions for the one that finds most of what is left at the wanted precision, and above what is usual."""
     train = ~table.test
     honest = table.honest & train
+    usual = int((table.harmful & train).sum()) / max(1, int(((table.harmful | table.honest) & train).sum()))
     beam: list[tuple[tuple[str, ...], numpy.ndarray]] = [((), numpy.ones(len(table.seqs), bool))]
     best: tuple[float, tuple[str, ...], numpy.ndarray] = (0.0, (), numpy.zeros(len(table.seqs), bool))
     for _ in range(DEPTH_MAX):
         grown: dict[tuple[str, ...], tuple[float, numpy.ndarray]] = {}
         for names, hit in beam:
-            for name, column in table.columns.items():
+            for name, column in telling.items():
                 key = tuple(sorted({*names, name}))
                 if name in names or key in grown:
                     continue
@@ -217,11 +302,11 @@ def _best(table: _Table, left: numpy.ndarray, precision: float) -> tuple[tuple[s
                 true, false = int((both & left).sum()), int((both & honest).sum())
                 if true < SUPPORT_MIN or (names and int((both & train).sum()) == int((hit & train).sum())):
                     continue
-                low = wilson(true, true + false).low or 0.0
+                low = wilson(true, true + false, sigma=LOOKS_SIGMA).low or 0.0
                 grown[key] = (low * true**0.5, both)
                 # One condition more must earn its place: it is worth a twentieth of what is found.
                 worth = true * (1 - 0.05 * len(names))
-                if low >= precision and worth > best[0]:
+                if low >= precision and low > usual and worth > best[0]:
                     best = (worth, key, both)
         chosen = sorted(grown.items(), key=lambda item: (-item[1][0], item[0]))[:BEAM]
         beam = [(names, hit) for names, (_, hit) in chosen]
@@ -251,10 +336,13 @@ def _try(log: Log, pack: PackDef, event: EventType, texts: Sequence[str], newest
         return _Table(ran, {name: rule.when for name, rule in rules.items()}, event.name)
 
 
-def _candidates(log: Log, pack: PackDef, event: EventType) -> Iterator[str]:
-    """Make conditions from what an event type declares."""
+def _candidates(pack: PackDef, known: _Known, without: set[str]) -> Iterator[str]:
+    """Make conditions from what an event type declares and what its events of the train part hold."""
+    event = known.event
     sealed = {path for path, field in event.fields.items() if field.personal is not None and not field.joined}
     for path, field in event.fields.items():
+        if path in without:
+            continue
         match field.type:
             case "bool":
                 yield path
@@ -262,7 +350,7 @@ def _candidates(log: Log, pack: PackDef, event: EventType) -> Iterator[str]:
             case "timestamp":
                 yield from (f"days_between({path}, time) < {days}" for days in DAYS)
             case "int" | "decimal":
-                for point in _quantiles(log, event, path):
+                for point in _quantiles(known, path):
                     yield f"{path} >= {point}"
                     yield f"{path} <= {point}"
             case "text" if path in sealed:
@@ -271,54 +359,79 @@ def _candidates(log: Log, pack: PackDef, event: EventType) -> Iterator[str]:
                 yield f"array_length(urls({path})) >= 1"
                 yield from (f"length({path}) {sign} {length}" for length in (40, 120) for sign in (">=", "<"))
                 yield from (f"mentions({path}, '{name}')" for name in lists)
-                yield from (f"contains({path}, '{word}')" for word in _words(log, event, path))
+                yield from (_has_word(path, word) for word in _words(known, path))
             case "text":
-                yield from (f"{path} = '{value}'" for value in _values(log, event, path))
+                yield from (f"{path} = '{value}'" for value in _values(known, path))
     for name, info in features_of(pack).items():
-        if info.type is Type.INT and event.name in pack.features[name].by:
+        if info.type is Type.INT and name not in without and event.name in pack.features[name].by:
             points = LADDER if info.bound is None else tuple(point for point in LADDER if point <= info.bound)
             yield from (f"{name} >= {point}" for point in points)
 
 
-def _quantiles(log: Log, event: EventType, path: str) -> list[str]:
-    rows = [row.get(path) for row in _rows(log, event, {path})]
-    values = sorted(value for value in rows if isinstance(value, int))
+def _has_word(path: str, word: str) -> str:
+    """Ask for a word: between spaces where it has such, so that no shoe is taken for a hoe; anywhere in Japanese."""
+    return f"matches({path}, '\\b{word}\\b')" if word.isascii() else f"contains({path}, '{word}')"
+
+
+def _quantiles(known: _Known, path: str) -> list[str]:
+    """Return where a value's quantiles lie, to two digits: nobody reads a meaning into 98,765."""
+    found = (row.get(path) for _, row in known.rows(path))
+    values = sorted(value for value in found if isinstance(value, int))
     if not values:
         return []
     chosen = dict.fromkeys(
-        values[min(len(values) - 1, len(values) * part // 100)] for part in (1, 5, 10, 25, 50, 75, 90, 95, 99)
+        _two_digits(values[min(len(values) - 1, len(values) * part // 100)])
+        for part in (1, 5, 10, 25, 50, 75, 90, 95, 99)
     )
-    if path in event.fields and event.fields[path].type == "decimal":
+    if path in known.event.fields and known.event.fields[path].type == "decimal":
         return [f"{value / 1_000_000:.6f}".rstrip("0") + ("0" if value % 1_000_000 == 0 else "") for value in chosen]
     return [str(value) for value in chosen]
 
 
-def _values(log: Log, event: EventType, path: str) -> list[str]:
-    if path in event.subjects:
+def _two_digits(value: int) -> int:
+    step: int = 10 ** max(0, len(str(abs(value))) - 2)
+    return round(value / step) * step
+
+
+def _values(known: _Known, path: str) -> list[str]:
+    if path in known.event.subjects:
         return []
-    counts = collections.Counter(str(row[path]) for row in _rows(log, event, {path}) if row.get(path))
-    common = [value for value, count in counts.most_common(VALUES_MAX) if count >= SUPPORT_MIN]
-    return [value.replace("'", "''") for value in common if value.isprintable()]
+    rows = ((harmful, row.get(path), place) for place, (harmful, row) in enumerate(known.rows(path)))
+    seen = ((harmful, (value,), str(place)) for harmful, value, place in rows if isinstance(value, str) and value)
+    found = _most_telling(seen, SUPPORT_MIN, lambda value: value.isprintable())
+    return [value.replace("'", "''") for value in found[:VALUES_MAX]]
 
 
-def _words(log: Log, event: EventType, path: str) -> list[str]:
-    """Return words that several people wrote, the more telling ones first by how unevenly they are spread."""
-    people: dict[str, set[str]] = collections.defaultdict(set)
-    person = event.acting or ""
-    for place, row in enumerate(_rows(log, event, {path, person})):
-        text = row.get(path)
-        if isinstance(text, str):
-            for word in set(_WORD.findall(text.lower())):
-                people[word].add(str(row.get(person, place)))
-    shared = [(len(who), word) for word, who in people.items() if len(who) >= WORD_PEOPLE_MIN]
-    return [word for _, word in sorted(shared, key=lambda each: (-each[0], each[1]))[: WORDS_MAX * 3]]
-
-
-def _rows(log: Log, event: EventType, paths: set[str]) -> Iterator[Mapping[str, object]]:
-    found = archives.read_typed(
-        log.tx, log.archive, log.vault, make_preparer(event), paths=paths - {""}, upto_seq=1 << 62
+def _words(known: _Known, path: str) -> list[str]:
+    """Return words that several people wrote, those first that tell harmful from honest events best."""
+    person = known.event.acting or ""
+    rows = (
+        (harmful, row.get(path), str(row.get(person, place)))
+        for place, (harmful, row) in enumerate(known.rows(path, person))
     )
-    return (row for _, _, row in found)
+    seen = ((harmful, set(_WORD.findall(text.lower())), who) for harmful, text, who in rows if isinstance(text, str))
+    found = _most_telling(seen, WORD_PEOPLE_MIN, lambda word: word not in _MARKUP)
+    return found[: WORDS_MAX * 3]
+
+
+def _most_telling(
+    seen: Iterator[tuple[bool, Collection[str], str]], least: int, fits: Callable[[str], bool]
+) -> list[str]:
+    """Order what harmful events hold by how surely it is theirs and how many of them it finds; counted once a person."""
+    people: tuple[dict[str, set[str]], dict[str, set[str]]] = (
+        collections.defaultdict(set),
+        collections.defaultdict(set),
+    )
+    for harmful, words, who in seen:
+        for word in words:
+            people[harmful][word].add(who)
+    honest, bad = people
+    worth = {
+        word: (wilson(len(who), len(who) + len(honest.get(word, ()))).low or 0.0) * len(who) ** 0.5
+        for word, who in bad.items()
+        if len(who) >= least and fits(word)
+    }
+    return sorted(worth, key=lambda word: (-worth[word], word))
 
 
 def _bracketed(text: str) -> str:
@@ -328,7 +441,7 @@ def _bracketed(text: str) -> str:
 def _draft(pack: PackDef, event: EventType, name: str, when: str) -> str:
     """Write a proposal as it would stand in a pack."""
     return (
-        f"- rule: {name}\n  policy: {next(iter(pack.policies))}\n  on: [{event.name}]\n  when: >-\n    {when}\n"
-        f"  then: [{{review: {next(iter(pack.queues))}}}]\n  mode: shadow\n"
+        f"- rule: {name}\n  policy: {next(iter(pack.policies))} # choose\n  on: [{event.name}]\n  when: >-\n    {when}\n"
+        f"  then: [{{review: {next(iter(pack.queues))}}}] # choose\n  mode: shadow\n"
         '  because: {en: "proposed from labelled events", ja: "ラベル付きのイベントから提案"}\n'
     )

@@ -168,7 +168,7 @@ SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     # rules, actions, cases
     ("'then' must not be empty", "「then」は空にできません"),
     ("a rule that only watches opens a case", "見守るだけのルールは、案件を作ります（review）"),
-    ("off, shadow, review, live, or {} with more than 0% and at most 100%", "off、shadow、review、live、または {0}（0% を超え 100% まで）と書きます"),
+    ("retired, off, shadow, review, live, or {} with more than 0% and at most 100%", "retired、off、shadow、review、live、または {0}（0% を超え 100% まで）と書きます"),
     ("cap: {} per hour", "cap: {0} per hour と書きます"),
     ("'{}' needs a value", "「{0}」には値が必要です"),
     ("an action must not be empty", "措置は空にできません"),

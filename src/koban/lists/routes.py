@@ -10,6 +10,7 @@ from koban.access import Call, Endpoint, Page, PageQuery, endpoint
 from koban.base import Instant, Problem, from_rfc3339, to_rfc3339
 from koban.db import Database
 from koban.lists import store
+from koban.lists.owners import owners_now
 from koban.lists.types import (
     NOTE_CHARS_MAX,
     VALUE_CHARS_MAX,
@@ -36,6 +37,7 @@ class ListView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str
     from_pack: int
+    owner: str | None  # member of staff who answers for it as a whole
 
 
 class Addition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,7 +71,7 @@ def endpoints(database: Database, change: Change, declared: Declared) -> list[En
     """Describe the routes; `change` has the decider enter the change."""
 
     def index(_call: Call) -> list[ListView]:
-        return [ListView(name=name, kind=kind, from_pack=count) for name, (kind, count) in sorted(declared().items())]
+        return _index(database, declared())
 
     def entries(call: Call) -> Page[EntryView]:
         query = call.params_as(PageQuery)
@@ -131,6 +133,15 @@ def endpoints(database: Database, change: Change, declared: Declared) -> list[En
             returns=Changed,
             raises=(ListMissing, ListEntryMissing, ListEntryInvalid),
         ),
+    ]
+
+
+def _index(database: Database, declared: Mapping[str, tuple[str, int]]) -> list[ListView]:
+    with database.read() as tx:
+        owned = owners_now(tx)
+    return [
+        ListView(name=name, kind=kind, from_pack=count, owner=owned.get(name))
+        for name, (kind, count) in sorted(declared.items())
     ]
 
 

@@ -74,8 +74,8 @@ def read_rule(node: Node, faults: list[Fault]) -> RuleDef | None:
 
 
 def parse_mode(written: str) -> Mode | None:
-    """Read a mode written as one text: `off`, `shadow`, `review`, `live`, `live 10%`; None when it is not one."""
-    if written in {"off", "shadow", "review", "live"}:
+    """Read a mode written as one text: `retired`, `off`, `shadow`, `review`, `live`, `live 10%`; None when it is not one."""
+    if written in set(ModeName):
         return Mode(name=ModeName(written))
     share = _PERCENT.fullmatch(written.removeprefix("live ").strip()) if written.startswith("live ") else None
     if share is None:
@@ -96,7 +96,7 @@ def _read_mode(record: Record) -> Mode:
         written = f"{key.text} {value.text}" if isinstance(value, Scalar) else ""
     mode = parse_mode(written)
     if mode is None:
-        hint = "off, shadow, review, live, or {live: 10%} with more than 0% and at most 100%"
+        hint = "retired, off, shadow, review, live, or {live: 10%} with more than 0% and at most 100%"
         record.fault(node.at, "'mode' cannot be read", hint)
         return Mode(name=ModeName.OFF)
     return mode

@@ -213,6 +213,7 @@ def _list() -> Schema:
         "kind": {"enum": ["values", "phrases"]},
         "about": _texts(),
         "of": _NAME,
+        "owner": _texts(),
         "entries": _values(),
         "file": _TEXT,
         "unless": _values(),
@@ -237,7 +238,9 @@ def _rule() -> Schema:
         "when": _SQL,
         "then": _one_or_many(_action()),
         "because": _texts(),
-        "mode": {"anyOf": [{"enum": ["off", "shadow", "review", "live"]}, _record({"live": share}, ("live",))]},
+        "mode": {
+            "anyOf": [{"enum": ["retired", "off", "shadow", "review", "live"]}, _record({"live": share}, ("live",))]
+        },
         "cap": {"type": "string", "pattern": "^[0-9]{1,7} per hour$"},
     }
     return _record(properties, ("rule", "policy", "on", "when", "then", "because"))

@@ -176,10 +176,16 @@ Action = Hide | Block | Hold | Challenge | Warn | Restrict | FreezePayout | Susp
 class ModeName(enum.StrEnum):
     """Whether a rule's signals act."""
 
+    RETIRED = "retired"  # had its day: as off, kept with its history and out of the way, and can be brought back
     OFF = "off"
     SHADOW = "shadow"
     REVIEW = "review"  # acts only by opening cases: where a tripped budget or the all-to-review switch puts it
     LIVE = "live"
+
+    @property
+    def is_asked(self) -> bool:
+        """Tell whether a rule in this mode gives signals at all."""
+        return self not in {ModeName.OFF, ModeName.RETIRED}
 
 
 class Mode(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,6 +241,7 @@ class ListDef(msgspec.Struct, frozen=True, kw_only=True):
     whole_word: bool  # phrases only: Latin and katakana phrases must not be part of a longer word
     about: Texts
     source: Source
+    owner: Texts = {}  # who answers for what stands on it: a team or a desk
 
 
 class DefinitionDef(msgspec.Struct, frozen=True, kw_only=True):

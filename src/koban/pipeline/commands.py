@@ -11,7 +11,7 @@ import msgspec
 import koban.decisions.store as decision_store
 from koban import enforcement
 from koban.audit import record
-from koban.base import Instant
+from koban.base import Instant, Problem
 from koban.db import Tx
 from koban.features import FeatureStore, new_features
 from koban.lab.drafts import ApprovalMissing, DraftStale
@@ -30,14 +30,18 @@ from koban.rules import (
     UNPROVEN_ACTIONS,
     ModeChange,
     ModeChanged,
+    ModeInvalid,
     PackActivated,
     RuleExpected,
     RuleMissing,
+    SnoozeSet,
     change_mode,
     mode_drafts,
     mode_entry_type,
 )
+from koban.rules.logic import kinds_of_rule
 from koban.rules.store import save_expected
+from koban.rules.types import ACCOUNT
 from koban.scores import SCORE_RECORDED, ScoreRecorded, record_score
 
 UNDO_CHUNK = 20  # decisions in one command, so that none holds the decider for long
@@ -117,11 +121,15 @@ def score(memory: Memory, tx: Tx, change: ScoreRecorded) -> Entered:
 
 
 def set_mode(memory: Memory, tx: Tx, change: ModeChange) -> Entered:
-    """Set a rule's mode, snooze it for an account, or put all rules to review.
+    """Set a rule's mode, snooze it for a subject, or put all rules to review.
+
+    A subject of a joined personal kind is known by its pseudonym, since that is all that events carry of it.
 
     Refuses: RuleMissing, ModeInvalid, ApprovalMissing: a severe rule acts on more people only with a second person.
     """
     alone, anew = False, True
+    if isinstance(change, SnoozeSet):
+        change = _by_its_name(memory, change)
     if isinstance(change, ModeChanged) and change.approved_by is None:
         alone, anew = _needs_second(memory, change), not _is_severe(memory, change.rule)
     kind = mode_entry_type(change)
@@ -136,6 +144,20 @@ def set_mode(memory: Memory, tx: Tx, change: ModeChange) -> Entered:
     if isinstance(change, ModeChanged) and anew:
         memory.undo.append(memory.budgets.restart(change.rule))
     return Entered(seq=seq)
+
+
+def _by_its_name(memory: Memory, change: SnoozeSet) -> SnoozeSet:
+    """Name the subject of a snooze as events do. Refuses: ModeInvalid where no event of the rule names such a kind."""
+    pack, kind = memory.compiled.pack, change.kind
+    rule = pack.rules.get(change.rule)
+    if rule is not None and kind != ACCOUNT and change.until is not None:
+        kinds = kinds_of_rule(pack, rule)
+        if kind not in kinds:
+            problem = Problem(path="/kind", detail=f"The events of this rule name {', '.join(kinds)}.")
+            raise ModeInvalid("Nothing was changed.", problems=(problem,))
+    if kind not in JOINED_LISTS or change.subject.startswith(f"{kind}~"):
+        return change
+    return msgspec.structs.replace(change, subject=memory.vault.pseudonym(kind, change.subject))
 
 
 def _is_severe(memory: Memory, rule: str) -> bool:

@@ -68,7 +68,7 @@ def explain(
     Invariant: under its own pack it names the rules that the decision names, unless a person was erased since.
     """
     with database.read() as tx:
-        entry, inputs, record = _stored(tx, seq, archive)
+        entry, inputs, record = stored_decision(tx, seq, archive)
         key = event_store.event_key(entry.source, entry.event_id)
         personal = open_entry(tx, vault, key, entry)
         own = pack is None or pack.digest == inputs.pack
@@ -150,7 +150,7 @@ def explain_feature(
     Refuses: DecisionMissing, FeatureUnknown.
     """
     with database.read() as tx:
-        entry, inputs, _ = _stored(tx, seq, archive)
+        entry, inputs, _ = stored_decision(tx, seq, archive)
         personal = open_entry(tx, vault, event_store.event_key(entry.source, entry.event_id), entry)
         own = pack is None or pack.digest == inputs.pack
         pack = pack or _PACKS.pack(tx, inputs.pack)
@@ -192,8 +192,11 @@ def _reads(node: TraceNode, sealed: frozenset[str]) -> bool:
     return node.text in sealed or any(_reads(part, sealed) for part in node.parts)
 
 
-def _stored(tx: Tx, seq: int, archive: Archive | None) -> tuple[Entry, Inputs, DecisionRecord]:
-    """Read an entry with its decision, from the database or from the archive."""
+def stored_decision(tx: Tx, seq: int, archive: Archive | None) -> tuple[Entry, Inputs, DecisionRecord]:
+    """Read an entry with its decision, from the database or, when it has left that, from the archive.
+
+    Refuses: DecisionMissing.
+    """
     entry = event_store.read_entry(tx, seq)
     inputs = decision_store.read_inputs(tx, seq)
     records = decision_store.read_bodies(tx, [seq])

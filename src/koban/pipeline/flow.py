@@ -62,6 +62,7 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
             at=at,
             circumstance=_circumstance(entry),
             default_queue=compiled.default_queue,
+            subjects=_named(arrival.row, event_type) if memory.modes.has_snoozes() else (),
         )
 
     overdue = _is_marked(entry, Flag.OVERDUE)
@@ -100,6 +101,12 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
     if memory.consequences:
         _tell(memory, entry, record, brought, waited=arrival.since_at is not None)
     return body
+
+
+def _named(row: Row, event_type: EventType) -> tuple[tuple[str, str], ...]:
+    """Return the subjects that an event names, but for accounts: of these, only the acting one can be spared a rule."""
+    found = ((role.kind, row.get(path)) for path, role in event_type.subjects.items() if role.kind != "account")
+    return tuple((kind, value) for kind, value in found if isinstance(value, str))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -318,6 +318,11 @@ def open_through(tx: Tx, through: str) -> int:
     return int(found[0][0])
 
 
+def count_proposed(tx: Tx) -> int:
+    """Return how many exceptions have a proposal that waits for a second person."""
+    return int(tx.rows("SELECT count(*) FROM reconciliation_exceptions WHERE state = 'proposed'")[0][0])
+
+
 def match_counts(tx: Tx) -> Mapping[str, int]:
     """Return how many matches each pass made."""
     return {

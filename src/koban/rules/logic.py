@@ -1,11 +1,11 @@
 """Which signals act: mode, share, snooze, the switch that puts all to review, and what is special about the event."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol, assert_never
 
-from koban.packs import Action, FreezePayout, Mode, ModeName, Restrict, Review, RuleDef, Strike, Suspend, Warn
-from koban.rules.types import Applied, Circumstance, Disposition, Limited, Signal, Why, Withheld
+from koban.packs import Action, FreezePayout, Mode, ModeName, PackDef, Restrict, Review, RuleDef, Strike, Suspend, Warn
+from koban.rules.types import ACCOUNT, Applied, Circumstance, Disposition, Limited, Signal, Why, Withheld
 
 EVERYONE: Final = 10_000  # basis points
 
@@ -26,8 +26,8 @@ class Modes(Protocol):
         """Whether the rule's budget is used up and nobody has decided yet."""
         ...
 
-    def snoozed(self, rule: str, account: str, at: int) -> bool:
-        """Whether the rule is mute for the account."""
+    def snoozed(self, rule: str, subject: str, at: int, kind: str = ACCOUNT) -> bool:
+        """Whether the rule is mute for the subject."""
         ...
 
 
@@ -39,30 +39,42 @@ def select(
     at: int,
     circumstance: Circumstance,
     default_queue: str,
+    subjects: Sequence[tuple[str, str]] = (),
 ) -> tuple[Signal, ...]:
     """Decide for each rule that matched whether it acts. A rule that is off gives no signal.
 
-    `account` is the acting account; `default_queue` takes the cases of rules that name no queue themselves.
+    `account` is the acting account; `subjects` are the other subjects of the event for which a rule may be mute, each
+    with its kind; `default_queue` takes the cases of rules that name no queue themselves.
     """
+    mute_for = subjects if account is None else ((ACCOUNT, account), *subjects)
     signals = []
     for rule in matched:
-        disposition = _dispose(rule, modes, account, at, circumstance=circumstance, default_queue=default_queue)
+        disposition = _dispose(
+            rule, modes, account, at, circumstance=circumstance, default_queue=default_queue, mute_for=mute_for
+        )
         if disposition is not None:
             signals.append(Signal(rule=rule.name, policy=rule.policy, disposition=disposition))
     return tuple(signals)
 
 
 def _dispose(
-    rule: RuleDef, modes: Modes, account: str | None, at: int, *, circumstance: Circumstance, default_queue: str
+    rule: RuleDef,
+    modes: Modes,
+    account: str | None,
+    at: int,
+    *,
+    circumstance: Circumstance,
+    default_queue: str,
+    mute_for: Sequence[tuple[str, str]],
 ) -> Disposition | None:
     mode = modes.mode(rule)
-    if mode.name is ModeName.OFF:
+    if not mode.name.is_asked:
         return None
     if circumstance is Circumstance.IMPORTED:
         return Withheld(why=Why.IMPORTED)
     if mode.name is ModeName.SHADOW:
         return Withheld(why=Why.SHADOW)
-    if account is not None and modes.snoozed(rule.name, account, at):
+    if any(modes.snoozed(rule.name, subject, at, kind) for kind, subject in mute_for):
         return Withheld(why=Why.SNOOZED)
     if mode.name is ModeName.LIVE and not in_share(rule.name, account, mode.basis_points):
         return Withheld(why=Why.OUTSIDE_SHARE)
@@ -82,6 +94,12 @@ def _dispose(
         reviews = () if any(isinstance(action, Review) for action in kept) else (Review(queue=default_queue),)
         return Limited(then=kept + reviews, why=Why.LATE)
     return Applied(then=rule.then)
+
+
+def kinds_of_rule(pack: PackDef, rule: RuleDef) -> tuple[str, ...]:
+    """Return the kinds of subject that a rule can be mute for: an account first, then what else its events name."""
+    named = {role.kind for name in rule.on if name in pack.events for role in pack.events[name].subjects.values()}
+    return (ACCOUNT, *sorted(named - {ACCOUNT}))
 
 
 def in_share(rule: str, account: str | None, basis_points: int) -> bool:

@@ -9,6 +9,7 @@ from koban.packs import Mode, ModeName, RuleDef
 from koban.rules import store
 from koban.rules.logic import EVERYONE
 from koban.rules.types import (
+    ACCOUNT,
     BudgetTripped,
     ModeChange,
     ModeChanged,
@@ -23,7 +24,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 REASON_CHARS_MAX: Final = 1_000
-ACCOUNT_CHARS_MAX: Final = 256
+SUBJECT_CHARS_MAX: Final = 256
 
 
 class LiveModes:
@@ -40,7 +41,7 @@ class LiveModes:
         self.review_all = False
         self._set: dict[str, Mode] = {}
         self._tripped: dict[str, int] = {}
-        self._snoozes: dict[tuple[str, str], int] = {}
+        self._snoozes: dict[tuple[str, str, str], int] = {}
 
     def load(self, tx: Tx) -> None:
         """Read what holds from the tables."""
@@ -52,7 +53,7 @@ class LiveModes:
             if row.mode is not None and row.rule != store.ALL
         }
         self._tripped = {row.rule: row.tripped_seq for row in rows if row.tripped_seq is not None}
-        self._snoozes = {(row.rule, row.account): int(row.until_at) for row in store.snoozes(tx)}
+        self._snoozes = {(row.rule, row.kind, row.subject): int(row.until_at) for row in store.snoozes(tx)}
 
     def apply(self, seq: int, change: ModeChange) -> Undo:
         """Follow one log entry and return what takes it back; undo in reverse order."""
@@ -70,7 +71,7 @@ class LiveModes:
                 return _put(self._tripped, change.rule, seq)
             case SnoozeSet():
                 until = None if change.until is None else int(change.until)
-                return _put(self._snoozes, (change.rule, change.account), until)
+                return _put(self._snoozes, (change.rule, change.kind, change.subject), until)
             case ReviewAllSwitched():
                 before = self.review_all
                 self.review_all = change.on
@@ -92,9 +93,13 @@ class LiveModes:
         """Tell whether the rule's budget is used up and nobody has decided yet."""
         return rule in self._tripped
 
-    def snoozed(self, rule: str, account: str, at: int) -> bool:
-        """Tell whether the rule is mute for the account."""
-        return self._snoozes.get((rule, account), 0) > at
+    def has_snoozes(self) -> bool:
+        """Tell whether any rule is, or was, mute for anything."""
+        return bool(self._snoozes)
+
+    def snoozed(self, rule: str, subject: str, at: int, kind: str = ACCOUNT) -> bool:
+        """Tell whether the rule is mute for the subject."""
+        return self._snoozes.get((rule, kind, subject), 0) > at
 
 
 def _put(held: dict[K, V], key: K, value: V | None) -> Undo:
@@ -155,11 +160,12 @@ def change_mode(
             store.save_trip(tx, seq, at, change)
         case SnoozeSet():
             if change.until is None:
-                store.delete_snooze(tx, change.rule, change.account)
+                store.delete_snooze(tx, change.rule, change.kind, change.subject)
                 return
             snooze = store.SnoozeRow(
                 rule=change.rule,
-                account=change.account,
+                kind=change.kind,
+                subject=change.subject,
                 until_at=change.until,
                 set_seq=seq,
                 set_by=change.by,
@@ -178,8 +184,8 @@ def _problems(at: Instant, change: ModeChange) -> list[Problem]:
     if isinstance(change, ModeChanged) and change.mode is not None and not 0 < change.mode.basis_points <= EVERYONE:
         problems.append(Problem(path="/mode", detail="The share must be more than 0 % and at most 100 %."))
     if isinstance(change, SnoozeSet):
-        if not 0 < len(change.account) <= ACCOUNT_CHARS_MAX:
-            problems.append(Problem(path="/account", detail=f"Between 1 and {ACCOUNT_CHARS_MAX} characters."))
+        if not 0 < len(change.subject) <= SUBJECT_CHARS_MAX:
+            problems.append(Problem(path="/subject", detail=f"Between 1 and {SUBJECT_CHARS_MAX} characters."))
         if change.until is not None and change.until <= at:
             problems.append(Problem(path="/until", detail="The end must lie in the future."))
     return problems

@@ -11,7 +11,7 @@ from koban.db import Database
 from koban.packs import Mode, ModeName, RuleDef
 from koban.rules import store
 from koban.rules.mode_drafts import ModeTaken
-from koban.rules.types import ModeChange, ModeChanged, ModeInvalid, ReviewAllSwitched, RuleMissing, SnoozeSet
+from koban.rules.types import ACCOUNT, ModeChange, ModeChanged, ModeInvalid, ReviewAllSwitched, RuleMissing, SnoozeSet
 
 Change = Callable[[ModeChange], ModeTaken]
 Rules = Callable[[], Mapping[str, RuleDef]]
@@ -61,25 +61,31 @@ class SwitchBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SnoozeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An account for which a rule is to be mute; `until` null ends it."""
+    """A subject for which a rule is to be mute; `until` null ends it.
 
-    account: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    `kind`: account (the one that acts), or the kind of any other subject that the rule's events name.
+    """
+
+    subject: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     until: Annotated[str, msgspec.Meta(max_length=40)] | None
     reason: Reason
+    kind: Annotated[str, msgspec.Meta(min_length=1, max_length=80)] = ACCOUNT
 
 
 class SnoozesQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one rule, for one account, or all."""
+    """Of one rule, for subjects of one kind, for one subject, or all."""
 
     rule: Annotated[str, msgspec.Meta(max_length=256)] | None = None
-    account: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    kind: Annotated[str, msgspec.Meta(max_length=80)] | None = None
+    subject: Annotated[str, msgspec.Meta(max_length=256)] | None = None
 
 
 class SnoozeView(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule that is mute for an account."""
+    """A rule that is mute for a subject."""
 
     rule: str
-    account: str
+    kind: str
+    subject: str
     until: str
     set_by: str
     reason: str
@@ -140,7 +146,8 @@ def _snooze_endpoints(database: Database, change: Change) -> list[Endpoint]:
         return change(
             SnoozeSet(
                 rule=call.path["name"],
-                account=body.account,
+                kind=body.kind,
+                subject=body.subject,
                 until=_moment(body.until),
                 by=call.principal.actor,
                 reason=body.reason,
@@ -150,10 +157,15 @@ def _snooze_endpoints(database: Database, change: Change) -> list[Endpoint]:
     def snoozed(call: Call) -> list[SnoozeView]:
         wanted = call.params_as(SnoozesQuery)
         with database.read() as tx:
-            rows = store.snoozes_in_force(tx, call.at, rule=wanted.rule, account=wanted.account)
+            rows = store.snoozes_in_force(tx, call.at, rule=wanted.rule, kind=wanted.kind, subject=wanted.subject)
         return [
             SnoozeView(
-                rule=row.rule, account=row.account, until=to_rfc3339(row.until_at), set_by=row.set_by, reason=row.reason
+                rule=row.rule,
+                kind=row.kind,
+                subject=row.subject,
+                until=to_rfc3339(row.until_at),
+                set_by=row.set_by,
+                reason=row.reason,
             )
             for row in rows
         ]
@@ -173,7 +185,7 @@ def _snooze_endpoints(database: Database, change: Change) -> list[Endpoint]:
             "/v1/rules/{name}/snooze",
             "rules.mode",
             snooze,
-            summary="Mute a rule for one account for a while",
+            summary="Mute a rule for one account, listing, device or other subject for a while",
             body=SnoozeBody,
             returns=ModeTaken,
             raises=(RuleMissing, ModeInvalid),

@@ -29,15 +29,16 @@ _modes: Final = Table(
 )
 
 _snoozes: Final = Table(
-    "rule_snoozes",
+    "snoozes",
     metadata,
     Column("rule", Text, primary_key=True, comment="rule that is mute"),
-    Column("account", Text, primary_key=True, comment="account for which it is mute"),
+    Column("kind", Text, primary_key=True, comment="kind of the subject; account: the acting one"),
+    Column("subject", Text, primary_key=True, comment="subject for which it is mute"),
     Column("until_at", BigInteger, nullable=False, comment="log time from which it speaks again"),
     Column("set_seq", BigInteger, nullable=False, comment="log entry that set it"),
     Column("set_by", Text, nullable=False, comment="actor"),
     Column("reason", Text, nullable=False, comment="why, in the actor's words"),
-    comment="Rules that are mute for single accounts for a while.",
+    comment="Rules that are mute for single subjects for a while.",
 )
 
 _harm: Final = Table(
@@ -86,10 +87,11 @@ class ModeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnoozeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of `rule_snoozes`."""
+    """One row of `snoozes`."""
 
     rule: str
-    account: str
+    kind: str
+    subject: str
     until_at: Instant
     set_seq: int
     set_by: str
@@ -154,33 +156,42 @@ def past_of_rules(tx: Tx, *, since_at: int, until_at: int) -> dict[str, int]:
 
 
 def save_snooze(tx: Tx, row: SnoozeRow) -> None:
-    """Write a snooze; a later one for the same rule and account replaces it."""
+    """Write a snooze; a later one for the same rule and subject replaces it."""
     values = msgspec.structs.asdict(row)
-    keys = ["rule", "account"]
+    keys = ["rule", "kind", "subject"]
     upsert(tx, _snoozes, [values], keys=keys, update=[name for name in values if name not in keys])
 
 
-def delete_snooze(tx: Tx, rule: str, account: str) -> None:
+def delete_snooze(tx: Tx, rule: str, kind: str, subject: str) -> None:
     """End a snooze."""
-    tx.execute(sqlalchemy.delete(_snoozes).where(_snoozes.c.rule == rule, _snoozes.c.account == account))
+    its = (_snoozes.c.rule == rule, _snoozes.c.kind == kind, _snoozes.c.subject == subject)
+    tx.execute(sqlalchemy.delete(_snoozes).where(*its))
 
 
 def snoozes(tx: Tx) -> Sequence[SnoozeRow]:
     """Read every snooze, those that ended too."""
-    rows = tx.execute(sqlalchemy.select(_snoozes).order_by(_snoozes.c.rule, _snoozes.c.account))
+    rows = tx.execute(sqlalchemy.select(_snoozes).order_by(_snoozes.c.rule, _snoozes.c.kind, _snoozes.c.subject))
     return [SnoozeRow(**row) for row in rows.mappings()]
 
 
 def snoozes_in_force(
-    tx: Tx, at: Instant, *, rule: str | None = None, account: str | None = None, limit: int = 500
+    tx: Tx,
+    at: Instant,
+    *,
+    rule: str | None = None,
+    kind: str | None = None,
+    subject: str | None = None,
+    limit: int = 500,
 ) -> Sequence[SnoozeRow]:
     """Read which rules are mute for whom at a moment, those that end first before the others."""
     statement = sqlalchemy.select(_snoozes).where(_snoozes.c.until_at > at)
     if rule is not None:
         statement = statement.where(_snoozes.c.rule == rule)
-    if account is not None:
-        statement = statement.where(_snoozes.c.account == account)
-    order = (_snoozes.c.until_at, _snoozes.c.rule, _snoozes.c.account)
+    if kind is not None:
+        statement = statement.where(_snoozes.c.kind == kind)
+    if subject is not None:
+        statement = statement.where(_snoozes.c.subject == subject)
+    order = (_snoozes.c.until_at, _snoozes.c.rule, _snoozes.c.kind, _snoozes.c.subject)
     return [SnoozeRow(**row) for row in tx.execute(statement.order_by(*order).limit(limit)).mappings()]
 
 

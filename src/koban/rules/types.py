@@ -9,6 +9,7 @@ from koban.base import Instant, Refusal
 from koban.packs import Action, Mode
 
 MODE_CHANGED: Final = "mode.changed"
+ACCOUNT: Final = "account"  # of the acting account, where a rule is mute for one
 REVIEW_ALL_SWITCHED: Final = "review_all.switched"
 SNOOZE_SET: Final = "snooze.set"
 PACK_ACTIVATED: Final = "pack.activated"
@@ -21,7 +22,7 @@ class Why(enum.StrEnum):
 
     SHADOW = "shadow"  # the rule only watches
     OUTSIDE_SHARE = "outside_share"  # the rule is live for a share of people, and this one is not in it
-    SNOOZED = "snoozed"  # somebody muted the rule for this account
+    SNOOZED = "snoozed"  # somebody muted the rule for this account, listing, device, …
     IMPORTED = "imported"  # imported logs have no consequences
     REVIEW_MODE = "review_mode"  # the rule only opens cases
     BUDGET_TRIPPED = "budget_tripped"  # it had harmed as many people in an hour as it may
@@ -88,13 +89,14 @@ class ReviewAllSwitched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnoozeSet(msgspec.Struct, frozen=True, kw_only=True):
-    """Payload of `snooze.set`: a rule is mute for one account until then; None ends the snooze."""
+    """Payload of `snooze.set`: a rule is mute for one subject until then; None ends the snooze."""
 
     rule: str
-    account: str
+    subject: str = msgspec.field(name="account")  # so the first logs have it, when only accounts could be named
     until: Instant | None
     by: str
     reason: str
+    kind: str = ACCOUNT
 
 
 class PackActivated(msgspec.Struct, frozen=True, kw_only=True):

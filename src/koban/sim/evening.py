@@ -37,6 +37,7 @@ OUTAGES: Final = (
 LIVE_LAG: Final = 15 * SECOND  # until the chat servers of the marketplace follow a mute
 PAST_LASTS: Final = DAY
 PAST_EVENTS_PER_MINUTE: Final = 2
+ROBBED_MINOR: Final = 184_000  # what the thief of the chapter asks for
 FAN: Final = "fan"  # the persona of the viewer who is muted by mistake
 _MARK: Final = "chapter"  # incidents of chapters carry their key: `chapter-takeover-4f2c`
 
@@ -124,6 +125,11 @@ def chapters_of(world: World) -> Iterator[tuple[int, str, int, Iterator[Beat]]]:
         yield at, f"chapter-{key}", number, story(world, stream(world.settings.seed, _MARK, key), at)
 
 
+def robbed(world: World, randomness: random.Random | None = None) -> Person:
+    """Return whose account is taken over in the chapter of that name; without randomness in hand, from the seed."""
+    return _settled(world, randomness or stream(world.settings.seed, _MARK, "takeover"))
+
+
 def _lure(world: World, randomness: random.Random, at: int) -> Iterator[Beat]:
     """Ask a buyer to pay outside: twice, because the first who was asked did not answer."""
     crook = scammer(world, randomness, "off_platform_lure", at, days=(1, 3), name="かなこ")
@@ -140,13 +146,13 @@ def _lure(world: World, randomness: random.Random, at: int) -> Iterator[Beat]:
 
 def _takeover(world: World, randomness: random.Random, at: int) -> Iterator[Beat]:
     """Steal an account while the marketplace does not hear Koban: only the answer to the call can hold the cash-out."""
-    owner = _settled(world, randomness)
+    owner = robbed(world, randomness)
     thief = msgspec.structs.replace(owner, device=f"dev-{randomness.getrandbits(48):012x}", ip="198.51.100.77")
     world.met.append(
         AccountTruth(account=owner.id, name=owner.name, language=owner.language, persona=owner.persona, stolen=True)
     )
     incident = world.new_id(f"{_MARK}-takeover")
-    amount, bank = 184_000, f"bank-{randomness.getrandbits(48):012x}"
+    amount, bank = ROBBED_MINOR, f"bank-{randomness.getrandbits(48):012x}"
 
     def act(kind: str, data: dict[str, object], *, harm: bool = False, planted: int = 0) -> Beat:
         return Beat(at, kind, owner.id, owner.id, data, "account_takeover", harm, incident, planted)

@@ -1,5 +1,6 @@
 """What honest people do: sign in, list, ask, buy, ship, rate, get paid, complain. Each story is one such episode."""
 
+import hashlib
 import random
 from collections.abc import Iterator
 from typing import Final
@@ -199,7 +200,12 @@ def rate(randomness: random.Random, at: int, deal: Deal) -> Iterator[Beat]:
 
 def rate_earlier(world: World, randomness: random.Random, at: int) -> Iterator[Beat]:
     """Rate over an order whose parcel came before the simulation."""
-    yield from rate(randomness, at, _old_deal(world, randomness, at - between(randomness, 30, 90) * HOUR))
+    yield from rate(randomness, at, rated_deal(world, randomness, at))
+
+
+def rated_deal(world: World, randomness: random.Random, at: int) -> Deal:
+    """Return the order from before the simulation that `rate_earlier` is about, when it is told by equal randomness."""
+    return _old_deal(world, randomness, at - between(randomness, 30, 90) * HOUR)
 
 
 def ship_earlier(world: World, randomness: random.Random, at: int) -> Iterator[Beat]:
@@ -222,14 +228,18 @@ def deliver_earlier(world: World, randomness: random.Random, at: int) -> Iterato
 
 def cash_out(world: World, randomness: random.Random, at: int) -> Iterator[Beat]:
     """Ask for one's money; a few have just changed their bank or their phone, and mean no harm."""
-    person = pick(randomness, world.sellers)
-    amount = int(randomness.expovariate(1 / 9_000)) + 1_000
+    person, amount = asks_for(world, randomness)
     bank = person.bank
     if chance(randomness, 3):
         bank = f"bank-{randomness.getrandbits(48):012x}"
         yield Beat(at, "payout_account.changed", person.id, person.id, bank_data(person, bank, new_device=False))
         at += between(randomness, 3, 40) * MINUTE
     yield Beat(at, "payout.requested", person.id, person.id, payout_data(person, amount, bank=bank, new_device=False))
+
+
+def asks_for(world: World, randomness: random.Random) -> tuple[Person, int]:
+    """Return who asks for their money in `cash_out`, and for how much, when it is told by equal randomness."""
+    return pick(randomness, world.sellers), int(randomness.expovariate(1 / 9_000)) + 1_000
 
 
 def tidy_profile(world: World, randomness: random.Random, at: int) -> Iterator[Beat]:
@@ -401,7 +411,9 @@ def _old_deal(world: World, randomness: random.Random, paid_at: int) -> Deal:
     price = max(300, good.median_minor * between(randomness, 60, 135) // 100)
     listing = Listing(id=world.new_id("l"), seller=seller, good=good, price_minor=price)
     buyer = _somebody_else(world, randomness, seller)
-    return Deal(buyer=buyer, listing=listing, order=world.new_id("o"), paid_at=paid_at)
+    # Named after what it is and not after what came before it: whoever sets the stage knows it without playing the rest.
+    named = hashlib.sha256(f"{seller.id}/{buyer.id}/{price}/{paid_at}".encode()).hexdigest()[:8]
+    return Deal(buyer=buyer, listing=listing, order=f"o-{world.tag}-e{named}", paid_at=paid_at)
 
 
 def _weighed(randomness: random.Random, deal: Deal) -> int:

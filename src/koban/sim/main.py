@@ -1,6 +1,7 @@
 """The commands `koban sim run` and `koban sim report` as plain functions, with all they need in frozen options."""
 
 import dataclasses
+import itertools
 import pathlib
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import httpx
 import msgspec
 
 from koban.base import MINUTE, Clock
+from koban.sim.cashier import PAID_BY, Cashier
 from koban.sim.market import Market
 from koban.sim.plan import source_of
 from koban.sim.playhead import Playhead
@@ -109,6 +111,7 @@ def play(
     progress: Callable[[RunCounts], None] | None = None,
     on_listening: Callable[[str], None] | None = None,
     heard: Callable[[TruthRow], None] = lambda _row: None,
+    cashier: Cashier | None = None,
 ) -> RunCounts:
     """Play a plan with everything around it: the truth in `folder`, and the marketplace's side where there is one."""
     truth = TruthFolder(folder, settings)
@@ -139,6 +142,7 @@ def play(
                     progress=progress,
                     playhead=playhead,
                     heard=heard,
+                    cashier=cashier,
                 )
             finally:
                 if receiver is not None:
@@ -152,7 +156,8 @@ def main_report(target: Target, folder: pathlib.Path) -> SimReport:
     """Hold what Koban decided against the truth in `folder`, or in the newest evening of a demo's. Outages: Unavailable."""
     runs = runs_of(folder)
     folder = folder / runs[0] if runs else folder
-    decisions = fetch_decisions(target, source_of(read_settings(folder)))
+    own = fetch_decisions(target, source_of(read_settings(folder)))
+    decisions = itertools.chain(own, fetch_decisions(target, PAID_BY))
     return report(read_truth(folder), decisions, read_kept_back(folder), sanctions=fetch_sanctions(target))
 
 

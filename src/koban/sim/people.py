@@ -1,5 +1,6 @@
 """The cast: who lives in the simulated town, with their devices, addresses and habits."""
 
+import functools
 import random
 from typing import Final
 
@@ -36,6 +37,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
 
 
+@functools.lru_cache(maxsize=2)  # a day before and its evening have the same town
 def settle(seed: int, tag: str, start_at: Instant, count: int) -> tuple[Person, ...]:
     """Make the honest people of a town. One in twelve shares a phone with the person before, as families do."""
     randomness = stream(seed, "people")

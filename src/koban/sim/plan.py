@@ -22,7 +22,7 @@ _OWNED: Final = ("device", "bank", "card", "address")
 Note = Callable[[TruthRow], None]
 
 # Episodes a minute at normal size (1,800 events a minute), and for how many hours orders from before still run in.
-_HONEST: Final[tuple[tuple[str, Story, int, int], ...]] = (
+HONEST: Final[tuple[tuple[str, Story, int, int], ...]] = (
     ("visit", honest.visit, 160, 0),
     ("arrive", honest.arrive, 5, 0),
     ("sell", honest.sell, 70, 0),
@@ -109,7 +109,7 @@ def plan(settings: Settings, note: Note | None = None) -> Iterator[SimEvent]:
             at=Instant(beat.at),
             subject=beat.subject,
             actor=beat.actor,
-            data=_local(beat.data, world.town),
+            data=local(beat.data, world.town),
         )
 
 
@@ -131,6 +131,29 @@ def wire(event: SimEvent, at: Instant | None = None) -> dict[str, object]:
         "simulated": True,
         "data": event.data,
     }
+
+
+def local(data: Mapping[str, object], town: str) -> Mapping[str, object]:
+    """Give devices, banks, cards and addresses to one town: equal seeds make equal ones, and two runs share a log."""
+    owned = {name: thing for name in _OWNED if isinstance(thing := data.get(name), dict) and thing.get("id")}
+    if not owned:
+        return data
+    return {**data, **{name: thing | {"id": f"{thing['id']}-{town}"} for name, thing in owned.items()}}
+
+
+def arrivals(settings: Settings, name: str, per_minute: int, run_in_hours: int) -> Iterator[tuple[int, int]]:
+    """Yield when each episode of a kind begins, with its number: its own stream of randomness has both names."""
+    clock = stream(settings.seed, "arrivals", name)
+    gap = MINUTE * 1_800 / (per_minute * settings.size.events_per_minute)
+    at: int = settings.start_at
+    ends_at = at + settings.duration
+    for number in itertools.count():
+        at += max(int(clock.expovariate(1.0) * gap), 1)
+        if at >= ends_at:
+            return
+        if run_in_hours and chance(clock, 100 * (at - settings.start_at) / (run_in_hours * HOUR)):
+            continue
+        yield at, number
 
 
 def _weave(world: World, ends_at: int) -> Iterator[Beat]:
@@ -158,7 +181,7 @@ def _weave(world: World, ends_at: int) -> Iterator[Beat]:
 def _beginnings(world: World) -> Iterator[tuple[int, Iterator[Beat]]]:
     """Yield all stories in the order in which they begin."""
     sources: list[Iterator[tuple[int, str, int, Iterator[Beat]]]] = [
-        _arrivals(world, name, story, rate, hours) for name, story, rate, hours in _HONEST
+        _arrivals(world, name, story, rate, hours) for name, story, rate, hours in HONEST
     ]
     sources.append(iter(_stages(world)))
     sources.append(iter(_planted(world)))
@@ -170,18 +193,8 @@ def _arrivals(
     world: World, name: str, story: Story, per_minute: int, run_in_hours: int
 ) -> Iterator[tuple[int, str, int, Iterator[Beat]]]:
     """Begin a kind of honest episode at random moments; what runs in from before thins out with time."""
-    settings = world.settings
-    clock = stream(settings.seed, "arrivals", name)
-    gap = MINUTE * 1_800 / (per_minute * settings.size.events_per_minute)
-    at: int = settings.start_at
-    ends_at = at + settings.duration
-    for number in itertools.count():
-        at += max(int(clock.expovariate(1.0) * gap), 1)
-        if at >= ends_at:
-            return
-        if run_in_hours and chance(clock, 100 * (at - settings.start_at) / (run_in_hours * HOUR)):
-            continue
-        yield at, name, number, story(world, stream(settings.seed, name, number), at)
+    for at, number in arrivals(world.settings, name, per_minute, run_in_hours):
+        yield at, name, number, story(world, stream(world.settings.seed, name, number), at)
 
 
 def _stages(world: World) -> list[tuple[int, str, int, Iterator[Beat]]]:
@@ -221,14 +234,6 @@ def _scenario(world: World) -> Iterator[tuple[int, str, int, Iterator[Beat]]]:
         at = settings.start_at + takeover.minute * MINUTE
         told = functools.partial(tricks_money.account_takeover, amount_minor=takeover.amount_minor)
         yield at, "takeover", number, told(world, stream(settings.seed, "takeover", number), at)
-
-
-def _local(data: Mapping[str, object], town: str) -> Mapping[str, object]:
-    """Give devices, banks, cards and addresses to one town: equal seeds make equal ones, and two runs share a log."""
-    owned = {name: thing for name in _OWNED if isinstance(thing := data.get(name), dict) and thing.get("id")}
-    if not owned:
-        return data
-    return {**data, **{name: thing | {"id": f"{thing['id']}-{town}"} for name, thing in owned.items()}}
 
 
 def _forget(_row: TruthRow) -> None:

@@ -2,13 +2,14 @@
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import httpx
 import msgspec
 
 from koban.base import SECOND, Clock, Instant, Refusal, Unavailable
+from koban.sim.cashier import PAYMENT, Cashier
 from koban.sim.market import Market
 from koban.sim.plan import plan, wire
 from koban.sim.playhead import Playhead
@@ -22,6 +23,8 @@ _WAIT_MAX_S: Final = 5.0
 _FLUSH_EVERY: Final = SECOND // 5
 _BUSY: Final = frozenset({429, 502, 503, 504})
 _ENCODER: Final = msgspec.json.Encoder()
+
+Batch = list[tuple[SimEvent, Instant]]
 
 
 class Rejected(Refusal):
@@ -63,11 +66,13 @@ def run(
     progress: Callable[[RunCounts], None] | None = None,
     playhead: Playhead | None = None,
     heard: Callable[[TruthRow], None] = lambda _row: None,
+    cashier: Cashier | None = None,
 ) -> RunCounts:
     """Send a plan until it ends or `stop` is set. `speed` 12 plays an hour in five minutes; None does not wait.
 
     A `playhead` that is passed in sets the pace instead, and can be paused. Events carry the moment at which they are
     due on the wall clock, so that a sped-up run is neither late nor ahead. `heard` is told the truth as it is written.
+    With a `cashier` the payments that it takes go through Koban's money API, and are not sent as events.
     Refuses: Rejected (401 or 403). Outages: waits and sends the same bytes again, so ids decide what is new;
     Unavailable after 400 attempts in a row.
     """
@@ -80,8 +85,11 @@ def run(
             kept = [pair for pair in batch if not _prevented(pair[0], market, truth, counts)]
             if truth:
                 truth.flush()
-            if kept:
-                _send(client, kept, counts, stop, market)
+            post = functools.partial(_send, client, counts=counts, stop=stop, market=market)
+            if cashier is None:
+                post(kept)
+            else:
+                _through(cashier, kept, batch[-1][0].at - settings.start_at, post, counts=counts, market=market)
             counts.reached = batch[-1][0].at - settings.start_at
             if progress:
                 progress(counts)
@@ -133,14 +141,48 @@ def _prevented(event: SimEvent, market: Market | None, truth: TruthFolder | None
     return True
 
 
+def _through(
+    cashier: Cashier,
+    batch: Batch,
+    position: int,
+    post: Callable[[Batch], Mapping[str, str]],
+    *,
+    counts: RunCounts,
+    market: Market | None,
+) -> None:
+    """Send what is no payment, then pay: a payment may be for an order of the same batch."""
+    others = [pair for pair in batch if pair[0].type != PAYMENT]
+    verdicts = dict(post(others))
+    cashier.hear(((event, verdicts.get(event.id)) for event, _ in others), position)
+    told: Batch = []
+    for event, at in batch:
+        if event.type != PAYMENT:
+            continue
+        if not cashier.takes(event):
+            told.append((event, at))
+            continue
+        verdict = cashier.pay(event, position)
+        counts.sent += 1
+        if verdict is None:
+            counts.refused += 1
+            continue
+        counts.verdicts[verdict] = counts.verdicts.get(verdict, 0) + 1
+        if market:
+            market.judge(event, verdict)
+    post(told)
+
+
 def _send(
     client: httpx.Client,
-    batch: list[tuple[SimEvent, Instant]],
+    batch: Batch,
+    *,
     counts: RunCounts,
     stop: threading.Event,
     market: Market | None,
-) -> None:
-    """Send one batch until it is answered: identical bytes each time."""
+) -> Mapping[str, str]:
+    """Send one batch until it is answered, identical bytes each time; return the verdicts by event."""
+    if not batch:
+        return {}
     body = _ENCODER.encode([wire(event, at) for event, at in batch])
     wait_s = _WAIT_FIRST_S
     for _ in range(_ATTEMPTS_MAX):
@@ -152,18 +194,19 @@ def _send(
             answer = None
         if answer is not None and answer.status_code not in _BUSY:
             counts.batches += 1
-            _count(answer, [event for event, _ in batch], counts, market)
-            return
+            return _count(answer, [event for event, _ in batch], counts, market)
         counts.retries += 1
         if answer is not None and answer.headers.get("retry-after", "").isdigit():
             wait_s = max(wait_s, min(float(answer.headers["retry-after"]), _WAIT_MAX_S))
         if stop.wait(wait_s):
-            return
+            return {}
         wait_s = min(wait_s * 1.6, _WAIT_MAX_S)
     raise Unavailable("koban", 60, f"Koban at {client.base_url} did not answer {_ATTEMPTS_MAX} times in a row.")
 
 
-def _count(answer: httpx.Response, events: list[SimEvent], counts: RunCounts, market: Market | None) -> None:
+def _count(
+    answer: httpx.Response, events: list[SimEvent], counts: RunCounts, market: Market | None
+) -> Mapping[str, str]:
     if answer.status_code in {401, 403}:
         raise Rejected(f"Koban answered {answer.status_code} to POST /v1/events: {answer.text[:300]}")
     counts.sent += len(events)
@@ -176,6 +219,7 @@ def _count(answer: httpx.Response, events: list[SimEvent], counts: RunCounts, ma
         counts.verdicts[verdict] = counts.verdicts.get(verdict, 0) + 1
         if market:
             market.judge(event, verdict)
+    return verdicts
 
 
 def _verdicts(answer: httpx.Response) -> dict[str, str]:

@@ -9,6 +9,7 @@ import msgspec
 
 from koban.base import MINUTE, Clock
 from koban.sim import evening
+from koban.sim.cashier import Cashier
 from koban.sim.main import Marketplace, play
 from koban.sim.market import Market
 from koban.sim.plan import source_of
@@ -59,8 +60,13 @@ class Story:
         minutes: int = evening.LASTS_MINUTES,
         on_chapter: Callable[[str, Mapping[str, str]], None] = lambda _key, _accounts: None,
         on_failure: Callable[[BaseException], None] = lambda _error: None,
+        hire: Callable[[Settings, threading.Event], Cashier | None] = lambda _settings, _stop: None,
     ) -> None:
-        """Get ready; `on_chapter(key, accounts)` is called once as a chapter begins, on the story's thread."""
+        """Get ready; `on_chapter(key, accounts)` is called once as a chapter begins, on the story's thread.
+
+        `hire(settings, stop)` gives an evening a cashier of its own.
+        """
+        self._hire = hire
         self._connection = connection
         self._folder = folder
         self._clock = clock
@@ -140,7 +146,9 @@ class Story:
 
     def _play(self, one: "_Evening") -> None:
         connection = self._connection
+        cashier: Cashier | None = None
         try:
+            cashier = self._hire(one.settings, one.stop)
             one.counts = play(
                 connection.target,
                 one.settings,
@@ -156,6 +164,7 @@ class Story:
                 ),
                 progress=one.follow,
                 heard=one.hear,
+                cashier=cashier,
             )
             if not one.stop.is_set():
                 one.state, one.stood = "over", one.settings.duration
@@ -164,6 +173,9 @@ class Story:
             if not one.stop.is_set():
                 one.state = "failed"
                 self._on_failure(error)
+        finally:
+            if cashier is not None:
+                cashier.close()
 
 
 class _Evening:

@@ -46,6 +46,12 @@
       for (const each of covered) each.open = open;
       return;
     }
+    if (event.key === "a") {
+      const folded = [...document.querySelectorAll("[data-more]")];
+      const open = folded.some((each) => !each.open);
+      for (const each of folded) each.open = open;
+      return;
+    }
     const onControl = document.activeElement && document.activeElement.matches("a, button, summary");
     if (event.key === "Enter" && onControl) return;
     const wanted = event.key.length === 1 ? event.key.toLowerCase() : event.key;
@@ -53,25 +59,55 @@
     if (target) { event.preventDefault(); press(target); }
   });
 
-  // A browser that dies, or a session that ends, does not take what was typed with it.
-  for (const form of document.querySelectorAll("[data-draft]")) {
-    const name = `koban-draft-${form.dataset.draft}`;
-    const fields = form.querySelectorAll("textarea");
-    let kept = {};
-    try { kept = JSON.parse(sessionStorage.getItem(name) || "{}"); } catch { kept = {}; }
-    for (const field of fields) {
-      if (kept[field.name] && !field.value.trim()) field.value = kept[field.name];
+  // A browser that dies, a line that breaks or a session that ends does not take what was typed with it: all of it is kept
+  // for this tab until the case says that it was done.
+  const read = (name) => { try { return JSON.parse(sessionStorage.getItem(name) || "{}"); } catch { return {}; } };
+  const keep = (name, kept) => {
+    try { sessionStorage.setItem(name, JSON.stringify(kept)); } catch { /* a full store loses nothing that is on the screen */ }
+  };
+  const SENT = "koban-draft-sent";
+  const drop = (name) => { try { sessionStorage.removeItem(name); } catch { /* nothing was kept */ } };
+  const sent = read(SENT).draft;
+  if (sent && new URLSearchParams(location.search).has("done")) drop(sent);
+  drop(SENT);
+  const KEPT = "textarea, input:not([type=hidden]), select";
+  for (const work of document.querySelectorAll("[data-draft]")) {
+    const name = `koban-draft-${work.dataset.draft}`;
+    const kept = read(name);
+    for (const field of work.querySelectorAll(KEPT)) {
+      const box = field.matches("[type=checkbox], [type=radio]");
+      const key = field.matches("[type=radio]") ? `${field.name}=${field.value}` : field.id || field.name;
+      if (key in kept) {
+        if (box) field.checked = kept[key];
+        else field.value = kept[key];
+        const fold = field.closest("details.fold");
+        if (fold && !box && field.value !== field.defaultValue && field.matches("textarea, input")) fold.open = true;
+      }
       field.addEventListener("input", () => {
-        kept[field.name] = field.value;
-        try { sessionStorage.setItem(name, JSON.stringify(kept)); } catch { /* a full store loses nothing that is on the screen */ }
+        if (field.matches("[type=radio]")) for (const each of Object.keys(kept)) if (each.startsWith(`${field.name}=`)) delete kept[each];
+        kept[key] = box ? field.checked : field.value;
+        keep(name, kept);
       });
     }
+  }
+
+  // One press is one command, also where the finger was quicker than the line; and a page that comes back can be sent.
+  const lost = document.querySelector("[data-lost]");
+  const say = (wrong) => { if (lost) lost.hidden = !wrong; if (wrong && lost) lost.scrollIntoView({ block: "nearest" }); };
+  for (const form of document.querySelectorAll(".work form")) {
     form.addEventListener("submit", (event) => {
-      if (!event.submitter || event.submitter.value === "preview") return;
+      if (event.submitter && event.submitter.value === "preview") return;
       if (form.dataset.sent) { event.preventDefault(); return; }
+      if (!navigator.onLine) { event.preventDefault(); say(true); return; }
       form.dataset.sent = "1";
+      const draft = form.closest("[data-draft]");
+      if (draft && event.submitter && event.submitter.value !== "release") keep(SENT, { draft: `koban-draft-${draft.dataset.draft}` });
     });
   }
+  addEventListener("online", () => say(false));
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
+  });
 
   // The preview opens in place, so that the eyes stay on the case.
   for (const form of document.querySelectorAll(".work form")) {
@@ -81,13 +117,17 @@
       event.preventDefault();
       const data = new URLSearchParams(new FormData(form));
       data.set("do", "preview");
-      const answer = await fetch(form.action, { method: "POST", body: data, headers: { accept: "text/html" } });
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const found = page.querySelector("#preview");
-      const problem = page.querySelector(".notice.bad");
+      let page = null;
+      try {
+        const answer = await fetch(form.action, { method: "POST", body: data, headers: { accept: "text/html" } });
+        page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      } catch { /* said below */ }
+      const found = page && page.querySelector("#preview");
+      const problem = page && page.querySelector(".notice.bad");
+      say(!found);
       const here = document.querySelector("#preview");
-      if (here) {
-        here.replaceChildren(...(problem ? [problem] : found ? [...found.childNodes] : []));
+      if (here && found) {
+        here.replaceChildren(...(problem ? [problem] : [...found.childNodes]));
         here.scrollIntoView({ block: "nearest" });
       }
     });
