@@ -179,7 +179,8 @@ class SimulatedProvider:
             amount = min(left, amount_minor or left)
             charge.charged_back_minor += amount
             self._touch(charge)
-            reference = f"cb_{charge.reference}_{charge.charged_back_minor}"
+            # Not by the amount: what was turned away may come again, of the same amount, and is another one.
+            reference = f"cb_{charge.reference}_{self._memory.sent + 1}"
             self._book("chargeback", reference, amount, charge, key=None)
             self._tell(self._reversal("chargeback", capture_key, reference, amount))
             self._keep()
