@@ -42,6 +42,7 @@ APART = {  # kinds of pages that are no pages by themselves, or looked at elsewh
     "/board/stream": "a part of the board",
     "/export/{list}": "leads to a file",
     "/money/journal": "leads to a file",
+    "/money/payments/{id}/reroute": "needs two providers: tests/payments/test_rerouting.py reads it, no browser does yet",
     "/sign-in": "looked at before anybody signs in",
     "/static/{file}": "no page",
     "/story/bar": "a part of each page of a demonstration",

@@ -25,6 +25,7 @@ from koban.payments.types import (
     PaymentNotThere,
     PaymentUnfit,
     Provider,
+    ProviderNotice,
     ProviderReportRow,
     Rerouted,
     Told,
@@ -149,14 +150,22 @@ def take_simulated_notices(desk: Desk, clock: Clock, providers: Providers) -> in
     count = 0
     for provider in providers.by_name.values():
         if isinstance(provider, SimulatedProvider):
-            for message, notice in provider.due_notices(clock.now()):
-                desk.command(
-                    lambda memory, tx, name=provider.name, message=message, notice=notice: paying.receive(  # type: ignore[misc]  # bound as defaults
-                        memory, tx, name, message, notice
-                    )
-                )
+            due = provider.due_notices(clock.now())
+            while due:
+                message, notice = due[0]
+                try:
+                    desk.command(functools.partial(_receive, name=provider.name, message=message, notice=notice))
+                except Exception:
+                    for each in due:
+                        provider.send_again(*each)  # what was not answered comes again
+                    raise
+                due.pop(0)
                 count += 1
     return count
+
+
+def _receive(memory: Memory, tx: Tx, *, name: str, message: str, notice: ProviderNotice) -> bool:
+    return paying.receive(memory, tx, name, message, notice)
 
 
 def payment_commands(koban_: "Koban") -> payment_routes.Commands:

@@ -179,7 +179,8 @@ class SimulatedProvider:
             amount = min(left, amount_minor or left)
             charge.charged_back_minor += amount
             self._touch(charge)
-            reference = f"cb_{charge.reference}_{charge.charged_back_minor}"
+            # Not by the amount: what was turned away may come again, of the same amount, and is another one.
+            reference = f"cb_{charge.reference}_{self._memory.sent + 1}"
             self._book("chargeback", reference, amount, charge, key=None)
             self._tell(self._reversal("chargeback", capture_key, reference, amount))
             self._keep()
@@ -215,8 +216,8 @@ class SimulatedProvider:
             waiting = self._memory.notices or []
             due = sorted(each for each in waiting if each[0] <= at)
             if due:
+                # Written with the next change: who dies before these are taken in is sent them again.
                 self._set_notices([each for each in waiting if each[0] > at])
-                self._keep()
             return [(message_id, notice) for _, message_id, notice in due]
 
     def send_again(self, message_id: str, notice: ProviderNotice) -> None:
