@@ -1,5 +1,7 @@
+import concurrent.futures
 import pathlib
 import stat
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +15,7 @@ from koban.audit import (
     Report,
     SeededSecrets,
     SigningKey,
+    append_checkpoint,
     checkpoint,
     list_entries,
     proves,
@@ -21,6 +24,7 @@ from koban.audit import (
     seal,
     verify,
 )
+from koban.audit.store import read_head
 from koban.base import SECOND, Instant, Unavailable
 from koban.db import Database
 
@@ -321,6 +325,23 @@ def test_a_minute_has_one_checkpoint(database: Database, key: SigningKey, tmp_pa
             made.append(checkpoint(tx, Instant(AT + second * SECOND), key, file))
     assert [one.position if one else None for one in made] == [1, None, 3, None, 5]
     assert check(database, read_checkpoints(file), key).is_whole
+
+
+def test_two_at_once_make_one_checkpoint(database: Database, key: SigningKey, tmp_path: pathlib.Path) -> None:
+    gate = threading.Barrier(8)
+    sealed(database)
+    with database.read() as tx:
+        end = read_head(tx)
+
+    def make(file: pathlib.Path) -> bool:
+        gate.wait()
+        return append_checkpoint(end, Instant(AT), key, file) is not None
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for turn in range(30):
+            file = tmp_path / f"{turn}.jsonl"
+            assert sum(pool.map(make, [file] * 8)) == 1
+            assert check(database, read_checkpoints(file), key).is_whole
 
 
 def test_the_last_checkpoint_is_found_in_a_long_file(

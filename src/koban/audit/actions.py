@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -161,6 +162,9 @@ def checkpoint(
     return append_checkpoint(store.read_head(tx), at, key, path, not_within_us=not_within_us)
 
 
+_APPENDS: Final = threading.Lock()  # two threads that read the same last line would both follow it
+
+
 def append_checkpoint(
     end: tuple[int, str] | None,
     at: Instant,
@@ -176,24 +180,25 @@ def append_checkpoint(
     The file is to be copied off the machine: a line that has left cannot be taken back. One process at a time
     writes it (the server that holds the folder).
     """
-    last = _last_checkpoint(path)
-    if last is not None and 0 <= at - last.at < not_within_us:
-        return None
-    if end is None or end[0] == (last.position if last is not None else 0):
-        return None
-    made = logic.sign(
-        key.private,
-        position=end[0],
-        chain_hash=end[1],
-        at=at,
-        previous=logic.checkpoint_digest(last) if last is not None else logic.FIRST_HASH,
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write(msgspec.json.encode(made) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return made
+    with _APPENDS:
+        last = _last_checkpoint(path)
+        if last is not None and 0 <= at - last.at < not_within_us:
+            return None
+        if end is None or end[0] == (last.position if last is not None else 0):
+            return None
+        made = logic.sign(
+            key.private,
+            position=end[0],
+            chain_hash=end[1],
+            at=at,
+            previous=logic.checkpoint_digest(last) if last is not None else logic.FIRST_HASH,
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(msgspec.json.encode(made) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return made
 
 
 def check_checkpoints(key: Ed25519PublicKey, checkpoints: Sequence[Checkpoint]) -> Broken | None:
