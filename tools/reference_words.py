@@ -80,7 +80,6 @@ KEY_WORDS: Final[Mapping[str, str]] = {
     "a list.unless": "phrases only: a hit inside one of these is none (ラインストーン for ライン)",
     "a list.unless_file": "the same from a text file",
     "a list.negatable": "phrases only: `true` when a denied mention is none (「直取引はお断り」)",
-    "a list.owner": "who answers for what stands on it, in both languages: a team or a desk",
     "a list.whole_word": "phrases only: `true` when a Latin or katakana phrase must not be part of a longer word",
     "the ledger.ledger": "name of the ledger; one item of the pack says it",
     "the ledger.time_zone": "where booking dates are counted, as in `Asia/Tokyo`",

@@ -54,7 +54,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Propose rules on every mapped set and write docs/suggestions.md.")
     parser.add_argument("data", type=pathlib.Path, help="folder with one folder for each set")
     parser.add_argument("--pack", type=pathlib.Path, default=ROOT / "packs" / "starter")
-    parser.add_argument("--only", nargs="*", default=[], help="sets to try; the page is printed and not written")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="sets to try; the page of these is printed and not written"
+    )
     parser.add_argument("--keep", type=pathlib.Path, help="folder to keep the logs in")
     chosen = parser.parse_args(arguments)
     pack = load_pack(chosen.pack)
@@ -147,11 +149,15 @@ def _page(tried: Sequence[Tried], pack: PackDef) -> Iterator[str]:
             f"| [{each.of}](#{each.of}) | {each.event} | {wanted} | {len(found.rules)} | {shown} | {_SET[each.of].reference} |"
         )
     yield ""
-    yield "Refused, because nothing can be told apart:"
-    yield ""
-    for each in tried:
-        if isinstance(each.found, str):
-            yield f"- {each.of}: {each.found}"
+    refused = [each for each in tried if isinstance(each.found, str)]
+    if refused:
+        yield "Refused, because nothing can be told apart:"
+        yield ""
+        yield from (f"- {each.of}: {each.found}" for each in refused)
+    missing = [each.name for each in SETS if each.name not in {tried_one.of for tried_one in tried}]
+    if missing:
+        yield ""
+        yield f"Not tried in the run that wrote this page: {', '.join(missing)}."
     for name in dict.fromkeys(each.of for each in told):
         yield ""
         yield f"## {name}"

@@ -235,8 +235,6 @@ def test_a_sanction_is_lifted_and_not_twice(admin: Visitor, scene: Scene) -> Non
 
 
 def test_list_entries_are_added_and_removed_with_a_reason(admin: Visitor, scene: Scene) -> None:
-    assert "Trust &amp; Safety lead" in admin.get("/lists/trusted_accounts").text, "somebody answers for it"
-    assert "安全対策の責任者" in Visitor(scene, "ja").sign_in().get("/lists/trusted_accounts").text
     page = "/lists/trusted_accounts"
     refused = admin.send(page, page, values="shop_1", note="")
     assert refused.status_code == 422

@@ -1,8 +1,10 @@
 """Lists from the command line: what is on them, versions and the way back, what expires, previews, and whose they are."""
 
 import json
+import pathlib
+import re
 
-from tests.server.conftest import Server, run_koban
+from tests.server.conftest import Server, run_koban, start_server
 from tests.server.test_emergency import cli, message
 
 
@@ -30,14 +32,15 @@ def test_a_list_is_filled_seen_in_time_and_brought_back(server: Server) -> None:
     assert cli(server, "list", "versions", "trusted").splitlines()[0].endswith("a mistake")
 
 
-def test_a_preview_says_what_further_values_would_have_hit_and_changes_nothing(server: Server) -> None:
-    assert server.post(message("p1", "let us use zzpreview")).json()["verdict"] == "allow"
-    told = cli(server, "list", "preview", "lures", "zzpreview", "--since", "1h")
-    assert "1" in told
-    assert "zzpreview" not in cli(server, "list", "show", "lures")
-    refused = run_koban("list", "preview", "nothing", "x", data=server.data, port=server.port)
-    assert refused.returncode != 0
-    assert "declares no list 'nothing'" in refused.stderr
+def test_a_preview_says_what_further_values_would_have_hit_and_changes_nothing(tmp_path: pathlib.Path) -> None:
+    with start_server(tmp_path / "data") as own:
+        assert own.post(message("p1", "let us use zzpreview")).json()["verdict"] == "allow"
+        told = cli(own, "list", "preview", "lures", "zzpreview", "--since", "1h")
+        assert re.search(r"^lure +1 +0 ", told, re.MULTILINE), told
+        assert "zzpreview" not in cli(own, "list", "show", "lures")
+        refused = run_koban("list", "preview", "nothing", "x", data=own.data, port=own.port)
+        assert refused.returncode != 0
+        assert "declares no list 'nothing'" in refused.stderr
 
 
 def test_a_list_has_an_owner_of_the_staff_and_those_before(server: Server) -> None:

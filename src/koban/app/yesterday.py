@@ -136,7 +136,9 @@ def tell_yesterday(
     database, vault, desk = opened
     providers = read_providers(settings.payment_providers, settings.data, clock, simulated=True)
     provider = providers.by_name.get("simulated")
-    if not isinstance(provider, SimulatedProvider) or not has_money(desk.memory.compiled.pack):
+    real = [each for each in providers.by_name.values() if not isinstance(each, SimulatedProvider)]
+    if real or not isinstance(provider, SimulatedProvider) or not has_money(desk.memory.compiled.pack):
+        providers.close()
         return
     try:
         hours = banking.hours_of(desk.memory)

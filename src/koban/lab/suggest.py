@@ -197,7 +197,7 @@ def suggest_rules(
         names, hit = _best(table, telling, left, precision)
         if not names or int((hit & left).sum()) < SUPPORT_MIN:
             break
-        when = " AND ".join(_bracketed(table.texts[name]) for name in names)
+        when = _joined([table.texts[name] for name in names])
         name = f"suggested_{len(found) + 1}"
         found.append(
             Suggested(
@@ -434,8 +434,15 @@ def _most_telling(
     return sorted(worth, key=lambda word: (-worth[word], word))
 
 
-def _bracketed(text: str) -> str:
-    return f"({text})" if " OR " in text else text
+def _joined(conditions: Sequence[str]) -> str:
+    """Join conditions as a person would write them: at least 100 and at most 100 is 100."""
+    left = list(dict.fromkeys(conditions))
+    for each in conditions:
+        other = each.replace(" >= ", " <= ")
+        if " >= " in each and other in left:
+            left[left.index(each)] = each.replace(" >= ", " = ")
+            left.remove(other)
+    return " AND ".join(left)
 
 
 def _draft(pack: PackDef, event: EventType, name: str, when: str) -> str:

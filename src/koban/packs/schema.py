@@ -213,7 +213,6 @@ def _list() -> Schema:
         "kind": {"enum": ["values", "phrases"]},
         "about": _texts(),
         "of": _NAME,
-        "owner": _texts(),
         "entries": _values(),
         "file": _TEXT,
         "unless": _values(),

@@ -402,7 +402,7 @@ def read_list(node: Node, faults: list[Fault], files: Mapping[str, str]) -> List
         faults,
         what="a list",
         required=("list", "kind", "about"),
-        optional=("of", "owner", "entries", "file", "unless", "unless_file", "negatable", "whole_word"),
+        optional=("of", "entries", "file", "unless", "unless_file", "negatable", "whole_word"),
     )
     if record is None:
         return None
@@ -423,7 +423,6 @@ def read_list(node: Node, faults: list[Fault], files: Mapping[str, str]) -> List
         unless=_list_entries(record, "unless", "unless_file", files),
         negatable=reading.boolean(record, "negatable", default=False),
         whole_word=reading.boolean(record, "whole_word", default=False),
-        owner=reading.texts(record, "owner", required=False),
         about=reading.texts(record, "about"),
         source=record.at,
     )

@@ -241,7 +241,6 @@ class ListDef(msgspec.Struct, frozen=True, kw_only=True):
     whole_word: bool  # phrases only: Latin and katakana phrases must not be part of a longer word
     about: Texts
     source: Source
-    owner: Texts = {}  # who answers for what stands on it: a team or a desk
 
 
 class DefinitionDef(msgspec.Struct, frozen=True, kw_only=True):

@@ -123,7 +123,7 @@
         page = new DOMParser().parseFromString(await answer.text(), "text/html");
       } catch { /* said below */ }
       const found = page && page.querySelector("#preview");
-      const problem = page && page.querySelector(".notice.bad");
+      const problem = page && page.querySelector(".notice.bad:not([data-lost])");
       say(!found);
       const here = document.querySelector("#preview");
       if (here && found) {
