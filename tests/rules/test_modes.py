@@ -78,7 +78,7 @@ def test_the_tables_give_the_same_view_as_the_entries(database: Database) -> Non
         with database.read() as tx:
             loaded.load(tx)
         assert view(loaded) == view(live)
-    assert view(live) == (True, {"r1": TENTH}, {"r1": 1}, {("r1", "acct_1"): AT + 60})
+    assert view(live) == (True, {"r1": TENTH}, {"r1": 1}, {("r1", "account", "acct_1"): AT + 60})
 
 
 @pytest.mark.parametrize(
