@@ -24,22 +24,28 @@ BATCHES: Final = 6  # of one block
 EVERY_S: Final = 0.25  # a batch
 RESAMPLES: Final = 4_000
 SHARE_MAX: Final = 5.0  # per cent of a core that all boards together may take of the decider's process
+DECIDER: Final = 'koban_thread_cpu_seconds_total{thread="koban-decider"} '
 OPENED_WITHIN_S: Final = 20.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Block:
-    """One block: what the server's process took, and for how long it went on."""
+    """One block: what the server's process and in it the decider's thread took, and for how long it went on."""
 
     cpu_s: float
+    decider_s: float
     wall_s: float
     events: int
 
 
 def measure_boards(
-    port: int, pid: int, secrets: Sequence[str], send: Callable[[], int], *, pairs: int = PAIRS, batches: int = BATCHES
+    port: int, pid: int, secrets: Sequence[str], send: Callable[[], int], decider_s: Callable[[], float], *,
+    pairs: int = PAIRS, batches: int = BATCHES,
 ) -> list[Row]:  # fmt: skip
-    """Return what an event costs with no board open, and what open boards add, each with its interval."""
+    """Return what an event costs with no board open, and what open boards add, each with its interval.
+
+    `decider_s` tells the seconds of CPU that the decider's own thread has used.
+    """
     readers = subprocess.Popen(
         [sys.executable, "-m", "bench.boards", str(port)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )  # fmt: skip
@@ -54,7 +60,7 @@ def measure_boards(
 
     def block(*, is_open: bool) -> Block:
         tell(" ".join(secrets) if is_open else "")
-        return _block(pid, send, batches)
+        return _block(pid, decider_s, send, batches)
 
     try:
         block(is_open=False), block(is_open=True)  # first looks are dearer, and nobody counts them
@@ -69,12 +75,13 @@ def measure_boards(
     return _rows(shut, watched, boards=len(secrets))
 
 
-def _block(pid: int, send: Callable[[], int], batches: int) -> Block:
-    cpu, start, events = cpu_ns(pid), time.perf_counter(), 0
+def _block(pid: int, decider_s: Callable[[], float], send: Callable[[], int], batches: int) -> Block:
+    own, cpu, start, events = decider_s(), cpu_ns(pid), time.perf_counter(), 0
     for place in range(batches):
         events += send()
         time.sleep(max(0.0, start + (place + 1) * EVERY_S - time.perf_counter()))
-    return Block(cpu_s=(cpu_ns(pid) - cpu) / 1e9, wall_s=time.perf_counter() - start, events=events)
+    cpu, wall_s = cpu_ns(pid) - cpu, time.perf_counter() - start
+    return Block(cpu_s=cpu / 1e9, decider_s=decider_s() - own, wall_s=wall_s, events=events)
 
 
 def cpu_ns(pid: int) -> int:
@@ -84,18 +91,29 @@ def cpu_ns(pid: int) -> int:
     )  # fmt: skip
 
 
+def decider_seconds(metrics: str) -> float:
+    """Read from `/metrics` what the decider's own thread has used of the CPU."""
+    (line,) = [each for each in metrics.splitlines() if each.startswith(DECIDER)]
+    return float(line.removeprefix(DECIDER))
+
+
 def _rows(shut: Sequence[Block], watched: Sequence[Block], *, boards: int) -> list[Row]:
     alone = statistics.fmean(each.cpu_s / each.events for each in shut) * 1e6
     more = [1e6 * (b.cpu_s / b.events - a.cpu_s / a.events) for a, b in zip(shut, watched, strict=True)]
     share = [100 * (b.cpu_s / b.wall_s - a.cpu_s / a.wall_s) for a, b in zip(shut, watched, strict=True)]
     rate = statistics.fmean(each.events / each.wall_s for each in (*shut, *watched))
-    (low, high), (least, most) = interval(more), interval(share)
+    own = statistics.fmean(each.decider_s / each.events for each in shut) * 1e6
+    owned = [1e6 * (b.decider_s / b.events - a.decider_s / a.events) for a, b in zip(shut, watched, strict=True)]
+    (low, high), (least, most), (lower, upper) = interval(more), interval(share), interval(owned)
     among = f"95 % of {len(more)} pairs of blocks"
     return [
         Row(bench="pages", what="CPU of the decider's process for an event, no board open", value=alone, unit="us",
             note=f"at {rate:,.0f} events/s"),
         Row(bench="pages", what=f"more of it for an event with {boards} boards open", value=statistics.fmean(more), unit="us",
             note=f"{low:,.1f} to {high:,.1f} us, {among}"),
+        Row(bench="pages", what="of these, the decider's own thread for an event, no board open", value=own, unit="us"),
+        Row(bench="pages", what=f"more of its own thread for an event with {boards} boards open",
+            value=statistics.fmean(owned), unit="us", note=f"{lower:,.1f} to {upper:,.1f} us, {among}"),
         Row(bench="pages", what=f"what {boards} boards take of the decider's process", value=statistics.fmean(share),
             unit="% of a core", target=SHARE_MAX, note=f"{least:.2f} to {most:.2f} %, {among}"),
     ]  # fmt: skip

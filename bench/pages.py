@@ -18,7 +18,7 @@ from typing import Final
 
 import httpx
 
-from bench.boards import BATCHES, PAIRS, measure_boards
+from bench.boards import BATCHES, PAIRS, decider_seconds, measure_boards
 from bench.measure import Row, Size, quantile
 from bench.server import Server, serving
 from koban.access import SYSTEM
@@ -80,8 +80,8 @@ def _measure(
     times = {path: each[1:] for path, each in times.items()}
     with httpx.Client(base_url=url, headers={"authorization": f"Bearer {server.token}"}, timeout=60) as sender:
         boards = measure_boards(
-            server.port, server.pid, secrets[1:], _sender(sender), pairs=PAIRS if rounds > 1 else 1,
-            batches=BATCHES if rounds > 1 else 1,
+            server.port, server.pid, secrets[1:], _sender(sender), lambda: decider_seconds(sender.get("/metrics").text),
+            pairs=PAIRS if rounds > 1 else 1, batches=BATCHES if rounds > 1 else 1,
         )  # fmt: skip
     slowest = sorted(((quantile(each, 0.5), path) for path, each in times.items()), reverse=True)
     every = list(itertools.chain.from_iterable(times.values()))

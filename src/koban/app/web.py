@@ -1,6 +1,9 @@
 """HTTP in front: every route of every room, the documents about them, health and metrics."""
 
+import contextlib
 import functools
+import pathlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
@@ -424,6 +427,24 @@ class _Figures(Collector):
         )
         yield GaugeMetricFamily("koban_queued", "Events waiting in memory.", self._koban.desk.decider.queued)
         yield GaugeMetricFamily("koban_log_seq", "The newest place in the log.", self._koban.memory.last_seq)
+        threads = CounterMetricFamily("koban_thread_cpu_seconds", "CPU by thread (Linux only).", labels=["thread"])
+        for name, seconds in cpu_by_thread().items():
+            threads.add_metric([name], seconds)
+        yield threads
         with self._koban.database.read() as tx:
             quarantined = event_store.count_quarantined(tx)
         yield GaugeMetricFamily("koban_quarantine_waiting", "Events that could not be read and wait.", quarantined)
+
+
+def cpu_by_thread() -> dict[str, float]:
+    """Return the seconds of CPU that threads of this process used, by name; those of a pool together.
+
+    From `/proc/self/task/*/schedstat`, where the system has it; elsewhere nothing.
+    """
+    found: dict[str, float] = {}
+    for thread in threading.enumerate():
+        with contextlib.suppress(OSError):  # it ended meanwhile, or this is not Linux
+            used = pathlib.Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text(encoding="ascii")
+            name = thread.name.rstrip("0123456789").rstrip("_")
+            found[name] = found.get(name, 0.0) + int(used.split()[0]) / 1e9
+    return found
