@@ -20,9 +20,10 @@ from koban.access.types import Principal
 from koban.app import open_koban
 from koban.app.people import forget_person
 from koban.audit import SeededSecrets
-from koban.base import ManualClock
+from koban.base import DAY, ManualClock
 from koban.base.settings import read_settings
 from koban.payments import store
+from koban.reconciliation import take_file
 
 
 @pytest.fixture
@@ -188,6 +189,16 @@ def test_money_on_its_way_is_seen_at_a_glance_and_leads_to_its_rows(shop: Shop) 
     assert "Expected to come in ¥700 In all: 1" in glance
     assert "Lines that wait for a person 0" in glance
     assert "進行中の決済 900円 1件" in read(shop, "/money", "ja")[1]
+    # The provider has not paid out yet. While it still may, that is nobody's trouble; a line of the bank that nobody knows is.
+    bank = b"id,booked_on,amount,currency\nl9,2026-10-21,320,JPY\n"
+    for rows, late, count in ((b"", 1, 0), (bank, 1, 2)):  # and the cash-in, whose line the bank does not have
+        if rows:
+            take_file(shop.koban.database, shop.clock.now(), "bank", "main", rows)
+            shop.clock.advance(7 * DAY)
+        assert shop.ask("POST", "/v1/reconciliation/runs")[0] == 200
+        types = [each["type"] for each in shop.ask("GET", "/v1/reconciliation/exceptions")[1]["items"]]
+        assert (types.count("late"), len(types)) == (late, late + count)
+        assert re.search(rf"Differences \S+ In all: {count}", read(shop, "/money")[1])
     _, listed = read(shop, "/money/payments?status=under_way")
     assert "p1 authorised" in listed
     assert "p2 captured" not in listed

@@ -13,6 +13,7 @@ from koban.base import Instant
 from koban.db import Tx
 from koban.ledger import booking_store
 from koban.payments.types import UNDER_WAY, PaymentStatus
+from koban.reconciliation.types import ExceptionType
 
 BANK_CURRENCY: Final = "JPY"  # of cash-outs
 TO_BE_SENT: Final = ("waiting", "drafted")
@@ -38,7 +39,9 @@ def on_the_way(tx: Tx, at: Instant, *, has_bank: bool) -> tuple[Tile, ...]:
     paying_out = [each for each in found if each[0] == PaymentStatus.PAYING_OUT]
     stuck = [each for each in found if each[0] == PaymentStatus.STUCK]
     going_back = payment_store.sum_going_back(tx)
-    differences = [("", row[1], row[4], row[5]) for row in reconciliation_store.ageing(tx)]
+    # What is only late may still come by itself: nobody has to do anything about it yet.
+    aged = [row for row in reconciliation_store.ageing(tx) if row[0] != ExceptionType.LATE]
+    differences = [("", row[1], row[4], row[5]) for row in aged]
     return (
         _tile("under_way", "/money/payments?status=under_way", "payments.read", under_way),
         _tile("going_back", "/money/payments?status=going_back", "payments.read", [("", *each) for each in going_back]),
