@@ -4,7 +4,6 @@ from typing import Final
 
 import msgspec
 
-import koban.access.store as access_store
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.access.types import Upload
 from koban.banking import expected_store, routes, store
@@ -24,6 +23,7 @@ from koban.banking.types import (
 from koban.banking.zengin import FILE_BYTES_MAX
 from koban.base import Instant, Refusal
 from koban.console.kit import ConsoleKit
+from koban.console.names import names_of
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.db import Tx
 
@@ -32,7 +32,6 @@ STATES: Final[tuple[CashOutState, ...]] = (
 )  # fmt: skip
 LINE_STATES: Final[tuple[LineState, ...]] = ("exception", "matched", "resolved", "noticed", "known")
 NEWEST: Final = 12
-STAFF_MAX: Final = 500
 ITEMS_MAX: Final = 500  # of one batch on its page
 REASON_CHARS_MAX: Final = 500
 
@@ -137,7 +136,7 @@ def _batch(
         items = [
             routes.cash_out_view(desk, tx, each, full=full) for each in store.of_batch(tx, batch.id, limit=ITEMS_MAX)
         ]
-        names = {each.id: each.name for each in access_store.list_staff(tx, after_id="", limit=STAFF_MAX)}
+        names = names_of(tx)
     return page(
         kit,
         call,

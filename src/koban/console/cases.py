@@ -6,7 +6,6 @@ from typing import Final, cast
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
-from koban.access import store as access_store
 from koban.base import DAY, Instant, Refusal, keyset, keyset_of
 from koban.cases import Case, CaseMissing, claim_next, figures_store, work_routes, work_store
 from koban.cases import store as case_store
@@ -14,14 +13,13 @@ from koban.cases.types import CaseOutcome
 from koban.console.filters import read_filters
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
+from koban.console.names import names_of
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.console.search import views_of
 from koban.console.words import language_of
-from koban.db import Tx
 from koban.packs import QueueDef
 
 OUTCOMES: Final = ("upheld", "honest", "unclear")
-STAFF_MAX: Final = 500
 FIGURE_DAYS: Final = 7
 BULK_MAX: Final = 50  # on one page
 
@@ -192,11 +190,6 @@ def _protect(kit: ConsoleKit, call: Call) -> Answer:
             tx, call.principal.actor, sorted(harm for harm in known if call.form.get(f"harm_{harm}"))
         )
     return done(call, "/cases/protection", "protected")
-
-
-def names_of(tx: Tx) -> dict[str, str]:
-    """Return the names of the staff by their ids."""
-    return {one.id: one.name for one in access_store.list_staff(tx, after_id="", limit=STAFF_MAX)}
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,11 +7,11 @@ from typing import Final
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
-from koban.access import store as access_store
 from koban.base import DAY, HOUR, MINUTE, Instant, Problem, Refusal
 from koban.console import store
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
+from koban.console.names import names_of
 from koban.console.pages import done, page, with_query
 from koban.console.words import language_of
 from koban.emergency import (
@@ -37,7 +37,6 @@ from koban.rules import store as rule_store
 
 SHOWN: Final = 200
 RECENT: Final = 20
-STAFF_MAX: Final = 2_000
 REASON_CHARS_MAX: Final = 1_000
 SPANS: Final = (15 * MINUTE, HOUR, 6 * HOUR, DAY)
 HOURS: Final = (1, 6, 12, 24, 48, 72)
@@ -87,7 +86,7 @@ def _home(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
             )
             for each in recent
         ]
-        names = {each.id: each.name for each in access_store.list_staff(tx, after_id="", limit=STAFF_MAX)}
+        names = names_of(tx)
     switch = states.get(rule_store.ALL)
     return page(
         kit,

@@ -12,6 +12,7 @@ from koban.base import Problem, Refusal
 from koban.console.filters import MOMENTS, read_filters, seq_of
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
+from koban.console.names import names_of
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.console.search import views_of
 from koban.console.words import language_of
@@ -141,7 +142,7 @@ def _audit(kit: ConsoleKit, call: Call, *, report: object = None) -> Answer:
         )
         head, waiting = chain_end(tx)
         shelf = views_of(call, tx, "/audit")
-        names = {one.id: one.name for one in access_store.list_staff(tx, after_id="", limit=STAFF_MAX)}
+        names = names_of(tx)
     return page(
         kit,
         call,

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from koban.access import Answer, Call, Endpoint, endpoint, list_staff
+from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import DAY, Instant, Refusal
 from koban.console.filters import VALUE_CHARS_MAX, seq_of
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
+from koban.console.names import names_of
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.console.words import language_of
 from koban.lab import lists as in_time
@@ -52,7 +53,7 @@ def _index(kit: ConsoleKit, call: Call) -> Answer:
             lines.append((declared, len(in_time.members(tx, pack, name, at=call.at)), newest))
         by = call.principal.actor if mine else None
         owned = owners_now(tx)
-        names = {each.id: each.name for each in list_staff(tx, after_id="", limit=in_time.STAFF_MAX)}
+        names = names_of(tx)
         soon = in_time.expiring(tx, pack, at=call.at, until=Instant(call.at + days * DAY), by=by)
     return page(
         kit,
@@ -80,7 +81,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
             members = in_time.members_then(tx, pack, declared.name, moment)
         versions = in_time.versions(tx, pack, declared.name)
         owners = owners_of(tx, declared.name)
-        everybody = list_staff(tx, after_id="", limit=in_time.STAFF_MAX)
+        staff, names = in_time.active_staff(tx), names_of(tx)
     values = list(members.values())
     wanted = call.query.get("q", "").strip()[:VALUE_CHARS_MAX]
     shown = [each for each in values if wanted.casefold() in each.value.casefold()] if wanted else values
@@ -100,8 +101,8 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         wanted=wanted,
         moment=moment,
         owners=owners,
-        staff=[each for each in everybody if each.disabled_at is None],
-        names={each.id: each.name for each in everybody},
+        staff=staff,
+        names=names,
         versions=versions[:VERSIONS_SHOWN],
         more_versions=len(versions) > VERSIONS_SHOWN,
         rules=[rule for rule in pack.rules.values() if f"'{declared.name}'" in rule.when],

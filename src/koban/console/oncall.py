@@ -8,9 +8,9 @@ from koban.access import store as access_store
 from koban.base import Refusal, to_rfc3339
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
+from koban.console.names import names_of
 from koban.console.pages import done, page
 from koban.console.words import language_of
-from koban.db import Tx
 from koban.oncall import (
     ContactBody,
     Override,
@@ -180,7 +180,7 @@ def _call_somebody(kit: ConsoleKit, call: Call) -> Answer:
 def _one(kit: ConsoleKit, call: Call) -> Answer:
     with kit.database.read() as tx:
         detail = page_detail(tx, call.path["id"])
-        names = _names(tx)
+        names = names_of(tx)
     formats = Formats(language_of(call.language), kit.zone, call.at)
     return page(kit, call, "oncall_page.html", detail=detail, names=names, moment=formats.instant)
 
@@ -201,7 +201,7 @@ def _receipt(kit: ConsoleKit, call: Call) -> Answer:
     page_id, staff_id = _read(kit, call)
     with kit.database.read() as tx:
         detail = page_detail(tx, page_id)
-        names = _names(tx)
+        names = names_of(tx)
     formats = Formats(language_of(call.language), kit.zone, call.at)
     return page(
         kit,
@@ -230,10 +230,6 @@ def _read(kit: ConsoleKit, call: Call) -> tuple[str, str]:
         if oncall_store.read_page(tx, found[0]) is None:
             raise ReceiptInvalid("The page is gone.")
     return found
-
-
-def _names(tx: Tx) -> dict[str, str]:
-    return {each.id: each.name for each in access_store.list_staff(tx, after_id="", limit=STAFF_MAX)}
 
 
 def _minute(text: str) -> int | None:

@@ -7,8 +7,8 @@ import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Instant, keyset, keyset_of
-from koban.console.cases import names_of
 from koban.console.kit import ConsoleKit
+from koban.console.names import names_of
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.payments import store
 from koban.payments.logic import is_left_to_people, unsent_of

@@ -30,11 +30,12 @@ from koban.cases.types import (
     ResumeCase,
     SkipReason,
 )
-from koban.console.cases import OUTCOMES, Term, names_of, terms_of
+from koban.console.cases import OUTCOMES, Term, terms_of
 from koban.console.evidence import Evidence, fold, reasons
 from koban.console.fields import field_lines
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
+from koban.console.names import names_of
 from koban.console.pages import done, page
 from koban.console.words import Words, language_of
 from koban.db import Tx
