@@ -98,13 +98,13 @@ def list_preview(
     from koban.base import SystemClock
     from koban.cli.frame import settings_of_environment
     from koban.lab import NothingToTest, Question, backtest, render_report
-    from koban.lists import ListMissing
+    from koban.lists import check_declared
 
     cap_memory()
     with open_for_lab(settings_of_environment(), SystemSecrets(), None) as opened:
         pack = pack_in_force(opened.tx)
-        if pack is None or name not in pack.lists:
-            raise ListMissing(f"The active pack declares no list {name[:80]!r}.")
+        check_declared(() if pack is None else pack.lists, name)
+        assert pack is not None, "a list is declared by a pack"
         rules = tuple(rule.name for rule in pack.rules.values() if f"'{name}'" in rule.when)
         if not rules:
             raise NothingToTest(f"No rule reads the list {name!r}.")

@@ -12,7 +12,7 @@ from koban.console.names import names_of
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.console.words import language_of
 from koban.lab import lists as in_time
-from koban.lists import EntriesAdded, EntryRemoved, ListMissing, ListOwnerInvalid, owners_now, owners_of
+from koban.lists import EntriesAdded, EntryRemoved, ListMissing, ListOwnerInvalid, check_declared, owners_now, owners_of
 from koban.lists import store as list_store
 from koban.lists.types import NOTE_CHARS_MAX, VALUES_PER_ENTRY_MAX
 from koban.packs import ListDef, PackDef
@@ -195,7 +195,5 @@ def _preview(kit: ConsoleKit, call: Call, declared: ListDef, values: Sequence[st
 
 
 def _list(pack: PackDef, call: Call) -> ListDef:
-    declared = pack.lists.get(call.path["name"])
-    if declared is None:
-        raise ListMissing(f"The active pack declares no list {call.path['name'][:80]!r}.")
-    return declared
+    check_declared(pack.lists, call.path["name"])
+    return pack.lists[call.path["name"]]

@@ -16,6 +16,7 @@ from koban.lists import (
     ListMissing,
     ListOwner,
     ListOwnerInvalid,
+    check_declared,
     logic,
     owners_of,
 )
@@ -199,8 +200,7 @@ def endpoints(
 def _owner_endpoints(database: Database, pack: Callable[[], PackDef]) -> list[Endpoint]:
     def owners(call: Call) -> list[OwnerView]:
         name = call.path["name"]
-        if name not in pack().lists:
-            raise ListMissing(f"The active pack declares no list {name[:80]!r}.")
+        check_declared(pack().lists, name)
         with database.read() as tx:
             return [_owner(each) for each in owners_of(tx, name)]
 

@@ -18,8 +18,8 @@ from koban.lists import (
     ListChange,
     ListEntry,
     ListEntryMissing,
-    ListMissing,
     ListOwner,
+    check_declared,
     logic,
     set_owner,
 )
@@ -158,8 +158,7 @@ def give_owner(tx: Tx, at: Instant, pack: PackDef, name: str, owner: str | None,
 
 
 def _rows(tx: Tx, pack: PackDef, name: str) -> list[ListEntry]:
-    if name not in pack.lists:
-        raise ListMissing(f"The active pack declares no list {name[:80]!r}.")
+    check_declared(pack.lists, name)
     return list(list_store.entries_of(tx, name, limit=ROWS_MAX))
 
 

@@ -18,6 +18,7 @@ from koban.lists.types import (
     ListEntryInvalid,
     ListEntryMissing,
     ListMissing,
+    check_declared,
 )
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "LiveLists",
     "add_entries",
     "all_entries",
+    "check_declared",
     "entries_of",
     "owners_now",
     "owners_of",

@@ -16,7 +16,7 @@ from koban.lists.types import (
     EntryRemoved,
     ListEntryInvalid,
     ListEntryMissing,
-    ListMissing,
+    check_declared,
 )
 
 
@@ -25,7 +25,7 @@ def add_entries(tx: Tx, seq: int, at: Instant, change: EntriesAdded, *, live: Li
 
     Refuses: ListMissing, ListEntryInvalid.
     """
-    _check_list(change.list, live)
+    check_declared(live.names(), change.list)
     problems = [
         Problem(path=f"/values/{index}", detail=detail)
         for index, value in enumerate(change.values)
@@ -49,18 +49,13 @@ def remove_entry(tx: Tx, seq: int, at: Instant, change: EntryRemoved, *, live: L
 
     Refuses: ListMissing, ListEntryMissing, ListEntryInvalid.
     """
-    _check_list(change.list, live)
+    check_declared(live.names(), change.list)
     if len(change.note) > NOTE_CHARS_MAX:
         problem = Problem(path="/note", detail=f"At most {NOTE_CHARS_MAX} characters.")
         raise ListEntryInvalid(f"Nothing was removed from '{change.list}'.", problems=(problem,))
     if not live.has(change.list, change.value, at):
         raise ListEntryMissing(f"The list '{change.list}' does not hold that value now.")
     store.insert_removed(tx, seq, at, change)
-
-
-def _check_list(name: str, live: LiveLists) -> None:
-    if name not in live.names():
-        raise ListMissing(f"The active pack declares no list '{name[:80]}'.")
 
 
 def _wrong_with(value: str) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Column, Table, Text
 
 from koban.base import Instant, Problem, Refusal
 from koban.db import Tx, metadata
-from koban.lists.types import NOTE_CHARS_MAX, ListMissing
+from koban.lists.types import NOTE_CHARS_MAX, check_declared
 
 OWNERS_SHOWN: Final = 50
 
@@ -63,8 +63,7 @@ def set_owner(
 
     Refuses: ListMissing, ListOwnerInvalid.
     """
-    if name not in declared:
-        raise ListMissing(f"The active pack declares no list {name[:80]!r}.")
+    check_declared(declared, name)
     problems = []
     if owner is not None and owner not in staff:
         problems.append(Problem(path="/owner", detail="There is no such active member of staff."))

@@ -22,6 +22,7 @@ from koban.lists.types import (
     ListEntryInvalid,
     ListEntryMissing,
     ListMissing,
+    check_declared,
 )
 
 Change = Callable[[ListChange], object]
@@ -76,8 +77,7 @@ def endpoints(database: Database, change: Change, declared: Declared) -> list[En
     def entries(call: Call) -> Page[EntryView]:
         query = call.params_as(PageQuery)
         name = call.path["name"]
-        if name not in declared():
-            raise ListMissing(f"The active pack declares no list {name[:80]!r}.")
+        check_declared(declared(), name)
         with database.read() as tx:
             rows = store.entries_of(tx, name, limit=query.limit + 1, after=_after(query.cursor))
         shown = rows[: query.limit]

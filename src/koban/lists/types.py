@@ -1,5 +1,6 @@
 """What changes lists, and what is refused."""
 
+from collections.abc import Container
 from typing import ClassVar, Final
 
 import msgspec
@@ -57,6 +58,12 @@ class ListMissing(Refusal):
     code: ClassVar[str] = "list_missing"
     status: ClassVar[int] = 404
     title: ClassVar[str] = "There is no such list."
+
+
+def check_declared(names: Container[str], name: str) -> None:
+    """Refuse a list that is none of those that the active pack declares. Refuses: ListMissing."""
+    if name not in names:
+        raise ListMissing(f"The active pack declares no list {name[:80]!r}.")
 
 
 class ListEntryMissing(Refusal):

@@ -17,7 +17,15 @@ from koban.features import FeatureStore, new_features
 from koban.lab.drafts import ApprovalMissing, DraftStale
 from koban.lab.mode_drafts import expectation_needs_second, expected_of, mode_needs_second
 from koban.labels import LABEL_SET, LabelSet, set_label
-from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, ListMissing, add_entries, remove_entry
+from koban.lists import (
+    ENTRIES_ADDED,
+    ENTRY_REMOVED,
+    EntriesAdded,
+    EntryRemoved,
+    add_entries,
+    check_declared,
+    remove_entry,
+)
 from koban.packs import ModeName, PackDef, draft_store, save_activation
 from koban.packs.draft_store import Permit
 from koban.pipeline.holds import withdraw_rules
@@ -75,10 +83,9 @@ def change_list(memory: Memory, tx: Tx, change: EntriesAdded | EntryRemoved) -> 
 
 
 def _pseudonymised(memory: Memory, change: EntriesAdded | EntryRemoved) -> EntriesAdded | EntryRemoved:
-    definition = memory.compiled.pack.lists.get(change.list)
-    if definition is None:
-        raise ListMissing(f"The active pack declares no list '{change.list[:80]}'.")
-    kind = definition.of
+    declared = memory.compiled.pack.lists
+    check_declared(declared, change.list)
+    kind = declared[change.list].of
     if kind not in JOINED_LISTS:
         return change
 
