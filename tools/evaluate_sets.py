@@ -12,14 +12,16 @@ import pathlib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, TypeVar
 
 from koban.audit import SeededSecrets
 from koban.base import Refusal
 from koban.insight import Evaluation, Map, Share, evaluate, load_map, render
 from koban.packs import PackDef, load_pack
 from koban.pipeline.logs import ImportReport, import_files, open_log, replay
+
+T = TypeVar("T")
 
 ROOT: Final = pathlib.Path(__file__).resolve().parent.parent
 MAPS: Final = ROOT / "examples" / "maps"
@@ -247,15 +249,31 @@ class Result:
 
 def main(arguments: Sequence[str]) -> int:
     """Run it."""
-    parser = argparse.ArgumentParser(description="Measure a pack on every mapped set and write docs/evaluation.md.")
+    about = "Measure a pack on every mapped set and write docs/evaluation.md."
+    return write_page(arguments, about=about, path=PAGE, measure=_measure, page=_page)
+
+
+def write_page(
+    arguments: Sequence[str],
+    *,
+    about: str,
+    path: pathlib.Path,
+    measure: Callable[[DataSet, pathlib.Path, PackDef, pathlib.Path], Iterable[T]],
+    page: Callable[[list[T], PackDef], Iterable[str]],
+) -> int:
+    """Measure every set that is there, or those that were asked for, and write the page; return how the process ends.
+
+    `measure` is given a set, the folder of all sets, the pack and a folder to keep things in.
+    """
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("data", type=pathlib.Path, help="folder with one folder for each set")
     parser.add_argument("--pack", type=pathlib.Path, default=ROOT / "packs" / "starter")
-    parser.add_argument("--only", nargs="*", default=[], help="sets to measure; the page is printed and not written")
+    parser.add_argument("--only", nargs="*", default=[], help="sets to take; the page is printed and not written")
     parser.add_argument("--keep", type=pathlib.Path, help="folder to keep the logs in")
     chosen = parser.parse_args(arguments)
     pack = load_pack(chosen.pack)
-    results = []
-    with kept_or_passing(chosen.keep) as folder:
+    results: list[T] = []
+    with _kept_or_passing(chosen.keep) as folder:
         for each in SETS:
             if chosen.only and each.name not in chosen.only:
                 continue
@@ -263,22 +281,22 @@ def main(arguments: Sequence[str]) -> int:
                 print(f"{each.name}: not in {chosen.data}, left out", file=sys.stderr)
                 continue
             try:
-                results.append(_measure(each, chosen.data, pack, folder))
+                results.extend(measure(each, chosen.data, pack, folder))
             except Refusal as refusal:
                 print(f"{each.name}: {refusal}", file=sys.stderr)
                 for problem in getattr(refusal, "problems", ()):
                     print(f"  {problem.path}: {problem.detail} {problem.hint}", file=sys.stderr)
                 return 1
-    page = "\n".join(_page(results, pack))
+    text = "\n".join(page(results, pack))
     if chosen.only:
-        print(page)
+        print(text)
     else:
-        PAGE.write_text(page, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     return 0
 
 
 @contextlib.contextmanager
-def kept_or_passing(keep: pathlib.Path | None) -> Iterator[pathlib.Path]:
+def _kept_or_passing(keep: pathlib.Path | None) -> Iterator[pathlib.Path]:
     """Give a folder to keep logs in, or one that is gone afterwards."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
@@ -288,7 +306,7 @@ def kept_or_passing(keep: pathlib.Path | None) -> Iterator[pathlib.Path]:
         yield pathlib.Path(name)
 
 
-def _measure(each: DataSet, data: pathlib.Path, pack: PackDef, folder: pathlib.Path) -> Result:
+def _measure(each: DataSet, data: pathlib.Path, pack: PackDef, folder: pathlib.Path) -> Iterator[Result]:
     started = time.monotonic()
     mapping = load_map(MAPS / f"{each.name}.yaml")
     files = [data / each.name / name for name in each.files]
@@ -300,7 +318,7 @@ def _measure(each: DataSet, data: pathlib.Path, pack: PackDef, folder: pathlib.P
     print(f"{each.name}: {imported.rows:,} rows, {imported.unreadable:,} unreadable, {seconds:.0f} s", file=sys.stderr)
     for example in imported.examples[:3]:
         print(f"  {example.place}: {example.problems[0].path} {example.problems[0].detail[:200]}", file=sys.stderr)
-    return Result(of=each, mapping=mapping, imported=imported, evaluation=evaluation, seconds=seconds)
+    yield Result(of=each, mapping=mapping, imported=imported, evaluation=evaluation, seconds=seconds)
 
 
 def _page(results: Sequence[Result], pack: PackDef) -> Iterator[str]:

@@ -5,7 +5,6 @@
 With --keep, what came out of a set is kept beside its log and is not searched for again under the same pack. The sets are not part of the repository; each map of examples/maps names where its set comes from.
 """
 
-import argparse
 import pathlib
 import re
 import sys
@@ -17,13 +16,13 @@ import msgspec
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))  # as a script it is started from anywhere
 
-from tools.evaluate_sets import MAPS, ROOT, SETS, DataSet, kept_or_passing
+from tools.evaluate_sets import MAPS, ROOT, SETS, DataSet, write_page
 
 from koban.audit import SeededSecrets
 from koban.events.archive import Archive, Places
 from koban.insight import Map, load_map, render_share
 from koban.lab import Log, NothingToTest, Suggestions, suggest_rules
-from koban.packs import PackDef, load_pack
+from koban.packs import PackDef
 from koban.pipeline.logs import NamedLog, import_files, open_log
 
 PAGE: Final = ROOT / "docs" / "suggestions.md"
@@ -51,30 +50,8 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 
 def main(arguments: Sequence[str]) -> int:
     """Run it."""
-    parser = argparse.ArgumentParser(description="Propose rules on every mapped set and write docs/suggestions.md.")
-    parser.add_argument("data", type=pathlib.Path, help="folder with one folder for each set")
-    parser.add_argument("--pack", type=pathlib.Path, default=ROOT / "packs" / "starter")
-    parser.add_argument(
-        "--only", nargs="*", default=[], help="sets to try; the page of these is printed and not written"
-    )
-    parser.add_argument("--keep", type=pathlib.Path, help="folder to keep the logs in")
-    chosen = parser.parse_args(arguments)
-    pack = load_pack(chosen.pack)
-    tried: list[Tried] = []
-    with kept_or_passing(chosen.keep) as folder:
-        for each in SETS:
-            if chosen.only and each.name not in chosen.only:
-                continue
-            if not (chosen.data / each.name).is_dir():
-                print(f"{each.name}: not in {chosen.data}, left out", file=sys.stderr)
-                continue
-            tried.extend(_try(each, chosen.data, pack, folder))
-    page = "\n".join(_page(tried, pack))
-    if chosen.only:
-        print(page)
-    else:
-        PAGE.write_text(page, encoding="utf-8")
-    return 0
+    about = "Propose rules on every mapped set and write docs/suggestions.md."
+    return write_page(arguments, about=about, path=PAGE, measure=_try, page=_page)
 
 
 def _try(each: DataSet, data: pathlib.Path, pack: PackDef, folder: pathlib.Path) -> Iterator[Tried]:
