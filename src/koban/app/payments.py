@@ -18,14 +18,12 @@ from koban.payments.http import HttpProvider
 from koban.payments.notices import read_secret, verified
 from koban.payments.simulated import SimulatedProvider
 from koban.payments.types import (
-    NewRefund,
     NoticeForged,
     Payment,
     PaymentMissing,
     PaymentNotThere,
     PaymentUnfit,
     Provider,
-    ProviderNotice,
     ProviderReportRow,
     Rerouted,
     Told,
@@ -154,7 +152,9 @@ def take_simulated_notices(desk: Desk, clock: Clock, providers: Providers) -> in
             while due:
                 message, notice = due[0]
                 try:
-                    desk.command(functools.partial(_receive, name=provider.name, message=message, notice=notice))
+                    desk.command(
+                        functools.partial(paying.receive, provider=provider.name, message=message, notice=notice)
+                    )
                 except Exception:
                     for each in due:
                         provider.send_again(*each)  # what was not answered comes again
@@ -162,10 +162,6 @@ def take_simulated_notices(desk: Desk, clock: Clock, providers: Providers) -> in
                 due.pop(0)
                 count += 1
     return count
-
-
-def _receive(memory: Memory, tx: Tx, *, name: str, message: str, notice: ProviderNotice) -> bool:
-    return paying.receive(memory, tx, name, message, notice)
 
 
 def payment_commands(koban_: "Koban") -> payment_routes.Commands:
@@ -209,7 +205,7 @@ def commands_of(
         begin_payout=lambda new, by: run(lambda memory, tx: paying.begin_payout(memory, tx, new, names, by=by)),
         capture=lambda payment, by: run(lambda memory, tx: paying.capture(memory, tx, payment, by=by)),
         void=lambda payment, by: run(lambda memory, tx: paying.void(memory, tx, payment, by=by)),
-        refund=lambda new, by: run(functools.partial(_refund, new=new, by=by)),
+        refund=lambda new, by: run(lambda memory, tx: paying.refund(memory, tx, new, by=by)),
         release=lambda payment, because, by: run(
             lambda memory, tx: paying.release(memory, tx, payment, by=by, because=because)
         ),
@@ -241,19 +237,14 @@ def _reroute_waiting(desk: Desk, names: Sequence[str], name: str, to: str, *, by
     for each in found:
         # What was sent or called off since the look stays as it is.
         with contextlib.suppress(PaymentNotThere):
-            desk.command(
-                lambda memory, tx, payment=each.id: rerouting.reroute(  # type: ignore[misc]  # bound as a default
-                    memory, tx, payment, to, names, away_from=name, by=by
-                )
+            moving = functools.partial(
+                rerouting.reroute, payment_id=each.id, to=to, providers=names, away_from=name, by=by
             )
+            desk.command(moving)
             moved += 1
     with desk.database.read() as tx:
         left = sum(count for _, count, _ in store.count_unsent(tx, name))
     return Rerouted(moved=moved, left=left)
-
-
-def _refund(memory: Memory, tx: Tx, *, new: NewRefund, by: str) -> Payment:
-    return paying.refund(memory, tx, new, by=by)
 
 
 def _evidence(
