@@ -98,12 +98,15 @@ def post(tx: Tx, at: Instant, ledger: LedgerDef, posting: Posting, *, approved: 
         return refused
     # Outside of what a refusal takes back: time that ran out stays so.
     expire_due(tx, at, ledger.chart)
-    unfit = _evidence_fault(tx, template, posting) or _need_fault(tx, ledger, template, posting)
+    proof = _proof(template, posting)
+    unfit = _evidence_fault(tx, proof, posting) or _need_fault(tx, ledger, template, posting)
     unfit = unfit or _limit_fault(tx, at, ledger, posting)
     result = unfit if unfit is not None else _transfer(tx, at, ledger, template, posting)
     if result.is_recorded:
         posting_store.insert(tx, at, posting, result)
     if result.code is PostingCode.POSTED:
+        if proof is not None:
+            posting_store.insert_evidence(tx, proof, posting.id)
         _count_uses(tx, at, ledger, template, posting)
     return result
 
@@ -172,14 +175,17 @@ def _level_fault(ledger: LedgerDef, posting: Posting) -> PostingResult | None:
     return None
 
 
-def _evidence_fault(tx: Tx, template: Template, posting: Posting) -> PostingResult | None:
-    """Ask whether what proves this posting proved another; `about` names that one."""
-    used_by = posting_store.used_by(tx, _evidence(template, posting)) if template.once else None
-    return None if used_by is None else PostingResult(id=posting.id, code=PostingCode.EVIDENCE_USED, about=used_by)
-
-
-def _evidence(template: Template, posting: Posting) -> str:
+def _proof(template: Template, posting: Posting) -> str | None:
+    """Write what proves this posting and no other; None where the template asks for no such thing."""
+    if not template.once:
+        return None
     return msgspec.json.encode({name: posting.parameters[name] for name in template.once}).decode()
+
+
+def _evidence_fault(tx: Tx, proof: str | None, posting: Posting) -> PostingResult | None:
+    """Ask whether what proves this posting proved another; `about` names that one."""
+    used_by = None if proof is None else posting_store.used_by(tx, proof)
+    return None if used_by is None else PostingResult(id=posting.id, code=PostingCode.EVIDENCE_USED, about=used_by)
 
 
 def _need_fault(tx: Tx, ledger: LedgerDef, template: Template, posting: Posting) -> PostingResult | None:
@@ -233,12 +239,10 @@ def _count_uses(tx: Tx, at: Instant, ledger: LedgerDef, template: Template, post
             amount=amount,
             posting_id=posting.id,
         )
-    if template.once:
-        posting_store.insert_evidence(tx, _evidence(template, posting), posting.id)
     for entry in template.entries:
         if entry.kind == "release" and entry.held is not None:
             # What was given back in full was never used: limit and evidence are free again.
-            posting_store.delete_uses(tx, str(posting.parameters[entry.held]))
+            posting_store.free(tx, str(posting.parameters[entry.held]))
 
 
 class _Refused(Exception):

@@ -133,7 +133,7 @@ def insert_use(tx: Tx, at: Instant, limit: str, who: str, *, amount: int, postin
     )
 
 
-def delete_uses(tx: Tx, posting_id: str) -> None:
+def free(tx: Tx, posting_id: str) -> None:
     """Count a posting against no limit any more, and free what proved it."""
     tx.change("DELETE FROM ledger_uses WHERE posting_id = ?", (posting_id,))
     tx.change("DELETE FROM ledger_evidence WHERE posting_id = ?", (posting_id,))
