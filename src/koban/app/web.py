@@ -106,7 +106,9 @@ def asgi(koban_: Koban, *, demo: Demo | None = None, own: OwnData | None = None)
     )
     verbs = emergencies_of(koban_)
     endpoints = endpoints_of(koban_, kit, own, verbs)
-    pages = console.endpoints(_console_kit(koban_, kit, own, demo=demo, verbs=verbs))
+    shown = _console_kit(koban_, kit, own, demo=demo, verbs=verbs)
+    pages = console.endpoints(shown)
+    koban_.pool.submit(_look_ahead, koban_, shown)
     document = access.openapi(endpoints, koban.__version__)
     described = endpoint(
         "GET",
@@ -124,6 +126,12 @@ def asgi(koban_: Koban, *, demo: Demo | None = None, own: OwnData | None = None)
     )
     served.router.redirect_slashes = False  # an address is right or it is not
     return served
+
+
+def _look_ahead(koban_: Koban, shown: console.ConsoleKit) -> None:
+    """Count once what pages show and what takes long the first time, so that nobody waits for it."""
+    with koban_.database.read() as tx:
+        shown.touched.of(tx, koban_.clock.now())
 
 
 def endpoints_of(

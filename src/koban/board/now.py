@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from koban.base import DAY, MINUTE, Instant
+from koban.base import MINUTE, Instant
 from koban.board import store
 from koban.board.money import HeldMoney, sums_of
 from koban.board.types import ActionFigures, CaseFigures, Numbers, Waiting
@@ -16,8 +16,6 @@ from koban.packs import PackDef
 
 SERIES_MINUTES: Final = 60
 MINUTES_KEPT: Final = 7 * 24 * 60
-HONEST_FOR: Final = DAY  # how far back people who turned out honest are looked for
-HONEST_CASES_MAX: Final = 5_000
 
 
 class Now(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,21 +59,6 @@ def read_now(tx: Tx, at: Instant, numbers: Numbers, pack: PackDef, money: HeldMo
         money=sums_of(waiting),
         waiting=waiting,
     )
-
-
-def honest_touched(
-    tx: Tx, at: Instant, since_seq: int, is_honest: Callable[[str], bool]
-) -> Mapping[str, int]:  # fmt: skip
-    """Return how many honest people each rule touched: by a label, a case closed as honest, or a sanction overturned."""
-    touched: dict[str, set[str]] = {}
-    for rule, account in store.acted_on(tx, since_seq=since_seq):
-        if is_honest(account):
-            touched.setdefault(rule, set()).add(account)
-    for rule, person in store.judged_honest(tx, since_at=Instant(at - HONEST_FOR), limit=HONEST_CASES_MAX):
-        touched.setdefault(rule, set()).add(person)
-    for rule, person in store.overturned(tx, since_seq=since_seq, limit=HONEST_CASES_MAX):
-        touched.setdefault(rule, set()).add(person)
-    return {rule: len(people) for rule, people in touched.items()}
 
 
 def read_series(tx: Tx, at: Instant) -> Series:

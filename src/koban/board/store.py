@@ -113,12 +113,20 @@ def freezes(tx: Tx, at: Instant) -> dict[str, tuple[int, Instant | None]]:
     return found
 
 
-def acted_on(tx: Tx, *, since_seq: int) -> list[tuple[str, str]]:
-    """Return each rule with each account that it acted on since a place in the log."""
+def newest_signal(tx: Tx) -> int:
+    """Return the place in the log of the newest signal, -1 when there is none."""
+    rows = tx.rows("SELECT max(seq) FROM signals")
+    return -1 if rows[0][0] is None else int(rows[0][0])
+
+
+def acted_on(tx: Tx, *, since_seq: int) -> list[tuple[str, str, int]]:
+    """Return each rule with each account that it acted on since a place in the log, and where it last did."""
     rows = tx.rows(
-        "SELECT DISTINCT rule, acting FROM signals WHERE seq >= ? AND applied = 1 AND acting IS NOT NULL", (since_seq,)
+        "SELECT rule, acting, max(seq) FROM signals WHERE seq >= ? AND applied = 1 AND acting IS NOT NULL"
+        " GROUP BY rule, acting",
+        (since_seq,),
     )
-    return [(str(row[0]), str(row[1])) for row in rows]
+    return [(str(row[0]), str(row[1]), int(row[2])) for row in rows]
 
 
 def judged_honest(tx: Tx, *, since_at: Instant, limit: int) -> list[tuple[str, str]]:
