@@ -81,13 +81,20 @@ def fresh_address(request: pytest.FixtureRequest, kind: str, data: pathlib.Path)
 def migrated_address(request: pytest.FixtureRequest, kind: str, data: pathlib.Path) -> Iterator[str]:
     """Give the address of a database that was brought to this release's tables, with nothing in them."""
     if kind == "sqlite":
-        data.mkdir(parents=True, mode=0o700)
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.copyfile(request.getfixturevalue("sqlite_migrated"), data / "koban.db")
         yield f"sqlite:///{data}/koban.db"
         return
     migrated: Shelf = request.getfixturevalue("postgres_migrated")
     with migrated.take() as url:
         yield url
+
+
+@pytest.fixture
+def migrated_data(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A data folder of which only the tables were made, on SQLite: a Koban opens a third of a second sooner on it."""
+    with migrated_address(request, "sqlite", tmp_path / "data"):
+        yield tmp_path / "data"
 
 
 @pytest.fixture(scope="session")

@@ -47,8 +47,8 @@ class RolesAsTokens(StaffDirectory):
 
 
 @pytest.fixture
-def koban(tmp_path: pathlib.Path) -> Iterator[Koban]:
-    settings = read_settings({"KOBAN_DATA": str(tmp_path / "data"), "KOBAN_PACK": str(SMALL_PACK)})
+def koban(migrated_data: pathlib.Path) -> Iterator[Koban]:
+    settings = read_settings({"KOBAN_DATA": str(migrated_data), "KOBAN_PACK": str(SMALL_PACK)})
     with open_koban(settings, ManualClock(START), random.Random(3), SeededSecrets(3), durable=False) as opened:
         opened.stopping.set()  # a stream ends after its first words; this client reads answers whole
         yield opened

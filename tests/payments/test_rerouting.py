@@ -156,13 +156,13 @@ def test_a_payout_stays_with_whom_its_money_is_set_aside_for(two: World) -> None
 
 
 @pytest.fixture
-def shop(tmp_path: pathlib.Path) -> Iterator[Shop]:
+def shop(tmp_path: pathlib.Path, migrated_data: pathlib.Path) -> Iterator[Shop]:
     """A Koban with the starter pack and two simulated providers, of which the first is out."""
     clock = ManualClock(START)
     there = tmp_path / "providers.json"
     there.write_text(json.dumps([{"name": "alpha", "kind": "simulated"}, {"name": "beta", "kind": "simulated"}]))
     settings = read_settings(
-        {"KOBAN_DATA": str(tmp_path / "data"), "KOBAN_PACK": str(STARTER), "KOBAN_PAYMENT_PROVIDERS": str(there)}
+        {"KOBAN_DATA": str(migrated_data), "KOBAN_PACK": str(STARTER), "KOBAN_PAYMENT_PROVIDERS": str(there)}
     )
     with open_koban(settings, clock, random.Random(3), SeededSecrets(3), durable=False) as opened:
         alpha = opened.providers.by_name["alpha"]

@@ -22,6 +22,7 @@ NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 DOTTED: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 SLASHED: Final = re.compile(r"[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)*")
 
+_IN_NO_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 INTEGER_MAX: Final = (1 << 63) - 1
 _DURATION: Final = re.compile(r"([0-9]{1,9}) (second|minute|hour|day|week)s?")
@@ -82,7 +83,7 @@ def scalar_text(node: Node, faults: list[Fault], *, what: str) -> str:
     if len(node.text) > MAX_TEXT:
         faults.append(Fault(source=node.at, detail=f"{what} is longer than {MAX_TEXT} characters"))
         return ""
-    if "\x00" in node.text or any("\ud800" <= character <= "\udfff" for character in node.text):
+    if _IN_NO_TEXT.search(node.text):
         faults.append(Fault(source=node.at, detail=f"{what} holds a character that no text may hold"))
         return ""
     return node.text
