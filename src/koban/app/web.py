@@ -131,7 +131,7 @@ def asgi(koban_: Koban, *, demo: Demo | None = None, own: OwnData | None = None)
 def _look_ahead(koban_: Koban, shown: console.ConsoleKit) -> None:
     """Count once what pages show and what takes long the first time, so that nobody waits for it."""
     with koban_.database.read() as tx:
-        shown.touched.of(tx, koban_.clock.now())
+        shown.tally.honest(tx, koban_.clock.now())
 
 
 def endpoints_of(

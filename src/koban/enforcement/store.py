@@ -56,6 +56,8 @@ sanctions: Final = Table(
     ),
     Index("sanctions_in_force", "status", "id", sqlite_where=sqlalchemy.text("status = 'in_force'"),
           postgresql_where=sqlalchemy.text("status = 'in_force'")),
+    Index("sanctions_overturned", "changed_seq", sqlite_where=sqlalchemy.text("status = 'overturned'"),
+          postgresql_where=sqlalchemy.text("status = 'overturned'")),
     Index("sanctions_strikes", "kind", "id", sqlite_where=sqlalchemy.text("kind = 'strike'"),
           postgresql_where=sqlalchemy.text("kind = 'strike'")),
 )  # fmt: skip
