@@ -452,10 +452,18 @@ def modes_of(desk: Desk, randomness: random.Random) -> ModeDesk:
         randomness=randomness,
         now=desk.memory.clock.now,
         pack=lambda: desk.memory.compiled.pack,
-        change=lambda change: desk.command(lambda memory, tx: set_mode(memory, tx, change)).seq,
+        change=lambda change: _without_off(desk, desk.command(lambda memory, tx: set_mode(memory, tx, change))),
         expect=lambda change: desk.command(lambda memory, tx: expect(memory, tx, change)).seq,
-        change_approved=lambda draft, by: desk.command(lambda memory, tx: set_approved_mode(memory, tx, draft, by)).seq,
+        change_approved=lambda draft, by: _without_off(
+            desk, desk.command(lambda memory, tx: set_approved_mode(memory, tx, draft, by))
+        ),
     )
+
+
+def _without_off(desk: Desk, entered: Entered) -> int:
+    """Leave rules that are off out of what runs, on this thread; return where the change stands in the log."""
+    desk.memory.leave_out()
+    return entered.seq
 
 
 def _switch_expecting(desk: Desk, pack: PackDef, permit: Permit, runs: Runs | None) -> int:
@@ -499,7 +507,7 @@ def switch_pack(desk: Desk, pack: PackDef, permit: Permit) -> int:
         alone=True,
     )
     _log.info("pack_activated", digest=pack.digest[:12], seq=entered.seq, filled=sorted(wanted), ground=permit.ground)
-    return entered.seq
+    return _without_off(desk, entered)
 
 
 def _holder(settings: Settings) -> str:
