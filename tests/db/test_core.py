@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy
 
 from koban.base import Unavailable
-from koban.db import Database, Tx, insert, upsert
+from koban.db import Database, Tx, insert, sum_halves, upsert, whole_sum
 
 own = sqlalchemy.MetaData()  # apart from the house's tables, which other tests look at
 things = sqlalchemy.Table(
@@ -205,3 +205,23 @@ def test_moving_the_log_is_in_nobodys_way(database: Database) -> None:
     mover.join()
     assert failed == []
     assert len(sizes(database)) == 20
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [],
+        [1, 2],
+        [2**62, 2**62, 2**62, 2**62 - 1],
+        [2**63 - 1] * 5,
+        [-(2**63)] * 3 + [2**63 - 1],
+        [2**32, 2**32 - 1, -(2**32), -1, -(2**32) - 1],
+    ],
+)
+def test_a_sum_in_halves_is_exact_past_64_bits(database: Database, sizes: list[int]) -> None:
+    with database.write() as tx:
+        tx.many(
+            "INSERT INTO test_things (name, size) VALUES (?, ?)", [(str(no), size) for no, size in enumerate(sizes)]
+        )
+        [(high, low)] = tx.rows(f"SELECT {sum_halves('size')} FROM test_things")
+    assert whole_sum(high, low) == sum(sizes)
