@@ -1,6 +1,7 @@
 """Rules: how each stands, what it does to whom, and switching it with the consequence shown first."""
 
 import re
+import unicodedata
 from typing import Final
 
 import msgspec
@@ -9,6 +10,7 @@ from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import DAY, HOUR, Instant, Refusal
 from koban.board import NO_ACTIVITY, Activity
 from koban.console import store
+from koban.console.filters import Filters, read_filters
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
@@ -17,6 +19,7 @@ from koban.db import Tx
 from koban.decisions import describe_actions
 from koban.enforcement import UndoRule, undo_rule
 from koban.events import store as event_store
+from koban.lab.editing import tokens
 from koban.lab.mode_drafts import approve_mode, bring_mode, mode_needs_second, withdraw_mode
 from koban.packs import Mode, ModeName, PackDef, RuleDef
 from koban.rules import ModeChanged, ReviewAllSwitched, RuleMissing, mode_drafts
@@ -75,12 +78,18 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
         honest = kit.tally.honest(tx, call.at)
     lines = [_line(rule, states, activity.get(name, NO_ACTIVITY), harmed.get(name, 0), honest.get(name, 0))
              for name, rule in pack.rules.items()]  # fmt: skip
+    filters = read_filters(call.query, ("q", "mode"), Formats(language_of(call.language), kit.zone, call.at))
+    every = len(lines)
+    lines = [line for line in lines if _is_sought(line, pack, filters)]
     lines.sort(key=lambda line: (-line.activity.hits, line.rule.name))
     retired = [line for line in lines if line.mode.name is ModeName.RETIRED]
     return page(
         kit,
         call,
         "rules.html",
+        filters=filters,
+        every=every,
+        modes=tuple(each.value for each in ModeName),
         lines=[line for line in lines if line.mode.name is not ModeName.RETIRED],
         retired=retired,
         pack=pack,
@@ -88,6 +97,19 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
         since=Instant(call.at - DAY),
         waiting=waiting,
     )
+
+
+def _is_sought(line: RuleLine, pack: PackDef, filters: Filters) -> bool:
+    """Tell whether a rule is among those asked for: its name, reason or policy holds the words, in any language."""
+    mode, words = filters.get("mode"), filters.get("q")
+    if mode is not None and line.mode.name.value != mode:
+        return False
+    if words is None:
+        return True
+    policy = pack.policies.get(line.rule.policy)
+    texts = (line.rule.name, line.rule.policy, *line.rule.because.values(), *(policy.title.values() if policy else ()))
+    sought = unicodedata.normalize("NFKC", words).casefold()
+    return any(sought in unicodedata.normalize("NFKC", each).casefold() for each in texts)
 
 
 def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
@@ -122,6 +144,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         state=states.get(rule.name),
         pack=pack,
         policy=pack.policies.get(rule.policy),
+        condition=tokens(rule.when),
         actions=describe_actions(rule.then),
         buckets=buckets,
         bucket_us=BUCKET_US,
