@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, 
 
 from koban.access import logic, reading
 from koban.access.once import Once
+from koban.access.permissions import PUBLIC
 from koban.access.types import (
     Answer,
     BodyTooLarge,
@@ -339,7 +340,7 @@ class _Edge:
         endpoint = self._methods.get(method)
         if endpoint is None:
             raise MethodNotKnown(f"this address takes {self._allow}")
-        caller, secret = await self._identify(scope, context, at)
+        caller, secret = await self._identify(scope, context, at, is_public=endpoint.permission == PUBLIC)
         context.principal = caller.principal
         grant = logic.authorise(caller.principal, endpoint.permission)
         reader = self._readers[method]
@@ -377,8 +378,12 @@ class _Edge:
             return result
         return Answer(body=result, status=endpoint.status)
 
-    async def _identify(self, scope: Scope, context: "_Context", at: Instant) -> tuple[Caller, str]:
-        """Return who calls, and the session's secret (empty for tokens), after taking from the right bucket."""
+    async def _identify(self, scope: Scope, context: "_Context", at: Instant, *, is_public: bool) -> tuple[Caller, str]:
+        """Return who calls, and the session's secret (empty for tokens), after taking from the right bucket.
+
+        Why a token that is not valid is nobody's at a public address: what everybody may read is no secret from its
+        former holder, and a monitor whose token was revoked must not report an installation that decides as down.
+        """
         kind, secret = _credential(context, self._gate.session_cookie)
         caller = self._gate.directory.recall(kind, secret, at) if secret else None
         if caller is not None:
@@ -387,7 +392,7 @@ class _Edge:
             caller = await self._look_up(kind, secret, at, _address(scope))
         else:
             self._shared.unknown.take(_address(scope), at)
-        if caller is None and kind == "bearer":
+        if caller is None and kind == "bearer" and not is_public:
             raise NotSignedIn("the token is unknown, expired or revoked")
         if caller is None:
             return Caller(principal=logic.ANONYMOUS), ""

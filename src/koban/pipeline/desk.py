@@ -493,7 +493,9 @@ def _undeclared(item: Envelope, known: Mapping[str, object]) -> Fault:
 
 
 def as_cloudevent(item: Envelope) -> bytes:
-    """Write an envelope as the CloudEvent that it was, so that it can be decoded again."""
+    """Write an envelope as the CloudEvent that it was, so that it can be decoded again; a damaged one as it was sent."""
+    if item.raw:
+        return item.raw
     from koban.base import to_rfc3339
 
     document: dict[str, object] = {"specversion": "1.0", "id": item.id, "source": item.source, "type": item.type}
