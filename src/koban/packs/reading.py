@@ -55,9 +55,18 @@ class Record:
 
 
 def open_record(
-    node: Node, faults: list[Fault], *, what: str, required: Iterable[str], optional: Iterable[str] = ()
+    node: Node,
+    faults: list[Fault],
+    *,
+    what: str,
+    required: Iterable[str],
+    optional: Iterable[str] = (),
+    example: str = "",
 ) -> Record | None:
-    """Read a mapping with known keys; unknown and missing ones are faults. None when it is not a mapping."""
+    """Read a mapping with known keys; unknown and missing ones are faults. None when it is not a mapping.
+
+    `example` is how one is written whole: the hint where a key is missing.
+    """
     needed = tuple(required)
     known = {*needed, *optional}
     if not isinstance(node, Entries):
@@ -70,8 +79,9 @@ def open_record(
         else:
             detail = f"{what} has no key '{key.text}'"
             faults.append(Fault(source=key.at, detail=detail, hint=nearest(key.text, known)))
+    shown = f"as in {example}" if example else ""
     missing = [key for key in needed if key not in fields]
-    faults.extend(Fault(source=node.at, detail=f"{what} needs the key '{key}'") for key in missing)
+    faults.extend(Fault(source=node.at, detail=f"{what} needs the key '{key}'", hint=shown) for key in missing)
     return Record(fields=fields, at=node.at, faults=faults)
 
 
