@@ -27,7 +27,7 @@ from koban.app.payments import Providers, payment_kit, read_providers, take_simu
 from koban.app.reconciliation import reconciliation_desk, run_daily
 from koban.app.runs import Runs
 from koban.audit import Secrets, SigningKey
-from koban.base import Clock, Instant, Refusal
+from koban.base import Clock, Instant, Refusal, roam
 from koban.base.settings import Settings
 from koban.board import HeldMoney, read_now, sample
 from koban.db import Database, Tx, newest_revision, revision, upgrade
@@ -297,7 +297,7 @@ def open_koban(
         payment_worker = _start_payments(stack, payment_kit(desk, vault, clock, providers), providers)
         oncall_kit = _oncall_kit(settings, desk, clock, randomness, sender=sender, box=box, key=vault.webhook_key)
         _start_pagers(stack, oncall_kit)
-        pool = ThreadPoolExecutor(HANDLERS, thread_name_prefix="koban-handler")
+        pool = ThreadPoolExecutor(HANDLERS, thread_name_prefix="koban-handler", initializer=roam)
         stack.callback(pool.shutdown)
         stack.enter_context(rare_collections())
         yield Koban(

@@ -355,6 +355,7 @@ class PaymentsDef(msgspec.Struct, frozen=True, kw_only=True):
     decides: str = ""  # the event type that is decided before anything is tried
     decides_payout: str = ""
     tells_chargeback: str = ""
+    tells_paid_twice: str = ""
     lapses_after_us: int = 0
     payout: Mapping[str, str] = {}
     chargeback: Mapping[str, str] = {}
