@@ -124,3 +124,11 @@ def test_every_odd_text_gives_the_same_in_duckdb() -> None:
     for row, values in zip(rows, found, strict=True):
         for expression, compute, value in zip(expressions, computed, values, strict=True):
             assert compute(row, NOON, ENV) == value, (expression.text, row["s"])
+
+
+def test_what_an_escape_of_json_hides_is_replaced() -> None:
+    hidden: dict[str, Value] = {"s": '{"a": "\\ud83dx\\u0000\\ud83d\\ude00"}', "t": '["\\udc00", "b"]'}
+    expressions = [checked("json_text(s, '$.a')"), checked("json_texts(t, '$')")]
+    told = ["\ufffdx\ufffd😀", ("\ufffd", "b")]
+    assert [compile_value(each)(hidden, NOON, ENV) for each in expressions] == told
+    assert in_duckdb(connect(), expressions, [hidden]) == [told]
