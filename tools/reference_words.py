@@ -450,7 +450,7 @@ VALUES: Final = (
 )
 
 MODES: Final = (
-    ("off", "gives no signal"),
+    ("off", "gives no signal and costs nothing: its condition is not computed, but by an explanation"),
     (
         "retired",
         "gives no signal either: it had its day, is kept with its history, stands apart, and can be brought back",

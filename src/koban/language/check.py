@@ -712,7 +712,8 @@ class _Checker:
             raise _Wrong("'name' of score must be a constant", given, "write score('name')")
         info = self.scope.scores.get(given.value)
         if info is None:
-            raise _Wrong(f"there is no score '{given.value}'", given, nearest(given.value, self.scope.scores))
+            hint = nearest(given.value, self.scope.scores) or "scores are declared in scores.yaml"
+            raise _Wrong(f"there is no score '{given.value}'", given, hint)
         paths = [path for path, kind in self.scope.subjects.items() if kind == info.kind]
         if len(tree.args) == 1:
             if info.path is None:

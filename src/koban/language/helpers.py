@@ -24,6 +24,7 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | decimal.Decimal | 
 EARTH_RADIUS_M: Final = 6_371_008.8  # mean radius, IUGG
 TEXT_MAX: Final = 20_000  # characters of a text that a function makes; what would be longer is NULL
 ITEMS_MAX: Final = 1_000  # texts in an array that a function makes
+_NO_CHARACTER: Final = re.compile("[\ud800-\udfff\x00]")
 _STEP: Final = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]{0,79})|\[([0-9]{1,6})\]|\[\"([^\"\]]{1,80})\"\]")
 _SCALE: Final = 1_000_000
 
@@ -151,7 +152,7 @@ def json_text(document: str, path: str) -> str | None:
     found = _json_at(document, path)
     if isinstance(found, bool):
         return "true" if found else "false"
-    return str(found) if isinstance(found, str | int | decimal.Decimal) else None
+    return _whole_characters(str(found)) if isinstance(found, str | int | decimal.Decimal) else None
 
 
 def json_int(document: str, path: str) -> int | None:
@@ -187,7 +188,7 @@ def json_texts(document: str, path: str) -> tuple[str, ...] | None:
     found = _json_at(document, path)
     if not isinstance(found, list):
         return None
-    texts = tuple(each for each in found if isinstance(each, str))
+    texts = tuple(_whole_characters(each) for each in found if isinstance(each, str))
     return texts if len(texts) == len(found) else None
 
 
@@ -195,6 +196,11 @@ def json_length(document: str, path: str) -> int | None:
     """Return how many items an array has, or members an object."""
     found = _json_at(document, path)
     return len(found) if isinstance(found, list | dict) else None
+
+
+def _whole_characters(text: str) -> str:
+    """Replace what an escape of JSON can write and no text may hold, half a surrogate pair and NUL, as events do."""
+    return _NO_CHARACTER.sub("\ufffd", text)
 
 
 def json_steps(path: str) -> tuple[str | int, ...] | None:

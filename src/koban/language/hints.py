@@ -46,7 +46,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if ends:
         return f"did you mean '{ends[0]}'?"
     # `message_text` for text, `price` for price_minor: one name is a whole part of the other.
-    parts = [each for each in lower if f"_{each}_" in f"_{wanted}_" or f"_{wanted}_" in f"_{each}_"]
+    parts = [
+        each
+        for each in lower
+        if min(len(each), len(wanted)) > 2 and (f"_{each}_" in f"_{wanted}_" or f"_{wanted}_" in f"_{each}_")
+    ]
     close = [max(parts, key=len)] if parts else difflib.get_close_matches(wanted, lower, n=1, cutoff=0.6)
     return f"did you mean '{lower[close[0]]}'?" if close else ""
 
@@ -100,7 +104,7 @@ def of_case(node: Node, written: str) -> str:
 def of_zone(name: str, zones: Iterable[str]) -> str:
     """Say which time zone was probably meant."""
     known = _ZONES.get(name.upper())
-    return f"write '{known}'" if known else nearest(name, zones)
+    return f"write {known}" if known else nearest(name, zones)
 
 
 def of_mismatch(left: Node, right: Node) -> str:

@@ -38,6 +38,7 @@ BANNED = {  # functions of other dialects -> what to write here
     "regexp_replace": "write replace(text, 'old', 'new') or digits(text)",
     "levenshtein": "write edit_distance(one, two)",
     "haversine": "write distance_m(lat, lon, other_lat, other_lon)",
+    "seconds_between": "write seconds_of(later - earlier)",
     "date_diff": "write days_between(earlier, later)",
     "datediff": "write days_between(earlier, later)",
     "date_part": "write hour_of_day(time, 'Asia/Tokyo'), day_of_week, month_of_year, year_of",
