@@ -420,6 +420,15 @@ def test_many_requests_with_one_token_look_it_up_once(clock: ManualClock, browse
         assert browse(app).get("/v1/things", headers=TOKEN).status_code == 429
 
 
+def test_at_a_public_address_a_token_that_is_not_valid_is_nobodys(client: Browser) -> None:
+    form = {"name": "x", "size": "1"}
+    for headers in ({}, {"authorization": "Bearer revoked"}, TOKEN, SESSION):
+        answer = client.post("/v1/either", data=form | {"csrf": logic.csrf_token("s3cret")}, headers=headers)
+        assert answer.status_code == 200, headers
+    answers = [client.post("/v1/either", data=form, headers={"authorization": f"Bearer {n}"}) for n in range(40)]
+    assert {each.status_code for each in answers} == {200, 429}, "guessing stays slow there too"
+
+
 def test_a_page_without_a_session_leads_to_signing_in(client: Browser) -> None:
     answer = client.get("/lists?state=open&x=1")
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=%2Flists%3Fstate%3Dopen%26x%3D1")

@@ -56,6 +56,23 @@ def test_what_is_expected_finds_its_order_and_its_wallet_by_the_reference(house:
         now = house.clock.now()
         assert expected_store.sum_open(tx, now) == {"JPY": (3, 1_700, 1)}
         assert expected_store.sum_open(tx, Instant(now + 2 * DAY)) == {"JPY": (2, 800, 1)}
+    with house.koban.database.write() as tx:
+        tx.change("UPDATE bank_expected SET amount_minor = ? WHERE id IN ('e3', 'e5')", (2**62 + 1,))
+        tx.change("UPDATE bank_expected SET amount_minor = ? WHERE id = 'e4'", (2**63 - 1,))
+        assert expected_store.sum_open(tx, now) == {"JPY": (3, 2**64 + 1, 0)}
+
+
+def test_an_order_that_is_paid_by_two_lines_is_told(house: House) -> None:
+    expect(house, "e1", "ORDA1", "order", "o1", amount_minor=3_000)
+    expect(house, "e2", "ORDB2", "order", "o1", amount_minor=3_000)
+    expect(house, "e3", "ORDC3", "order", "o2", amount_minor=3_000)
+    found = "SELECT object, detail FROM alerts WHERE kind = 'order.paid_twice'"
+    house.take_in([(3_000, "ORDA1", "", ""), (3_000, "ORDC3", "", ""), (3_000, "ORDB2", "", "")])
+    assert house.balance("escrow.JPY:o1") == (6_000, 0)
+    with house.koban.database.read() as tx:
+        [(about, said)] = tx.rows(found)
+    assert about == "order:o1"
+    assert said.startswith("Paid by S000001.00001 (3,000 JPY), and again by S000001.00003 (3,000 JPY).")
 
 
 def test_another_amount_two_references_and_what_is_over_wait_for_a_person(small: House) -> None:

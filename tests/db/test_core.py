@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy
 
 from koban.base import Unavailable
-from koban.db import Database, Tx, insert, upsert
+from koban.db import Database, Tx, insert, sum_halves, upsert, whole_sum
 
 own = sqlalchemy.MetaData()  # apart from the house's tables, which other tests look at
 things = sqlalchemy.Table(
@@ -75,6 +75,28 @@ def test_upsert_updates_only_the_named_columns(database: Database) -> None:
         upsert(tx, things, [{"name": "a", "size": 2}, {"name": "b", "size": 3}], keys=["name"], update=["size"])
         upsert(tx, things, [{"name": "b", "size": 9}], keys=["name"], update=[])
     assert sizes(database) == [("a", 2), ("b", 3)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 100, 1_000])
+def test_many_rows_are_written_as_if_one_after_the_other(database: Database, count: int) -> None:
+    rows = [(f"id{number % 70}", number) for number in range(count)]
+    with database.write() as tx:
+        tx.many(
+            "INSERT INTO test_things (name, size) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET size = excluded.size",
+            rows,
+        )
+    with database.read() as tx:
+        assert dict(tx.rows("SELECT name, size FROM test_things")) == dict(rows), "the last word on each counts"
+
+
+def test_many_changes_and_computed_inserts_are_left_to_the_driver(database: Database) -> None:
+    with database.write() as tx:
+        tx.many("INSERT INTO test_things (name, size) VALUES (?, abs(?))", [("a", -1), ("b", -2)])
+        tx.many("UPDATE test_things SET size = size + ? WHERE name = ?", [(10, "a"), (20, "b")])
+        tx.many("DELETE FROM test_things WHERE name = ?", [("a",)])
+        tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [])
+    with database.read() as tx:
+        assert tx.rows("SELECT name, size FROM test_things") == [("b", 22)]
 
 
 def test_a_read_cannot_write(database: Database) -> None:
@@ -183,3 +205,23 @@ def test_moving_the_log_is_in_nobodys_way(database: Database) -> None:
     mover.join()
     assert failed == []
     assert len(sizes(database)) == 20
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [],
+        [1, 2],
+        [2**62, 2**62, 2**62, 2**62 - 1],
+        [2**63 - 1] * 5,
+        [-(2**63)] * 3 + [2**63 - 1],
+        [2**32, 2**32 - 1, -(2**32), -1, -(2**32) - 1],
+    ],
+)
+def test_a_sum_in_halves_is_exact_past_64_bits(database: Database, sizes: list[int]) -> None:
+    with database.write() as tx:
+        tx.many(
+            "INSERT INTO test_things (name, size) VALUES (?, ?)", [(str(no), size) for no, size in enumerate(sizes)]
+        )
+        [(high, low)] = tx.rows(f"SELECT {sum_halves('size')} FROM test_things")
+    assert whole_sum(high, low) == sum(sizes)

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from koban.base import Instant, limits
 from koban.events import BodyUnreadable, Envelope, Fault, TooManyEvents, decode
@@ -128,3 +130,80 @@ def test_numbers_beyond_sixty_four_bits_and_long_fractions_survive() -> None:
     assert isinstance(found, Envelope)
     assert found.data["a"] == 123456789012345678901234567890
     assert str(found.data["b"]) == "0.1000000000000000055"
+
+
+DAMAGED = [b"a\\ud800", b"a\\uDFFF", b"a\xff", b"a\xe3\x81", b"\\udc00\\ud800"]
+
+
+@pytest.mark.parametrize("bad", DAMAGED)
+@pytest.mark.parametrize("name", ["id", "source", "type", "subject"])
+def test_a_name_that_is_damaged_is_a_fault_because_another_one_could_become_the_same(name: str, bad: bytes) -> None:
+    body = written(**{"subject": "m1", name: "@"}).replace(b'"@"', b'"' + bad + b'"')
+    found = one(body)
+    assert isinstance(found, Fault)
+    assert [(each.path, "damaged character" in each.detail) for each in found.problems] == [(f"/{name}", True)]
+    assert found.raw == body, "what was sent is kept as it was"
+    assert getattr(found, name, None) is None
+
+
+@pytest.mark.parametrize("bad", DAMAGED)
+def test_a_replacement_character_that_was_sent_is_no_damage(bad: bytes) -> None:
+    for whole in ("�", "\\ufffd", "\\uFFFD"):
+        body = b'{"id":"a%s","source":"s","type":"t","data":{"text":"%s %s"}}' % (whole.encode(), bad, whole.encode())
+        found = one(body)
+        assert isinstance(found, Envelope)
+        assert (found.id, found.damaged, found.damaged_at, found.raw) == ("a�", True, frozenset({"text"}), body)
+        assert isinstance(text := found.data["text"], str)
+        assert text.isprintable()
+        assert text.endswith(" �")
+
+
+def test_a_damaged_event_of_a_batch_leaves_the_others_as_they_are() -> None:
+    items = [
+        b'{"id":"a\\ud800","source":"s","type":"t"}',
+        b'{"id":"b\xef\xbf\xbd","source":"s","type":"t","data":{"text":"[,] \\" whole"}}',
+        b'{"id":"c","source":"s","type":"t","data":{"text":"half \\udc00","ids":["x\\u0000"]}}',
+        b'{"id":"d","source":"s","type":"t","data":{"n":1,"n":2}}',
+        b"3",
+    ]
+    first, second, third, fourth, fifth = decode(b" [ " + b" ,\n".join(items) + b" ] ", "application/json")
+    assert isinstance(first, Fault)
+    assert first.raw == items[0]
+    assert isinstance(second, Envelope)
+    assert (second.id, second.damaged, second.raw) == ("b�", False, b"")
+    assert isinstance(third, Envelope)
+    assert (third.data, third.raw) == ({"text": "half �", "ids": ["x�"]}, items[2])
+    assert third.damaged_at == {"text", "ids"}
+    assert [type(fourth), type(fifth)] == [Fault, Fault]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        rb'{"a\ud800":1,"a\ud801":2}',
+        rb'{"a\u0000":1,"a\ufffd":2}',
+        b'{"a\xff":1,"a\xfe":2}',
+        rb'{"x":{"\ud800":1,"\udc00":2}}',
+    ],
+)
+def test_two_members_that_would_become_one_are_not_read(data: bytes) -> None:
+    body = b'{"id":"e1","source":"s","type":"t","data":' + data + b"}"
+    [found] = decode(body, "application/x-ndjson")
+    assert isinstance(found, Fault)
+    assert "stands twice" in found.problems[0].detail
+    assert found.raw == body
+
+
+CHARACTERS = st.one_of(st.sampled_from("a�\x00﷑\ud800\udc00\ud801\udbff"), st.characters())
+
+
+@settings(deadline=None)
+@given(st.text(CHARACTERS, min_size=1, max_size=4), st.text(CHARACTERS, min_size=1, max_size=4))
+def test_two_ids_never_become_one(first: str, second: str) -> None:
+    events = [{**EVENT, "id": each} for each in (first, second)]
+    for body in (json.dumps(events).encode(), b"\n".join(json.dumps(each).encode() for each in events)):
+        read = decode(body, "application/json" if body.startswith(b"[") else "application/x-ndjson")
+        for sent, found in zip((first, second), read, strict=True):
+            # Two escapes in a row may be one character: that is what JSON says, and no damage.
+            whole = json.loads(json.dumps(sent))
+            assert isinstance(found, Fault) or found.id == whole

@@ -183,3 +183,19 @@ def test_a_text_that_is_too_long_is_read_at_both_ends_kept_whole_and_reported() 
     assert found.personal["a1"]["text"] == text
     assert found.unread == ("/data/text",)
     assert read_row(PREPARER, msgspec.json.decode(found.data), found.personal["a1"]) == found.row
+
+
+@pytest.mark.parametrize("path", ["sender.id", "device.id"])
+def test_a_damaged_id_in_the_data_is_a_fault_because_two_people_or_devices_must_not_become_one(path: str) -> None:
+    data = {part.split(".")[0]: {"id": "a�"} for part in ("sender.id", "device.id")}
+    envelope = Envelope(
+        id="e1", source="shop", type="message.sent", event_at=AT, subject=None, data={**data, "text": "�"},
+        damaged=True, damaged_at=frozenset({path, "text"}), raw=b"as it was sent",
+    )  # fmt: skip
+    found = prepare(PREPARER, envelope, AT, pseudonym, digest)
+    assert isinstance(found, Fault)
+    assert [each.path for each in found.problems] == ["/data/" + path.replace(".", "/")]
+    assert found.raw == b"as it was sent"
+    whole = msgspec.structs.replace(envelope, damaged_at=frozenset({"text"}))
+    assert isinstance(read := prepare(PREPARER, whole, AT, pseudonym, digest), Prepared)
+    assert read.row["sender.id"] == "a�"

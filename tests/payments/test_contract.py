@@ -204,7 +204,8 @@ def test_a_simulated_provider_adds_a_line_for_each_change_and_remembers_all_of_t
         if number % 7 == 0:
             behind.win_chargeback(f"c{number}", behind.charge_back(f"c{number}"))
         if number % 10 == 0:
-            behind.due_notices(clock.now())
+            for message, _ in behind.due_notices(clock.now()):
+                behind.answered(message)
         if number % 20 == 0:
             behind.tell_lost()
     assert max(sizes) - min(sizes) < 20, "what a call writes grows with what was done before"
@@ -216,6 +217,41 @@ def test_a_simulated_provider_adds_a_line_for_each_change_and_remembers_all_of_t
     behind.tell_lost()
     far = Instant(clock.now() + 1_000_000)
     assert SimulatedProvider("sim", clock.now, path=path).due_notices(far) == behind.due_notices(far) != []
+
+
+def test_a_webhook_is_due_until_it_was_answered_whatever_dies_in_between(
+    tmp_path: pathlib.Path, clock: ManualClock
+) -> None:
+    path = tmp_path / "provider.json"
+    behind = SimulatedProvider("sim", clock.now, path=path)
+    shop = Shop(provider=behind, behind=behind)
+    shop.ask("capture", "k2", reference=shop.authorise("k1"), token="")
+    behind.charge_back("k2")
+    due = behind.due_notices(clock.now())
+    assert [notice.kind for _, notice in due] == ["chargeback"]
+    shop.authorise("k3")  # a change by another thread is written before the webhook is booked, and then it is killed
+    killed = SimulatedProvider("sim", clock.now, path=path)
+    assert killed.due_notices(clock.now()) == due
+    killed.answered(due[0][0])
+    assert killed.due_notices(clock.now()) == []
+    Shop(provider=killed, behind=killed).authorise("k4")
+    assert SimulatedProvider("sim", clock.now, path=path).due_notices(clock.now()) == []
+
+
+def test_a_doubled_webhook_is_answered_twice(clock: ManualClock) -> None:
+    behind = SimulatedProvider("sim", clock.now, faults=Faults(notice_doubled=1_000, notice_late_us=1_000_000))
+    shop = Shop(provider=behind, behind=behind)
+    shop.ask("capture", "k2", reference=shop.authorise("k1"), token="")
+    behind.charge_back("k2")
+    far = Instant(clock.now() + 1_000_000)
+    [first, second] = behind.due_notices(far)
+    assert first == second
+    behind.answered(first[0])
+    assert behind.due_notices(far) == [second]
+    behind.answered("msg_of_nobody")
+    behind.answered(first[0])
+    behind.answered(first[0])
+    assert behind.due_notices(far) == []
 
 
 def test_a_line_that_a_kill_tore_never_happened(tmp_path: pathlib.Path, clock: ManualClock) -> None:

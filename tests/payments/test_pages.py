@@ -27,10 +27,10 @@ from koban.reconciliation import take_file
 
 
 @pytest.fixture
-def shop(tmp_path: pathlib.Path) -> Iterator[Shop]:
+def shop(migrated_data: pathlib.Path) -> Iterator[Shop]:
     """A Koban with the starter pack and a simulated provider."""
     clock = ManualClock(START)
-    settings = read_settings({"KOBAN_DATA": str(tmp_path / "data"), "KOBAN_PACK": str(STARTER)})
+    settings = read_settings({"KOBAN_DATA": str(migrated_data), "KOBAN_PACK": str(STARTER)})
     with open_koban(
         settings, clock, random.Random(3), SeededSecrets(3), durable=False, simulated=True
     ) as opened:  # fmt: skip
@@ -296,3 +296,21 @@ def test_an_order_is_paid_on_the_page_by_what_needs_no_device_once(shop: Shop) -
     status, refused = read(shop, there, form={**form, "amount": "1300"})
     assert (status, "begun before with other content" in refused) == (422, True)
     assert [each["amount_minor"] for each in shop.ask("GET", "/v1/payments")[1]["items"]] == [1_200]
+
+
+def test_an_order_paid_twice_is_on_its_page_among_the_alerts_and_in_a_queue(shop: Shop) -> None:
+    shop.post("in", "cash_in", account="b1", bank_line="l1", amount=5_000)
+    for name in ("p1", "p2"):
+        parts = [{"method": "wallet", "amount_minor": 1_000}]
+        body = {"id": name, "order": "o1", "account": "b1", "level": "identity", "parts": parts}
+        assert shop.ask("POST", "/v1/payments", body)[0] == 200
+        page = read(shop, "/money/orders?order=o1")[1]
+        assert ("This order was paid more than once" in page) is (name == "p2")
+    assert "Its money came by p1 (¥1,000), p2 (¥1,000)." in page
+    assert "p1 (1,000円)、p2 (1,000円)で代金が支払われました。" in read(shop, "/money/orders?order=o1", "ja")[1]
+    assert "An order was paid more than once Paid by p1 (1,000 JPY), and again by p2" in read(shop, "/alerts")[1]
+    assert "同じ取引の代金が二重に支払われました" in read(shop, "/alerts", "ja")[1]
+    [case] = shop.ask("GET", "/v1/cases?queue=money")[1]["items"]
+    assert case["subject"] == {"kind": "account", "id": "b1"}
+    assert shop.ask("POST", "/v1/payments/p2/refunds", {"id": "r1", "amount_minor": 1_000})[0] == 200
+    assert "This order was paid more than once" not in read(shop, "/money/orders?order=o1")[1]

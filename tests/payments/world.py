@@ -114,11 +114,11 @@ class World:
 
     def deliver(self) -> int:
         """Deliver the provider's webhooks that are due; return how many were new."""
-        due = self.sim.due_notices(self.clock.now())
-        return sum(
-            self.run(lambda memory, tx, each=each: paying.receive(memory, tx, self.sim.name, each[0], each[1]))  # type: ignore[misc]
-            for each in due
-        )
+        new = 0
+        for message, notice in self.sim.due_notices(self.clock.now()):
+            new += self.run(lambda memory, tx, m=message, n=notice: paying.receive(memory, tx, self.sim.name, m, n))  # type: ignore[misc]
+            self.sim.answered(message)
+        return new
 
     def payment(self, payment_id: str) -> Payment:
         with self.station.database.read() as tx:

@@ -94,6 +94,21 @@ def test_no_text_of_a_person_is_a_reason_to_refuse(server: Server, text: str) ->
     assert server.alive()
 
 
+def test_a_damaged_id_is_quarantined_and_what_was_sent_is_kept(server: Server) -> None:
+    damaged = json.dumps(event("half\ud800")).encode()
+    answer = server.post(damaged)
+    assert (answer.status_code, answer.json()["code"]) == (422, "event_quarantined")
+    assert answer.json()["errors"][0]["path"] == "/id"
+    whole = [event("whole-1"), event("whole-2", sender={"id": "mallory\udfff"}), event("whole-3", text="\ud800")]
+    items = server.post(json.dumps(whole).encode()).json()["items"]
+    assert [item["status"] for item in items] == [200, 422, 200]
+    assert [each["path"] for each in items[1]["problem"]["errors"]] == ["/data/sender/id"]
+    listed = server.client.get("/v1/quarantine?limit=200").json()["items"]
+    [kept] = [each for each in listed if each["event_id"] == "whole-2"]
+    again = server.command(f"/v1/quarantine/{kept['id']}/replay", {})
+    assert (again.status_code, again.json()["code"]) == (422, "event_quarantined")
+
+
 @pytest.mark.parametrize(("hours", "late"), [(-48, True), (48, False)])
 def test_clocks_that_disagree_are_decided_and_marked(server: Server, hours: int, late: bool) -> None:  # noqa: FBT001
     at = to_rfc3339(Instant(SystemClock().now() + hours * HOUR))

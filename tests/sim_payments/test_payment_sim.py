@@ -135,14 +135,9 @@ def _live(town: Town, world: World, number: int) -> None:
     for _ in range(town.dice.randint(0, 3)):
         world.drive(for_s=1)
         town.maybe_die()
-    due = world.sim.due_notices(world.clock.now())
-    for place, (message, notice) in enumerate(due):
-        try:
-            town.command(world, lambda memory, tx, m=message, n=notice: paying.receive(memory, tx, "sim", m, n))  # type: ignore[misc]
-        except Died:
-            for again in due[place:]:
-                world.sim.send_again(*again)  # they were not answered, so the provider sends them again
-            raise
+    for message, notice in world.sim.due_notices(world.clock.now()):
+        town.command(world, lambda memory, tx, m=message, n=notice: paying.receive(memory, tx, "sim", m, n))  # type: ignore[misc]
+        world.sim.answered(message)  # where it died before, the provider sends it again
     if town.dice.random() < 0.1:
         world.clock.advance(town.dice.randint(1, 3) * HOUR)
     world.sim.is_out = town.may_die and town.dice.random() < 0.1

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import itertools
 import random
 import re
 import urllib.parse
@@ -29,6 +30,7 @@ from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, 
 
 from koban.access import logic, reading
 from koban.access.once import Once
+from koban.access.permissions import PUBLIC
 from koban.access.types import (
     Answer,
     BodyTooLarge,
@@ -184,15 +186,17 @@ def problem_handlers(gate: Gate) -> Mapping[int | type[Exception], ExceptionHand
 
 
 class Guarded:
-    """ASGI middleware around the whole application: a request id and the security headers on every answer.
+    """The ASGI application: a request id and the security headers on every answer.
 
-    An address without parameters goes straight to its route: trying a hundred patterns took a fifth of a request.
+    An address without parameters goes straight to its route: trying a hundred patterns took a fifth of a request, and
+    what Starlette wraps around each a tenth. A route of ours answers for its own failures.
     """
 
     def __init__(self, app: ASGIApp, gate: Gate, routes: Sequence[Route] = ()) -> None:
-        """Wrap `app`, whose routes are `routes`."""
+        """Stand before `app`, whose routes are `routes`."""
         self._app = app
-        self._gate = gate
+        self.routes = routes
+        self._id_of = _RequestIds(gate)
         self._direct = {route.path: route.app for route in routes if "{" not in route.path}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -200,7 +204,7 @@ class Guarded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope, self._gate)
+        request_id = self._id_of(scope)
         scope[_REQUEST_ID] = request_id
         raw: bytes = scope.get("raw_path") or b""
         if b"%2f" in raw.lower():
@@ -314,7 +318,7 @@ class _Edge:
         self._shared = shared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = scope.get(_REQUEST_ID) or _request_id(scope, self._gate)
+        request_id: str = scope.get(_REQUEST_ID, "")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         context = _Context(request_id=request_id, headers=headers, cookies=_cookies(headers.get("cookie", "")))
         page = next(iter(self._methods.values())).page
@@ -339,7 +343,7 @@ class _Edge:
         endpoint = self._methods.get(method)
         if endpoint is None:
             raise MethodNotKnown(f"this address takes {self._allow}")
-        caller, secret = await self._identify(scope, context, at)
+        caller, secret = await self._identify(scope, context, at, is_public=endpoint.permission == PUBLIC)
         context.principal = caller.principal
         grant = logic.authorise(caller.principal, endpoint.permission)
         reader = self._readers[method]
@@ -377,8 +381,12 @@ class _Edge:
             return result
         return Answer(body=result, status=endpoint.status)
 
-    async def _identify(self, scope: Scope, context: "_Context", at: Instant) -> tuple[Caller, str]:
-        """Return who calls, and the session's secret (empty for tokens), after taking from the right bucket."""
+    async def _identify(self, scope: Scope, context: "_Context", at: Instant, *, is_public: bool) -> tuple[Caller, str]:
+        """Return who calls, and the session's secret (empty for tokens), after taking from the right bucket.
+
+        Why a token that is not valid is nobody's at a public address: what everybody may read is no secret from its
+        former holder, and a monitor whose token was revoked must not report an installation that decides as down.
+        """
         kind, secret = _credential(context, self._gate.session_cookie)
         caller = self._gate.directory.recall(kind, secret, at) if secret else None
         if caller is not None:
@@ -387,7 +395,7 @@ class _Edge:
             caller = await self._look_up(kind, secret, at, _address(scope))
         else:
             self._shared.unknown.take(_address(scope), at)
-        if caller is None and kind == "bearer":
+        if caller is None and kind == "bearer" and not is_public:
             raise NotSignedIn("the token is unknown, expired or revoked")
         if caller is None:
             return Caller(principal=logic.ANONYMOUS), ""
@@ -484,13 +492,20 @@ def _specificity(path: str) -> tuple[tuple[bool, str], ...]:
     return tuple((part.startswith("{"), part) for part in path.split("/"))
 
 
-def _request_id(scope: Scope, gate: Gate) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            given: str = value.decode("latin-1")
-            if 0 < len(given) <= REQUEST_ID_MAX_CHARS and _REQUEST_ID_CHARS.issuperset(given):
-                return given
-    return random_id("request", gate.clock.now(), gate.randomness)
+class _RequestIds:
+    """Names requests: as they name themselves, else by one random id of this server's and their number."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._server = random_id("request", gate.clock.now(), gate.randomness)
+        self._numbers = itertools.count(1)
+
+    def __call__(self, scope: Scope) -> str:
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                given: str = value.decode("latin-1")
+                if 0 < len(given) <= REQUEST_ID_MAX_CHARS and _REQUEST_ID_CHARS.issuperset(given):
+                    return given
+        return f"{self._server}-{next(self._numbers)}"
 
 
 def _cookies(header: str) -> dict[str, str]:

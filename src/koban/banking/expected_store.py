@@ -8,7 +8,8 @@ from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text, tex
 
 from koban.banking.types import Expected, ExpectedState
 from koban.base import Instant
-from koban.db import Tx, metadata
+from koban.db import Tx, metadata, sum_halves, whole_sum
+from koban.payments import Kept
 
 expected: Final = Table(
     "bank_expected",
@@ -83,8 +84,18 @@ def list_expected(tx: Tx, *, state: str, owner: str, before: tuple[int, str] | N
     return [_as(row) for row in rows]
 
 
+def kept_of_order(tx: Tx, order: str) -> list[Kept]:
+    """Return the lines of banks that brought an order's money."""
+    rows = tx.rows(
+        "SELECT line, amount_minor, currency FROM bank_expected WHERE kind = 'order' AND owner = ? AND state = 'met' "
+        "AND line IS NOT NULL AND amount_minor IS NOT NULL",
+        (order,),
+    )
+    return [Kept(by=line, amount_minor=int(amount), currency=currency) for line, amount, currency in rows]
+
+
 SUM_OPEN: Final = (
-    "SELECT currency, count(*), coalesce(sum(amount_minor), 0), sum(CASE WHEN amount_minor IS NULL THEN 1 ELSE 0 END) "
+    f"SELECT currency, count(*), {sum_halves('amount_minor')}, sum(CASE WHEN amount_minor IS NULL THEN 1 ELSE 0 END) "
     "FROM bank_expected WHERE state = 'waiting' AND reusable = 0 AND (until IS NULL OR until > ?) "
     "GROUP BY currency ORDER BY currency"
 )
@@ -96,7 +107,7 @@ def sum_open(tx: Tx, at: Instant) -> dict[str, tuple[int, int, int]]:
     A number that takes every line (`reusable`) promises nothing, so it is in neither.
     """
     rows = tx.rows(SUM_OPEN, (at,))
-    return {row[0]: (int(row[1]), int(row[2]), int(row[3])) for row in rows}
+    return {row[0]: (int(row[1]), whole_sum(row[2], row[3]), int(row[4])) for row in rows}
 
 
 def is_open(one: Expected, at: Instant) -> bool:

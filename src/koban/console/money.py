@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
+from koban.banking import expected_store
 from koban.base import Instant
 from koban.console.formats import Formats
 from koban.console.glance import on_the_way, second_person
@@ -28,6 +29,8 @@ from koban.ledger import (
 )
 from koban.ledger.booking_store import count_waiting
 from koban.ledger.routes import place_of
+from koban.payments import store as payment_store
+from koban.payments.types import Kept
 
 BACKINGS: Final = ("outside", "people", "own")
 NAME_CHARS_MAX: Final = 200
@@ -199,14 +202,17 @@ def _statement(kit: ConsoleKit, call: Call) -> Answer:
 def _order(kit: ConsoleKit, call: Call) -> Answer:
     order = call.query.get("order", "").strip()[:NAME_CHARS_MAX]
     found: Sequence[StoredTransfer] = ()
+    kept: Sequence[Kept] = ()
     if order:
         with kit.database.read() as tx:
             found = list_transfers(tx, order=order, payment=None, before=None, limit=ORDER_LINES_MAX)
+            kept = [*payment_store.kept_of_order(tx, order), *expected_store.kept_of_order(tx, order)]
     return page(
         kit,
         call,
         "money_order.html",
         order=order,
+        kept=kept,
         payments=of_order(kit, order) if order else (),
         tones=TONES,
         gives_back=GIVES_BACK,

@@ -7,6 +7,7 @@ lost its lease cannot commit; a timer fires once; every difference between the t
 from koban.db.core import Database, Dialect, Tx, insert, metadata, upsert
 from koban.db.lease import Held, Lease, drop_lease, keep_lease, take_lease
 from koban.db.migrate import DataForeign, DataTooNew, newest_revision, revision, upgrade
+from koban.db.sums import sum_halves, whole_sum
 from koban.db.timers import LiveTimers, Timer, delete_timers, insert_timers, load_timers
 
 __all__ = [
@@ -28,7 +29,9 @@ __all__ = [
     "metadata",
     "newest_revision",
     "revision",
+    "sum_halves",
     "take_lease",
     "upgrade",
     "upsert",
+    "whole_sum",
 ]

@@ -20,6 +20,8 @@ _ESCAPED_SURROGATES: Final = re.compile(
 _NOT_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 _NUL: Final = b"\\u0000"
 REPLACEMENT: Final = "�"
+_BAD_BYTES: Final = re.compile("[\udc80-\udcff]")  # as `surrogateescape` keeps bytes that are no UTF-8
+_BETWEEN_ITEMS: Final = re.compile(r"[ \t\r\n,]*")
 
 
 def decode(body: bytes, content_type: str) -> list[Envelope | Fault]:
@@ -34,16 +36,19 @@ def decode(body: bytes, content_type: str) -> list[Envelope | Fault]:
         if not lines:
             raise BodyUnreadable("The body holds no line. Send one JSON event per line.")
         return [_line(line) for line in lines]
-    document, damaged = _parse(body)
+    document, read, marks = _parse(body)
     if isinstance(document, dict):
-        deep = _check_keys(body, document) > limits.JSON_DEPTH_MAX
-        return [_envelope(document, body, damaged=damaged, deep=deep)]
+        deep = _check_keys(read, document) > limits.JSON_DEPTH_MAX
+        return [_envelope(document, body, marks=marks, deep=deep)]
     if isinstance(document, list):
         _check_count(len(document))
         if not document:
             raise BodyUnreadable("The batch is empty. Send at least one event.")
-        deep = _check_keys(body, document) > limits.JSON_DEPTH_MAX
-        return [_envelope(item, None, damaged=damaged, deep=deep) for item in document]
+        if marks:
+            # What is damaged in one event says nothing about the others, and each is kept as it was sent.
+            return [_line(item) for item in _items(body)]
+        deep = _check_keys(read, document) > limits.JSON_DEPTH_MAX
+        return [_envelope(item, None, marks="", deep=deep) for item in document]
     raise BodyUnreadable("The body is JSON, but neither an event (an object) nor a batch of events (an array).")
 
 
@@ -64,6 +69,15 @@ def decode_document(raw: bytes) -> dict[str, object]:
     return document
 
 
+def damaged_name(path: str, what: str) -> Problem:
+    """Say that an id or name cannot be taken because another one could become the same."""
+    return Problem(
+        path=path,
+        detail=f"{what} holds a damaged character (half a surrogate pair, or bytes that are no UTF-8).",
+        hint="Another one could become the same. Send it as UTF-8; what was sent is kept in quarantine.",
+    )
+
+
 def _check_count(count: int) -> None:
     if count > limits.BATCH_EVENTS_MAX:
         raise TooManyEvents(
@@ -73,17 +87,39 @@ def _check_count(count: int) -> None:
 
 def _line(line: bytes) -> Envelope | Fault:
     try:
-        document, damaged = _parse(line)
-        deep = _check_keys(line, document) > limits.JSON_DEPTH_MAX
+        document, read, marks = _parse(line)
+        deep = _check_keys(read, document) > limits.JSON_DEPTH_MAX
     except BodyUnreadable as refusal:
         return Fault(raw=line, problems=refusal.problems or (Problem(path="", detail=refusal.detail),))
-    return _envelope(document, line, damaged=damaged, deep=deep)
+    return _envelope(document, line, marks=marks, deep=deep)
 
 
-def _parse(raw: bytes) -> tuple[object, bool]:
-    """Decode JSON; text that is not UTF-8 and escapes of half a surrogate pair become U+FFFD."""
+def _items(body: bytes) -> Iterator[bytes]:
+    """Cut a batch that could be read into its items, as they were sent."""
+    import json
+
+    text = body.decode("utf-8", "surrogateescape")
+    decoder, place = json.JSONDecoder(), text.index("[") + 1
     try:
-        return _DECODER.decode(raw), _NUL in raw
+        while True:
+            found = _BETWEEN_ITEMS.match(text, place)
+            begin = place if found is None else found.end()
+            if text[begin] == "]":
+                return
+            _, place = decoder.raw_decode(text, begin)
+            yield text[begin:place].encode("utf-8", "surrogateescape")
+    except (RecursionError, ValueError):
+        raise _unreadable("The batch is damaged, and nested too deeply to be read event by event.") from None
+
+
+def _parse(raw: bytes) -> tuple[object, bytes, str]:
+    """Decode JSON; return it, the bytes that it was read from, and the characters in it that stand for damage.
+
+    Bytes that are no UTF-8 and escapes of half a surrogate pair become U+FFFD, or another character where the sender
+    wrote that one; NUL stays until it is known where it stands.
+    """
+    try:
+        return _DECODER.decode(raw), raw, "\x00" if _NUL in raw else ""
     except UnicodeDecodeError:
         pass
     except RecursionError:
@@ -91,14 +127,31 @@ def _parse(raw: bytes) -> tuple[object, bool]:
     except (msgspec.DecodeError, ValueError) as error:
         if b"\\ud" not in raw and b"\\uD" not in raw:
             raise _unreadable(f"The body is no valid JSON: {error}.") from None
-    repaired = raw.decode("utf-8", errors="replace").encode()
-    repaired = _ESCAPED_SURROGATES.sub(lambda m: m[1] + (m[2] if len(m[2]) == 12 else REPLACEMENT.encode()), repaired)
+    mark, text = _marked(raw)
+    mark_bytes = mark.encode()
+    repaired = _ESCAPED_SURROGATES.sub(lambda m: m[1] + (m[2] if len(m[2]) == 12 else mark_bytes), text.encode())
     try:
-        return _DECODER.decode(repaired), True
+        return _DECODER.decode(repaired), repaired, mark + "\x00"
     except RecursionError:
         raise _unreadable("The JSON is nested too deeply.") from None
     except (msgspec.DecodeError, ValueError) as error:
         raise _unreadable(f"The body is no valid JSON: {error}.") from None
+
+
+def _marked(raw: bytes) -> tuple[str, str]:
+    """Return the character that stands for damage, and the text with it in place of what is no UTF-8.
+
+    It is one that the sender did not write: an id that holds U+FFFD is an id, one that holds a damaged place is none.
+    """
+    folded = raw.lower()
+
+    def is_free(mark: str) -> bool:
+        return mark.encode() not in raw and f"\\u{ord(mark):04x}".encode() not in folded
+
+    if is_free(REPLACEMENT):
+        return REPLACEMENT, raw.decode("utf-8", "replace")
+    mark = next((each for each in map(chr, range(0xFDD1, 0xFDF0)) if is_free(each)), REPLACEMENT)
+    return mark, _BAD_BYTES.sub(mark, raw.decode("utf-8", "surrogateescape"))
 
 
 def _unreadable(detail: str) -> BodyUnreadable:
@@ -164,14 +217,17 @@ def _depth(node: object) -> int:
     return deepest
 
 
-def _envelope(document: object, raw: bytes | None, *, damaged: bool, deep: bool) -> Envelope | Fault:
-    """Check one item; `deep`: the request holds something that is nested deeper than an event may be."""
+def _envelope(document: object, raw: bytes | None, *, marks: str, deep: bool) -> Envelope | Fault:
+    """Check one item; `deep`: the request holds something that is nested deeper than an event may be.
+
+    `marks`: what stands for damaged places in it; `raw` is given where there are any.
+    """
     if not isinstance(document, dict):
         return Fault(
             raw=raw if raw is not None else _ENCODER.encode(document),
             problems=(Problem(path="", detail="An event is a JSON object; this item is not one."),),
         )
-    problems = [] if _is_plain(document) else list(_attribute_problems(document))
+    problems = [] if _is_plain(document) and not marks else list(_attribute_problems(document, marks))
     at: Instant | None = None
     time = document.get("time")
     if isinstance(time, str):
@@ -188,10 +244,14 @@ def _envelope(document: object, raw: bytes | None, *, damaged: bool, deep: bool)
         data = {}
     elif deep and _depth(data) > limits.JSON_DEPTH_MAX:
         problems.append(Problem(path="/data", detail=f"The data is nested deeper than {limits.JSON_DEPTH_MAX} levels."))
+    damaged_at: set[str] = set()
+    if marks and not problems:
+        try:
+            data = _clean(data, marks, damaged_at)
+        except BodyUnreadable as refusal:
+            problems.extend(refusal.problems)
     if problems:
-        return _fault(document, raw, tuple(problems))
-    if damaged:
-        data = _clean(data)
+        return _fault(document, raw, tuple(problems), marks)
     return Envelope(
         id=document["id"],
         source=document["source"],
@@ -199,14 +259,18 @@ def _envelope(document: object, raw: bytes | None, *, damaged: bool, deep: bool)
         event_at=at,
         subject=document.get("subject"),
         data=data,
-        damaged=damaged and REPLACEMENT in str(data),
+        damaged=bool(damaged_at),
+        damaged_at=frozenset(damaged_at),
+        raw=raw if damaged_at and raw is not None else b"",
     )
 
 
-def _fault(document: dict[str, object], raw: bytes | None, problems: tuple[Problem, ...]) -> Fault:
+def _fault(document: dict[str, object], raw: bytes | None, problems: tuple[Problem, ...], marks: str) -> Fault:
     def text(name: str) -> str | None:
         value = document.get(name)
-        return value[: limits.ID_CHARS_MAX] if isinstance(value, str) and not _NOT_TEXT.search(value) else None
+        if not isinstance(value, str) or _NOT_TEXT.search(value) or _holds(value, marks):
+            return None
+        return value[: limits.ID_CHARS_MAX]
 
     if raw is None:
         try:
@@ -236,9 +300,16 @@ def _is_name(value: object) -> bool:
     return type(value) is str and 0 < len(value) <= limits.ID_CHARS_MAX and value.isprintable()
 
 
-def _attribute_problems(document: dict[str, object]) -> Iterator[Problem]:
+def _holds(value: str, marks: str) -> bool:
+    return any(mark in value for mark in marks)
+
+
+def _attribute_problems(document: dict[str, object], marks: str) -> Iterator[Problem]:
     for name in ("id", "source", "type"):
         value = document.get(name)
+        if isinstance(value, str) and _holds(value, marks.replace("\x00", "")):
+            yield damaged_name(f"/{name}", f"The attribute {name!r}")
+            continue
         if isinstance(value, str) and 0 < len(value) <= limits.ID_CHARS_MAX and value.isprintable():
             continue
         if value is None:
@@ -266,24 +337,40 @@ def _attribute_problems(document: dict[str, object]) -> Iterator[Problem]:
                 path=f"/{name}",
                 detail=f"The attribute {name!r} must be a text of at most {limits.ID_CHARS_MAX} characters.",
             )
+        elif isinstance(value, str) and _holds(value, marks.replace("\x00", "")):
+            yield damaged_name(f"/{name}", f"The attribute {name!r}")
         elif isinstance(value, str) and _NOT_TEXT.search(value):
             yield Problem(path=f"/{name}", detail=f"The attribute {name!r} holds a character that is none.")
     if "data_base64" in document:
         yield Problem(path="/data_base64", detail="Binary data is not read.", hint="Send a JSON object in 'data'.")
 
 
-def _clean(data: dict[str, object]) -> dict[str, object]:
-    """Replace NUL in every text and name by U+FFFD: PostgreSQL cannot hold it. Half surrogates never get this far."""
+def _clean(data: dict[str, object], marks: str, damaged_at: set[str]) -> dict[str, object]:
+    """Replace damaged places and NUL in every text and name by U+FFFD, and note at which paths they stood.
 
-    def clean(node: object) -> object:
+    Why NUL: PostgreSQL cannot hold it. Refuses: BodyUnreadable, where two names of one object become the same.
+    """
+    table = dict.fromkeys(map(ord, marks), REPLACEMENT)
+
+    def clean(node: object, path: str) -> object:
         if isinstance(node, str):
-            return node.replace("\x00", REPLACEMENT)
+            if _holds(node, marks):
+                damaged_at.add(path)
+                return node.translate(table)
+            return node
         if isinstance(node, dict):
-            return {str(clean(name)): clean(value) for name, value in node.items()}
+            found: dict[str, object] = {}
+            for name, value in node.items():
+                kept = clean(name, path)
+                assert isinstance(kept, str), "a text stays one"
+                if kept in found:
+                    raise _unreadable(f"The member {kept!r} stands twice in one object once its damage is replaced.")
+                found[kept] = clean(value, f"{path}.{kept}" if path else kept)
+            return found
         if isinstance(node, list):
-            return [clean(item) for item in node]
+            return [clean(item, path) for item in node]
         return node
 
-    cleaned = clean(data)
+    cleaned = clean(data, "")
     assert isinstance(cleaned, dict)
     return cleaned

@@ -2,11 +2,11 @@
 
 import dataclasses
 import decimal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from koban.base import Instant, Problem, from_rfc3339, limits
-from koban.events.decode import encode, encode_sorted
+from koban.events.decode import damaged_name, encode, encode_sorted
 from koban.events.reader import INT_MAX, INT_MIN, Field, Read, make_read
 from koban.events.types import Envelope, Fault, Flag, Prepared, Row, Value
 from koban.packs import EventType
@@ -88,6 +88,8 @@ def prepare(
     shortened: list[tuple[str, ...]] = []
     held: list[tuple[Field, object]] = []
     preparer.read(data, row, held, unread)
+    if envelope.damaged_at:
+        problems.extend(_damaged_ids(preparer, envelope.damaged_at))
     for field, value in held:
         read = _typed(field, value, problems)
         if isinstance(value, str) and len(value) > limits.TEXT_CHARS_MAX:
@@ -108,7 +110,7 @@ def prepare(
         personal.setdefault(owner, {})[".".join(parts)] = _dig(data, parts)
         taken.append((parts, None))
     if problems:
-        whole = _whole(envelope)
+        whole = envelope.raw or _whole(envelope)
         return Fault(raw=whole, problems=tuple(problems), id=envelope.id, source=envelope.source, type=envelope.type)
     event_at = envelope.event_at if envelope.event_at is not None else received_at
     return Prepared(
@@ -125,6 +127,13 @@ def prepare(
         unread=tuple(_pointer(parts) for parts in (*unread, *shortened)),
         flags=_flags(preparer, envelope, event_at, received_at),
     )
+
+
+def _damaged_ids(preparer: Preparer, damaged_at: frozenset[str]) -> Iterator[Problem]:
+    """Name the ids that are damaged: two people or two devices must not become one. Damaged texts are read all the same."""
+    for field in preparer.fields:
+        if (field.subject or field.joined_as is not None) and field.path in damaged_at:
+            yield damaged_name(_pointer(field.parts), f"The id {field.path!r}")
 
 
 def _flags(preparer: Preparer, envelope: Envelope, event_at: Instant, received_at: Instant) -> Flag:

@@ -41,6 +41,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     subject: str | None
     data: dict[str, object]
     damaged: bool
+    damaged_at: frozenset[str] = frozenset()  # dotted paths within the data
+    raw: bytes = b""  # as it was sent, where it is damaged: nothing else tells two damaged texts apart
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

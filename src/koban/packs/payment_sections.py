@@ -54,6 +54,7 @@ def read_payments(
         decides=head.decides,
         decides_payout=head.decides_payout,
         tells_chargeback=head.tells_chargeback,
+        tells_paid_twice=head.tells_paid_twice,
         lapses_after_us=head.lapses_after_us,
         payout=head.payout,
         chargeback=head.chargeback,
@@ -82,7 +83,7 @@ def _once(
 def _read_head(node: Node, faults: list[Fault]) -> PaymentsDef | None:
     record = reading.open_record(
         node, faults, what="the payments", required=("payments", "decides", "lapses_after"),
-        optional=("decides_payout", "tells_chargeback", "payout", "chargeback"),
+        optional=("decides_payout", "tells_chargeback", "tells_paid_twice", "payout", "chargeback"),
     )  # fmt: skip
     if record is None:
         return None
@@ -93,6 +94,9 @@ def _read_head(node: Node, faults: list[Fault]) -> PaymentsDef | None:
         decides_payout=reading.name(record, "decides_payout", DOTTED) if "decides_payout" in record.fields else "",
         tells_chargeback=reading.name(record, "tells_chargeback", DOTTED)
         if "tells_chargeback" in record.fields
+        else "",
+        tells_paid_twice=reading.name(record, "tells_paid_twice", DOTTED)
+        if "tells_paid_twice" in record.fields
         else "",
         lapses_after_us=reading.duration(lapses, faults, what="'lapses_after'") if lapses is not None else DAY,
         payout=_read_roles(record, "payout", PAYOUT_ROLES),
@@ -164,7 +168,7 @@ def _read_roles(record: Record, key: str, roles: Mapping[str, str]) -> dict[str,
 
 def _check(payments: PaymentsDef, events: Mapping[str, EventType], ledger: LedgerDef) -> Iterator[Fault]:
     assert payments.source is not None, "it was read"
-    for event in (payments.decides, payments.decides_payout, payments.tells_chargeback):
+    for event in (payments.decides, payments.decides_payout, payments.tells_chargeback, payments.tells_paid_twice):
         if event and event not in events:
             yield Fault(source=payments.source, detail=f"there is no event type '{event}'", hint=nearest(event, events))
     groups = [

@@ -122,6 +122,7 @@ def _payments() -> Schema:
     roles = {role: {"type": "object", "additionalProperties": _NAME} for role in ("payout", "chargeback", "postings")}
     head = {
         "payments": _NAME, "decides": _DOTTED, "decides_payout": _DOTTED, "tells_chargeback": _DOTTED,
+        "tells_paid_twice": _DOTTED,
         "lapses_after": _DURATION, "payout": roles["payout"], "chargeback": roles["chargeback"],
     }  # fmt: skip
     method = {

@@ -5,3 +5,7 @@ Guarantees: a step is stored before a provider is asked, and asked again with th
 no part has two unfinished steps; what was authorised and is not wanted is voided, what was captured and is not wanted is
 refunded; what goes out is reserved in the ledger before the provider is asked. See docs/concepts/payments.md.
 """
+
+from koban.payments.types import Kept
+
+__all__ = ["Kept"]

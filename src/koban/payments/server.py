@@ -107,12 +107,14 @@ class ProviderServer:
 
     def _send_again_and_again(self) -> None:
         with httpx.Client(timeout=SEND_S, trust_env=False) as client:
-            waiting: list[tuple[str, bytes]] = []
+            bodies: dict[str, bytes] = {}  # the same bytes for every attempt
             while not self._stop.wait(SEND_EVERY_S):
                 at = self._now()
-                due = self.provider.due_notices(at)
-                waiting += [(message, written(notice, to_rfc3339(at))) for message, notice in due]
-                waiting = [each for each in waiting if not self._send(client, *each)]
+                for message, notice in self.provider.due_notices(at):
+                    body = bodies.setdefault(message, written(notice, to_rfc3339(at)))
+                    if self._send(client, message, body):
+                        bodies.pop(message)
+                        self.provider.answered(message)
 
     def _send(self, client: httpx.Client, message: str, body: bytes) -> bool:
         headers = sign(message, body, [self._secret], self._now())

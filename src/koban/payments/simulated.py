@@ -211,20 +211,24 @@ class SimulatedProvider:
             self._keep()
 
     def due_notices(self, at: Instant) -> list[tuple[str, ProviderNotice]]:
-        """Take the webhooks that are to be sent by now: message id and content, in the order in which they go out."""
+        """Return the webhooks that are to be sent by now: message id and content, in the order in which they go out.
+
+        They are due until they are `answered`: whoever dies between the two is sent them again.
+        """
         with self._lock:
-            waiting = self._memory.notices or []
-            due = sorted(each for each in waiting if each[0] <= at)
-            if due:
-                # Written with the next change: who dies before these are taken in is sent them again.
-                self._set_notices([each for each in waiting if each[0] > at])
+            due = sorted(each for each in self._memory.notices or [] if each[0] <= at)
             return [(message_id, notice) for _, message_id, notice in due]
 
-    def send_again(self, message_id: str, notice: ProviderNotice) -> None:
-        """Send a webhook again that was not answered."""
+    def answered(self, message_id: str) -> None:
+        """Take note that a webhook was taken in; of a doubled one, the one that went out first."""
         with self._lock:
-            self._set_notices([*(self._memory.notices or []), (self._now(), message_id, notice)])
-            self._keep()
+            waiting = self._memory.notices or []
+            sent = min((each for each in waiting if each[1] == message_id), default=None)
+            if sent is not None:
+                # Written with the next change: a kill before that sends it again, which changes nothing.
+                waiting = list(waiting)
+                waiting.remove(sent)
+                self._set_notices(waiting)
 
     def tell_lost(self) -> None:
         """Send the webhooks that nobody got, as somebody asked for in the provider's own console."""

@@ -9,9 +9,10 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, Tab
 
 from koban import db
 from koban.base import Instant
-from koban.db import Tx, metadata, upsert
+from koban.db import Tx, metadata, sum_halves, upsert, whole_sum
 from koban.payments.types import (
     Answer,
+    Kept,
     Part,
     Payment,
     PaymentStatus,
@@ -269,21 +270,21 @@ def count_by_status(tx: Tx) -> dict[str, int]:
 def sum_by_status(tx: Tx, statuses: Sequence[str]) -> list[tuple[str, str, int, int]]:
     """Return (status, currency, how many, their sum) of payments in some statuses."""
     rows = tx.rows(
-        f"SELECT status, currency, count(*), sum(amount_minor) FROM payments WHERE status IN "
+        f"SELECT status, currency, count(*), {sum_halves('amount_minor')} FROM payments WHERE status IN "
         f"({', '.join('?' * len(statuses))}) GROUP BY status, currency ORDER BY status, currency",
         tuple(statuses),
     )
-    return [(row[0], row[1], int(row[2]), int(row[3])) for row in rows]
+    return [(row[0], row[1], int(row[2]), whole_sum(row[3], row[4])) for row in rows]
 
 
 def sum_going_back(tx: Tx) -> list[tuple[str, int, int]]:
     """Return (currency, how many, their sum) of refunds that a provider is still asked for."""
     rows = tx.rows(
-        "SELECT payments.currency, count(*), sum(payment_steps.amount_minor) FROM payment_steps "
+        f"SELECT payments.currency, count(*), {sum_halves('payment_steps.amount_minor')} FROM payment_steps "
         "JOIN payments ON payments.id = payment_steps.payment "
         "WHERE payment_steps.status = 'open' AND payment_steps.kind = 'refund' GROUP BY payments.currency ORDER BY 1"
     )
-    return [(row[0], int(row[1]), int(row[2])) for row in rows]
+    return [(row[0], int(row[1]), whole_sum(row[2], row[3])) for row in rows]
 
 
 def sealed_of(tx: Tx, payment_id: str) -> bytes:
@@ -300,6 +301,22 @@ def parts_of(tx: Tx, payment_id: str) -> list[Part]:
     """Return the parts of a payment, in their order."""
     rows = tx.rows(f"SELECT {', '.join(_PARTS)} FROM payment_parts WHERE payment = ? ORDER BY no", (payment_id,))
     return [_part(row) for row in rows]
+
+
+def kept_of_order(tx: Tx, order: str) -> list[Kept]:
+    """Return what each payment of an order took and keeps: not what goes back or is asked to go back."""
+    rows = tx.rows(
+        "SELECT p.id, p.account, p.currency, a.captured_minor - a.refunded_minor - a.charged_back_minor "
+        "- coalesce((SELECT sum(s.amount_minor) FROM payment_steps s WHERE s.payment = p.id AND s.part = a.no "
+        "AND s.kind = 'refund' AND s.status = 'open'), 0) FROM payments p JOIN payment_parts a ON a.payment = p.id "
+        "WHERE p.order_ref = ? AND p.goal <> 'undo'",
+        (order,),
+    )
+    kept: dict[str, Kept] = {}
+    for payment, account, currency, amount in rows:
+        before = kept[payment].amount_minor if payment in kept else 0
+        kept[payment] = Kept(by=payment, account=account, currency=currency, amount_minor=before + int(amount))
+    return [each for each in kept.values() if each.amount_minor > 0]
 
 
 def needs_method(tx: Tx, method: str) -> str | None:
@@ -354,10 +371,10 @@ def unsent(tx: Tx, provider: str, *, limit: int) -> list[Payment]:
 def count_unsent(tx: Tx, provider: str) -> list[tuple[str, int, int]]:
     """Return by currency how many payments wait unsent for a provider, and how much of them it would take."""
     rows = tx.rows(
-        f"SELECT p.currency, count(DISTINCT p.id), sum(s.amount_minor) {_UNSENT} GROUP BY p.currency ORDER BY p.currency",
+        f"SELECT p.currency, count(DISTINCT p.id), {sum_halves('s.amount_minor')} {_UNSENT} GROUP BY p.currency ORDER BY p.currency",
         (provider,),
     )
-    return [(row[0], int(row[1]), int(row[2])) for row in rows]
+    return [(row[0], int(row[1]), whole_sum(row[2], row[3])) for row in rows]
 
 
 def staying(tx: Tx, provider: str) -> list[Stays]:

@@ -213,6 +213,15 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         return self.captured_minor - self.refunded_minor - self.charged_back_minor
 
 
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that came for an order and was not given back: by a payment, or by a line of a bank."""
+
+    by: str  # id of the payment or the line
+    amount_minor: int
+    currency: str
+    account: str | None = None  # who paid, where that is known
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One call to a provider, or one posting: stored before it is made, with its answer after it.
 

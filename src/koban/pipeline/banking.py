@@ -44,9 +44,11 @@ from koban.db import Tx
 from koban.enforcement import SubjectRef
 from koban.ledger import Posting, PostingResult
 from koban.packs import Hours
+from koban.payments.types import Kept
 from koban.pipeline.bank_accounts import check_account, keep_account
 from koban.pipeline.memory import Memory
 from koban.pipeline.money import make_posting
+from koban.pipeline.twice import tell_paid_twice
 
 DRAFT_MAX: Final = 500  # cash-outs of one batch
 # In one command, so that none holds the decider for more than some milliseconds.
@@ -522,6 +524,9 @@ def _follow(
             store.settle(tx, target, at, state="returned", returned_line=line.id, reason="returned by the bank")
         case matching.Receives(expected=target):
             expected_store.change(tx, target, state="met", line=line.id)
+            if "order" in ruled.parameters:
+                new = Kept(by=line.id, amount_minor=line.amount_minor, currency=line.currency)
+                tell_paid_twice(memory, tx, str(ruled.parameters["order"]), new, seller=None, cause_seq=None)
         case matching.Fee():
             pass
     return msgspec.structs.replace(

@@ -12,7 +12,7 @@ import structlog
 import koban.decisions.store as decision_store
 import koban.events.store as event_store
 from koban import enforcement
-from koban.base import Instant, Problem, Refusal, Unavailable, limits, random_id
+from koban.base import Instant, Problem, Refusal, Unavailable, limits, random_id, roam
 from koban.cases import DUE_TIMER, PAUSE_TIMER
 from koban.db import Database, Lease, Tx
 from koban.emergency import EMERGENCY_TIMER
@@ -123,6 +123,7 @@ class Desk:
 
     def _read_archive(self, replies: Sequence[Reply], future: "concurrent.futures.Future[list[Reply]]") -> None:
         """Give the first answers of events that left the database."""
+        roam()
         try:
             results = self._with_archived(replies)
         except Exception as error:  # noqa: BLE001 - an edge: whoever waits must hear of it
@@ -492,7 +493,9 @@ def _undeclared(item: Envelope, known: Mapping[str, object]) -> Fault:
 
 
 def as_cloudevent(item: Envelope) -> bytes:
-    """Write an envelope as the CloudEvent that it was, so that it can be decoded again."""
+    """Write an envelope as the CloudEvent that it was, so that it can be decoded again; a damaged one as it was sent."""
+    if item.raw:
+        return item.raw
     from koban.base import to_rfc3339
 
     document: dict[str, object] = {"specversion": "1.0", "id": item.id, "source": item.source, "type": item.type}

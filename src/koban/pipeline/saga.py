@@ -21,6 +21,7 @@ from koban.payments.types import (
     Answer,
     Approved,
     Declined,
+    Kept,
     Part,
     Payment,
     PaymentMissing,
@@ -34,6 +35,7 @@ from koban.payments.types import (
 from koban.pipeline.facts import Fact, enter_fact
 from koban.pipeline.memory import Memory
 from koban.pipeline.money import make_posting, tried
+from koban.pipeline.twice import tell_paid_twice
 
 PAYMENT_LAPSE: Final = "payment.lapse"
 ROOM: Final = "payments"
@@ -393,6 +395,14 @@ def _save(saga: Saga) -> None:
     )
     saga.memory.tell_payment(about, body, seq=seq, at=entered_at)
     saga.before = status
+    if status is PaymentStatus.CAPTURED and saga.payment.order:
+        new = Kept(
+            by=saga.payment.id,
+            amount_minor=sum(each.returnable_minor for each in saga.parts),
+            currency=saga.payment.currency,
+            account=saga.payment.account,
+        )
+        tell_paid_twice(saga.memory, saga.tx, saga.payment.order, new, seller=saga.payment.seller, cause_seq=seq)
 
 
 def _waits_for_provider(saga: Saga) -> bool:

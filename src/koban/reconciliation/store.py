@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
 
 from koban.base import Instant
-from koban.db import Tx, metadata
+from koban.db import Tx, metadata, sum_halves, whole_sum
 from koban.reconciliation.types import Discrepancy, ExceptionState, ExceptionType, Found, Match, Proposal, Row
 
 rows: Final = Table(
@@ -303,10 +303,10 @@ def settle_rows(tx: Tx, exception_id: str) -> None:
 def ageing(tx: Tx) -> list[tuple[str, str, str, str, int, int]]:
     """Return (type, currency, since, due, how many, sum of the differences' size) of live exceptions by date."""
     found = tx.rows(
-        "SELECT type, currency, since, due, count(*), sum(abs(amount)) FROM reconciliation_exceptions "
+        f"SELECT type, currency, since, due, count(*), {sum_halves('abs(amount)')} FROM reconciliation_exceptions "
         "WHERE state IN ('open', 'proposed') GROUP BY type, currency, since, due"
     )
-    return [(row[0], row[1], row[2], row[3], int(row[4]), int(row[5])) for row in found]
+    return [(row[0], row[1], row[2], row[3], int(row[4]), whole_sum(row[5], row[6])) for row in found]
 
 
 def open_through(tx: Tx, through: str) -> int:
