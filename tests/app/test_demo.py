@@ -11,8 +11,11 @@ from tests.app.conftest import MakeSite, send
 from koban.access import SYSTEM, actions, create_first_admin
 from koban.access.demo import DEMO_ROLES, close_roles, demo_account, open_role
 from koban.access.types import LastAdmin, RoleUnknown
-from koban.app.demo import Warmed, may_open_roles, warm
+from koban.app.demo import ON_CALL, Warmed, fill_rota, may_open_roles, warm
+from koban.base import HOUR, Instant
 from koban.cli.server import is_japanese
+from koban.oncall import on_call
+from koban.oncall.store import read_shifts
 from koban.sim.evening import evening_of, past_of
 
 STARTER = pathlib.Path(__file__).parents[2] / "packs" / "starter"
@@ -34,6 +37,21 @@ def test_an_empty_log_gets_the_day_before_without_consequences(site_of: MakeSite
         for table in ("sanctions", "cases", "actions", "alerts", "timers"):
             assert tx.rows(f"SELECT count(*) FROM {table}")[0][0] == 0, table
         assert koban.memory.features.watermark > 0
+
+
+def test_somebody_is_on_call_at_every_level_and_hour_and_a_rota_that_is_there_stays(site_of: MakeSite) -> None:
+    with site_of("demo").open() as koban:
+        for _ in range(2):
+            with koban.database.write() as tx:
+                fill_rota(tx, koban)
+        with koban.database.read() as tx:
+            shifts = read_shifts(tx)
+        for hours in range(7 * 24):
+            at = Instant(koban.clock.now() + hours * HOUR)
+            assert [on_call(shifts, (), level, at) for level in (1, 2, 3)] == [
+                (actions.DEMO_ID + role,) for role in ON_CALL
+            ]
+        assert len(shifts) == len(ON_CALL)
 
 
 def test_a_log_with_events_of_its_own_gets_none(site_of: MakeSite) -> None:

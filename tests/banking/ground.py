@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 import pytest
-from tests.conftest import fresh_address, hire
+from tests.conftest import hire, migrated_address
 
 from koban.access import SYSTEM, issue_token
 from koban.access.permissions import CATALOGUE
@@ -183,7 +183,7 @@ def open_house(
     """Open a Koban on one kind of database, with one account at a bank."""
     (folder / "data").mkdir(exist_ok=True)
     pack = STARTER if rules else without_rules(folder)
-    with fresh_address(request, kind, folder / "data") as address:
+    with migrated_address(request, kind, folder / "data") as address:
         settings = read_settings(
             {"KOBAN_DATA": str(folder / "data"), "KOBAN_PACK": str(pack), "KOBAN_DATABASE_URL": address}
         )

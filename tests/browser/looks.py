@@ -34,7 +34,9 @@ TEXTS = """
 }
 """
 # Names and units that Japanese readers read in Latin letters too. Ids, keys and formats are marked on the page.
-LATIN = r"(?<![A-Za-z])(Koban|Webhook|JSON|API|JST|ID|IP|ms|URL|JPY|CSV|UTF-8|Shift_JIS)(?![A-Za-z])"
+LATIN = (
+    r"(?<![A-Za-z])(Koban|Webhook|JSON|API|JST|ID|IP|ms|URL|JPY|CSV|TSV|Lines|Parquet|gzip|UTF-8|Shift_JIS)(?![A-Za-z])"
+)
 FIRST_NAME = "Administrator"  # what the first administrator is called until they say who they are
 JAPANESE = re.compile(r"[ぁ-んァ-ヶ一-龠]")
 

@@ -4,7 +4,7 @@ import functools
 
 import msgspec
 from tests.banking.ground import HANAKO, TARO, US, statement
-from tests.console.scene import Scene
+from tests.console.scene import PROVIDERS, Scene
 
 from koban.app.banking import expected_commands
 from koban.banking.account_routes import propose_account
@@ -13,10 +13,12 @@ from koban.banking.types import Expected
 from koban.base import SECOND
 from koban.ledger import Posting, PostingCode
 from koban.payments import store
+from koban.payments.simulated import SimulatedProvider
 from koban.payments.types import NewPart, NewPayment, NewRefund
 from koban.payments.worker import work_off
 from koban.pipeline.money import make_posting
 
+OUT_S = 70  # of silence, after which a provider counts as out
 READ_AS = "/money/orders/pay?order=o2&account=b2&seller=s2&method=wallet&level=identity&amount=700"
 
 
@@ -26,7 +28,11 @@ def furnish_money(scene: Scene) -> list[str]:
         post(scene, f"in-{account}", "cash_in", account=account, bank_line=f"l-{account}", amount=9_000)
     pay(scene)
     bank(scene)
-    return ["/money/payments/paid/refund?amount=300", READ_AS]
+    go_out(scene)
+    return [
+        "/money/payments/paid/refund?amount=300", READ_AS, f"/money/payments/waits/reroute?to={PROVIDERS[1]}",
+        f"/money/providers/{PROVIDERS[0]}?to={PROVIDERS[1]}",
+    ]  # fmt: skip
 
 
 def post(scene: Scene, posting: str, template: str, **parameters: str | int) -> None:
@@ -51,6 +57,22 @@ def pay(scene: Scene) -> None:
     declined = msgspec.structs.replace(card, token="declined")
     scene.kit.payments.begin(msgspec.structs.replace(new, id="not", order="o2", parts=(declined,)), "koban")
     until(scene, "not", "failed")
+
+
+def go_out(scene: Scene) -> None:
+    """Let the first provider fall silent: one payment was sent and stays, another waits and may go to the second."""
+    assert scene.kit.payments is not None
+    first = scene.payment_kit.providers[PROVIDERS[0]]
+    assert isinstance(first, SimulatedProvider)
+    first.is_out = True
+    card = NewPart(method="card", amount_minor=2_400, token="t")
+    new = NewPayment(id="sent", order="o4", account="b1", seller="s1", level="identity", parts=(card,))
+    scene.kit.payments.begin(new, "koban")
+    for _ in range(OUT_S):
+        work_off(scene.payment_kit)
+        scene.clock.advance(SECOND)
+    waits = scene.kit.payments.begin(msgspec.structs.replace(new, id="waits", order="o5"), "koban")
+    assert waits.status == "queued", waits
 
 
 def until(scene: Scene, payment: str, status: str) -> None:

@@ -140,6 +140,38 @@ def test_three_cases_are_judged_by_keyboard_and_the_next_opens_by_itself(
     assert axe(page) == []
 
 
+@pytest.mark.parametrize(
+    ("language", "claim", "decide", "judging"),
+    [("en", "Take this case", "Decide", "Judgement"), ("ja", "この案件を受け持つ", "判断を確定する", "判断")],
+)
+def test_who_hears_the_page_is_told_names_without_keys_and_goes_on_where_the_work_is(
+    open_reader: Opener, site: Site, language: str, claim: str, decide: str, judging: str
+) -> None:
+    cases = [lure(site, f"heard-{language}-{place}", text) for place, text in enumerate(LURES)]
+    reader = open_reader(language).sign_in("reviewer")
+    page = reader.page
+    reader.go(f"/cases/{cases[0]}?flow={queue_of(site, cases[0])}")
+    assert page.evaluate("document.querySelector('h1, h2, h3, h4').tagName") == "H1"
+    expect(page.locator("h1")).to_be_focused()
+    page.get_by_role("button", name=claim, exact=True).press("Enter")
+    expect(page.get_by_role("heading", name=judging, exact=True)).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("[name=outcome][value=upheld]")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("radio", checked=True)).to_have_attribute("value", "honest")
+    for _ in range(20):
+        if page.evaluate("document.activeElement.matches('.judge button.primary')"):
+            break
+        page.keyboard.press("Tab")
+    button = page.get_by_role("button", name=decide, exact=True)
+    expect(button).to_be_focused()
+    expect(button).to_have_attribute("aria-keyshortcuts", "d")
+    page.keyboard.press("Enter")
+    page.wait_for_url(away_from(cases[0]))
+    expect(page.locator("[data-goes-on], main > .notice[role=status]").first).to_be_focused()
+    assert rows(site, "SELECT outcome FROM cases WHERE id = ?", cases[0]) == [("honest",)]
+
+
 def test_a_queue_is_worked_by_keyboard_alone_with_keys_and_server_time_counted(open_reader: Opener, site: Site) -> None:
     """`KOBAN_JUDGED=200 pytest -s` says how it goes with an hour's worth; 200 an hour leave 18 s for reading each."""
     chance = random.Random(20_261_129)

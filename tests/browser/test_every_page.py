@@ -42,7 +42,6 @@ APART = {  # kinds of pages that are no pages by themselves, or looked at elsewh
     "/board/stream": "a part of the board",
     "/export/{list}": "leads to a file",
     "/money/journal": "leads to a file",
-    "/money/payments/{id}/reroute": "needs two providers: tests/payments/test_rerouting.py reads it, no browser does yet",
     "/sign-in": "looked at before anybody signs in",
     "/static/{file}": "no page",
     "/story/bar": "a part of each page of a demonstration",
@@ -190,6 +189,7 @@ def faults(reader: Reader, language: str) -> list[str]:
     """Return all that is wrong with the page that is open, in words; it stands wide and light before and after."""
     page = reader.page
     told = [f"speaks the other language: {text!r}" for text in page.evaluate(TEXTS) if is_foreign(text, language)]
+    told += [f"an id for a name: {each}" for each in re.findall(r"staff_0\w+", page.inner_text("main"))]
     for theme, width, whole in FORMS:
         page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
         page.set_viewport_size({"width": width, "height": 900})

@@ -147,3 +147,33 @@ def test_a_claim_that_lapsed_is_taken_up_again_with_what_was_typed(
     reader.page.keyboard.press("d")
     reader.page.wait_for_url(away_from(case_id))
     assert judgement(site, case_id) == [("unclear", TYPED)]
+
+
+def test_what_was_typed_on_any_page_stands_there_again_after_the_sign_in_and_nowhere_else(
+    open_reader: Opener, site: Site
+) -> None:
+    reader = open_reader("ja").sign_in("specialist")
+    page = reader.page
+    reader.go("/lists/bad_domains")
+    page.fill("#values", "one.test\nｔｗｏ．ｔｅｓｔ")
+    page.fill("#note", TYPED)
+    page.select_option("#until", "week")
+    page.context.clear_cookies(name="koban_session")
+    page.get_by_role("button", name="リストに追加").click()
+    page.wait_for_url("**/sign-in?next=*")
+    page.fill("#email", site.scene.email("specialist"))
+    page.fill("#password", PASSWORD)
+    page.click("form.fields button")
+    page.wait_for_url("**/lists/bad_domains*")
+    expect(page.locator("#values")).to_have_value("one.test\nｔｗｏ．ｔｅｓｔ")
+    expect(page.locator("#note")).to_have_value(TYPED)
+    expect(page.locator("#until")).to_have_value("week")
+    page.get_by_role("button", name="リストに追加").dblclick()
+    expect(page.locator("main > .notice[role=status]")).to_be_focused()
+    assert (
+        len(rows(site, "SELECT 1 FROM log_entries WHERE type = 'list.entry_added' AND data LIKE ?", f"%{TYPED}%")) == 1
+    )
+    expect(page.locator("#note")).to_have_value("")
+    reader.go("/lists/bad_domains")
+    expect(page.locator("#values")).to_have_value("")
+    assert page.evaluate("Object.keys(sessionStorage).filter((each) => each.startsWith('koban-'))") == []

@@ -65,6 +65,7 @@ from koban.webhooks import store as webhook_store
 
 STARTER = pathlib.Path(__file__).parents[2] / "packs" / "starter"
 PASSWORD = "correct horse battery staple"
+PROVIDERS = ("simulated", "second")  # of payments; the first is asked where nobody says another
 ROLES = ("admin", "specialist", "reviewer", "auditor")
 NAMES = {"admin": "相田 恵", "specialist": "Mika Sato", "reviewer": "Ken Mori", "auditor": "Ana Ruiz"}
 
@@ -158,7 +159,7 @@ def open_scene(database: Database, clock: ManualClock, folder: pathlib.Path, *, 
             checkpoint_file=folder / "checkpoints.jsonl",
             audit_key=SigningKey.open(folder / "audit.key", secrets).public,
         )
-        providers = read_providers("", folder, clock, simulated=True)
+        providers = read_providers(_two_providers(folder), folder, clock)
         kit = _kit(database, clock, desk, vault, access, folder, providers)
         app = build_app(kit, clock)
         archive = Archive(places=Places(folder=folder / "archive"))
@@ -168,6 +169,12 @@ def open_scene(database: Database, clock: ManualClock, folder: pathlib.Path, *, 
         )  # fmt: skip
     finally:
         desk.decider.close()
+
+
+def _two_providers(folder: pathlib.Path) -> str:
+    file = folder / "providers.json"
+    file.write_bytes(msgspec.json.encode([{"name": name, "kind": "simulated"} for name in PROVIDERS]))
+    return str(file)
 
 
 def build_app(kit: console.ConsoleKit, clock: ManualClock) -> ASGIApp:

@@ -11,7 +11,7 @@ from tests.console.conftest import Visitor
 from tests.console.scene import Scene
 
 from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Unavailable, from_rfc3339, to_rfc3339
-from koban.board import ActedOn, HeldMoney, Now, choose, honest_touched, read_now, read_series, sample, sums_of
+from koban.board import NO_ACTIVITY, HeldMoney, Now, RuleTally, choose, read_now, read_series, sample, sums_of
 from koban.cases import claim
 from koban.cases.types import CaseOutcome, DecideCase
 from koban.console import live
@@ -158,39 +158,38 @@ def test_people_who_turn_out_honest_are_counted_with_the_rule_that_touched_them(
     record = scene.message("honest-1", "直取引しませんか。手数料分お安くします")
     rule = next(signal.rule for signal in record.signals if signal.applied)
 
-    def touched() -> Mapping[str, int]:
-        at = scene.clock.now()
+    def touched() -> int:
+        words = scene.desk.memory.labels.words
         with scene.database.read() as tx:
-            words = scene.desk.memory.labels.words
-            return honest_touched(tx, at, 0, lambda account: words.get((account, "honest"), -1) > at, ActedOn())
+            tally = RuleTally(lambda account, at: words.get((account, "honest"), -1) > at)
+            return tally.honest(tx, scene.clock.now()).get(rule, 0)
 
-    before = touched().get(rule, 0)
+    before = touched()
     label = LabelSet(
         subject_kind="account", subject_id="s-honest-1", label="truth", value="honest", source=LabelSource.PERSON,
         by="staff_x", note="",
     )  # fmt: skip
     scene.desk.command(lambda live_, tx: commands.label(live_, tx, label))
-    assert touched().get(rule, 0) == before + 1
+    assert touched() == before + 1
 
 
 def test_a_person_whose_sanction_was_a_mistake_is_counted_with_its_rule(scene: Scene) -> None:
-    def touched(since_seq: int = 0) -> Mapping[str, int]:
+    def touched(after: int = 0) -> Mapping[str, int]:
         with scene.database.read() as tx:
-            return honest_touched(tx, scene.clock.now(), since_seq, lambda _account: False, ActedOn())
+            return RuleTally(lambda _account, _at: False).honest(tx, Instant(scene.clock.now() + after))
 
     record = scene.message("mistaken-1", "直取引しませんか。手数料分お安くします")
     with scene.database.read() as tx:
         rule = str(tx.rows("SELECT rule FROM sanctions WHERE id = ?", (record.sanctions[0],))[0][0])
-    before, long_after = touched().get(rule, 0), record.seq + 1_000_000
-    ago = touched(long_after)
+    before = touched().get(rule, 0)
     mistake = OverturnSanctions(sanction_ids=(record.sanctions[0],), by="staff_x", reason="it was a quote")
     scene.desk.command(lambda live_, tx: commands.sanction(live_, tx, mistake))
     assert touched().get(rule, 0) == before + 1
-    assert touched(long_after) == ago, "and no more once it is long ago"
+    assert touched(DAY + MINUTE).get(rule, 0) == 0, "and no more once it is long ago"
     scene.clock.advance(MINUTE)  # pages count it anew four times a minute
     admin = Visitor(scene).sign_in()
     with scene.database.read() as tx:
-        count = scene.kit.touched.of(tx, scene.clock.now())[rule]
+        count = scene.kit.tally.honest(tx, scene.clock.now())[rule]
     assert count >= before + 1, "labels say so of others"
     said = f"{count} of them turned out honest: by a label, a case or an overturned sanction"
     assert said in admin.get(f"/rules/{rule}").text
@@ -198,19 +197,45 @@ def test_a_person_whose_sanction_was_a_mistake_is_counted_with_its_rule(scene: S
     assert f'<strong class="alarm">{count}</strong>' in line
 
 
-def test_people_acted_on_are_the_same_whether_read_on_or_anew(scene: Scene) -> None:
-    lure, kept, sizes = "直取引しませんか。手数料分お安くします", ActedOn(), []
-    since = scene.message("acted-first", lure).seq
+def test_a_tally_that_reads_on_equals_one_that_reads_anew(scene: Scene) -> None:
+    lure, kept = "直取引しませんか。手数料分お安くします", RuleTally(lambda account, _at: account != "tally-b")
+    rule = next(signal.rule for signal in scene.message("tally-first", lure).signals if signal.applied)
+    seen = []
     for number, (account, text) in enumerate((("a", lure), ("b", lure), ("a", lure), ("c", "ありがとう"), ("d", lure))):
-        sender = {"id": f"acted-{account}", "created_at": to_rfc3339(scene.clock.now()), "verified": False, "trades": 0}
-        record = scene.message(f"acted-{number}", text, sender=sender)
-        since = record.seq if number == 3 else since
+        if number == 3:
+            scene.clock.advance(DAY + MINUTE)
+        sender = {"id": f"tally-{account}", "created_at": to_rfc3339(scene.clock.now()), "verified": False, "trades": 0}
+        scene.message(f"tally-{number}", text, sender=sender)
+        anew, at = RuleTally(lambda account, _at: account != "tally-b"), scene.clock.now()
         with scene.database.read() as tx:
             for _ in range(2):  # the second look finds nothing new
-                on, anew = (each.honest(tx, since, lambda one: one != "acted-b") for each in (kept, ActedOn()))
-                assert on == anew
-        sizes.append(len(set().union(*on.values())))
-    assert sizes == [2, 2, 2, 0, 1], "a person is found once, and let go of when it is long ago"
+                assert kept.activity(tx, at) == anew.activity(tx, at)
+                assert kept.buckets(tx, at, rule, bucket_us=HOUR // 2) == anew.buckets(
+                    tx, at, rule, bucket_us=HOUR // 2
+                )
+                scene.clock.advance(MINUTE)
+                assert kept.honest(tx, scene.clock.now()) == anew.honest(tx, scene.clock.now())
+            seen.append((kept.activity(tx, at).get(rule, NO_ACTIVITY), kept.buckets(tx, at, rule, bucket_us=HOUR // 2)))
+    hits, people = [one.hits for one, _ in seen], [one.accounts for one, _ in seen]
+    assert [hits[1] - hits[0], hits[2] - hits[1], hits[3], hits[4]] == [1, 1, 0, 1]
+    assert [people[1] - people[0], people[2] - people[1], people[3], people[4]] == [1, 0, 0, 1]
+    assert all(sum(one for one, _ in spans) == done.hits for done, spans in seen), "the spans hold all of the day"
+    assert [len(spans) for _, spans in seen] == [49] * 5
+
+
+def test_rules_done_in_a_day_are_what_the_signals_say(scene: Scene) -> None:
+    scene.message("tally-signals", "直取引しませんか。手数料分お安くします")
+    at = scene.clock.now()
+    with scene.database.read() as tx:
+        found = RuleTally(lambda _account, _at: True).activity(tx, at)
+        told = tx.rows(
+            "SELECT rule, count(*), sum(applied), count(DISTINCT CASE WHEN applied = 1 THEN acting END), max(log_at)"
+            " FROM signals WHERE log_at >= ? GROUP BY rule",
+            ((at - DAY) // MINUTE * MINUTE,),
+        )
+    assert {name: (one.hits, one.applied, one.accounts, one.last_at) for name, one in found.items()} == {
+        row[0]: tuple(map(int, row[1:])) for row in told
+    }
 
 
 def test_figures_are_kept_by_the_minute_and_gaps_stay_as_before(scene: Scene) -> None:

@@ -39,6 +39,28 @@ def test_a_page_that_this_installation_has_not_is_not_offered(admin: Visitor, sc
         assert f'href="{path}"' in admin.get("/board").text, path
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("q=takeover_burst", {"takeover_burst"}),
+        ("q=TAKEOVER_BURST&mode=live", {"takeover_burst"}),
+        (
+            "q=%EF%BD%94%EF%BD%81%EF%BD%8B%EF%BD%85over_burst",
+            {"takeover_burst"},
+        ),  # full-width, as an input method leaves it
+        ("q=%E3%81%8A%E3%81%A8%E3%82%8A", set()),
+        ("q=goods%2Fmedicine", {"medicine"}),
+        ("q=%E5%8C%BB%E8%96%AC%E5%93%81", {"medicine"}),  # 医薬品, also on an English page
+        ("q=medicine&mode=retired", set()),
+    ],
+)
+def test_rules_are_found_by_name_reason_and_policy_in_any_language(admin: Visitor, query: str, found: set[str]) -> None:
+    page = admin.get(f"/rules?{query}").text
+    assert set(re.findall(r'href="/rules/([a-z_0-9]+)"', page)) == found
+    assert ("Nothing matches" in page) is (not found)
+    assert (f"{len(found)} of " in page) is bool(found)
+
+
 @pytest.mark.parametrize("path", PLAIN_PAGES)
 def test_without_a_session_a_page_leads_to_the_sign_in_and_back(visitor: Visitor, path: str) -> None:
     answer = visitor.get(path)

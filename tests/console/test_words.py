@@ -6,13 +6,16 @@ import re
 import string
 
 import pytest
+from markupsafe import Markup
 
 from koban import console
 from koban.access import CATALOGUE, SIGNED_IN
 from koban.base import DAY, HOUR, MINUTE, SECOND, Instant
 from koban.console.formats import Formats, spark_bars, spark_line
+from koban.console.paged import step_said
 from koban.console.pages import NAVIGATION, local_path, theme_of, with_query
-from koban.console.words import Words, catalogue
+from koban.console.undelivered import undelivered
+from koban.console.words import LANGUAGES, Words, catalogue
 from koban.decisions import VERDICT_NAMES
 from koban.emergency.types import EMERGENCY_ENDED, EMERGENCY_EXTENDED, EMERGENCY_STARTED
 from koban.rules import Why
@@ -33,10 +36,69 @@ def test_both_languages_have_the_same_keys_and_the_same_places() -> None:
     assert all(text.strip() for text in (*english.values(), *japanese.values()))
 
 
+def test_a_name_inside_a_sentence_stays_marked_and_everything_else_is_escaped() -> None:
+    words = Words("en")
+    told = words("payments.out_note", count="<3>", error=Markup('<bdi translate="no">t&lt;o</bdi>'))
+    assert "&lt;3&gt;" in told
+    assert '<bdi translate="no">t&lt;o</bdi>' in told
+    assert "<3>" in words("payments.out_note", count="<3>", error="x")  # plain text, which the page escapes whole
+
+
+@pytest.mark.parametrize(
+    ("error", "english", "japanese"),
+    [
+        ("the receiver answered 503", "The receiver answered 503.", "受信側の応答：503"),
+        ("no answer within 2.5 s", "No answer within 2.5 s.", "2.5秒以内に応答がありませんでした。"),
+        ("hooks.test leads into a private network", "hooks.test leads into a private network.",
+         "hooks.testは内部ネットワークを指しています。"),
+        ("the name cannot be looked up: [Errno -2] Name or service not known", "The receiver’s name cannot be found.",
+         "受信側の名前が見つかりません。"),
+        ("ConnectError: All connection attempts failed", "The receiver cannot be reached.", "受信側に接続できません。"),
+        ("the contact was removed", "The contact was removed.", "連絡先が削除されました。"),
+        ("the receiver answered 503 twice", "", ""),
+        ("SMTPRecipientsRefused: <b>", "", ""),
+    ],
+)  # fmt: skip
+def test_why_something_was_not_delivered_is_told_in_the_readers_language(
+    error: str, english: str, japanese: str
+) -> None:
+    assert (undelivered(Words("en"), error), undelivered(Words("ja"), error)) == (english, japanese)
+
+
+@pytest.mark.parametrize(
+    ("what", "detail", "english", "japanese"),
+    [
+        ("opened", "budget.tripped", "A rule reached its cap", "ルールが上限に達しました"),
+        ("opened", "of.another.kind", "", ""),
+        ("escalated", "level 2: nobody acknowledged", "level 2: nobody had taken it",
+         "第2段階：誰も対応しなかったため"),
+        ("nobody", "level 1", "level 1", "第1段階"),
+        ("unreachable", "no contact of staff_1, <b>", ('no contact of <bdi translate="no">Mika</bdi>,'
+         ' <bdi translate="no">&lt;b&gt;</bdi>'), '連絡先が未登録：<bdi translate="no">Mika</bdi>, <bdi translate="no">&lt;b&gt;</bdi>'),
+        ("failed", "the receiver answered 500", "The receiver answered 500.", "受信側の応答：500"),
+        ("again", "3 times by now, they say", "", ""),
+    ],
+)  # fmt: skip
+def test_what_a_step_of_a_page_says_is_told_in_the_readers_language(
+    what: str, detail: str, english: str, japanese: str
+) -> None:
+    names = {"staff_1": "Mika"}
+    told = [step_said(Words(language), lambda each: names.get(each, ""), what, detail) for language in LANGUAGES]
+    assert told == [japanese, english]
+
+
+def test_no_template_writes_whoever_did_something_as_a_bare_id() -> None:
+    bare = re.compile(r'class="id[^>]*>\{\{ [\w.]*\b(\w+_)?(by|author|actor)\b')
+    files = sorted(FOLDER.glob("templates/*.html"))
+    assert [file.name for file in files if bare.search(file.read_text(encoding="utf-8"))] == []
+
+
 def test_no_english_sentence_stands_in_the_japanese_catalogue_nor_the_reverse() -> None:
     assert not [key for key, text in catalogue("en").items() if re.search(r"[ぁ-んァ-ヶ一-龠]", text)]
     bare = {
-        key: re.sub(r"\{[a-z_]+\}|Koban|API|CSV|UTF-8|Shift_JIS|Webhook|eKYC|IP|ID", "", text)
+        key: re.sub(
+            r"\{[a-z_]+\}|Koban|API|CSV|TSV|JSON Lines|Parquet|gzip|UTF-8|Shift_JIS|Webhook|eKYC|IP|ID", "", text
+        )
         for key, text in catalogue("ja").items()
     }
     assert not {key: text for key, text in bare.items() if re.search(r"[A-Za-z]{2}", text)}
@@ -151,6 +213,11 @@ def test_numbers_shares_and_money() -> None:
     assert [english.ms(us) for us in (950, 12_340, 123_456)] == ["0.95", "12.3", "123"]
     assert japanese.money(12_000, "JPY") == "12,000円"
     assert english.money(12_345, "USD") == "123.45 USD"
+    negative = {
+        "JPY": ("−¥660", "−660円"), "USD": ("−6.60 USD", "−6.60 USD"), "XAU": ("−660 XAU (minor units)",) * 2,
+    }  # fmt: skip
+    assert {each: (english.money(-660, each), japanese.money(-660, each)) for each in negative} == negative
+    assert (english.count(-1_200), japanese.count(-1_200)) == ("−1,200", "−1,200")
 
 
 def test_sparklines_fit_their_box_and_hide_nothing() -> None:

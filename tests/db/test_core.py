@@ -77,6 +77,28 @@ def test_upsert_updates_only_the_named_columns(database: Database) -> None:
     assert sizes(database) == [("a", 2), ("b", 3)]
 
 
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 100, 1_000])
+def test_many_rows_are_written_as_if_one_after_the_other(database: Database, count: int) -> None:
+    rows = [(f"id{number % 70}", number) for number in range(count)]
+    with database.write() as tx:
+        tx.many(
+            "INSERT INTO test_things (name, size) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET size = excluded.size",
+            rows,
+        )
+    with database.read() as tx:
+        assert dict(tx.rows("SELECT name, size FROM test_things")) == dict(rows), "the last word on each counts"
+
+
+def test_many_changes_and_computed_inserts_are_left_to_the_driver(database: Database) -> None:
+    with database.write() as tx:
+        tx.many("INSERT INTO test_things (name, size) VALUES (?, abs(?))", [("a", -1), ("b", -2)])
+        tx.many("UPDATE test_things SET size = size + ? WHERE name = ?", [(10, "a"), (20, "b")])
+        tx.many("DELETE FROM test_things WHERE name = ?", [("a",)])
+        tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [])
+    with database.read() as tx:
+        assert tx.rows("SELECT name, size FROM test_things") == [("b", 22)]
+
+
 def test_a_read_cannot_write(database: Database) -> None:
     with pytest.raises(Exception, match=r"readonly|read-only"), database.read() as tx:
         tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [("a", 1)])

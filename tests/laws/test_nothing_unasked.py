@@ -10,10 +10,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 import sqlalchemy
-from starlette.applications import Starlette
 from starlette.routing import Route
 
-from koban.access import CATALOGUE, PUBLIC, SIGNED_IN, SYSTEM, Endpoint, StaffDirectory, endpoint, issue_token
+from koban.access import CATALOGUE, PUBLIC, SIGNED_IN, SYSTEM, Endpoint, Guarded, StaffDirectory, endpoint, issue_token
 from koban.access.permissions import ROLES, grants_of
 from koban.access.types import Principal
 from koban.access.web import Caller
@@ -47,14 +46,14 @@ class RolesAsTokens(StaffDirectory):
 
 
 @pytest.fixture
-def koban(tmp_path: pathlib.Path) -> Iterator[Koban]:
-    settings = read_settings({"KOBAN_DATA": str(tmp_path / "data"), "KOBAN_PACK": str(SMALL_PACK)})
+def koban(migrated_data: pathlib.Path) -> Iterator[Koban]:
+    settings = read_settings({"KOBAN_DATA": str(migrated_data), "KOBAN_PACK": str(SMALL_PACK)})
     with open_koban(settings, ManualClock(START), random.Random(3), SeededSecrets(3), durable=False) as opened:
         opened.stopping.set()  # a stream ends after its first words; this client reads answers whole
         yield opened
 
 
-def _endpoints(app: Starlette) -> list[Endpoint]:
+def _endpoints(app: Guarded) -> list[Endpoint]:
     found: list[Endpoint] = []
     for route in app.routes:
         assert isinstance(route, Route), f"{route} is no route of ours"
@@ -63,7 +62,7 @@ def _endpoints(app: Starlette) -> list[Endpoint]:
     return found
 
 
-def _ask(app: Starlette, asked: list[tuple[str, str]], token: str | None) -> list[httpx.Response]:
+def _ask(app: Guarded, asked: list[tuple[str, str]], token: str | None) -> list[httpx.Response]:
     """Send requests with an empty object as body, one after the other."""
 
     async def run() -> list[httpx.Response]:

@@ -1,6 +1,7 @@
 """A log with everything in it that decisions may read: a pack in two versions, a desk that can crash, and a replay."""
 
 import contextlib
+import copy
 import dataclasses
 import json
 import pathlib
@@ -24,7 +25,7 @@ from koban.events.routes import Result
 from koban.features import FeatureStore, backfill, new_features
 from koban.labels import LABEL_SET, LabelSet
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved
-from koban.packs import ModeName, PackDef, active_at, load_version, parse_files
+from koban.packs import PackDef, active_at, load_version, parse_files
 from koban.pipeline import Desk, Memory
 from koban.pipeline.commands import activate, features_to_fill
 from koban.pipeline.filling import fill_features
@@ -400,8 +401,9 @@ def _open_desk(database: Database, folder: pathlib.Path, clock: ManualClock) -> 
 
 
 @contextlib.contextmanager
-def open_town(real: Database, folder: pathlib.Path) -> Iterator[Town]:
+def open_town(emptied: Database, folder: pathlib.Path) -> Iterator[Town]:
     """Open a desk over an emptied database, with the first version of the pack active."""
+    real = copy.copy(emptied)  # another log: what is kept of the one that stood here must not be taken for it
     with real.write() as tx:
         for table in reversed(metadata.sorted_tables):
             tx.execute(sqlalchemy.delete(table))
@@ -474,7 +476,7 @@ def replay(database: Database, vault: Vault) -> tuple[dict[int, Replayed], Memor
             preparer = memory.compiled.preparers[entry.type]
             row = read_row(preparer, decode_document(entry.data), personal)
             rules = memory.compiled.pack.rules.values()
-            silent = frozenset(rule.name for rule in rules if memory.modes.mode(rule).name is ModeName.OFF)
+            silent = frozenset(rule.name for rule in rules if not memory.modes.mode(rule).name.is_asked)
             body = decide(memory, Arrival(entry=entry, row=row, unread=(), since_at=None, replayed=True))
             inputs = msgspec.json.decode(memory.rows.decisions[-1][7], type=Inputs)
             found[entry.seq] = Replayed(msgspec.json.decode(body, type=DecisionRecord), inputs.features, silent)

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.conftest import START, fresh_address, hire
+from tests.conftest import START, hire, migrated_address
 
 from koban.access import SYSTEM, issue_token
 from koban.access.permissions import CATALOGUE, MACHINES, ROLES, grants_of
@@ -83,7 +83,7 @@ class Office:
 def office(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Office]:
     clock = ManualClock(START)
     (tmp_path / "data").mkdir()
-    with fresh_address(request, str(request.param), tmp_path / "data") as address:
+    with migrated_address(request, str(request.param), tmp_path / "data") as address:
         settings = read_settings(
             {"KOBAN_DATA": str(tmp_path / "data"), "KOBAN_PACK": str(STARTER), "KOBAN_DATABASE_URL": address}
         )

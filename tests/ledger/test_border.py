@@ -64,9 +64,9 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: pathlib.Path) -> Iterator[Shop]:
+def shop(migrated_data: pathlib.Path) -> Iterator[Shop]:
     clock = ManualClock(START)
-    settings = read_settings({"KOBAN_DATA": str(tmp_path / "data"), "KOBAN_PACK": str(STARTER)})
+    settings = read_settings({"KOBAN_DATA": str(migrated_data), "KOBAN_PACK": str(STARTER)})
     with open_koban(settings, clock, random.Random(3), SeededSecrets(3), durable=False) as opened:
         yield Shop(opened, clock)
 

@@ -33,6 +33,8 @@ PLACES: Mapping[str, tuple[int | None, int | None]] = {  # which arguments by po
     "_refused": (0, None),
     "_must_be": (2, None),
 }
+TABLES = {"_HINTS", "_SIGNS", "_WORDS", "BANNED"}  # tables whose values are hints …
+HINTING = {"nearest", "_meant"}  # … and functions that return one, as do those of `hints`
 CODE = re.compile(r"`[^`]*`|\{[^}]*\}|'[^']*'|[a-z_]+\([^)]*\)|[a-z_.]+: [a-z_.]+")
 ENGLISH = re.compile(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}")
 JAPANESE = re.compile(r"[ぁ-んァ-ヶ一-龥]")
@@ -77,8 +79,14 @@ def said(path: pathlib.Path) -> Iterator[str]:
         for node in ast.walk(takes):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
                 yield f"{node.value}, and '{{}}' is {{}}"
+    for table in (value for name in TABLES for value in outside.get(name, ())):
+        yield from (text for value in getattr(table, "values", ()) for text in texts(value, {}))
     for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
         names = outside | assigned(function)
+        if path.name == "hints.py" or function.name in HINTING:
+            for node in ast.walk(function):
+                if isinstance(node, ast.Return) and node.value is not None:
+                    yield from texts(node.value, names)
         for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
             name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
             if name not in PLACES:
@@ -152,7 +160,7 @@ def test_a_pack_of_bad_form_is_told_in_japanese_line_by_line() -> None:
         "queues.yaml:3:8 「due」は期間として読めません 数と単位を 10 年まで書きます：90 seconds, 10 minutes, 72 hours, 7 days, 2 weeks",
         "rules/more.yaml:1:9 「rule」の「Loud」は名前として使えません 英小文字、数字、_ だけを使い、英字で始め、80 文字までにします",
         "rules/more.yaml:3:7 「on」にはイベント種別を一つ以上書きます",
-        "rules/more.yaml:5:10 措置「shout」はありません 使えるもの：block, challenge, freeze_payout, hide, hold, restrict, review, strike, …",
-        "rules/more.yaml:5:17 措置「hold」にはキー「becomes」が必要です",
+        "rules/more.yaml:5:10 措置「shout」はありません 使えるもの：block, challenge, freeze_payout, hide, hold, restrict, review, strike, suspend, warn",
+        "rules/more.yaml:5:17 措置「hold」にはキー「becomes」が必要です 例：{hold: 72 hours, becomes: block}",
         "rules/more.yaml:6:9 「mode」を読めません retired、off、shadow、review、live、または {live: 10%}（0% を超え 100% まで）と書きます",
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import itertools
 import random
 import re
 import urllib.parse
@@ -185,15 +186,17 @@ def problem_handlers(gate: Gate) -> Mapping[int | type[Exception], ExceptionHand
 
 
 class Guarded:
-    """ASGI middleware around the whole application: a request id and the security headers on every answer.
+    """The ASGI application: a request id and the security headers on every answer.
 
-    An address without parameters goes straight to its route: trying a hundred patterns took a fifth of a request.
+    An address without parameters goes straight to its route: trying a hundred patterns took a fifth of a request, and
+    what Starlette wraps around each a tenth. A route of ours answers for its own failures.
     """
 
     def __init__(self, app: ASGIApp, gate: Gate, routes: Sequence[Route] = ()) -> None:
-        """Wrap `app`, whose routes are `routes`."""
+        """Stand before `app`, whose routes are `routes`."""
         self._app = app
-        self._gate = gate
+        self.routes = routes
+        self._id_of = _RequestIds(gate)
         self._direct = {route.path: route.app for route in routes if "{" not in route.path}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -201,7 +204,7 @@ class Guarded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope, self._gate)
+        request_id = self._id_of(scope)
         scope[_REQUEST_ID] = request_id
         raw: bytes = scope.get("raw_path") or b""
         if b"%2f" in raw.lower():
@@ -315,7 +318,7 @@ class _Edge:
         self._shared = shared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = scope.get(_REQUEST_ID) or _request_id(scope, self._gate)
+        request_id: str = scope.get(_REQUEST_ID, "")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         context = _Context(request_id=request_id, headers=headers, cookies=_cookies(headers.get("cookie", "")))
         page = next(iter(self._methods.values())).page
@@ -489,13 +492,20 @@ def _specificity(path: str) -> tuple[tuple[bool, str], ...]:
     return tuple((part.startswith("{"), part) for part in path.split("/"))
 
 
-def _request_id(scope: Scope, gate: Gate) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            given: str = value.decode("latin-1")
-            if 0 < len(given) <= REQUEST_ID_MAX_CHARS and _REQUEST_ID_CHARS.issuperset(given):
-                return given
-    return random_id("request", gate.clock.now(), gate.randomness)
+class _RequestIds:
+    """Names requests: as they name themselves, else by one random id of this server's and their number."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._server = random_id("request", gate.clock.now(), gate.randomness)
+        self._numbers = itertools.count(1)
+
+    def __call__(self, scope: Scope) -> str:
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                given: str = value.decode("latin-1")
+                if 0 < len(given) <= REQUEST_ID_MAX_CHARS and _REQUEST_ID_CHARS.issuperset(given):
+                    return given
+        return f"{self._server}-{next(self._numbers)}"
 
 
 def _cookies(header: str) -> dict[str, str]:

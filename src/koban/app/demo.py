@@ -24,8 +24,13 @@ from koban.app.yesterday import BEGINS_BEFORE, Step, has_money, kept_for, stolen
 from koban.audit import Secrets, record
 from koban.base import MINUTE, Instant, ManualClock, random_id
 from koban.base.settings import Settings
+from koban.db import Tx
 from koban.enforcement import OverturnSanctions, SubjectRef
 from koban.events import Envelope, Fault, decode, encode
+from koban.oncall.logic import LEVELS
+from koban.oncall.rota import add_shift
+from koban.oncall.store import read_shifts
+from koban.oncall.types import Shift
 from koban.payments import store as payment_store
 from koban.payments.simulated import SimulatedProvider
 from koban.pipeline import commands
@@ -40,6 +45,7 @@ from koban.webhooks.endpoints import remove_endpoint
 
 PAST_SLOT: Final = 5 * MINUTE  # of the past, in which events share a moment of arrival
 CASHIER_DAYS: Final = 7
+ON_CALL: Final = ("specialist", "lead", "admin")  # of the demonstration's staff, by level
 LINES_MAX: Final = 100  # newest decisions on the viewer that are looked through
 APPEAL_WORDS: Final = "模擬の異議申し立て：会場の共用端末を使っていた視聴者で、荒らしには加わっていません。 / Simulated appeal: a viewer on the venue's shared tablet, no part of the raid."
 
@@ -115,6 +121,8 @@ def demonstration(
     with koban.database.write() as tx:
         for role in roles:
             demo_account(tx, koban.clock.now(), role)
+        if roles:
+            fill_rota(tx, koban)
     try:
         with marketplace(koban, url, token) as connection, cashier_token(koban, is_wanted=bool(roles)) as secret:
             left = list(warmed)
@@ -141,6 +149,22 @@ def demonstration(
     finally:
         with koban.database.write() as tx:
             close_roles(tx, koban.clock.now())
+
+
+def fill_rota(tx: Tx, koban: Koban) -> None:
+    """Put the shift on call at every level and hour, where nobody has written a rota.
+
+    Its lines may stay: whoever is disabled, as these are after a demonstration, is never on call.
+    """
+    if read_shifts(tx):
+        return
+    by = demo_account(tx, koban.clock.now(), "lead").id
+    for level, role in zip(LEVELS, ON_CALL, strict=True):
+        shift = Shift(
+            id="", level=level, staff_id=demo_account(tx, koban.clock.now(), role).id, weekdays=tuple(range(7)),
+            from_minute=0, until_minute=0, zone=koban.settings.zone,
+        )  # fmt: skip
+        add_shift(tx, koban.clock.now(), koban.randomness, shift, by=by)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from koban.app.payments import Providers, payment_kit, read_providers, take_simu
 from koban.app.reconciliation import reconciliation_desk, run_daily
 from koban.app.runs import Runs
 from koban.audit import Secrets, SigningKey
-from koban.base import Clock, Instant, Refusal
+from koban.base import Clock, Instant, Refusal, roam
 from koban.base.settings import Settings
 from koban.board import HeldMoney, read_now, sample
 from koban.db import Database, Tx, newest_revision, revision, upgrade
@@ -297,7 +297,7 @@ def open_koban(
         payment_worker = _start_payments(stack, payment_kit(desk, vault, clock, providers), providers)
         oncall_kit = _oncall_kit(settings, desk, clock, randomness, sender=sender, box=box, key=vault.webhook_key)
         _start_pagers(stack, oncall_kit)
-        pool = ThreadPoolExecutor(HANDLERS, thread_name_prefix="koban-handler")
+        pool = ThreadPoolExecutor(HANDLERS, thread_name_prefix="koban-handler", initializer=roam)
         stack.callback(pool.shutdown)
         stack.enter_context(rare_collections())
         yield Koban(
@@ -452,10 +452,18 @@ def modes_of(desk: Desk, randomness: random.Random) -> ModeDesk:
         randomness=randomness,
         now=desk.memory.clock.now,
         pack=lambda: desk.memory.compiled.pack,
-        change=lambda change: desk.command(lambda memory, tx: set_mode(memory, tx, change)).seq,
+        change=lambda change: _without_off(desk, desk.command(lambda memory, tx: set_mode(memory, tx, change))),
         expect=lambda change: desk.command(lambda memory, tx: expect(memory, tx, change)).seq,
-        change_approved=lambda draft, by: desk.command(lambda memory, tx: set_approved_mode(memory, tx, draft, by)).seq,
+        change_approved=lambda draft, by: _without_off(
+            desk, desk.command(lambda memory, tx: set_approved_mode(memory, tx, draft, by))
+        ),
     )
+
+
+def _without_off(desk: Desk, entered: Entered) -> int:
+    """Leave rules that are off out of what runs, on this thread; return where the change stands in the log."""
+    desk.memory.leave_out()
+    return entered.seq
 
 
 def _switch_expecting(desk: Desk, pack: PackDef, permit: Permit, runs: Runs | None) -> int:
@@ -499,7 +507,7 @@ def switch_pack(desk: Desk, pack: PackDef, permit: Permit) -> int:
         alone=True,
     )
     _log.info("pack_activated", digest=pack.digest[:12], seq=entered.seq, filled=sorted(wanted), ground=permit.ground)
-    return entered.seq
+    return _without_off(desk, entered)
 
 
 def _holder(settings: Settings) -> str:

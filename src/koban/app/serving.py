@@ -25,7 +25,7 @@ from koban.app.own_data import OwnData
 from koban.app.running import SERVER_FILE, Koban, open_koban
 from koban.app.web import asgi
 from koban.audit import Secrets, SystemSecrets
-from koban.base import Clock, Refusal, SystemClock
+from koban.base import Clock, Refusal, SystemClock, share_core
 from koban.base.settings import Settings
 
 COMMAND_LINE: Final = "command line on this machine"
@@ -146,6 +146,8 @@ def serve(
         listening.listen(512)
         # The decider and the event loop take turns: with the default of 5 ms a single event waits for whole slices.
         sys.setswitchinterval(SWITCH_S)
+        if settings.share_core:
+            share_core((threading.get_native_id(), koban.desk.decider.thread_id))
         ready(koban, url, None if link is None else url + link.path, demo)
         log.info("serving", url=url)
         _Server(config, koban.stopping).run(sockets=[listening])

@@ -11,7 +11,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 
 import koban
 import koban.banking.routes as bank_routes
@@ -90,7 +89,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     queued: int
 
 
-def asgi(koban_: Koban, *, demo: Demo | None = None, own: OwnData | None = None) -> Starlette:
+def asgi(koban_: Koban, *, demo: Demo | None = None, own: OwnData | None = None) -> access.Guarded:
     """Put HTTP in front of an open Koban."""
     own = own or OwnData(koban_)
     kit = _access_kit(koban_)
@@ -119,19 +118,15 @@ def asgi(koban_: Koban, *, demo: Demo | None = None, own: OwnData | None = None)
         returns=dict[str, object],
     )
     routes = access.build_routes([*endpoints, *pages, described], gate)
-    served = Starlette(
-        routes=routes,
-        middleware=[Middleware(access.Guarded, gate=gate, routes=routes)],
-        exception_handlers=access.problem_handlers(gate),
-    )
+    served = Starlette(routes=routes, exception_handlers=access.problem_handlers(gate))
     served.router.redirect_slashes = False  # an address is right or it is not
-    return served
+    return access.Guarded(served, gate, routes)
 
 
 def _look_ahead(koban_: Koban, shown: console.ConsoleKit) -> None:
     """Count once what pages show and what takes long the first time, so that nobody waits for it."""
     with koban_.database.read() as tx:
-        shown.touched.of(tx, koban_.clock.now())
+        shown.tally.honest(tx, koban_.clock.now())
 
 
 def endpoints_of(

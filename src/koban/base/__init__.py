@@ -13,6 +13,7 @@ from koban.base.clock import (
     instant_of,
     to_rfc3339,
 )
+from koban.base.cores import roam, share_core
 from koban.base.ids import random_id, sequence_id
 from koban.base.keyset import keyset, keyset_of
 from koban.base.lookout import Lookout
@@ -44,7 +45,9 @@ __all__ = [
     "keyset",
     "keyset_of",
     "random_id",
+    "roam",
     "sequence_id",
+    "share_core",
     "to_rfc3339",
     "wilson",
 ]

@@ -5,23 +5,24 @@ Guarantees: every number is counted from rows that a page can show; amounts are 
 asked costs the database one snapshot and the decider nothing.
 """
 
-from koban.board.honest import ActedOn, honest_touched
 from koban.board.money import HeldMoney, sums_of
 from koban.board.now import Now, Series, read_now, read_series, sample
 from koban.board.routes import BoardDesk, choose, endpoints
+from koban.board.tally import NO_ACTIVITY, Activity, RuleTally
 from koban.board.types import Numbers, Waiting
 
 __all__ = [
-    "ActedOn",
+    "NO_ACTIVITY",
+    "Activity",
     "BoardDesk",
     "HeldMoney",
     "Now",
     "Numbers",
+    "RuleTally",
     "Series",
     "Waiting",
     "choose",
     "endpoints",
-    "honest_touched",
     "read_now",
     "read_series",
     "sample",

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import BigInteger, Column, Table, Text
 
-from koban.base import Instant
+from koban.base import MINUTE, Instant
 from koban.board.types import ActionFigures, CaseFigures
 from koban.db import Tx, metadata, upsert
 
@@ -119,12 +119,22 @@ def newest_signal(tx: Tx) -> int:
     return -1 if rows[0][0] is None else int(rows[0][0])
 
 
-def acted_on(tx: Tx, *, since_seq: int) -> list[tuple[str, str, int]]:
-    """Return each rule with each account that it acted on since a place in the log, and where it last did."""
+def hits_by_minute(tx: Tx, *, since_seq: int, until_seq: int) -> list[tuple[str, int, int, int, int]]:
+    """Return rule, minute, signals, those that acted and log time of the newest, of a part of the log."""
     rows = tx.rows(
-        "SELECT rule, acting, max(seq) FROM signals WHERE seq >= ? AND applied = 1 AND acting IS NOT NULL"
-        " GROUP BY rule, acting",
-        (since_seq,),
+        f"SELECT rule, log_at / {MINUTE}, count(*), sum(applied), max(log_at) FROM signals"
+        " WHERE seq >= ? AND seq <= ? GROUP BY 1, 2",
+        (since_seq, until_seq),
+    )
+    return [(str(row[0]), int(row[1]), int(row[2]), int(row[3]), int(row[4])) for row in rows]
+
+
+def acted_on(tx: Tx, *, since_seq: int, until_seq: int) -> list[tuple[str, str, int]]:
+    """Return each rule with each account that it acted on in a part of the log, and the log time when it last did."""
+    rows = tx.rows(
+        "SELECT rule, acting, max(log_at) FROM signals"
+        " WHERE seq >= ? AND seq <= ? AND applied = 1 AND acting IS NOT NULL GROUP BY rule, acting",
+        (since_seq, until_seq),
     )
     return [(str(row[0]), str(row[1]), int(row[2])) for row in rows]
 
@@ -144,7 +154,7 @@ def overturned(tx: Tx, *, since_seq: int, limit: int) -> list[tuple[str, str]]:
     """Return each rule with each person whose sanction by it was overturned since a place in the log."""
     rows = tx.rows(
         "SELECT DISTINCT s.rule, d.acting FROM sanctions s JOIN decisions d ON d.seq = s.cause_seq"
-        " WHERE s.status = 'overturned' AND s.changed_seq >= ? AND s.rule IS NOT NULL AND d.acting IS NOT NULL LIMIT ?",
+        " WHERE s.status = 'overturned' AND s.changed_seq >= ? AND coalesce(s.rule, '') <> '' AND d.acting IS NOT NULL LIMIT ?",
         (since_seq, limit),
     )
     return [(str(row[0]), str(row[1])) for row in rows]

@@ -82,7 +82,7 @@ cases: Final = Table(
           sqlite_where=sqlalchemy.text(_OPEN), postgresql_where=sqlalchemy.text(_OPEN)),
     Index("cases_closed", "closed_at"),
     Index("cases_policy", "policy", "closed_at"),
-    Index("cases_acting", "acting_kind", "acting_id"),
+    Index("cases_acting", "acting_kind", "acting_id", "status"),
     Index("cases_subject", "subject_kind", "subject_id", "id"),
     Index("cases_opened", "opened_at", sqlite_where=sqlalchemy.text(_OPEN), postgresql_where=sqlalchemy.text(_OPEN)),
     Index("cases_honest", "closed_at", sqlite_where=sqlalchemy.text(_HONEST), postgresql_where=sqlalchemy.text(_HONEST)),

@@ -8,7 +8,7 @@ import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import HOUR, MINUTE, SECOND, Instant, Unavailable
-from koban.board import Now, Series, Waiting, choose, read_now, read_series
+from koban.board import Activity, Now, RuleTally, Series, Waiting, choose, read_now, read_series
 from koban.console import store
 from koban.console.decisions import DecisionLine, with_facts
 from koban.console.filters import read_filters, seq_of
@@ -21,7 +21,6 @@ from koban.console.words import language_of
 from koban.db import Tx
 from koban.decisions import VERDICT_NAMES, DecisionRecord
 from koban.decisions import store as decision_store
-from koban.events import store as event_store
 from koban.packs import PackDef, RuleDef
 from koban.rules import store as rule_store
 
@@ -46,7 +45,7 @@ class FiringLine(msgspec.Struct, frozen=True, kw_only=True):
     """A rule that fired within the hour."""
 
     rule: RuleDef
-    activity: store.Activity
+    activity: Activity
     harmed: int
     honest: int
     spark: tuple[int, ...]
@@ -150,12 +149,11 @@ class _Recent:
     def _moment(self, at: Instant) -> Moment:
         kit, pack = self._kit, self._kit.pack()
         with kit.database.read() as tx:
-            honest = kit.touched.of(tx, at)
             return Moment(
                 at=at,
                 now=self._keep("now", at, NOW_FOR, lambda: read_now(tx, at, kit.figures(), pack, kit.money)),
                 series=self._keep("series", at, SERIES_FOR, lambda: read_series(tx, at)),
-                firing=self._keep("firing", at, FIRING_FOR, lambda: _firing(tx, pack, at, honest)),
+                firing=self._keep("firing", at, FIRING_FOR, lambda: _firing(tx, pack, at, kit.tally)),
                 latest=self._keep("latest", at, LATEST_FOR, lambda: _latest(tx)),
                 made_at={name: made_at for name, (made_at, _) in self._kept.items()},
                 review_all=any(row.rule == rule_store.ALL and row.mode == "review" for row in rule_store.modes(tx)),
@@ -171,20 +169,17 @@ class _Recent:
         return made
 
 
-def _firing(tx: Tx, pack: PackDef, at: Instant, honest: Mapping[str, int]) -> list[FiringLine]:
-    since_at = Instant(at - HOUR)
-    harmed = store.harmed_lately(tx, after=since_at)
+def _firing(tx: Tx, pack: PackDef, at: Instant, tally: RuleTally) -> list[FiringLine]:
+    harmed, honest = store.harmed_lately(tx, after=Instant(at - HOUR)), tally.honest(tx, at)
     tripped = {row.rule for row in rule_store.modes(tx) if row.tripped_seq is not None}
-    since_seq = event_store.seq_since(tx, since_at)
-    active = {name: done for name, done in store.activity(tx, since_seq=since_seq).items() if name in pack.rules}
-    sparks = store.activity_by_time(tx, since_seq=since_seq, since_at=since_at, bucket_us=HOUR // 30, buckets=30)
+    active = {name: done for name, done in tally.activity(tx, at, lasts=HOUR).items() if name in pack.rules}
     lines = [
         FiringLine(
             rule=pack.rules[name],
             activity=done,
             harmed=harmed.get(name, 0),
             honest=honest.get(name, 0),
-            spark=tuple(sparks.get(name, ())),
+            spark=tuple(hits for hits, _ in tally.buckets(tx, at, name, lasts=HOUR, bucket_us=HOUR // 30)),
             tripped=name in tripped,
         )
         for name, done in active.items()

@@ -80,7 +80,7 @@ def _home(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
             Line(
                 one=each,
                 stands=each.stands_at(call.at),
-                hits=store.rule_activity(tx, each.name, since_seq=each.seq).hits,
+                hits=store.hits_since(tx, each.name, since_seq=each.seq),
                 harmed=harmed.get(each.name, 0),
                 may_extend=each.extended_by is None and each.started.by != call.principal.actor,
             )

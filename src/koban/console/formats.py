@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Money, format_money, from_rfc3339, to_rfc3339
+from koban.base.money import MINUS
 from koban.console.words import Language
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -116,7 +117,7 @@ class Formats:
 
     def count(self, number: int) -> str:
         """Write a whole number with its digits grouped."""
-        return f"{number:,}"
+        return f"{number:,}".replace("-", MINUS)
 
     def percent(self, part: int, whole: int) -> str:
         """Write a share; small ones that are not nothing keep a digit that is not zero."""

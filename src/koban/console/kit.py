@@ -10,9 +10,8 @@ from koban.access import AccessKit
 from koban.access.types import OpenedSession
 from koban.banking import BankDesk
 from koban.base import Clock, Instant
-from koban.board import HeldMoney
+from koban.board import HeldMoney, RuleTally
 from koban.cases import Workbench
-from koban.console.touched import Touched
 from koban.db import Database, Tx
 from koban.decisions import DecisionRecord, FeatureValue, Inputs
 from koban.emergency import Emergencies
@@ -226,6 +225,6 @@ class ConsoleKit:
     zone: str = "Asia/Tokyo"
 
     @functools.cached_property
-    def touched(self) -> Touched:
-        """Honest people whom rules touched, counted once for all pages."""
-        return Touched(self.is_honest)
+    def tally(self) -> RuleTally:
+        """What rules did within a day, counted once for all pages."""
+        return RuleTally(self.is_honest)

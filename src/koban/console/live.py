@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from koban.base import Unavailable
+from koban.base import Unavailable, roam
 
 TICK_S: Final = 1.0
 STREAMS_MAX: Final = 500  # readers at once; further ones look every few seconds instead
@@ -43,7 +43,7 @@ class Broadcast:
         self._stopping = stopping
         self._name = name
         self._tick_s = tick_s
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="koban-board")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="koban-board", initializer=roam)
         self._watching = 0
         self._task: asyncio.Task[None] | None = None
         self._changed: asyncio.Event = asyncio.Event()

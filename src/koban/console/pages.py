@@ -13,6 +13,9 @@ from koban.access import ROLE_TITLES, SIGNED_IN, Answer, Call, Principal, Proble
 from koban.base import Instant
 from koban.console import formats
 from koban.console.kit import ConsoleKit
+from koban.console.names import names_when_asked
+from koban.console.paged import step_said
+from koban.console.undelivered import undelivered
 from koban.console.words import Language, Words, language_of
 
 FOLDER: Final = pathlib.Path(__file__).parent
@@ -115,6 +118,8 @@ def _environment() -> jinja2.Environment:
     environment.globals["spark_line"] = formats.spark_line
     environment.globals["spark_bars"] = formats.spark_bars
     environment.globals["with_query"] = with_query
+    environment.globals["why_undelivered"] = undelivered
+    environment.globals["step_said"] = step_said
     environment.filters["path"] = lambda value: urllib.parse.quote(str(value), safe="")
     return environment
 
@@ -137,7 +142,10 @@ def page(
     status: int = 200,
     **values: object,
 ) -> Answer:
-    """Answer with a page for whoever is signed in; `shared` and `values` are what its template reads."""
+    """Answer with a page for whoever is signed in; `shared` and `values` are what its template reads.
+
+    `sent` is what a form sent, where this answers one: a refusal never takes what was typed.
+    """
     language = language_of(call.language)
     return Answer(
         body=_render(
@@ -155,6 +163,8 @@ def page(
             evening=kit.story.now() if kit.story is not None else None,
             evening_roles=kit.story.roles if kit.story is not None else (),
             notice=_notice_of(call, language),
+            name_of=names_when_asked(kit.database),
+            sent=call.form,
             **(shared or {}),
             **values,
         ),

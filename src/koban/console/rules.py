@@ -1,13 +1,16 @@
 """Rules: how each stands, what it does to whom, and switching it with the consequence shown first."""
 
 import re
+import unicodedata
 from typing import Final
 
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import DAY, HOUR, Instant, Refusal
+from koban.board import NO_ACTIVITY, Activity
 from koban.console import store
+from koban.console.filters import Filters, read_filters
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
@@ -16,6 +19,7 @@ from koban.db import Tx
 from koban.decisions import describe_actions
 from koban.enforcement import UndoRule, undo_rule
 from koban.events import store as event_store
+from koban.lab.editing import tokens
 from koban.lab.mode_drafts import approve_mode, bring_mode, mode_needs_second, withdraw_mode
 from koban.packs import Mode, ModeName, PackDef, RuleDef
 from koban.rules import ModeChanged, ReviewAllSwitched, RuleMissing, mode_drafts
@@ -35,7 +39,7 @@ class RuleLine(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     changed: bool
     limited: str
-    activity: store.Activity
+    activity: Activity
     harmed: int
     honest: int  # people whom it touched in the last day, and who turned out honest
 
@@ -68,18 +72,24 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
     pack = kit.pack()
     with kit.database.read() as tx:
         states = _states(tx)
-        activity = store.activity(tx, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
+        activity = kit.tally.activity(tx, call.at)
         harmed = store.harmed_lately(tx, after=Instant(call.at - HOUR))
         waiting = mode_drafts.open_mode_drafts(tx)
-        honest = kit.touched.of(tx, call.at)
-    lines = [_line(rule, states, activity.get(name, store.NO_ACTIVITY), harmed.get(name, 0), honest.get(name, 0))
+        honest = kit.tally.honest(tx, call.at)
+    lines = [_line(rule, states, activity.get(name, NO_ACTIVITY), harmed.get(name, 0), honest.get(name, 0))
              for name, rule in pack.rules.items()]  # fmt: skip
+    filters = read_filters(call.query, ("q", "mode"), Formats(language_of(call.language), kit.zone, call.at))
+    every = len(lines)
+    lines = [line for line in lines if _is_sought(line, pack, filters)]
     lines.sort(key=lambda line: (-line.activity.hits, line.rule.name))
     retired = [line for line in lines if line.mode.name is ModeName.RETIRED]
     return page(
         kit,
         call,
         "rules.html",
+        filters=filters,
+        every=every,
+        modes=tuple(each.value for each in ModeName),
         lines=[line for line in lines if line.mode.name is not ModeName.RETIRED],
         retired=retired,
         pack=pack,
@@ -87,6 +97,19 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
         since=Instant(call.at - DAY),
         waiting=waiting,
     )
+
+
+def _is_sought(line: RuleLine, pack: PackDef, filters: Filters) -> bool:
+    """Tell whether a rule is among those asked for: its name, reason or policy holds the words, in any language."""
+    mode, words = filters.get("mode"), filters.get("q")
+    if mode is not None and line.mode.name.value != mode:
+        return False
+    if words is None:
+        return True
+    policy = pack.policies.get(line.rule.policy)
+    texts = (line.rule.name, line.rule.policy, *line.rule.because.values(), *(policy.title.values() if policy else ()))
+    sought = unicodedata.normalize("NFKC", words).casefold()
+    return any(sought in unicodedata.normalize("NFKC", each).casefold() for each in texts)
 
 
 def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
@@ -98,11 +121,11 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         line = _line(
             rule,
             states,
-            store.rule_activity(tx, rule.name, since_seq=event_store.seq_since(tx, Instant(call.at - DAY))),
+            kit.tally.activity(tx, call.at).get(rule.name, NO_ACTIVITY),
             store.harmed_lately(tx, after=Instant(call.at - HOUR)).get(rule.name, 0),
-            kit.touched.of(tx, call.at).get(rule.name, 0),
+            kit.tally.honest(tx, call.at).get(rule.name, 0),
         )
-        buckets = store.rule_buckets(tx, rule.name, since_at=since, bucket_us=BUCKET_US, buckets=BUCKETS + 1)
+        buckets = kit.tally.buckets(tx, call.at, rule.name, bucket_us=BUCKET_US)
         standing = store.sanctions_of_rule(tx, rule.name, since_at=Instant(0))
         waiting = mode_drafts.open_mode_drafts(tx, rule=rule.name)
         expected = rule_store.expectation_of(tx, rule.name)
@@ -121,6 +144,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         state=states.get(rule.name),
         pack=pack,
         policy=pack.policies.get(rule.policy),
+        condition=tokens(rule.when),
         actions=describe_actions(rule.then),
         buckets=buckets,
         bucket_us=BUCKET_US,
@@ -143,7 +167,7 @@ def _mode_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
     wanted = f"{share}%" if share and not call.form else wanted
     with kit.database.read() as tx:
         states = _states(tx)
-        activity = store.rule_activity(tx, rule.name, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
+        activity = kit.tally.activity(tx, call.at).get(rule.name, NO_ACTIVITY)
         hit = store.accounts_hit(tx, rule.name, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
     to = _wanted_mode(wanted, rule)
     tripped = rule.name in states and states[rule.name].tripped_seq is not None
@@ -264,7 +288,7 @@ def _mode(rule: RuleDef, states: dict[str, rule_store.ModeRow]) -> Mode:
 
 
 def _line(
-    rule: RuleDef, states: dict[str, rule_store.ModeRow], activity: store.Activity, harmed: int, honest: int
+    rule: RuleDef, states: dict[str, rule_store.ModeRow], activity: Activity, harmed: int, honest: int
 ) -> RuleLine:  # fmt: skip
     mode = _mode(rule, states)
     row = states.get(rule.name)

@@ -21,15 +21,6 @@ _entries: Final = event_store.log_entries
 _signals: Final = decision_store.signals
 
 
-class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rule did in a span of time: signals, those that acted, distinct accounts among those that acted."""
-
-    hits: int
-    applied: int
-    accounts: int
-    last_at: Instant
-
-
 class LifeStep(msgspec.Struct, frozen=True, kw_only=True):
     """A mode that somebody gave a rule; None: it follows its pack again."""
 
@@ -43,55 +34,11 @@ class LifeStep(msgspec.Struct, frozen=True, kw_only=True):
 _MODES_READ_MAX: Final = 2_000  # changes of mode, of all rules together
 _LIFE_MAX: Final = 30
 _IN_MAX: Final = 500  # SQLite takes 999 parameters in its oldest builds
-NO_ACTIVITY: Final = Activity(hits=0, applied=0, accounts=0, last_at=Instant(0))
 
 
-def activity(tx: Tx, *, since_seq: int) -> Mapping[str, Activity]:
-    """Return what each rule did since a place in the log."""
-    rows = tx.rows(
-        "SELECT rule, count(*), sum(applied), count(DISTINCT CASE WHEN applied = 1 THEN acting END), max(log_at)"
-        " FROM signals WHERE seq >= ? GROUP BY rule",
-        (since_seq,),
-    )
-    return {
-        str(row[0]): Activity(hits=int(row[1]), applied=int(row[2]), accounts=int(row[3]), last_at=Instant(int(row[4])))
-        for row in rows
-    }
-
-
-def activity_by_time(
-    tx: Tx, *, since_seq: int, since_at: Instant, bucket_us: int, buckets: int
-) -> Mapping[str, list[int]]:
-    """Return each rule's signals in each of some equal spans from a moment on."""
-    rows = tx.rows(
-        "SELECT rule, (log_at - ?) / ?, count(*) FROM signals WHERE seq >= ? GROUP BY 1, 2",
-        (int(since_at), bucket_us, since_seq),
-    )
-    found: dict[str, list[int]] = {}
-    for rule, place, count in rows:
-        if 0 <= int(place) < buckets:
-            found.setdefault(str(rule), [0] * buckets)[int(place)] = int(count)
-    return found
-
-
-def rule_activity(tx: Tx, rule: str, *, since_seq: int) -> Activity:
-    """Return what one rule did since a place in the log."""
-    row = tx.rows(
-        "SELECT count(*), sum(applied), count(DISTINCT CASE WHEN applied = 1 THEN acting END), max(log_at)"
-        " FROM signals WHERE rule = ? AND seq >= ?",
-        (rule, since_seq),
-    )[0]
-    return Activity(hits=int(row[0]), applied=int(row[1] or 0), accounts=int(row[2]), last_at=Instant(int(row[3] or 0)))
-
-
-def rule_buckets(tx: Tx, rule: str, *, since_at: Instant, bucket_us: int, buckets: int) -> list[tuple[int, int]]:
-    """Return hits and those that acted in each of some equal spans from a moment on."""
-    rows = tx.rows(
-        "SELECT (log_at - ?) / ?, count(*), sum(applied) FROM signals WHERE rule = ? AND seq >= ? GROUP BY 1",
-        (int(since_at), bucket_us, rule, event_store.seq_since(tx, since_at)),
-    )
-    found = {int(row[0]): (int(row[1]), int(row[2])) for row in rows}
-    return [found.get(place, (0, 0)) for place in range(buckets)]
+def hits_since(tx: Tx, rule: str, *, since_seq: int) -> int:
+    """Return how many signals of a rule there are since a place in the log."""
+    return int(tx.rows("SELECT count(*) FROM signals WHERE rule = ? AND seq >= ?", (rule, since_seq))[0][0])
 
 
 def life_of_rule(tx: Tx, rule: str) -> list[LifeStep]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
+from markupsafe import Markup, escape
 
 Language = Literal["ja", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("ja", "en")
@@ -37,8 +38,13 @@ class Words:
         self._texts = catalogue(language)
 
     def __call__(self, key: str, **values: object) -> str:
-        """Return a text; a key that is not there is a bug and fails at once."""
+        """Return a text; a key that is not there is a bug and fails at once.
+
+        A value that is markup (a name of somebody, marked as no language's) stays so, and the rest is escaped.
+        """
         text = self._texts[key]
+        if any(isinstance(each, Markup) for each in values.values()):
+            return escape(text).format(**values)
         return text.format(**values) if values else text
 
     def named(self, section: str, name: str) -> str:

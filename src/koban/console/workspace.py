@@ -144,6 +144,7 @@ def show(
         case=view.case,
         queue=queue,
         mine=mine,
+        just_claimed=mine and call.query.get("done") == "case_claimed",
         held=holds,
         reads=reads,
         may_read=may_read,

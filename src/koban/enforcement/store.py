@@ -21,6 +21,7 @@ from koban.enforcement.types import (
     SubjectState,
 )
 
+_ACCOUNTS: Final = "status = 'in_force' AND subject_kind = 'account'"
 _FREEZES: Final = "status = 'in_force' AND effect = 'freeze_payout'"
 
 sanctions: Final = Table(
@@ -56,6 +57,10 @@ sanctions: Final = Table(
     ),
     Index("sanctions_in_force", "status", "id", sqlite_where=sqlalchemy.text("status = 'in_force'"),
           postgresql_where=sqlalchemy.text("status = 'in_force'")),
+    Index("sanctions_accounts", "status", "subject_kind", "id", "subject_id", "effect", "policy",
+          sqlite_where=sqlalchemy.text(_ACCOUNTS), postgresql_where=sqlalchemy.text(_ACCOUNTS)),
+    Index("sanctions_overturned", "changed_seq", sqlite_where=sqlalchemy.text("status = 'overturned'"),
+          postgresql_where=sqlalchemy.text("status = 'overturned'")),
     Index("sanctions_strikes", "kind", "id", sqlite_where=sqlalchemy.text("kind = 'strike'"),
           postgresql_where=sqlalchemy.text("kind = 'strike'")),
 )  # fmt: skip

@@ -107,6 +107,11 @@ class Decider(Generic[U, R]):
             self._wake.notify()
         return future
 
+    @property
+    def thread_id(self) -> int:
+        """The id that the system gives the decider's thread."""
+        return self._thread.native_id or 0
+
     def nudge(self) -> None:
         """Say that the inbox may hold something, or that a timer was set by another hand."""
         with self._wake:

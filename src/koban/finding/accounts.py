@@ -59,11 +59,10 @@ def list_accounts(
             has_case=asked.has_case, span=(since, before), after=after, limit=limit + 1,
         )  # fmt: skip
     elif asked.begins:
-        hits = store.named_like(tx, "account", asked.begins, limit=BEGINNING_MAX + 1)
-        is_cut = len(hits) > BEGINNING_MAX
+        ids = store.ids_like(tx, "account", asked.begins, limit=BEGINNING_MAX + 1)
+        is_cut = len(ids) > BEGINNING_MAX
         rows = account_store.among(
-            tx, [hit.id for hit in hits[:BEGINNING_MAX]], has_case=asked.has_case, span=(since, before), after=after,
-            limit=limit + 1,
+            tx, ids[:BEGINNING_MAX], has_case=asked.has_case, span=(since, before), after=after, limit=limit + 1,
         )  # fmt: skip
     else:
         rows, go_on = account_store.last_active(

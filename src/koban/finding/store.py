@@ -157,25 +157,29 @@ def span_of(tx: Tx, kind: str, subject: str) -> tuple[int, int] | None:
     return None if row[0] is None else (int(row[0]), int(row[1]))
 
 
-def named_like(tx: Tx, kind: str, prefix: str, *, limit: int) -> list[SubjectHit]:
-    """Return subjects of a kind whose id begins so, in order.
+def ids_like(tx: Tx, kind: str, prefix: str, *, limit: int) -> list[str]:
+    """Return ids of a kind that begin so, in order.
 
-    Why one by one: grouping would walk every entry of a subject that thousands of entries name.
+    Why step by step: grouping would walk every entry of a subject that thousands of entries name.
     """
+    end = prefix + _AFTER_ALL
+    rows = tx.rows(
+        "WITH RECURSIVE found (subject) AS ("
+        " SELECT min(subject) FROM entry_subjects WHERE kind = ? AND subject >= ? AND subject < ?"
+        " UNION ALL SELECT (SELECT min(e.subject) FROM entry_subjects e"
+        " WHERE e.kind = ? AND e.subject > found.subject AND e.subject < ?) FROM found WHERE found.subject IS NOT NULL)"
+        " SELECT subject FROM found WHERE subject IS NOT NULL LIMIT ?",
+        (kind, prefix, end, kind, end, limit),
+    )
+    return [str(row[0]) for row in rows]
+
+
+def named_like(tx: Tx, kind: str, prefix: str, *, limit: int) -> list[SubjectHit]:
+    """Return subjects of a kind whose id begins so, in order, with the newest entry that names each."""
     found: list[SubjectHit] = []
-    after, end = prefix, prefix + _AFTER_ALL
-    sign = ">="
-    while len(found) < limit:
-        rows = tx.rows(
-            f"SELECT subject FROM entry_subjects WHERE kind = ? AND subject {sign} ? AND subject < ?"
-            " ORDER BY subject LIMIT 1",
-            (kind, after, end),
-        )
-        if not rows:
-            break
-        after, sign = str(rows[0][0]), ">"
-        span = span_of(tx, kind, after)
-        found.append(SubjectHit(kind=kind, id=after, last_seq=span[1] if span is not None else 0))
+    for name in ids_like(tx, kind, prefix, limit=limit):
+        span = span_of(tx, kind, name)
+        found.append(SubjectHit(kind=kind, id=name, last_seq=span[1] if span is not None else 0))
     return found
 
 

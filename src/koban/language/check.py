@@ -1,16 +1,15 @@
 """Give every part of an expression its type, and say everything that is wrong with it at once."""
 
-import difflib
 import functools
-import re
 import zoneinfo
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from koban.base import MINOR_DIGITS
-from koban.language import reason
+from koban.language import hints, reason
 from koban.language.catalogue import CONTACT_KINDS, FUNCTIONS, OPERATORS, Function, Param
 from koban.language.helpers import PLAIN, json_steps
+from koban.language.hints import nearest
 from koban.language.nodes import const, define, make, put_in_place, walk
 from koban.language.syntax import Syntax, SyntaxRefused, parse
 from koban.language.tables import BANNED, CASTS, NUMERIC, ORDERED, RESULTS, TYPE_NAMES
@@ -66,13 +65,15 @@ def check(text: str, scope: Scope, *, source: Origin | None = None, expect: Type
     try:
         tree = parse(text)
     except SyntaxRefused as error:
-        wrong = _error(text, origin, error.detail, (error.start, error.end), error.hint)
+        hint = error.hint or hints.of_unreadable(text, error.start, error.end)
+        wrong = _error(text, origin, error.detail, (error.start, error.end), hint)
         raise LanguageErrors((wrong,)) from error
     checker = _Checker(scope)
     root = checker.try_check(tree, expect)
     if root is not None and expect is not None and root.type != expect:
         what = "a condition" if expect == Type.BOOL else f"a value of type {expect}"
-        checker.wrong.append(_Wrong(f"{what} is needed here, but this is {_a(root.type)}", tree))
+        hint = hints.of_condition(root.type, text.strip()) if expect == Type.BOOL else ""
+        checker.wrong.append(_Wrong(f"{what} is needed here, but this is {_a(root.type)}", tree, hint))
     core = put_in_place(root) if root is not None else None
     if core is not None and not checker.wrong:
         checker.wrong += [_Wrong(found.detail, found.node, found.hint) for found in reason.contradictions(core, scope)]
@@ -133,19 +134,6 @@ def _checked(text: str, root: Node, core: Node) -> Checked:
 
 def _is_score(node: Node) -> bool:
     return isinstance(node.value, tuple) and str(node.value[0]).startswith(SCORE)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the name that was probably meant, or nothing."""
-    names = list(known)
-    close = difflib.get_close_matches(name.lower(), [each.lower() for each in names], n=1, cutoff=0.6)
-    if close:
-        meant = next(each for each in names if each.lower() == close[0])
-        return f"did you mean '{meant}'?"
-    ends = [each for each in names if each.endswith(f".{name}")]
-    if ends:
-        return "did you mean " + " or ".join(f"'{each}'" for each in ends[:3]) + "?"
-    return ""
 
 
 def _error(text: str, origin: Origin, detail: str, place: tuple[int, int], hint: str) -> LanguageError:
@@ -314,7 +302,10 @@ class _Checker:
         if path in FUNCTIONS:
             raise _Wrong(f"'{path}' is a function", tree, f"write {FUNCTIONS[path].signature.split(' ->')[0]}")
         known = [*self.scope.names, *self.scope.features, *self.scope.definitions, "time"]
-        raise _Wrong(f"there is no field or feature '{path}' here", tree, nearest(path, known))
+        quoted = tree.end - tree.start == len(path) + 2 and "." not in path
+        of_list = self.scope.lists[path].kind if path in self.scope.lists else ""
+        meant = hints.of_name(path, quoted=quoted, kind_of_list=of_list) or nearest(path, known)
+        raise _Wrong(f"there is no field or feature '{path}' here", tree, meant)
 
     def _read_once(self, tree: Syntax, name: str, text: str) -> Node:
         """Read a definition, or say again what is wrong with it: in one scope that does not change."""
@@ -371,7 +362,7 @@ class _Checker:
 
     def _must_be(self, node: Node, kind: Type, why: str) -> None:
         if node.type != kind:
-            raise _Wrong(f"{why}, but this is {_a(node.type)}", node, _cast_hint(node, kind))
+            raise _Wrong(f"{why}, but this is {_a(node.type)}", node, hints.of_cast(node, kind))
 
     def _together(self, trees: Sequence[Syntax], expect: Type | None = None) -> list[Node]:
         """Type parts that must share a type; NULL and whole numbers take it from the others."""
@@ -406,13 +397,18 @@ class _Checker:
             raise _Wrong("text[] values are not compared", tree, "use array_contains(values, value)")
         if all(arg.op == "const" for arg in args):
             raise _Wrong("this compares only constants", tree)
+        if tree.op == "eq":
+            self._same_case(args[0], args[1:])
+            self._same_case(args[1], args[:1])
         self._bounds(tree.op, args)
         self._plausible(args)
         return make(tree.op, Type.BOOL, args, at=tree)
 
     def _comparable(self, left: Node, right: Node) -> None:
         if left.type != right.type:
-            raise _Wrong(f"{_a(left.type)} is not compared with {_a(right.type)}", right, _cast_hint(right, left.type))
+            raise _Wrong(
+                f"{_a(left.type)} is not compared with {_a(right.type)}", right, hints.of_mismatch(left, right)
+            )
         self._same_unit(left, right)
 
     def _same_unit(self, left: Node, right: Node) -> None:
@@ -449,6 +445,13 @@ class _Checker:
                         f"'{arg.value[0]}' counts only up to {bound}", other, "raise its bound in features.yaml"
                     )
 
+    def _same_case(self, node: Node, written: Sequence[Node]) -> None:
+        """Refuse comparing lower(…) with capital letters: it was meant, and can never be true."""
+        for each in written:
+            why = hints.of_case(node, each.value) if each.op == "const" and isinstance(each.value, str) else ""
+            if why:
+                raise _Wrong("this can never be true", each, why)
+
     def _plausible(self, args: Sequence[Node]) -> None:
         """Refuse comparing a length of time with a constant of more than a hundred years: it was meant in another unit."""
         for arg in args:
@@ -476,6 +479,7 @@ class _Checker:
             values.append(arg.value)
         if args[0].type in {Type.BOOL, Type.TEXTS}:
             raise _Wrong(f"IN does not take {args[0].type}", args[0])
+        self._same_case(args[0], args[1:])
         self._bounds("eq", [args[0], *args[1:]])
         return make("in", Type.BOOL, args[:1], tuple(dict.fromkeys(values)), at=tree)
 
@@ -487,6 +491,8 @@ class _Checker:
             raise _Wrong("the pattern of LIKE must be a constant", args[1])
         if "\\" in args[1].value:
             raise _Wrong("LIKE patterns of Koban SQL have no escapes", args[1], "use contains() or matches()")
+        if tree.op == "like":
+            self._same_case(args[0], args[1:])
         return make(tree.op, Type.BOOL, args[:1], args[1].value, at=tree)
 
     def _negate(self, tree: Syntax, expect: Type | None) -> Node:
@@ -510,7 +516,7 @@ class _Checker:
         kinds = (left.type, right.type)
         result = RESULTS.get((tree.op, *kinds))
         if result is None:
-            hint = _cast_hint(right, left.type) if left.type in NUMERIC else ""
+            hint = hints.of_cast(right, left.type) if left.type in NUMERIC else ""
             symbol = OPERATORS[tree.op].symbol.split()[1]
             raise _Wrong(f"'{symbol}' does not take {_a(left.type)} and {_a(right.type)}", tree, hint)
         if tree.op in {"add", "sub"}:
@@ -598,13 +604,20 @@ class _Checker:
             )
 
     def _argument(self, function: Function, param: Param, given: Syntax) -> Node:
+        if _is_constant(param) and given.op == "name":
+            is_known = given.value in self.scope.names or given.value in self.scope.features
+            hint = f"write {function.signature}" if is_known else f"a text stands in single quotes: '{given.value}'"
+            if given.value in self.scope.lists and param.role not in {"values", "phrases"}:
+                hint = hints.of_name(given.value, quoted=False, kind_of_list=self.scope.lists[given.value].kind)
+            if given.value not in self.scope.definitions:
+                raise _Wrong(f"'{param.name}' of {function.name} must be a constant", given, hint)
         node = self.check(given, param.types[0] if param.types else None)
         if node.type not in param.types:
             wanted = " or ".join(param.types)
             raise _Wrong(
                 f"{function.name} needs {wanted} for '{param.name}', but this is {_a(node.type)}",
                 node,
-                _cast_hint(node, param.types[0]),
+                hints.of_cast(node, param.types[0]),
             )
         if _is_constant(param) and (node.op != "const" or node.value is None):
             raise _Wrong(f"'{param.name}' of {function.name} must be a constant", node)
@@ -632,10 +645,12 @@ class _Checker:
                 try:
                     check_pattern(name)
                 except BadPattern as error:
-                    raise _Wrong(f"RE2 does not take this pattern: {error}", node, _pattern_hint(name)) from error
+                    raise _Wrong(f"RE2 does not take this pattern: {error}", node, hints.of_pattern(name)) from error
             case "zone":
                 if name not in zoneinfo.available_timezones():
-                    raise _Wrong(f"there is no time zone '{name}'", node, nearest(name, zoneinfo.available_timezones()))
+                    raise _Wrong(
+                        f"there is no time zone '{name}'", node, hints.of_zone(name, zoneinfo.available_timezones())
+                    )
             case "json":
                 if json_steps(name) is None:
                     raise _Wrong("this is no path into JSON", node, "write $.items[0].name")
@@ -718,7 +733,7 @@ class _Checker:
                 raise _Wrong(
                     f"all arguments of {function.name} have one type, but this is {_a(arg.type)} and the first {_a(args[0].type)}",
                     arg,
-                    _cast_hint(arg, args[0].type),
+                    hints.of_cast(arg, args[0].type),
                 )
             self._same_unit(args[0], arg)
         allowed = function.params[0].types
@@ -745,21 +760,3 @@ def _spread(function: Function, count: int) -> list[Param]:
     while len(params) < count:
         params.append(function.params[-1])
     return params
-
-
-def _cast_hint(node: Node, kind: Type) -> str:
-    if node.op == "const" and kind == Type.TEXT:
-        return "a text stands in single quotes"
-    if node.op == "const":
-        return f"convert the other side with CAST(… AS {node.type})" if (kind, node.type) in CASTS else ""
-    if (node.type, kind) in CASTS:
-        return f"convert it with CAST(… AS {kind})"
-    return ""
-
-
-def _pattern_hint(pattern: str) -> str:
-    if re.search(r"\(\?<?[=!]", pattern):
-        return "RE2 knows no look-around"
-    if re.search(r"\\[1-9]", pattern):
-        return "RE2 knows no back-references"
-    return ""

@@ -26,6 +26,12 @@ CHALLENGES: Final = ("passkey", "ekyc", "three_d_secure", "photo")
 _WORDS: Final = ("hide", "block", "suspend", "strike")
 _MAPPINGS: Final = ("hold", "challenge", "warn", "restrict", "freeze_payout", "suspend", "review")
 _EXTRA: Final = {"hold": "becomes", "restrict": "for"}
+_OTHER_WORDS: Final = {
+    "ban": "suspend", "disable": "suspend", "delete": "hide", "remove": "hide", "reject": "block", "deny": "block",
+    "mute": "restrict", "limit": "restrict", "notify": "warn", "alert": "review", "case": "review", "queue": "review",
+    "flag": "review", "freeze": "freeze_payout", "verify": "challenge", "delay": "hold", "allow": "",
+}  # fmt: skip
+_EXAMPLES: Final = {"restrict": "{restrict: messaging, for: 24 hours}", "hold": "{hold: 72 hours, becomes: block}"}
 _OPTIONAL: Final = {"review": "of"}
 
 
@@ -46,7 +52,7 @@ def read_action(node: Node, faults: list[Fault]) -> Action | None:
                 faults.append(Fault(source=node.at, detail=f"'{node.text}' needs a value", hint=hint))
             case _:
                 detail = f"there is no action '{node.text[:80]}'"
-                faults.append(Fault(source=node.at, detail=detail, hint=nearest(node.text, {*_WORDS, *_MAPPINGS})))
+                faults.append(Fault(source=node.at, detail=detail, hint=_meant(node.text)))
         return None
     if not isinstance(node, Entries):
         faults.append(Fault(source=node.at, detail="an action must be a word or a mapping"))
@@ -55,14 +61,27 @@ def read_action(node: Node, faults: list[Fault]) -> Action | None:
     if verb is None:
         first = node.pairs[0][0] if node.pairs else None
         detail = f"there is no action '{first.text[:80]}'" if first else "an action must not be empty"
-        hint = nearest(first.text, {*_WORDS, *_MAPPINGS}) if first else ""
+        hint = _meant(first.text) if first else ""
         faults.append(Fault(source=first.at if first else node.at, detail=detail, hint=hint))
         return None
     extra = [_EXTRA[verb]] if verb in _EXTRA else []
     record = reading.open_record(
-        node, faults, what=f"the action '{verb}'", required=[verb, *extra], optional=filter(None, [_OPTIONAL.get(verb)])
+        node,
+        faults,
+        what=f"the action '{verb}'",
+        required=[verb, *extra],
+        optional=filter(None, [_OPTIONAL.get(verb)]),
+        example=_EXAMPLES.get(verb, ""),
     )
     return None if record is None else _read_mapping(verb, record)
+
+
+def _meant(word: str) -> str:
+    """Suggest the action that a word of other systems, or a slip of the pen, means."""
+    meant = _OTHER_WORDS.get(word.lower())
+    if meant == "":
+        return "an event that no rule stops is allowed; leave the action out"
+    return f"did you mean '{meant}'?" if meant else nearest(word, {*_WORDS, *_MAPPINGS})
 
 
 def _read_mapping(verb: str, record: Record) -> Action | None:

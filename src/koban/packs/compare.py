@@ -27,7 +27,7 @@ T = TypeVar(
     BookKind, Template, LimitDef, MethodDef, OutageDef, PaymentsDef,
 )  # fmt: skip
 
-_PLACES: Final = {"source", "value_at", "where_at", "when_at", "text_at", "methods", "outages"}
+_PLACES: Final = {"source", "value_at", "where_at", "when_at", "places", "text_at", "methods", "outages"}
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,13 @@ from koban.packs.types import Source
 
 MAX_DEPTH: Final = 12
 MAX_NODES: Final = 200_000
+_HINTS: Final = {
+    "mapping values are not allowed": "a text with ': ' in it stands in quotes, or under '|' on lines of its own",
+    "a tab character": "indent with spaces",
+    "cannot start any token": "a text that begins with such a character stands in quotes",
+    "while scanning an alias": "a text that begins with * stands in quotes",
+    "end of stream": "something was opened and not closed: a quote, [ or {",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +79,9 @@ def parse_document(file: str, text: str, faults: list[Fault]) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = Source(file=file, line=mark.line + 1, column=mark.column + 1) if mark else Source(file=file, line=1)
-        faults.append(Fault(source=at, detail=f"not valid YAML: {error.problem or error.context}"))
+        said = str(error.problem or error.context)
+        hint = next((hint for part, hint in _HINTS.items() if part in said), "")
+        faults.append(Fault(source=at, detail=f"not valid YAML: {said}", hint=hint))
     except yaml.YAMLError as error:
         faults.append(Fault(source=Source(file=file, line=1), detail=f"not valid YAML: {error}"))
     return None

@@ -12,6 +12,7 @@ from koban.language import in_japanese
 from koban.packs.types import PackDef, Source
 
 _SHOWN_COLUMNS: Final = 100
+_KNOWN_SHOWN: Final = 12
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,12 +85,20 @@ def render_fault(fault: Fault, files: Mapping[str, str]) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Suggest the known name that is closest, or list a few of them; empty where nothing is known."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if (
+        "/" in name
+    ):  # of one branch of a tree, the leaf is what was mistyped; another branch has leaves of other meanings
+        branch, _, leaf = name.rpartition("/")
+        leaves = {each.rpartition("/")[2]: each for each in names if each.rpartition("/")[0] == branch}
+        alike = difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.6)
+        close = [leaves[alike[0]]] if alike else difflib.get_close_matches(name, names, n=1, cutoff=0.8)
+    else:
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
     if not names:
         return ""
-    return "known: " + ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return "known: " + ", ".join(names[:_KNOWN_SHOWN]) + (", …" if len(names) > _KNOWN_SHOWN else "")
 
 
 def locate(pack: PackDef, start: Source | None, text: str, offset: int, *, fallback: Source) -> Source:

@@ -21,6 +21,7 @@ from koban.packs.types import (
     RuleCase,
     RuleDef,
     ScoreDef,
+    Source,
     Strike,
     Suspend,
     Warn,
@@ -110,24 +111,23 @@ def check_rules(
 ) -> Iterator[Fault]:
     """Check the names that rules use, and that each action has somebody or something to act on in every event."""
     for rule in rules.values():
-        at = rule.source
         if rule.policy not in policies:
             detail = f"rule {rule.name}: there is no policy '{rule.policy}'"
-            yield Fault(source=at, detail=detail, hint=nearest(rule.policy, policies))
+            yield Fault(source=rule.at("policy"), detail=detail, hint=nearest(rule.policy, policies))
         for name in rule.on:
             if name not in events:
                 detail = f"rule {rule.name}: there is no event type '{name}'"
-                yield Fault(source=at, detail=detail, hint=nearest(name, events))
+                yield Fault(source=rule.at(f"on {name}"), detail=detail, hint=nearest(name, events))
             else:
                 yield from _check_targets(rule, events[name], policies)
-        for action in rule.then:
+        for place, action in enumerate(rule.then):
             if isinstance(action, Review) and action.queue not in queues:
                 detail = f"rule {rule.name}: there is no queue '{action.queue}'"
-                yield Fault(source=at, detail=detail, hint=nearest(action.queue, queues))
+                yield Fault(source=rule.at(f"then {place}"), detail=detail, hint=nearest(action.queue, queues))
 
 
 def _check_targets(rule: RuleDef, event: EventType, policies: Mapping[str, PolicyDef]) -> Iterator[Fault]:
-    for action in rule.then:
+    for place, action in enumerate(rule.then):
         missing = ""
         match action:
             case Hide() if event.content is None:
@@ -138,21 +138,24 @@ def _check_targets(rule: RuleDef, event: EventType, policies: Mapping[str, Polic
                 missing = "an action on the account needs 'acting'"
             case Strike() if rule.policy in policies and not policies[rule.policy].ladder:
                 detail = f"rule {rule.name}: policy '{rule.policy}' has no ladder, so a strike would do nothing"
-                yield Fault(source=rule.source, detail=detail, hint="add a ladder to the policy")
+                yield Fault(source=rule.at(f"then {place}"), detail=detail, hint="add a ladder to the policy")
             case _:
                 pass
         if missing:
             detail = f"rule {rule.name}: {missing}, which {event.name} does not declare"
-            yield Fault(source=rule.source, detail=detail)
+            yield Fault(source=rule.at(f"then {place}"), detail=detail)
 
 
 def check_cases(cases: tuple[RuleCase, ...], rules: Mapping[str, RuleDef]) -> Iterator[Fault]:
     """Check that every case tests a rule there is, on an event type that the rule reads."""
+    named: set[Source] = set()
     for case in cases:
         rule = rules.get(case.rule)
         if rule is None:
-            detail = f"there is no rule '{case.rule}'"
-            yield Fault(source=case.source, detail=detail, hint=nearest(case.rule, rules))
+            at = case.rule_at or case.source
+            if at not in named:  # a table has one rule and many lines
+                named.add(at)
+                yield Fault(source=at, detail=f"there is no rule '{case.rule}'", hint=nearest(case.rule, rules))
         elif case.event_type and case.event_type not in rule.on:
             detail = f"rule {rule.name} does not read {case.event_type}"
             yield Fault(source=case.source, detail=detail, hint="it reads " + ", ".join(rule.on))

@@ -22,6 +22,7 @@ NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 DOTTED: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 SLASHED: Final = re.compile(r"[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)*")
 
+_IN_NO_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 INTEGER_MAX: Final = (1 << 63) - 1
 _DURATION: Final = re.compile(r"([0-9]{1,9}) (second|minute|hour|day|week)s?")
@@ -54,9 +55,18 @@ class Record:
 
 
 def open_record(
-    node: Node, faults: list[Fault], *, what: str, required: Iterable[str], optional: Iterable[str] = ()
+    node: Node,
+    faults: list[Fault],
+    *,
+    what: str,
+    required: Iterable[str],
+    optional: Iterable[str] = (),
+    example: str = "",
 ) -> Record | None:
-    """Read a mapping with known keys; unknown and missing ones are faults. None when it is not a mapping."""
+    """Read a mapping with known keys; unknown and missing ones are faults. None when it is not a mapping.
+
+    `example` is how one is written whole: the hint where a key is missing.
+    """
     needed = tuple(required)
     known = {*needed, *optional}
     if not isinstance(node, Entries):
@@ -69,8 +79,9 @@ def open_record(
         else:
             detail = f"{what} has no key '{key.text}'"
             faults.append(Fault(source=key.at, detail=detail, hint=nearest(key.text, known)))
+    shown = f"as in {example}" if example else ""
     missing = [key for key in needed if key not in fields]
-    faults.extend(Fault(source=node.at, detail=f"{what} needs the key '{key}'") for key in missing)
+    faults.extend(Fault(source=node.at, detail=f"{what} needs the key '{key}'", hint=shown) for key in missing)
     return Record(fields=fields, at=node.at, faults=faults)
 
 
@@ -82,7 +93,7 @@ def scalar_text(node: Node, faults: list[Fault], *, what: str) -> str:
     if len(node.text) > MAX_TEXT:
         faults.append(Fault(source=node.at, detail=f"{what} is longer than {MAX_TEXT} characters"))
         return ""
-    if "\x00" in node.text or any("\ud800" <= character <= "\udfff" for character in node.text):
+    if _IN_NO_TEXT.search(node.text):
         faults.append(Fault(source=node.at, detail=f"{what} holds a character that no text may hold"))
         return ""
     return node.text

@@ -14,7 +14,6 @@ from koban.packs.faults import Fault, nearest
 from koban.packs.reading import DOTTED, SLASHED, Record
 from koban.packs.types import (
     CASE_TIME,
-    Action,
     EventType,
     FeatureDef,
     Field,
@@ -51,10 +50,9 @@ def read_rule(node: Node, faults: list[Fault]) -> RuleDef | None:
     )
     if record is None:
         return None
-    actions: list[Action] = reading.each(
-        record.value("then"), faults, lambda item: read_action(item, faults), what="'then'", most=MAX_ACTIONS
-    )
-    if "then" in record.fields and not reading.items(record.value("then"), faults, what="'then'", most=MAX_ACTIONS):
+    steps = reading.items(record.value("then"), faults, what="'then'", most=MAX_ACTIONS)
+    actions = [(action, node.at) for node in steps if (action := read_action(node, faults)) is not None]
+    if "then" in record.fields and not steps:
         record.fault(record.at_of("then"), "'then' must not be empty", "a rule that only watches opens a case")
     on = reading.names(record, "on", DOTTED)
     if "on" in record.fields and not on:
@@ -64,12 +62,17 @@ def read_rule(node: Node, faults: list[Fault]) -> RuleDef | None:
         policy=reading.name(record, "policy", SLASHED),
         on=tuple(event for event, _ in on),
         when=reading.text(record, "when"),
-        then=tuple(actions),
+        then=tuple(action for action, _ in actions),
         mode=_read_mode(record),
         cap_per_hour=_read_cap(record),
         because=reading.texts(record, "because"),
         source=record.at,
         when_at=record.at_of("when"),
+        places={
+            "policy": record.at_of("policy"),
+            **{f"on {event}": at for event, at in on},
+            **{f"then {place}": at for place, (_, at) in enumerate(actions)},
+        },
     )
 
 
@@ -155,6 +158,7 @@ def read_cases(
         family=reading.text(record, "family"),
         at=at,
         source=record.at,
+        rule_at=record.at_of("rule"),
     )
     return _read_lines(record, event, shared) if table else [shared]
 
@@ -181,6 +185,7 @@ def _read_lines(record: Record, event: EventType | None, shared: RuleCase) -> li
                     family=shared.family,
                     at=shared.at,
                     source=line.at,
+                    rule_at=shared.rule_at,
                 )
             )
     if not cases:

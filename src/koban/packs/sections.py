@@ -411,7 +411,8 @@ def read_list(node: Node, faults: list[Fault], files: Mapping[str, str]) -> List
         for key in ("unless", "unless_file", "negatable", "whole_word"):
             if key in record.fields:
                 record.fault(record.fields[key][0].at, f"'{key}' is only for lists of phrases")
-        if "of" not in record.fields:
+        said = record.value("kind")
+        if "of" not in record.fields and isinstance(said, Scalar) and said.text == "values":
             record.fault(record.at, "a list of values needs the key 'of'", "what its values are: account, domain, …")
     elif "of" in record.fields:
         record.fault(record.fields["of"][0].at, "'of' is only for lists of values")

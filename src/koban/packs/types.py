@@ -208,6 +208,11 @@ class RuleDef(msgspec.Struct, frozen=True, kw_only=True):
     because: Texts
     source: Source
     when_at: Source | None = None  # where the text of `when` starts, so that an error in it can be pointed at
+    places: Mapping[str, Source] = {}  # where its other names stand: `policy`, `on NAME`, `then PLACE`
+
+    def at(self, part: str) -> Source:
+        """Return where a name of the rule stands, or the rule itself."""
+        return self.places.get(part, self.source)
 
 
 class LadderStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -314,6 +319,7 @@ class RuleCase(msgspec.Struct, frozen=True, kw_only=True):
     family: str = ""  # the trick or kind of near miss that the line belongs to; for counting coverage
     at: Instant = CASE_TIME
     source: Source
+    rule_at: Source | None = None  # where the rule's name stands, which the lines of a table share
 
 
 OutageRule = Literal["refuse", "queue"]

@@ -12,7 +12,7 @@ import structlog
 import koban.decisions.store as decision_store
 import koban.events.store as event_store
 from koban import enforcement
-from koban.base import Instant, Problem, Refusal, Unavailable, limits, random_id
+from koban.base import Instant, Problem, Refusal, Unavailable, limits, random_id, roam
 from koban.cases import DUE_TIMER, PAUSE_TIMER
 from koban.db import Database, Lease, Tx
 from koban.emergency import EMERGENCY_TIMER
@@ -123,6 +123,7 @@ class Desk:
 
     def _read_archive(self, replies: Sequence[Reply], future: "concurrent.futures.Future[list[Reply]]") -> None:
         """Give the first answers of events that left the database."""
+        roam()
         try:
             results = self._with_archived(replies)
         except Exception as error:  # noqa: BLE001 - an edge: whoever waits must hear of it

@@ -3,6 +3,7 @@
 import collections
 import json
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -81,7 +82,7 @@ def explain(
             if own
             else {}
         )
-        compiled = _rules_as_of(tx, pack, entry.type, seq, urgent=urgent)
+        compiled = _rules_as_of(database, tx, pack, entry.type, seq, urgent=urgent)
         values = inputs.features
         if not own and compiled is not None and archive is not None:
             log = Log(tx=tx, archive=archive, vault=vault)
@@ -245,13 +246,25 @@ class _Packs:
             return self._read[digest]
 
 
-_KEPT: Final = _Kept()
+class _KeptOf:
+    """The last few compilations of each log: what stands at a place of one log is not what stands there in another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: weakref.WeakKeyDictionary[Database, _Kept] = weakref.WeakKeyDictionary()
+
+    def log(self, database: Database) -> _Kept:
+        with self._lock:
+            return self._of.setdefault(database, _Kept())
+
+
+_KEPT: Final = _KeptOf()
 _PACKS: Final = _Packs()
 _READ: Final = (ENTRIES_ADDED, ENTRY_REMOVED, LABEL_SET)
 
 
 def _rules_as_of(
-    tx: Tx, pack: PackDef, event_type: str, seq: int, *, urgent: Mapping[str, RuleDef]
+    database: Database, tx: Tx, pack: PackDef, event_type: str, seq: int, *, urgent: Mapping[str, RuleDef]
 ) -> CompiledRules | None:
     """Return the rules of a type over lists and labels as of an entry; compiled anew only where these changed between."""
 
@@ -264,7 +277,9 @@ def _rules_as_of(
 
     if urgent:  # rules of an hour: not worth keeping
         return make()
-    return _KEPT.rules((pack.digest, event_type, event_store.last_change(tx, _READ, before_seq=seq)), make)
+    return _KEPT.log(database).rules(
+        (pack.digest, event_type, event_store.last_change(tx, _READ, before_seq=seq)), make
+    )
 
 
 def _as_of(tx: Tx, pack: PackDef, seq: int) -> tuple[LiveLists, LiveLabels]:

@@ -49,7 +49,9 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
     rules = compiled.rules.get(entry.type)
     for key, name, path in rules.scores if rules is not None else ():
         values[key] = memory.scores.value(name, arrival.row.get(path), at)
-    matched = [rules.rules[index] for index in rules.run(arrival.row, values, at, texts)] if rules is not None else []
+    matched = (
+        memory.awake.matched(rules, memory.modes, arrival.row, values, at, texts=texts) if rules is not None else []
+    )
     urgent, asked = memory.emergency.run(entry.type, arrival.row, values, at, texts)
     matched += urgent
     acting = _text(arrival.row, event_type.acting)

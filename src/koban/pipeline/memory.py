@@ -27,6 +27,7 @@ from koban.pipeline.rows import Rows
 from koban.pipeline.sealing import open_entries
 from koban.rules import (
     BUDGET_TRIPPED,
+    AwakeRules,
     Budgets,
     BudgetTripped,
     CompiledRules,
@@ -75,6 +76,7 @@ class Memory:
         self.labels = LiveLabels()
         self.scores = LiveScores()
         self.modes = LiveModes()
+        self.awake = AwakeRules()
         self.budgets = Budgets()
         self.ceilings = LiveCeilings()
         self.sanctions = LiveSanctions()
@@ -112,6 +114,10 @@ class Memory:
         )
         self._made = (compiled, lists)
         return compiled
+
+    def leave_out(self) -> None:
+        """Run the rules in force without those that are off; may be called outside the decider's thread."""
+        self.awake.leave_out(self.compiled.rules, self.modes)
 
     def overlay_of(self, rules: Sequence[RuleDef]) -> Overlay:
         """Compile emergency rules to run beside the pack in force; may be called outside the decider's thread.
@@ -180,6 +186,8 @@ class Memory:
         self.undo.clear()
         self.vault.drop()
         self.compiled = self.compile(pack)
+        self.awake = AwakeRules()
+        self.leave_out()
         self._recover_features(tx, pack_at)
         self.emergency.load(tx)
         self.lay_over(tuple(rule_of(each.started) for each in self.emergency.standing.values()))

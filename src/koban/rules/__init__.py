@@ -5,7 +5,8 @@ Guarantees: the same log prefix gives the same signals; at most `cap_per_hour` p
 """
 
 from koban.language import TraceNode
-from koban.rules.advice import PackCosts, RuleCost, advise, costs_of
+from koban.rules.advice import advise, costs_of
+from koban.rules.awake import AwakeRules
 from koban.rules.budgets import Budgets
 from koban.rules.cases import CasesReport, FailedCase, RuleResult, describe_failure, run_cases
 from koban.rules.compile import CompiledRules, compile_rules, render_trace
@@ -51,6 +52,7 @@ __all__ = [
     "SNOOZE_SET",
     "UNPROVEN_ACTIONS",
     "Applied",
+    "AwakeRules",
     "BudgetTripped",
     "Budgets",
     "CasesReport",
@@ -67,9 +69,7 @@ __all__ = [
     "ModeChanged",
     "ModeInvalid",
     "PackActivated",
-    "PackCosts",
     "ReviewAllSwitched",
-    "RuleCost",
     "RuleExpected",
     "RuleMissing",
     "RuleResult",

@@ -34,11 +34,12 @@ class LiveModes:
     Invariant: equal to folding `apply` over the log in order; the tables hold the same.
     """
 
-    __slots__ = ("_set", "_snoozes", "_tripped", "review_all")
+    __slots__ = ("_set", "_snoozes", "_tripped", "review_all", "version")
 
     def __init__(self) -> None:
         """Start with every rule as its pack says."""
         self.review_all = False
+        self.version = 0  # rises with each change of a rule's mode, and when one is taken back
         self._set: dict[str, Mode] = {}
         self._tripped: dict[str, int] = {}
         self._snoozes: dict[tuple[str, str, str], int] = {}
@@ -61,10 +62,12 @@ class LiveModes:
             case ModeChanged():
                 undo_set = _put(self._set, change.rule, change.mode)
                 undo_trip = _put(self._tripped, change.rule, None)
+                self.version += 1
 
                 def undo_both() -> None:
                     undo_trip()
                     undo_set()
+                    self.version += 1
 
                 return undo_both
             case BudgetTripped():

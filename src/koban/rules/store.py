@@ -17,7 +17,7 @@ _modes: Final = Table(
     "rule_modes",
     metadata,
     Column("rule", Text, primary_key=True, comment="rule; '*' is the switch that puts all rules to review"),
-    Column("mode", Text, comment="off, shadow, review, live; null: as the pack says"),
+    Column("mode", Text, comment="retired, off, shadow, review, live; null: as the pack says"),
     Column("basis_points", BigInteger, nullable=False, comment="share of accounts when live; 10000 is everyone"),
     Column("tripped_seq", BigInteger, comment="log entry that tripped the budget; null: it is whole"),
     Column("changed_seq", BigInteger, nullable=False, comment="log entry of the last change"),

@@ -86,6 +86,80 @@
     });
   }
 
+  // One press is one command: who presses twice while the line is slow would do a thing twice, or read that it was done
+  // already. What leads to a file leaves the page as it is, so that a form may be sent again after a moment.
+  const AGAIN_MS = 3000;
+  const posts = (form) => (form.getAttribute("method") || "").toLowerCase() === "post";
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || !posts(form)) return;
+    if (form.dataset.sending) { event.preventDefault(); return; }
+    form.dataset.sending = "1";
+    window.setTimeout(() => delete form.dataset.sending, AGAIN_MS);
+  });
+  window.addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("[data-sending]")) delete form.dataset.sending;
+  });
+
+  // A session that ends while somebody types takes nothing with it: what was typed on a page is kept for this tab, and
+  // stands there again after the sign-in that leads back to it. Any other way to the page begins anew.
+  const store = (name, value) => {
+    try {
+      if (value === null) sessionStorage.removeItem(name);
+      else sessionStorage.setItem(name, JSON.stringify(value));
+    } catch { /* a full store loses nothing that is on the screen */ }
+  };
+  const stored = (name) => { try { return JSON.parse(sessionStorage.getItem(name)); } catch { return null; } };
+  const TYPED = "koban-typed";
+  const BACK = "koban-back";
+  const goesOn = document.querySelector("form[action='/v1/sign-in'] [name=next]");
+  const isKept = (form) => posts(form) && form.closest("main") && !form.closest("[data-draft]");
+  const keyOf = (field) => {
+    const box = field.matches("[type=checkbox], [type=radio]");
+    return `${field.form.getAttribute("action")} ${field.name}${box ? ` ${field.value}` : ""}`;
+  };
+  const FIELDS = "textarea, select, input:not([type=hidden]):not([type=password]):not([type=file])";
+  if (goesOn) {
+    const path = goesOn.value.split("?")[0];
+    store(BACK, path);
+    if (stored(TYPED)?.path !== path) store(TYPED, null);
+  } else {
+    const kept = stored(TYPED);
+    if (kept && kept.path === location.pathname && stored(BACK) === location.pathname) {
+      for (const form of document.querySelectorAll("main form")) {
+        for (const field of isKept(form) ? form.querySelectorAll(FIELDS) : []) {
+          const value = kept.fields[keyOf(field)];
+          if (value === undefined) continue;
+          if (typeof value === "boolean") field.checked = value;
+          else field.value = value;
+          for (let fold = field.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+          field.dispatchEvent(new Event("input", { bubbles: true }));
+        }
+      }
+    } else store(TYPED, null);
+    store(BACK, null);
+    document.addEventListener("input", (event) => {
+      const field = event.target;
+      if (!field.form || !field.name || !field.matches(FIELDS) || !isKept(field.form)) return;
+      const before = stored(TYPED);
+      const fields = before && before.path === location.pathname ? before.fields : {};
+      if (field.matches("[type=radio]")) {
+        for (const each of field.form.querySelectorAll("[type=radio]")) if (each.name === field.name) delete fields[keyOf(each)];
+      }
+      fields[keyOf(field)] = field.matches("[type=checkbox], [type=radio]") ? field.checked : field.value;
+      store(TYPED, { path: location.pathname, fields });
+    });
+  }
+
+  // What a form came back with is where reading goes on: a new page says nothing by itself to those who hear it, and its
+  // keyboard would start at the navigation again.
+  const told = document.querySelector("main .notice[role=alert]") || document.querySelector("[data-goes-on]")
+    || document.querySelector("main > .notice[role=status]");
+  if (told && !location.hash && (!document.activeElement || document.activeElement === document.body)) {
+    told.tabIndex = -1;
+    told.focus({ preventScroll: true });
+  }
+
   // A slash leads to the search above every page, unless somebody is writing.
   const search = document.querySelector("[data-search]");
   if (search) {
