@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -446,7 +447,9 @@ def test_wherever_a_crash_cuts_a_statement_each_line_is_done_once(house: House, 
         parts = [app_banking._part(tx, read[0], 0, digest=hashlib.sha256(data).hexdigest(), name="x")]
     (file,) = desk.command(lambda memory, tx: banking.take_in(memory, tx, parts, data, by="staff_anna"))
     rows = list(zip(read[0].rows, lines.sames_of(vault, read[0].rows), strict=True))
-    some = [functools.partial(app_banking._follow_some, file.id, rows, begin) for begin in range(0, count, at_once)]
+    some: list[Callable[[Memory, Tx], int]] = [
+        functools.partial(app_banking._follow_some, file.id, rows, begin) for begin in range(0, count, at_once)
+    ]
     if left_by_a_crash:
         # The commit of a crash holds whole commands; what another one who follows the same file does twice counts once.
         done = desk.commands([*some[:left_by_a_crash], *some[:left_by_a_crash]])[-1]
@@ -462,7 +465,7 @@ def test_wherever_a_crash_cuts_a_statement_each_line_is_done_once(house: House, 
         assert store.unfinished_files(tx) == []
 
 
-def _die(_memory: object, _tx: object) -> int:
+def _die(_memory: Memory, _tx: Tx) -> int:
     raise RuntimeError("died")
 
 
