@@ -1,7 +1,9 @@
 """Cash-outs through the bank and back: nothing is lost or made, two people let a file leave, the bank's lines settle it."""
 
+import functools
 import hashlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,10 +12,12 @@ from tests.banking.ground import HANAKO, TARO, US, House, statement
 from koban.app import banking as app_banking
 from koban.app.banking import carry_on, release
 from koban.banking import lines, store
-from koban.banking.types import BatchDecided
+from koban.banking.types import BatchDecided, CashOutUnfit
 from koban.banking.zengin import read_transfer
 from koban.base import DAY, HOUR
+from koban.db import Tx
 from koban.pipeline import banking
+from koban.pipeline.memory import Memory
 from koban.pipeline.money import expire_when_due
 
 
@@ -428,6 +432,61 @@ def test_a_crash_within_a_statement_is_taken_up_again(small: House) -> None:
     with desk.database.read() as tx:
         assert store.unfinished_files(tx) == []
     assert small.balance("cash_out_transit.JPY") == (0, 0)
+
+
+@pytest.mark.parametrize("left_by_a_crash", [0, 1, 2, 3])
+def test_wherever_a_crash_cuts_a_statement_each_line_is_done_once(house: House, left_by_a_crash: int) -> None:
+    count, at_once = 17, banking.LINES_AT_ONCE
+    for number in range(count):
+        body = {"id": f"e{number}", "reference": f"REF{number:04}", "kind": "wallet", "owner": "a", "level": "identity"}
+        house.ask("POST", "/v1/bank/expected", body)
+    data = statement([(100 + number, f"REF{number:04}", "", "") for number in range(count)])
+    desk, vault = house.koban.desk, house.koban.vault
+    read = app_banking.read(desk, data)
+    with desk.database.read() as tx:
+        parts = [app_banking._part(tx, read[0], 0, digest=hashlib.sha256(data).hexdigest(), name="x")]
+    (file,) = desk.command(lambda memory, tx: banking.take_in(memory, tx, parts, data, by="staff_anna"))
+    rows = list(zip(read[0].rows, lines.sames_of(vault, read[0].rows), strict=True))
+    some: list[Callable[[Memory, Tx], int]] = [
+        functools.partial(app_banking._follow_some, file.id, rows, begin) for begin in range(0, count, at_once)
+    ]
+    if left_by_a_crash:
+        # The commit of a crash holds whole commands; what another one who follows the same file does twice counts once.
+        done = desk.commands([*some[:left_by_a_crash], *some[:left_by_a_crash]])[-1]
+        assert done == left_by_a_crash * at_once
+    with pytest.raises(RuntimeError, match="died"):
+        desk.commands([*some[left_by_a_crash + 1 :], _die])
+    carry_on(desk, vault)
+    assert [(each[0], each[1]) for each in sorted(house.lines())] == [
+        (100 + number, "matched") for number in range(count)
+    ]
+    assert house.balance("wallet.JPY:a") == (sum(range(100, 100 + count)), 0)
+    with desk.database.read() as tx:
+        assert store.unfinished_files(tx) == []
+
+
+def _die(_memory: Memory, _tx: Tx) -> int:
+    raise RuntimeError("died")
+
+
+def test_commands_that_are_handed_in_together_are_one_commit_and_one_refusal_leaves_the_others(small: House) -> None:
+    desk = small.koban.desk
+    assert len(set(desk.commands([lambda _, tx: id(tx)] * 5))) == 1
+
+    def note(name: str, *, fails: bool = False) -> Any:  # Any: a command
+        def run(memory: Memory, _tx: Tx) -> None:
+            memory.alert("note", name, "")
+            if fails:
+                raise CashOutUnfit(name)
+
+        return run
+
+    with pytest.raises(CashOutUnfit, match="two"):
+        desk.commands([note("one"), note("two", fails=True), note("three")])
+    with desk.database.read() as tx:
+        assert [row[0] for row in tx.rows("SELECT object FROM alerts WHERE kind = 'note' ORDER BY object")] == [
+            "one", "three",
+        ]  # fmt: skip
 
 
 def test_two_who_release_at_once_send_each_cash_out_once(house: House) -> None:

@@ -1,5 +1,6 @@
 """Whatever is sent: a clear answer or quarantine, the process lives, nothing that was answered is lost."""
 
+import contextlib
 import json
 import time
 
@@ -115,6 +116,21 @@ def test_clocks_that_disagree_are_decided_and_marked(server: Server, hours: int,
     answer = server.post({**event(f"skew{hours}"), "time": at})
     assert answer.status_code == 200
     assert answer.json().get("late", False) is late
+
+
+def test_a_head_that_does_not_end_is_cut_off_and_keeps_nothing(server: Server) -> None:
+    import socket
+
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Endless: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                connection.sendall(b"a" * 65_536)
+        with contextlib.suppress(
+            ConnectionError
+        ):  # what was still on its way may reset the connection before it is read
+            assert connection.recv(100).startswith(b"HTTP/1.1 431 ")
+    assert server.alive()
 
 
 def test_lines_answer_for_themselves(server: Server) -> None:

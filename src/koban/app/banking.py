@@ -1,9 +1,10 @@
 """Banking's part of the wiring: steps through the decider, files made and read outside of it."""
 
 import datetime
+import functools
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
@@ -19,16 +20,22 @@ from koban.banking.types import (
     FileNotThere,
     Order,
     Payee,
+    ReadRow,
     ReadStatement,
     StatementFile,
 )
 from koban.base import MINUTE, Instant
 from koban.db import Tx
 from koban.pipeline import bank_facts, banking, expecting
+from koban.pipeline.memory import Memory
 from koban.vault import Vault
 
 if TYPE_CHECKING:
     from koban.pipeline import Desk
+
+
+COMMANDS_AT_ONCE: Final = 8  # in one commit, while nothing else waits for the decider
+Rows: TypeAlias = Sequence[tuple[ReadRow, str]]
 
 
 def bank_desk(desk: "Desk", vault: Vault) -> bank_routes.BankDesk:
@@ -219,13 +226,22 @@ def _part(tx: Tx, read_: ReadStatement, number: int, *, digest: str, name: str) 
 
 
 def follow(desk: "Desk", vault: Vault, file: StatementFile, read_: ReadStatement) -> None:
-    """Follow the lines of a file that were not followed yet, some in each command."""
+    """Follow the lines of a file that were not followed yet: some in each command, some commands in each commit.
+
+    Why so: a commit waits for the disk about as long as a command works, and nobody's event waits for more than one
+    command while any does. What a crash leaves is whole commands, and the file's row says how many lines they did.
+    """
     rows = list(zip(read_.rows, lines.sames_of(vault, read_.rows), strict=True))
     done = file.done
     while done < len(rows):
-        part = rows[done : done + banking.LINES_AT_ONCE]
-        begin = done
-        done = desk.command(lambda memory, tx: banking.follow_lines(memory, tx, file.id, begin, part))  # noqa: B023 - run at once
+        count = 1 if desk.decider.queued else COMMANDS_AT_ONCE
+        ends = done + count * banking.LINES_AT_ONCE
+        begins = range(done, min(ends, len(rows)), banking.LINES_AT_ONCE)
+        done = desk.commands([functools.partial(_follow_some, file.id, rows, begin) for begin in begins])[-1]
+
+
+def _follow_some(file_id: str, rows: Rows, begin: int, memory: Memory, tx: Tx) -> int:
+    return banking.follow_lines(memory, tx, file_id, begin, rows[begin : begin + banking.LINES_AT_ONCE])
 
 
 def tell(desk: "Desk") -> None:

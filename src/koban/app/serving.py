@@ -19,6 +19,7 @@ import uvicorn
 
 from koban.access import CATALOGUE, MACHINES, SYSTEM, create_first_admin, issue_token, revoke_leftovers, revoke_token
 from koban.access.demo import close_roles
+from koban.app.connections import allow_connections, bounded_protocol
 from koban.app.demo import Demo
 from koban.app.own_data import OwnData
 from koban.app.running import SERVER_FILE, Koban, open_koban
@@ -133,7 +134,7 @@ def serve(
         config = uvicorn.Config(
             asgi(koban, demo=demo, own=own),
             loop="uvloop",
-            http="httptools",
+            http=bounded_protocol(allow_connections()),
             log_config=None,
             access_log=False,
             lifespan="off",

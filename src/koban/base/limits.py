@@ -11,6 +11,11 @@ BATCH_EVENTS_MAX: Final = 5_000  # events in one request
 JSON_DEPTH_MAX: Final = 32  # nesting of one event
 ID_CHARS_MAX: Final = 256  # an event's id, source, subject, or a subject's id
 TEXT_CHARS_MAX: Final = 20_000  # one text field; the rest is kept but not read by rules
+HEAD_BYTES_MAX: Final = 64 * 1024  # request line and headers of one request
+CHUNK_OVERHEAD_MAX: Final = 8  # bytes around a byte of a body that is sent in chunks
+CONNECTIONS_MAX: Final = 10_000  # open at a time, where the system allows so many descriptors
+SENDER_LOOK_EVERY_S: Final = 15  # a head has to be there by then, and from look to look
+SENDER_BYTES_MIN: Final = 8 * 1024  # so much of a body
 
 # The decider.
 DECIDER_BATCH_MAX: Final = 256  # entries in one commit

@@ -152,6 +152,20 @@ class Desk:
         assert isinstance(reply, Done)
         return reply.value  # type: ignore[return-value]  # what `run` returned, through the decider's queue
 
+    def commands(self, runs: Sequence[Callable[[Memory, Tx], T]]) -> list[T]:
+        """Have several changes made in one commit, each in a savepoint; return what they returned, or raise the first refusal.
+
+        The others stand when one is refused: each must be right whatever became of those before it.
+        """
+        replies = self.decider.submit([CommandUnit(run=run) for run in runs]).result()
+        values = list[T]()
+        for reply in replies:
+            if isinstance(reply, Refused):
+                raise reply.error
+            assert isinstance(reply, Done)
+            values.append(reply.value)  # type: ignore[arg-type]  # what `run` returned, through the decider's queue
+        return values
+
     def replay_quarantined(self, quarantine_id: str, actor: str) -> Result:
         """Send a quarantined event again; it leaves quarantine only once it could be read.
 

@@ -1,0 +1,122 @@
+"""One HTTP connection at the border: a sender who is too slow, or whose head never ends, is cut off and holds nothing.
+
+Why here: the server beneath waits for the end of a request for ever and keeps whatever head comes, so a few hundred open
+sockets, or one endless header, would take a process down that otherwise bounds everything.
+"""
+
+import asyncio
+import resource
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from koban.base import limits
+
+_REFUSALS: Final = {
+    408: b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    431: b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    503: b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+}
+FILES_APART: Final = 256  # descriptors for the database, threads' pipes, calls to others
+
+
+def allow_connections() -> int:
+    """Take as many descriptors as the system gives; return how many connections may be open at a time."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.CONNECTIONS_MAX + FILES_APART
+    wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return (
+        limits.CONNECTIONS_MAX
+        if soft == resource.RLIM_INFINITY
+        else max(16, min(limits.CONNECTIONS_MAX, soft - FILES_APART))
+    )
+
+
+def bounded_protocol(most_open: int) -> "type[BoundedProtocol]":
+    """Return the protocol of a server that lets so many connections be open at a time."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"most_open": most_open})
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection whose requests have to come within bounds. `most_open`: connections at a time, of all."""
+
+    most_open = limits.CONNECTIONS_MAX
+    look_every_s: float = limits.SENDER_LOOK_EVERY_S
+
+    _is_whole = False  # whether no request is half-way
+    _has_head = False
+    _received = 0  # bytes of the request that is half-way
+    _in_body = 0  # of them, those of the body
+    _seen = 0  # bytes at the last look
+    _look: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base does
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        if len(self.connections) > self.most_open:
+            self._refuse(503)
+            return
+        self._look = self.loop.call_later(self.look_every_s, self._look_again)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop_looking()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came; nearly always that is a whole request."""
+        super().data_received(data)
+        if self._is_whole:
+            self._stop_looking()
+            return
+        self._received += len(data)
+        if self._received - self._in_body > limits.HEAD_BYTES_MAX + self._in_body * limits.CHUNK_OVERHEAD_MAX:
+            self._refuse(431)
+        elif self._look is None:
+            self._look = self.loop.call_later(self.look_every_s, self._look_again)
+
+    def on_message_begin(self) -> None:
+        """Note that a request began."""
+        self._is_whole = self._has_head = False
+        self._received = self._in_body = self._seen = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that the body comes next."""
+        self._has_head = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Count the body apart: how large it may be is the route's to say."""
+        self._in_body += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that the request is whole."""
+        self._is_whole = True
+        super().on_message_complete()
+
+    def _look_again(self) -> None:
+        self._look = None
+        came, self._seen = self._received - self._seen, self._received
+        # A body that nobody reads yet is not its sender's fault.
+        if self.flow.read_paused or (self._has_head and came >= limits.SENDER_BYTES_MIN):
+            self._look = self.loop.call_later(self.look_every_s, self._look_again)
+        else:
+            self._refuse(408)
+
+    def _stop_looking(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+
+    def _refuse(self, status: int) -> None:
+        self._stop_looking()
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self.transport.write(_REFUSALS[status])
+        self.transport.close()

@@ -1,0 +1,178 @@
+"""What a sender may take of a connection: so much head, so much time, so many at once."""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from koban.app.connections import bounded_protocol
+from koban.base import limits
+
+HEAD = b"POST /x HTTP/1.1\r\nHost: x\r\n"
+
+
+async def _nothing(_scope: object, _receive: object, _send: object) -> None:
+    """Serve nothing."""
+
+
+class Task:
+    def add_done_callback(self, _callback: Callable[..., object]) -> None:
+        pass
+
+
+class Handle:
+    cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Loop:
+    """A loop whose time passes when a test says so, and whose tasks are never begun."""
+
+    def __init__(self) -> None:
+        self.looks: list[tuple[Handle, Callable[[], object]]] = []
+
+    def call_later(
+        self, _delay: float, callback: Callable[..., object], *_args: object, **_more: object
+    ) -> Any:  # Any: a handle
+        self.looks.append((Handle(), callback))
+        return self.looks[-1][0]
+
+    def create_task(self, coroutine: Coroutine[Any, Any, Any], **_more: object) -> Any:  # Any: a task
+        coroutine.close()
+        return Task()
+
+    def look(self) -> None:
+        waiting, self.looks = self.looks, []
+        for handle, callback in waiting:
+            if not handle.cancelled:
+                callback()
+
+
+class Transport(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.is_closed, self.is_paused = b"", False, False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
+
+
+@dataclasses.dataclass
+class Door:
+    """A server's connections without a network."""
+
+    loop: Loop = dataclasses.field(default_factory=Loop)
+    state: ServerState = dataclasses.field(default_factory=ServerState)
+    config: uvicorn.Config = dataclasses.field(default_factory=lambda: uvicorn.Config(_nothing, log_config=None))
+
+    def connect(self, most_open: int = 10) -> tuple[Any, Transport]:  # Any: the protocol
+        if not self.config.loaded:
+            self.config.load()
+        protocol = bounded_protocol(most_open)(self.config, self.state, {}, self.loop)  # type: ignore[arg-type]  # what of a loop it uses
+        transport = Transport()
+        protocol.connection_made(transport)
+        return protocol, transport
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+def test_who_sends_nothing_or_half_a_head_is_cut_off_at_the_next_look(door: Door) -> None:
+    for sent in (b"", b"POST", HEAD):
+        protocol, transport = door.connect()
+        if sent:
+            protocol.data_received(sent)
+        door.loop.look()
+        assert transport.written.startswith(b"HTTP/1.1 408 "), sent
+        assert transport.is_closing()
+
+
+def test_a_body_may_take_as_long_as_it_keeps_coming(door: Door) -> None:
+    protocol, transport = door.connect()
+    protocol.data_received(HEAD + b"Content-Length: 99999999\r\n\r\n")
+    for _ in range(20):
+        protocol.data_received(b"x" * limits.SENDER_BYTES_MIN)
+        protocol.cycle.body = bytearray()  # somebody reads it
+        protocol.flow.resume_reading()
+        door.loop.look()
+        assert not transport.is_closing()
+    protocol.data_received(b"x" * (limits.SENDER_BYTES_MIN - 1))
+    protocol.flow.resume_reading()
+    door.loop.look()
+    assert transport.is_closing()
+
+
+def test_a_body_that_nobody_reads_yet_is_not_its_senders_fault(door: Door) -> None:
+    protocol, transport = door.connect()
+    protocol.data_received(HEAD + b"Content-Length: 99999999\r\n\r\n" + b"x" * 100_000)
+    assert transport.is_paused
+    for _ in range(5):
+        door.loop.look()
+    assert not transport.is_closing()
+
+
+@pytest.mark.parametrize(
+    "more", [b"", b"X: 1\r\nContent-Length: 3\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"]
+)
+def test_a_whole_request_is_waited_for_no_longer(door: Door, more: bytes) -> None:
+    protocol, transport = door.connect()
+    whole = HEAD + (more or b"\r\n")
+    for place in range(0, len(whole), 7):
+        protocol.data_received(whole[place : place + 7])
+    door.loop.look()
+    assert (transport.written, transport.is_closing()) == (b"", False)
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET /" + b"a" * 30_000, HEAD + b"X: ", b"".join((HEAD, *(b"X-%d: a\r\n" % n for n in range(99))))]
+)
+def test_a_head_that_does_not_end_is_cut_off(door: Door, head: bytes) -> None:
+    protocol, transport = door.connect()
+    protocol.data_received(head)
+    assert not transport.is_closing()
+    for _ in range(9):
+        if not transport.is_closing():
+            protocol.data_received(b"a" * 8_000 if head.endswith(b": ") or b"\r" not in head else b"Y: b\r\n" * 2_000)
+    assert transport.is_closing()
+    assert transport.written[:12] in {b"HTTP/1.1 431", b"HTTP/1.1 400"}
+
+
+def test_chunks_that_are_nearly_all_border_are_cut_off(door: Door) -> None:
+    protocol, transport = door.connect()
+    protocol.data_received(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    for _ in range(3_000):
+        protocol.data_received(b"1\r\na\r\n" * 10)
+    assert not transport.is_closing(), "a byte in a chunk of its own is a body like any other"
+    protocol.data_received(b"1;" + b"e" * 300_000)
+    assert transport.is_closing()
+
+
+def test_past_the_most_that_may_be_open_a_connection_is_told_to_come_back(door: Door) -> None:
+    kept = [door.connect(most_open=2) for _ in range(2)]
+    refused, third = door.connect(most_open=2)
+    assert third.written.startswith(b"HTTP/1.1 503 ")
+    assert third.is_closing()
+    assert [transport.is_closing() for _, transport in kept] == [False, False]
+    kept[0][0].connection_lost(None)
+    refused.connection_lost(None)
+    assert not door.connect(most_open=2)[1].is_closing()
