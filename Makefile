@@ -8,12 +8,13 @@ UV := $(shell command -v uv 2>/dev/null)
 export UV_PYTHON_DOWNLOADS := never
 
 # Compiled modules are kept in the environment's own folder, wherever Python is told to keep none beside the sources:
-# the suite starts hundreds of processes, and compiling costs each of them twice what it has to do.
+# the suite starts hundreds of processes, and compiling costs each of them twice what it has to do. The folder may be
+# there before the environment is: the check of the version compiles already.
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/compiled
 
 ifneq ($(UV),)
-  MAKE_VENV = uv venv --quiet --python $(PYTHON) $(VENV)
+  MAKE_VENV = uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
   INSTALL = uv pip install --quiet --python $(BIN)/python
 else
   MAKE_VENV = $(PYTHON) -m venv $(VENV)

@@ -1,6 +1,7 @@
 """What the console's forms do: the consequence first, a reason always, CSRF always, and then it is true."""
 
 import datetime
+import html
 import re
 import zoneinfo
 
@@ -419,3 +420,19 @@ def test_a_list_s_owner_is_set_with_a_reason_and_shown(admin: Visitor, scene: Sc
     assert "Nobody answers for this list yet." in page
     assert "Owners before" in page
     assert one(scene, "SELECT count(*) FROM list_owners") == 2
+
+
+def test_a_reason_that_is_refused_stands_there_again(scene: Scene, admin: Visitor) -> None:
+    rule, sanction = acting_rule(scene), one(scene, "SELECT id FROM sanctions WHERE status = 'in_force' LIMIT 1")
+    typed = "長い理由 <b>" * 300
+    for path, form in (
+        (f"/rules/{rule}/mode", {"to": "shadow"}),
+        (f"/rules/{rule}/undo", {}),
+        ("/rules/all-to-review", {}),
+        (f"/sanctions/{sanction}/overturn", {"how": "overturn"}),
+        ("/emergency/undo", {"do": "all", "rule": rule}),
+    ):
+        page = f"{path}?to=shadow" if path.endswith("/mode") else path
+        answer = admin.send(page, path, reason=typed, **form)
+        assert answer.status_code == 422, path
+        assert html.escape(typed) in answer.text, path

@@ -105,8 +105,17 @@ def test_who_proposes_under_a_severe_policy_does_not_activate_it(scene: Scene, a
 def test_a_list_change_is_previewed(scene: Scene, admin: Visitor) -> None:
     pack = scene.desk.memory.compiled.pack
     name = next(name for name in pack.lists if any(f"'{name}'" in rule.when for rule in pack.rules.values()))
-    answer = admin.send(f"/lists/{name}", f"/lists/{name}", values="こんにちは", do="preview")
-    assert answer.headers["location"].startswith("/lab/runs/")
+    answer = admin.send(
+        f"/lists/{name}", f"/lists/{name}", values="こんにちは\nＳＯＳ", note="seen today", until="week", do="preview"
+    )
+    assert answer.status_code == 200
+    run = re.search(r'hx-get="(/lab/runs/[^"]+)"', answer.text)
+    assert run is not None
+    assert admin.get(run[1]).status_code == 200
+    assert ">こんにちは\nＳＯＳ</textarea>" in answer.text
+    assert 'value="seen today"' in answer.text
+    assert '<option value="week" selected>' in answer.text
+    assert "こんにちは" not in admin.get(f"/lists/{name}?q=こんにちは").text.partition("<table")[2]
 
 
 def test_features_say_what_is_counted_of_a_subject(scene: Scene, admin: Visitor) -> None:

@@ -207,7 +207,9 @@ def test_in_an_outage_people_see_what_moving_means_and_move_one_or_all(shop: Sho
     assert "exactly one of the two is ever asked" in one
     assert "the buyer has to pay anew" in one
     assert "Send it through beta" in one
-    assert "betaに切り替える" in read(shop, "/money/payments/p1/reroute?to=beta", "ja")[1]
+    assert "beta に切り替える" in read(shop, "/money/payments/p1/reroute?to=beta", "ja")[1], (
+        "the name has a tag of its own"
+    )
     assert "Send it through" not in read(shop, "/money/payments/p1/reroute?to=alpha")[1]
     moved = read(shop, "/money/payments/p1/reroute", form={"to": "beta"})
     assert moved == (303, "/money/payments/p1?done=payment_rerouted")
@@ -218,7 +220,7 @@ def test_in_an_outage_people_see_what_moving_means_and_move_one_or_all(shop: Sho
     assert "2 payments, ¥6,000" in page
     assert "Authorise · sent, no answer yet · 1" in page
     assert "Send 2 payments through beta" in page
-    assert "2件をbetaに切り替える" in read(shop, "/money/providers/alpha?to=beta", "ja")[1]
+    assert "2件を beta に切り替える" in read(shop, "/money/providers/alpha?to=beta", "ja")[1]
     assert read(shop, "/money/providers/alpha/reroute", form={"to": "alpha"})[0] == 422
     assert read(shop, "/money/providers/nobody")[0] == 404
     all_moved = read(shop, "/money/providers/alpha/reroute", form={"to": "beta"})

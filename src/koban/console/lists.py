@@ -69,7 +69,8 @@ def _index(kit: ConsoleKit, call: Call) -> Answer:
     )
 
 
-def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
+def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", run: str = "") -> Answer:
+    """Show a list; `run` is the backtest of what somebody typed, which stands beside it."""
     pack = kit.pack()
     declared = _list(pack, call)
     formats = Formats(language_of(call.language), kit.zone, call.at)
@@ -110,6 +111,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         problem=problem,
         detail=detail,
         typed=call.form,
+        run=run,
     )
 
 
@@ -190,8 +192,7 @@ def _preview(kit: ConsoleKit, call: Call, declared: ListDef, values: Sequence[st
         return _one(kit, call, problem="lab.no_reader")
     arguments = ["--since", "30d", *(part for name in rules for part in ("--rule", name))]
     arguments += [part for value in values for part in ("--list-add", f"{declared.name}={value}")]
-    started = kit.start_backtest(pack.files, arguments)
-    return done(call, f"/lab/runs/{started.id}", "backtest_started")
+    return _one(kit, call, run=kit.start_backtest(pack.files, arguments).id)
 
 
 def _list(pack: PackDef, call: Call) -> ListDef:

@@ -142,7 +142,10 @@ def page(
     status: int = 200,
     **values: object,
 ) -> Answer:
-    """Answer with a page for whoever is signed in; `shared` and `values` are what its template reads."""
+    """Answer with a page for whoever is signed in; `shared` and `values` are what its template reads.
+
+    `sent` is what a form sent, where this answers one: a refusal never takes what was typed.
+    """
     language = language_of(call.language)
     return Answer(
         body=_render(
@@ -161,6 +164,7 @@ def page(
             evening_roles=kit.story.roles if kit.story is not None else (),
             notice=_notice_of(call, language),
             name_of=names_when_asked(kit.database),
+            sent=call.form,
             **(shared or {}),
             **values,
         ),
