@@ -52,6 +52,7 @@ def test_a_planted_trick_is_proposed_and_holds_on_the_part_held_out(planted: Sta
     assert first.when.count(" AND ") <= 2
     assert f"- rule: {first.name}" in first.text
     assert "mode: shadow" in first.text
+    assert usual.rules
     assert all((rule.train.precision.low or 0) > 0.25 for rule in usual.rules)  # better than anybody taken blindly
     assert blind.rules == ()
 

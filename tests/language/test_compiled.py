@@ -107,20 +107,26 @@ def test_an_emitted_expression_runs_inside_another_function() -> None:
     assert both({}, NOON, ENV) == (None, False)
 
 
-def test_the_deepest_expressions_that_are_taken_compile() -> None:
-    for text in (
-        "(" * 39 + "a > 1" + ")" * 39,
-        "NOT " * 38 + "(a = 1)",
-        "a" + " + 1" * 38 + " = 5",
-        "coalesce(" * 18 + "a" + ", b + 1)" * 18 + " = 1",
-        "CASE WHEN p THEN " * 18 + "a" + " ELSE b * 2 END" * 18 + " > 0",
-        "(" * 18 + "p" + " = q)" * 18,
-        "a // (" * 18 + "b" + ")" * 18 + " > 1",
-    ):
-        expression = checked(text)
-        compile_program([expression]).run({"a": 1, "b": 2, "p": True, "q": True}, {}, NOON, ENV, None)
-        compile_traces([expression]).run({"a": 1}, {}, NOON, ENV, None)
-        compile_value(expression)({"a": 1}, NOON)
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("(" * 39 + "a > 1" + ")" * 39, False),
+        ("NOT " * 38 + "(a = 1)", True),
+        ("a" + " + 1" * 38 + " = 5", False),
+        ("a" + " + 1" * 38 + " = 39", True),
+        ("coalesce(" * 18 + "a" + ", b + 1)" * 18 + " = 1", True),
+        ("CASE WHEN p THEN " * 18 + "a" + " ELSE b * 2 END" * 18 + " > 0", True),
+        ("(" * 18 + "p" + " = q)" * 18, True),
+        ("a // (" * 18 + "b" + ")" * 18 + " > 1", None),
+    ],
+)
+def test_the_deepest_expressions_that_are_taken_compile(text: str, value: bool | None) -> None:  # noqa: FBT001 # of a table
+    expression = checked(text)
+    row = {"a": 1, "b": 2, "p": True, "q": True}
+    assert compile_value(expression)(row, NOON) is value
+    assert compile_program([expression]).run(row, {}, NOON, ENV, None) == ((0,) if value else ())
+    (trace,) = compile_traces([expression]).run(row, {}, NOON, ENV, None)
+    assert trace[0] is value
 
 
 @pytest.mark.parametrize("value", ["it's", 'a"b', "a\\b", "\n", "'''", "{x}", "%s", "日本", "\x00"])
