@@ -176,4 +176,26 @@ def test_what_was_typed_on_any_page_stands_there_again_after_the_sign_in_and_now
     expect(page.locator("#note")).to_have_value("")
     reader.go("/lists/bad_domains")
     expect(page.locator("#values")).to_have_value("")
-    assert page.evaluate("Object.keys(sessionStorage).filter((each) => each.startsWith('koban-'))") == []
+    assert page.evaluate("Object.keys(sessionStorage).filter((each) => each.startsWith('koban-'))") == ["koban-of"]
+
+
+def test_nobody_else_who_signs_in_to_a_tab_reads_what_was_typed_in_it(open_reader: Opener, site: Site) -> None:
+    case_id = lure(site, "odd-other", unlike(random.Random("of another"), 950))
+    reader = open_reader("en").sign_in("specialist")
+    page = reader.page
+    take(reader, case_id)
+    page.fill("#note", TYPED)
+    reader.go("/lists/bad_domains")
+    page.fill("#values", "typed-by-one.test")
+    page.fill("#note", TYPED)
+    page.context.clear_cookies(name="koban_session")
+    page.get_by_role("button", name="Add to the list").click()
+    page.wait_for_url("**/sign-in?next=*")
+    page.fill("#email", site.scene.email("admin"))
+    page.fill("#password", PASSWORD)
+    page.click("form.fields button")
+    page.wait_for_url("**/lists/bad_domains*")
+    expect(page.locator("#values")).to_have_value("")
+    site.scene.clock.advance(21 * MINUTE)
+    take(reader, case_id)
+    expect(page.locator("#note")).to_have_value("")

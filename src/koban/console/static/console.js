@@ -110,6 +110,13 @@
     } catch { /* a full store loses nothing that is on the screen */ }
   };
   const stored = (name) => { try { return JSON.parse(sessionStorage.getItem(name)); } catch { return null; } };
+  // It is theirs alone: when somebody else signs in to this tab, nothing of it is left.
+  const me = document.body.dataset.of;
+  const whose = stored("koban-of");
+  if (me && whose && whose !== me) {
+    for (const name of Object.keys(sessionStorage)) if (name.startsWith("koban-")) store(name, null);
+  }
+  if (me) store("koban-of", me);
   const TYPED = "koban-typed";
   const BACK = "koban-back";
   const goesOn = document.querySelector("form[action='/v1/sign-in'] [name=next]");
