@@ -97,14 +97,29 @@ def door() -> Door:
     return Door()
 
 
-def test_who_sends_nothing_or_half_a_head_is_cut_off_at_the_next_look(door: Door) -> None:
-    for sent in (b"", b"POST", HEAD):
+def test_who_sends_half_a_head_is_cut_off_at_the_next_look(door: Door) -> None:
+    for sent in (b"P", b"POST", HEAD):
         protocol, transport = door.connect()
-        if sent:
-            protocol.data_received(sent)
+        protocol.data_received(sent)
         door.loop.look()
         assert transport.written.startswith(b"HTTP/1.1 408 "), sent
         assert transport.is_closing()
+
+
+def test_a_connection_that_was_opened_ahead_stays_as_long_as_one_that_is_kept(door: Door) -> None:
+    door.config.timeout_keep_alive = 3 * int(limits.SENDER_LOOK_EVERY_S)
+    for looks in range(3):
+        protocol, transport = door.connect()
+        for _ in range(looks):
+            door.loop.look()
+        protocol.data_received(HEAD + b"\r\n")
+        door.loop.look()
+        assert (transport.is_closing(), transport.written) == (False, b"")
+    _, idle = door.connect()
+    for _ in range(3):
+        assert not idle.is_closing()
+        door.loop.look()
+    assert (idle.is_closing(), idle.written) == (True, b""), "nobody asked, so nobody is answered"
 
 
 def test_a_body_may_take_as_long_as_it_keeps_coming(door: Door) -> None:

@@ -51,6 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _received = 0  # bytes of the request that is half-way
     _in_body = 0  # of them, those of the body
     _seen = 0  # bytes at the last look
+    _looks = 0  # in vain, at a connection on which nothing came yet
     _look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base does
@@ -101,6 +102,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _look_again(self) -> None:
         self._look = None
+        if not self._received and not self._is_whole:
+            # Opened ahead, as browsers and pools do: it may stay as long as one that is kept after a request.
+            self._looks += 1
+            if self._looks * self.look_every_s >= self.timeout_keep_alive:
+                self.transport.close()
+            else:
+                self._look = self.loop.call_later(self.look_every_s, self._look_again)
+            return
         came, self._seen = self._received - self._seen, self._received
         # A body that nobody reads yet is not its sender's fault.
         if self.flow.read_paused or (self._has_head and came >= limits.SENDER_BYTES_MIN):
