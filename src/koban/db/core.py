@@ -22,7 +22,6 @@ metadata: Final = sqlalchemy.MetaData()
 
 _QUOTE: Final = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 _AMONG_MAX: Final = 512  # values in one query on SQLite
-_SYNCHRONOUS_NORMAL: Final = 1
 _MOVED_APART_PAGES: Final = 50_000  # the writer moves its log itself only beyond this, once somebody else does it
 _BEGIN_ANEW_PAGES: Final = 32_000  # of SQLite's log of writes, 128 MB: then the writer stands still for its last part
 
@@ -38,7 +37,7 @@ _SQLITE_PRAGMAS: Final = (
 
 
 _PARAMETERS_MAX: Final = 960  # of one statement; SQLite takes 999 in its oldest builds
-_ROWS_AT_ONCE: Final = 32  # each number of rows is a statement of its own that stays prepared
+_ROWS_AT_ONCE: Final = 128  # each number of rows is a statement of its own that stays prepared
 _PREPARED: Final = 512  # statements that a connection of SQLite's keeps
 
 
@@ -215,9 +214,17 @@ class Database:
     """A database that is open. `read` gives a snapshot; `write` gives the one writer's transaction."""
 
     def __init__(
-        self, writer: Engine, reader: Engine, dialect: Dialect, path: pathlib.Path | None, mover: Engine | None = None
+        self,
+        writer: Engine,
+        reader: Engine,
+        dialect: Dialect,
+        path: pathlib.Path | None,
+        mover: Engine | None = None,
+        *,
+        synchronous: str = "FULL",
     ) -> None:
-        """Use `Database.open` instead."""
+        """Use `Database.open` instead. `synchronous`: whether a commit of SQLite's waits for the disk, in its words."""
+        self._synchronous = synchronous
         self._writer = writer
         self._reader = reader
         self._mover = mover
@@ -285,7 +292,7 @@ class Database:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                     yield Tx(connection, self.dialect)
                 return
-            with _unsynchronised(connection), connection.begin():
+            with _unsynchronised(connection, self._synchronous), connection.begin():
                 yield Tx(connection, self.dialect)
 
     def move_log(self) -> None:
@@ -342,15 +349,17 @@ def _run_alone(engine: Engine, pragma: str) -> tuple[int, ...]:
 
 
 @contextlib.contextmanager
-def _unsynchronised(connection: Connection) -> Iterator[None]:
+def _unsynchronised(connection: Connection, usual: str) -> Iterator[None]:
     """Have the next transaction of a connection of SQLite's not wait for the disk; between transactions only."""
+    if usual == "OFF":
+        yield
+        return
     cursor = connection.connection.cursor()
-    (before,) = cursor.execute("PRAGMA synchronous").fetchone()
-    cursor.execute(f"PRAGMA synchronous={min(before, _SYNCHRONOUS_NORMAL)}")
+    cursor.execute("PRAGMA synchronous=NORMAL")
     try:
         yield
     finally:
-        cursor.execute(f"PRAGMA synchronous={before}")
+        cursor.execute(f"PRAGMA synchronous={usual}")
         cursor.close()
 
 
@@ -390,6 +399,7 @@ def _open_sqlite(url: str, *, durable: bool, read_only: bool) -> Database:
         "sqlite",
         path,
         None if read_only else build(begin="BEGIN", query_only=False, pool_size=1),
+        synchronous=synchronous,
     )
     try:
         with database.write() as tx:

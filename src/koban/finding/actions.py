@@ -44,7 +44,9 @@ def follow(
 ) -> int:
     """Enter new events into the index, in small transactions with a `rest` after each; return how many there were.
 
-    Why it gives way: it shares the writer with the decider, and nobody waits for an index.
+    Why it gives way: it shares the writer with the decider, and nobody waits for an index. Everything is made ready before
+    the writer is taken, and written in few statements: at each one the interpreter's lock goes to somebody else, while the
+    decider waits for the writer.
     """
     done = 0
     for _ in range(FOLLOW_CHUNKS_MAX):
@@ -59,10 +61,9 @@ def follow(
             break
         subjects, links = _read(rows, events)
         with database.write_unhurried() as tx:
-            if event_store.read_state(tx, _CURSOR) != after:
+            if not event_store.advance_state(tx, _CURSOR, before=after, to=int(rows[-1][0])):
                 break  # somebody else follows too; their rows count once
             store.add(tx, subjects, links)
-            event_store.write_state(tx, _CURSOR, int(rows[-1][0]))
         done += len(rows)
         if len(rows) < chunk:
             break
