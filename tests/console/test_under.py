@@ -66,6 +66,23 @@ def test_a_features_page_lists_what_its_where_lets_count_under_each_version(scen
     assert "Value read" in page
 
 
+def test_a_decimal_has_its_point_and_both_of_a_pair_have_their_page(scene: Scene, admin: Visitor) -> None:
+    people = {"sender": {"id": "s-pair"}, "recipient": {"id": "hana"}}
+    sent = [scene.message(f"pair-{number}", "こんにちは", first_message=number == 0, **people) for number in range(3)]
+    on = "  about: {en: e, ja: j}\n  on: message.sent\n"
+    pair = f"{on}  by: [sender.id, recipient.id]\n  value: count(*)\n  within: 1 hour\n"
+    added = (
+        f"- feature: pair_1h\n{pair}"
+        f"- feature: pair_first_1h\n{pair}  where: first_message\n"
+        "- feature: pair_share\n  about: {en: e, ja: j}\n  value: ratio(pair_first_1h, pair_1h)\n"
+    )
+    draft = proposed(scene, FEATURE, added + FEATURE)
+    page = admin.get(f"/decisions/{sent[-1].seq}/features/pair_share?pack={draft.digest}").text
+    assert '<dd class="id" translate="no">0.333333</dd>' in page
+    for person in ("s-pair", "hana"):
+        assert f'href="/subjects/account/{person}">{person}</a>' in page
+
+
 def test_a_decision_is_explained_under_a_version_that_is_chosen(scene: Scene, admin: Visitor) -> None:
     lure = scene.message("under-lure", "直取引しませんか")
     files = dict(scene.pack.files)

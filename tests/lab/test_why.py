@@ -134,6 +134,28 @@ def test_each_version_counts_by_its_own_declaration(
     assert behind_under(sent, with_features(sent, text), "e3", "counted") == (value, events)
 
 
+@pytest.mark.parametrize(
+    ("declared", "value", "shown"),
+    [
+        ("by: sender.id\n  value: avg(CAST(length(text) AS decimal))\n  within: 1 day", 8_000_000, "8"),
+        ("by: sender.id\n  value: ratio(messages_1h, messages_day)", 750_000, "0.75"),
+        ("by: sender.id\n  value: rate(messages_1h, messages_day)", 18_000_000, "18"),
+        ("by: sender.id\n  value: sum(price_minor)\n  within: 1 day", None, "NULL"),
+        ("by: sender.id\n  value: max(length(text))\n  within: 1 day", 8, "8"),
+    ],
+)
+def test_a_features_value_is_shown_as_people_read_it(sent: Station, declared: str, value: object, shown: str) -> None:
+    text = (
+        "- feature: messages_day\n  about: {en: e, ja: j}\n  on: message.sent\n  by: sender.id\n  value: count(*)\n"
+        "  within: 1 day\n"
+        f"- feature: counted\n  about: {{en: e, ja: j}}\n  on: message.sent\n  {declared}\n"
+    )
+    pack = with_features(sent, text)
+    seq = last_seq(sent, "e3")
+    found = explain_feature(sent.database, sent.vault, seq, "counted", archive=sent.archive, pack=pack)
+    assert (found.value, found.shown) == (value, shown)
+
+
 def test_a_sequence_names_which_event_was_which_step_and_the_events_of_each_whole_one(station: Station) -> None:
     minutes = {"m1": 0, "p1": 4, "m2": 20, "m3": 3, "p2": 4, "p3": 2}
     for name, apart in minutes.items():

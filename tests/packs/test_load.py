@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from koban.base import DAY, HOUR
+from koban.cli.frame import WRONG_USE, refuse
 from koban.packs import (
     CASE_TIME,
     Block,
@@ -308,3 +309,14 @@ def test_where_an_escape_hides_a_character_the_start_is_named() -> None:
 def test_faults_compare_by_content() -> None:
     source = Source(file="a.yaml", line=1)
     assert Fault(source=source, detail="x") == Fault(source=source, detail="x")
+
+
+def test_a_command_says_each_fault_of_a_pack_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PackInvalid) as caught:
+        parse_files({"pack.yaml": "pack: small\nversion: '1'\nabout: {en: e, ja: j}\nnotes: x\n"})
+    with pytest.raises(SystemExit) as end:
+        refuse(caught.value)
+    assert end.value.code == WRONG_USE
+    said = capsys.readouterr().err
+    assert [said.count(fault.detail) for fault in caught.value.faults] == [1]
+    assert said.startswith("koban: The pack has errors. The pack has 1 error.\npack.yaml:4:1: ")

@@ -20,10 +20,8 @@ def refuse(refusal: Exception) -> NoReturn:
     """Say a refusal as one clear message, with the places that it names, and end with the code of wrong use."""
     rendered = getattr(refusal, "rendered", "")
     title = getattr(refusal, "title", "Something that this needs is not available.")
-    print(f"koban: {title} {refusal}", file=sys.stderr)
-    if rendered:
-        print(rendered, file=sys.stderr)
-    else:
+    print(f"koban: {title} {refusal}", file=sys.stderr)  # a pack's faults, each at its place, are part of the sentence
+    if not rendered:
         for problem in getattr(refusal, "problems", ()):
             hint = f" {problem.hint}" if problem.hint else ""
             print(f"  {problem.path}: {problem.detail}{hint}", file=sys.stderr)

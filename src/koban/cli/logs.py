@@ -51,7 +51,7 @@ def explain(
         why = f" ({signal.withheld})" if signal.withheld else ""
         print(f"  {signal.rule}  {signal.policy}  {state}{why}  {', '.join(signal.actions)}")
     print("features:")
-    for name, value in sorted(explained.features.items()):
+    for name, value in sorted(explained.shown.items()):
         print(f"  {name} = {value}")
     print("rules:")
     for rule in explained.rules:

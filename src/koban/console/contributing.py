@@ -7,6 +7,7 @@ import msgspec
 from koban.base import Instant, from_rfc3339
 from koban.db import Tx
 from koban.decisions import store as decision_store
+from koban.features import members_of
 from koban.lab import Behind, Counted
 from koban.packs import EVERYONE, FeatureDef, PackDef
 
@@ -29,7 +30,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     feature: FeatureDef
     subject: str | None
     kind: str
-    linked: bool  # whether the subject has a page: a pair of two and everybody have none
+    members: tuple[tuple[str, str], ...]  # kind and id of whom the subject names: of a pair both, of everybody none
     since_at: Instant | None
     total: int
     lines: tuple[CountedLine, ...]
@@ -46,7 +47,9 @@ def parts_of(tx: Tx, pack: PackDef, parts: Sequence[Behind]) -> Iterator[Part]:
             feature=pack.features[each.feature],
             subject=each.subject,
             kind=each.subject_kind,
-            linked=each.subject_kind != EVERYONE and "+" not in each.subject_kind,
+            members=()
+            if each.subject is None or each.subject_kind == EVERYONE
+            else members_of(each.subject_kind, each.subject),
             since_at=from_rfc3339(each.since) if each.since is not None else None,
             total=each.total,
             lines=tuple(

@@ -15,7 +15,7 @@ from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
 from koban.console.traces import RuleTrace, traces_of
-from koban.console.under import Choice, choices, sealed_fields
+from koban.console.under import Choice, choices, read_then, sealed_fields
 from koban.console.words import language_of
 from koban.db import Tx
 from koban.decisions import DecisionMissing, DecisionRecord, HoldEnd, Inputs
@@ -172,7 +172,7 @@ def _decision_page(kit: ConsoleKit, call: Call, story: Story, record: DecisionRe
         lifts_at=from_rfc3339(record.hold.lifts_at) if record.hold else None,
         committed_at=kit.committed_at(record.seq),
         decided_at=Instant(story.entry.received_at + story.took_us),
-        features=sorted(story.inputs.features.items()) if story.inputs else [],
+        features=sorted(read_then(kit, story.inputs, _formats(kit, call)).items()) if story.inputs else [],
         pack=pack,
         choices=story.choices,
         decided_by=story.inputs.pack if story.inputs else "",

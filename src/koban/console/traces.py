@@ -1,14 +1,17 @@
 """A rule's condition as a tree that a page can show, with what people wrote left out."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import msgspec
 
 from koban.console.formats import Formats
 from koban.console.kit import Explained
+from koban.decisions import FeatureValue
+from koban.features import types_read
 from koban.lab import why_not
 from koban.language import Type, show
+from koban.packs import PackDef
 from koban.rules import TraceNode
 
 _TRUTHS: Final = {True: "yes", False: "no", None: "unknown"}
@@ -61,6 +64,21 @@ def traces_of(explained: Explained, sealed: Collection[str], formats: Formats) -
     }
 
 
+def shown_features(pack: PackDef, values: Mapping[str, FeatureValue], formats: Formats) -> dict[str, str]:
+    """Write values of features as the conditions beside them do: decimals with their point, times in the reader's zone."""
+    kinds = types_read(pack, values)
+    return {
+        key: "(sealed)" if value == "(sealed)" else _shown(value, kinds.get(key, Type.INT), formats)
+        for key, value in values.items()
+    }
+
+
+def _shown(value: FeatureValue, kind: Type, formats: Formats) -> str:
+    if kind == Type.TIMESTAMP and isinstance(value, int):
+        return formats.full(value)
+    return show(value, kind)
+
+
 def _otherwise(rule: str, trace: TraceNode, sealed: Collection[str]) -> tuple[Otherwise, ...]:
     """Return the fewest conditions that keep a rule from matching; of what people wrote only the condition is told."""
     return tuple(
@@ -76,12 +94,7 @@ def _otherwise(rule: str, trace: TraceNode, sealed: Collection[str]) -> tuple[Ot
 def _condition(node: TraceNode, sealed: Collection[str], formats: Formats) -> Condition:
     masked = node.type in _TEXTS and node.value is not None and _reads(node, sealed)
     truth = _TRUTHS[bool(node.value) if node.value is not None else None] if node.type == Type.BOOL else ""
-    if truth or masked or node.op == "const":
-        value = ""
-    elif node.type == Type.TIMESTAMP and isinstance(node.value, int):
-        value = formats.full(node.value)
-    else:
-        value = show(node.value, node.type)
+    value = "" if truth or masked or node.op == "const" else _shown(node.value, node.type, formats)
     return Condition(
         text=_written(node),
         connective=_CONNECTIVES.get(node.op, ""),

@@ -9,10 +9,10 @@ from koban.console.filters import seq_of
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import page
-from koban.console.traces import RuleTrace, traces_of
+from koban.console.traces import RuleTrace, shown_features, traces_of
 from koban.console.words import language_of
 from koban.db import Tx
-from koban.decisions import DecisionMissing, DecisionRecord, FeatureValue, Inputs
+from koban.decisions import DecisionMissing, DecisionRecord, Inputs
 from koban.events import Entry
 from koban.events import store as event_store
 from koban.lab import FeatureUnknown
@@ -34,9 +34,9 @@ class FeatureLine(msgspec.Struct, frozen=True, kw_only=True):
     """A feature's value under a version; `then` is what the decision read, where it read the feature."""
 
     key: str
-    value: FeatureValue
+    value: str
     was_read: bool
-    then: FeatureValue
+    then: str
 
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
@@ -88,6 +88,15 @@ def _has_left(kit: ConsoleKit, seq: int) -> bool:
         return event_store.read_entry(tx, seq) is None
 
 
+def read_then(kit: ConsoleKit, inputs: Inputs, formats: Formats) -> dict[str, str]:
+    """Return the features that a decision read, by the types of the version that made it, or else of the one in force."""
+    try:
+        pack = _pack(kit, inputs.pack) if inputs.pack else kit.pack()
+    except Refusal:  # a later Koban no longer reads that version
+        pack = kit.pack()
+    return shown_features(pack, inputs.features, formats)
+
+
 def _pack(kit: ConsoleKit, beginning: str) -> PackDef:
     current = kit.pack()
     return current if current.digest == beginning else kit.version(beginning)
@@ -105,11 +114,12 @@ def _under(kit: ConsoleKit, call: Call) -> Answer:
     except Refusal as refusal:  # the version may not know the event
         problem = refusal
     else:
+        then_read = read_then(kit, inputs, formats)
         sealed = sealed_fields(pack, record.type) | sealed_fields(kit.pack(), record.type)
         traces = traces_of(explained, sealed, formats)
         features = [
-            FeatureLine(key=key, value=value, was_read=key in inputs.features, then=inputs.features.get(key))
-            for key, value in sorted(explained.features.items())
+            FeatureLine(key=key, value=value, was_read=key in then_read, then=then_read.get(key, ""))
+            for key, value in sorted(shown_features(pack, explained.features, formats).items())
         ]
     then = {signal.rule for signal in record.signals}
     return page(
@@ -144,14 +154,15 @@ def _feature(kit: ConsoleKit, call: Call) -> Answer:
     pack = _pack(kit, asked or inputs.pack or kit.pack().digest)
     if key not in inputs.features and key.partition("@")[0] not in pack.features:
         raise DecisionMissing(f"Decision {entry.seq} read no feature {key!r}.")
-    value: FeatureValue = None
+    value = ""
+    formats = Formats(language_of(call.language), kit.zone, call.at)
     parts: list[Part] | None = None
     try:
         found = kit.explain_feature(entry.seq, key, None if pack.digest == inputs.pack else pack)
     except FeatureUnknown:
         pass  # the page says that this version has no such feature
     else:
-        value = found.value
+        value = shown_features(pack, {key: found.value}, formats)[key]
         with kit.database.read() as tx:
             parts = list(parts_of(tx, pack, found.parts))
     return page(
@@ -166,7 +177,7 @@ def _feature(kit: ConsoleKit, call: Call) -> Answer:
         feature=pack.features.get(key.partition("@")[0]),
         under=pack,
         own=pack.digest == inputs.pack,
-        then=inputs.features.get(key),
+        then=read_then(kit, inputs, formats).get(key, ""),
         was_read=key in inputs.features,
         choices=offered,
         decided_by=inputs.pack,

@@ -40,10 +40,10 @@ from koban.features.expressions import check_argument, check_condition
 from koban.features.generate import Bind
 from koban.features.plan import SLOTS, Plan, bare_path, plan_features, read_by_features, resolve_key
 from koban.features.program import FeatureProgram, compile_features, functions_reading, new_features
-from koban.features.scope import features_in_scope
+from koban.features.scope import features_in_scope, types_read
 from koban.features.sql import archive_relation, feature_sql
 from koban.features.state import Entry, FeatureStore, backfill, stored_watermark
-from koban.features.subjects import subject_at
+from koban.features.subjects import members_of, subject_at
 from koban.features.values import Step
 from koban.features.warehouse import WarehouseQuery, feature_in_dialect, refuse_sealed
 
@@ -67,6 +67,7 @@ __all__ = [
     "feature_sql",
     "features_in_scope",
     "functions_reading",
+    "members_of",
     "new_features",
     "plan_features",
     "read_by_features",
@@ -74,4 +75,5 @@ __all__ = [
     "resolve_key",
     "stored_watermark",
     "subject_at",
+    "types_read",
 ]

@@ -1,11 +1,11 @@
 """What rules may read of a pack's features, in the words of the language."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from koban.features.plan import bare_path, plan_features
 from koban.features.values import read_value
-from koban.language import FeatureInfo
+from koban.language import SCORE, FeatureInfo, Type
 from koban.packs import FeatureDef, PackDef
 
 _IN_UNITS_OF_X: Final = frozenset({"sum", "avg", "min", "max", "first", "last", "stddev", "most_frequent"})
@@ -26,6 +26,20 @@ def features_in_scope(pack: PackDef, event_type: str) -> Mapping[str, FeatureInf
             unit=_unit(pack, pack.features[name]),
         )
         for name, feature in plan_features(pack).features.items()
+    }
+
+
+def types_read(pack: PackDef, keys: Collection[str]) -> Mapping[str, Type]:
+    """Return the type of each feature or score that a decision read, by its key; of what the pack does not have, none.
+
+    Why: a decision keeps bare values, in which a decimal is a whole number of millionths.
+    """
+    names = {key: key.partition("@")[0] for key in keys}
+    features = plan_features(pack, {name for name in names.values() if name in pack.features}).features
+    return {
+        key: features[name].type if name in features else Type.DECIMAL
+        for key, name in names.items()
+        if name in features or name.startswith(SCORE)
     }
 
 

@@ -14,6 +14,15 @@ def pair_id(one: object, two: object) -> str | None:
     return f"{len(one)}:{one}{two}" if isinstance(one, str) and isinstance(two, str) else None
 
 
+def members_of(kind: str, subject: str) -> tuple[tuple[str, str], ...]:
+    """Return kind and id of each subject that an id names: of a pair, its two; otherwise the one."""
+    first, _, second = kind.partition("+")
+    if not second:
+        return ((kind, subject),)
+    length, _, both = subject.partition(":")
+    return (first, both[: int(length)]), (second, both[int(length) :])
+
+
 def in_pair(pair: str, subject: str) -> tuple[bool, bool]:
     """Say whether a subject is the first, and whether it is the second of a pair."""
     length, _, both = pair.partition(":")

@@ -18,6 +18,7 @@ from koban.language.trace import TraceNode, Traces, compile_trace, compile_trace
 from koban.language.types import (
     NEVER,
     SCALE,
+    SCORE,
     Checked,
     Environment,
     FeatureInfo,
@@ -39,6 +40,7 @@ __all__ = [
     "NEVER",
     "OPERATORS",
     "SCALE",
+    "SCORE",
     "SQL_TYPES",
     "SQUARES_CUT",
     "Checked",

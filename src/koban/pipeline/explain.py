@@ -18,9 +18,11 @@ from koban.decisions import DecisionMissing, DecisionRecord, FeatureValue, Input
 from koban.emergency import rule_of
 from koban.events import Entry, decode_document, make_preparer, read_row
 from koban.events.archive import Archive
+from koban.features import types_read
 from koban.lab import Behind, Log, WhyNot, behind, values_at, why_not
 from koban.lab.drafts import find_version, load_any
 from koban.labels import LABEL_SET, LabelSet, LiveLabels
+from koban.language import Type, show
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, LiveLists
 from koban.packs import PackDef, RuleDef
 from koban.pipeline.sealing import open_entry
@@ -44,6 +46,7 @@ class FeatureBehind(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     value: FeatureValue
+    shown: str  # the value as people read it: in `value` a decimal is a whole number of millionths
     parts: tuple[Behind, ...]
 
 
@@ -54,6 +57,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     pack: str
     log_time: str
     features: Mapping[str, FeatureValue]
+    shown: Mapping[str, str]  # the same as people read them: in `features` a decimal is a whole number of millionths
     rules: tuple[RuleExplained, ...]
     personal_gone: bool
 
@@ -109,6 +113,7 @@ def explain(
         pack=pack.digest,
         log_time=to_rfc3339(entry.log_at),
         features=values,
+        shown=_shown(pack, values),
         rules=tuple(sorted(explained, key=lambda one: not one.matched)),
         personal_gone=entry.sealed is not None and not personal,
     )
@@ -165,7 +170,8 @@ def explain_feature(
             value = values_at(log, pack, entry.type, row, {key}, seq=seq, at=entry.log_at)[key]
         sealed = {path for path, field in pack.events[entry.type].fields.items() if field.personal and not field.joined}
     hidden = isinstance(value, str) and bool(sealed)
-    return FeatureBehind(key=key, value=MASK if hidden else value, parts=parts)
+    shown = MASK if hidden else _shown(pack, {key: value})[key]
+    return FeatureBehind(key=key, value=MASK if hidden else value, shown=shown, parts=parts)
 
 
 MASK = "(sealed)"
@@ -179,6 +185,11 @@ class EventUndeclared(Refusal):
     code = "event_undeclared"
     status = 422
     title = "That version does not know this type of event."
+
+
+def _shown(pack: PackDef, values: Mapping[str, FeatureValue]) -> dict[str, str]:
+    kinds = types_read(pack, values)
+    return {key: show(value, kinds.get(key, Type.INT)) for key, value in values.items()}
 
 
 def _masked(node: TraceNode, sealed: frozenset[str]) -> TraceNode:
