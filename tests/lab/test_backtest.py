@@ -4,9 +4,11 @@ import functools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from tests.archive.conftest import Station
 from tests.lab.conftest import log_of, switch
@@ -206,12 +208,57 @@ def test_what_sql_cannot_say_is_run_live_and_named(told: Station) -> None:
         run(told, pack=new, engine="sql")
 
 
+SANCTIONED = """- feature: sanctioned_recipients
+  about: {en: e, ja: j}
+  on: message.sent
+  by: sender.id
+  value: linked_sanctioned(recipient.id)
+  bound: 5
+  within: 24 hours
+- feature: messages_of_sanctioned
+  about: {en: e, ja: j}
+  value: ratio(messages_1h, sanctioned_recipients)
+"""
+
+
+@pytest.mark.parametrize("condition", ["sanctioned_recipients >= 1", "messages_of_sanctioned >= 2"])
+def test_a_rule_that_asks_for_sanctions_is_left_out_by_name_and_the_others_are_run(
+    told: Station, condition: str
+) -> None:
+    path = rule_file(told.pack)
+    changed = edited(told.pack, **{path: ("mentions(text, 'lures') AND messages_1h >= 3", condition)}).files
+    new = parse_files({**changed, "features.yaml": told.pack.files["features.yaml"] + SANCTIONED})
+    why = "the feature 'sanctioned_recipients' asks which sanctions stood, and a backtest imposes none"
+    for engine in ("auto", "live", "sql"):
+        found = run(told, pack=new, against=told.pack, engine=engine)
+        assert found.left_out == {"lure_again": why}
+        without = run(told, against=told.pack, engine=engine)
+        others = [each for each in without.rules if each.rule != "lure_again"]
+        assert [(each.rule, each.measured.flagged) for each in found.rules] == [
+            (each.rule, each.measured.flagged) for each in others
+        ]
+        assert without.left_out == {}
+    assert f"left out: lure_again: {why}" in render_report(found)
+    assert run(told, against=new).left_out == {"lure_again": why}
+    with pytest.raises(NothingToTest, match=r"would have hit\. lure_again: the feature"):
+        run(told, pack=new, rules=["lure_again"])
+
+
 def test_a_report_is_readable(told: Station) -> None:
     text = render_report(run(told, against=told.pack))
     assert "precision 50.0 %" in text
     assert "harm: no losses and no amounts are known" in text
     assert "█·█·█" in text
     assert "What people would have done after a block is not known" in text
+    assert re.search(r"lure +3 +3 +50\.0 % \(9\.5–90\.5\) +3 +1  sql", text)
+    long = msgspec.structs.replace(
+        run(told, against=told.pack), per_day=tuple((f"day {day}", day, 8 * day) for day in range(150))
+    )
+    (hits,) = [line for line in render_report(long).splitlines() if line.startswith("hits per day  ")]
+    (before,) = [line for line in render_report(long).splitlines() if line.startswith("the other     ")]
+    assert hits.endswith("  day 0 … day 149, at most 149; each block the highest of 3 days")
+    assert hits[14:64] == "▁" * 50
+    assert (before[14], before[63], len(before)) == ("▁", "█", 64)
 
 
 def test_the_command_says_the_same_by_sql_and_live_on_a_named_log(tmp_path: pathlib.Path) -> None:
@@ -220,7 +267,8 @@ def test_the_command_says_the_same_by_sql_and_live_on_a_named_log(tmp_path: path
     )
     (tmp_path / "talk.csv").write_text("n,text,spam\n" + rows, encoding="utf-8")
     (tmp_path / "map.yaml").write_text(
-        "about: t\nsource: t\nevent: message.sent\nid: n\ndata: {sender.id: \"'s' || n\", recipient.id: \"'r'\", text: text}\n"
+        "about: t\nsource: t\nevent: message.sent\nid: n\n"
+        "time: \"TIMESTAMP '2018-01-01' + to_days(CAST(n AS INTEGER))\"\ndata: {sender.id: \"'s' || n\", recipient.id: \"'r'\", text: text}\n"
         "truth: {what: spam, harmful: spam = '1'}\n",
         encoding="utf-8",
     )
@@ -242,3 +290,6 @@ def test_the_command_says_the_same_by_sql_and_live_on_a_named_log(tmp_path: path
     assert found["sql"]["total"]["hits"] == 20
     assert found["sql"]["total"]["measured"]["true"] == 10
     assert load_pack(pathlib.Path("tests/small_pack")).digest == found["sql"]["pack"]
+    # A set of 2018 has its last ten days as well: they are counted back from its end.
+    late = json.loads(koban("backtest", "--pack", "tests/small_pack", "--log", "talk", "--since", "10d", "--json"))
+    assert (late["since"], late["events"], late["total"]["hits"]) == ("2018-02-19T00:00:00.000000Z", 11, 3)

@@ -113,6 +113,12 @@ def write_spans(opened: Log, pack: PackDef, folder: pathlib.Path) -> tuple[pathl
     return tuple(written)
 
 
+def end_of(log: Log, now: Instant) -> Instant:
+    """Return when a log ends: the live one now, a named one with its last event, for `90d` counts back from there."""
+    last = event_store.last_entry(log.tx) if log.name else None
+    return now if last is None else Instant(last[1])
+
+
 def parse_since(text: str, now: Instant) -> Instant:
     """Read `90d`, `12h`, `2w`, or a moment.
 

@@ -15,7 +15,12 @@ def backtest(
     against: Annotated[
         str | None, typer.Option(help="Folder or digest to compare with; 'none'. Otherwise the version in force.")
     ] = None,
-    since: Annotated[str | None, typer.Option(help="90d, 12h, 2w or a moment; otherwise from the first event.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="90d, 12h, 2w or a moment; otherwise from the first event. A named log is counted back from its last."
+        ),
+    ] = None,
     log: Annotated[str | None, typer.Option(help="A named log in place of the live one.")] = None,
     rule: Annotated[list[str] | None, typer.Option(help="Only this rule; may be given again.")] = None,
     engine: Annotated[str, typer.Option(help="auto, sql or live.")] = "auto",
@@ -28,7 +33,7 @@ def backtest(
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Say what a pack would have done: hits, precision and recall, harm caught, honest people touched, work. Changes nothing."""
-    from koban.app.lab import cap_memory, open_for_lab, pack_in_force, pack_named, parse_since, with_values
+    from koban.app.lab import cap_memory, end_of, open_for_lab, pack_in_force, pack_named, parse_since, with_values
     from koban.audit import SystemSecrets
     from koban.base import SystemClock
     from koban.lab import Question, render_report, touch_times
@@ -47,7 +52,7 @@ def backtest(
         question = Question(
             pack=with_values(pack_named(opened.tx, pack), list_add or [], opened.vault),
             against=other,
-            since_at=None if since is None else parse_since(since, SystemClock().now()),
+            since_at=None if since is None else parse_since(since, end_of(opened, SystemClock().now())),
             rules=rule or None,
             newest=newest,
             engine=engine,  # type: ignore[arg-type]  # one of the three, as checked above

@@ -70,6 +70,14 @@ def _judged(which: str, pack: PackDef, question: Question, *, start: int, other:
     typed, faults = typed_rules(trial)
     if faults:
         raise PackInvalid(faults, pack.files)
+    unfit = _unfit(trial, typed)
+    if unfit:
+        wanted = {name: rule for name, rule in wanted.items() if name not in unfit}
+        if not wanted and which == NEW:
+            told = "; ".join(f"{rule}: {reason}" for rule, reason in sorted(unfit.items())[:5])
+            raise NothingToTest(f"No engine can say what the rules would have hit. {told}.")
+        trial = msgspec.structs.replace(trial, rules=wanted)
+        typed = {name: [each for each in rules if each.rule.name in wanted] for name, rules in typed.items()}
     copied = _copied(trial, other) if other is not None else {}
     plan = plan_features(trial, read_names(typed))
     left = {name: [each for each in rules if each.rule.name not in copied] for name, rules in typed.items()}
@@ -89,7 +97,23 @@ def _judged(which: str, pack: PackDef, question: Question, *, start: int, other:
         numbers={name: start + place for place, name in enumerate(wanted)},
         engines=engines,
         copied=copied,
+        unfit=unfit,
     )
+
+
+def _unfit(pack: PackDef, typed: Mapping[str, Sequence[CheckedRule]]) -> dict[str, str]:
+    """Name the rules that no engine can run over the past, each with the reason; the others are run without them.
+
+    Why not approximated: under other rules, other accounts would stand under sanctions.
+    """
+    plan = plan_features(pack, read_names(typed))
+    asking = {name: part.name for name in plan.features for part in plan.parts(name) if part.linked == "sanctioned"}
+    return {
+        each.rule.name: f"the feature '{asking[key]}' asks which sanctions stood, and a backtest imposes none"
+        for rules in typed.values()
+        for each in rules
+        for key in sorted({key.partition("@")[0] for key in each.feature_keys} & asking.keys())
+    }
 
 
 def read_names(typed: Mapping[str, Sequence[CheckedRule]]) -> set[str]:

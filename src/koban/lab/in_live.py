@@ -9,7 +9,6 @@ from koban.events import Row, make_preparer
 from koban.events import archive as archives
 from koban.features import FeatureStore, compile_features, plan_features
 from koban.lab.in_sql import Run
-from koban.lab.types import EngineUnfit
 from koban.packs import RuleDef
 from koban.rules import CompiledRules, compile_rules
 from koban.text import Normalised
@@ -25,10 +24,6 @@ def run_live(run: Run, rules: Mapping[str, RuleDef], numbers: Mapping[str, int])
     compiled = {name: each for name, each in compile_rules(pack, cursor.lists, cursor.labels).items() if each.rules}
     names = {key.partition("@")[0] for each in compiled.values() for key in each.reads}
     program = compile_features(pack, {name: each.reads for name, each in compiled.items()}, names=names)
-    for name, feature in program.plan.features.items():
-        if feature.linked == "sanctioned":
-            # Why not approximated: under other rules, other accounts would stand under sanctions.
-            raise EngineUnfit(f"The feature '{name}' asks which sanctions stood, and a backtest imposes none.")
     features = FeatureStore(program)
     page: list[dict[str, object]] = []
     feeding = {name for cell in plan_features(pack, names).cells.values() for name in cell.by}

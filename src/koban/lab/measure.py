@@ -70,6 +70,7 @@ def report(ran: Ran) -> Report:
         test_part=None if not any(tested) else _test_part(connection, tested),
         rules=tuple(_rules(connection, new, old, rates)),
         removed=() if old is None else tuple(sorted(old.rules.keys() - question.pack.rules.keys())),
+        left_out={**({} if old is None else old.unfit), **new.unfit},
         work=tuple(_work(connection, question, days)),
         per_day=tuple(
             (to_rfc3339(Instant(day * DAY))[:10], hits, before)

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from koban.insight import render_share
+from koban.insight import Share, render_share
 from koban.lab.types import Caught, Report, RuleFigures, Sample, Total
 
 BARS: Final = "▁▂▃▄▅▆▇█"
 RULES_SHOWN: Final = 60
 FIELDS_SHOWN: Final = 4
+BARS_MAX: Final = 60
 FIELD_CHARS: Final = 60
 
 
@@ -33,9 +34,10 @@ def _lines(found: Report, samples: int) -> Iterator[str]:
         yield f"test part alone: precision {render_share(one.precision)}; recall {render_share(one.recall)}"
     yield from _harm(found)
     yield ""
-    yield f"hits per day  {bars([hits for _, hits, _ in found.per_day])}  {_ends(found)}"
+    top = max((max(hits, before) for _, hits, before in found.per_day), default=0)  # one scale, so that the two compare
+    yield f"hits per day  {bars([hits for _, hits, _ in found.per_day], top)}  {_ends(found)}"
     if found.before is not None:
-        yield f"the other     {bars([before for _, _, before in found.per_day])}"
+        yield f"the other     {bars([before for _, _, before in found.per_day], top)}"
     yield ""
     yield f"{'rule':<34} {'hits':>8} {'before':>8} {'precision':>24} {'people':>7} {'honest':>7}  by"
     shown = sorted(found.rules, key=lambda each: (-each.measured.flagged, each.rule))
@@ -44,6 +46,8 @@ def _lines(found: Report, samples: int) -> Iterator[str]:
         yield f"… and {len(shown) - RULES_SHOWN} more"
     if found.removed:
         yield f"no longer there: {', '.join(found.removed)}"
+    for rule, why in sorted(found.left_out.items()):
+        yield f"left out: {rule}: {why}"
     if found.work:
         yield ""
         yield f"{'queue':<20} {'cases':>8} {'more':>8} {'hours more':>11} {'a day':>8}"
@@ -59,16 +63,26 @@ def _lines(found: Report, samples: int) -> Iterator[str]:
     yield found.caveat
 
 
-def bars(counts: Sequence[int]) -> str:
-    """Draw counts as a row of blocks; a day without hits stays empty."""
-    top = max(counts, default=0)
-    return "".join("·" if not count else BARS[count * 7 // top] for count in counts)
+def bars(counts: Sequence[int], top: int) -> str:
+    """Draw counts as a row of blocks, of many days the highest of several; where nothing was hit it stays empty."""
+    days = days_a_bar(len(counts))
+    highest = [max(counts[start : start + days]) for start in range(0, len(counts), days)]
+    return "".join("·" if not count else BARS[count * 7 // top] for count in highest)
+
+
+def days_a_bar(days: int) -> int:
+    """Return how many days one block stands for, so that a row fits a terminal."""
+    return -(-days // BARS_MAX) or 1
 
 
 def _ends(found: Report) -> str:
     if not found.per_day:
         return ""
-    return f"{found.per_day[0][0]} … {found.per_day[-1][0]}, at most {max(hits for _, hits, _ in found.per_day):,}"
+    days = days_a_bar(len(found.per_day))
+    each = f"; each block the highest of {days} days" if days > 1 else ""
+    return (
+        f"{found.per_day[0][0]} … {found.per_day[-1][0]}, at most {max(hits for _, hits, _ in found.per_day):,}{each}"
+    )
 
 
 def _total(name: str, total: Total) -> Iterator[str]:
@@ -102,9 +116,14 @@ def _rule(each: RuleFigures) -> str:
     before = "–" if each.before is None else f"{each.before:,}"
     overlap = f"; with {', '.join(name for name, _ in each.overlaps)}" if each.overlaps else ""
     return (
-        f"{each.rule:<34} {each.measured.flagged:>8,} {before:>8} {render_share(each.measured.precision)[:24]:>24}"
+        f"{each.rule:<34} {each.measured.flagged:>8,} {before:>8} {_percent(each.measured.precision):>24}"
         f" {each.people:>7,} {each.honest_people:>7,}  {each.engine}{overlap}"
     )
+
+
+def _percent(share: Share) -> str:
+    """Write a share without the counts that a column has no room for: hits stand beside it."""
+    return render_share(share).partition(",")[0]
 
 
 def _samples(title: str, found: Sequence[Sample]) -> Iterator[str]:

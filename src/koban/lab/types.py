@@ -159,6 +159,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     test_part: Measured | None  # a named log's test part alone
     rules: tuple[RuleFigures, ...]
     removed: tuple[str, ...]  # rules that only the other pack has
+    left_out: Mapping[str, str]  # rules of either pack that no engine can run over the past -> why
     work: tuple[Workload, ...]
     per_day: tuple[tuple[str, int, int], ...]  # day, hits, hits under the other pack
     caught_samples: tuple[Sample, ...]
@@ -200,6 +201,7 @@ class Judged:
     numbers: Mapping[str, int]
     engines: dict[str, str]  # rule -> why it is run live; empty: as SQL
     copied: Mapping[str, str]  # rules that say the same in the other pack -> their name there
+    unfit: Mapping[str, str]  # rules that no engine can run over the past -> why; they are left out
 
     def read_by(self, rule: str) -> tuple[set[str], set[str]]:
         """Name the features and the lists that a rule's condition reads."""
