@@ -70,8 +70,8 @@ class House:
         response = asyncio.run(run())
         return response.status_code, response.json()
 
-    def push(self, files: dict[str, str], who: str = "mika") -> tuple[int, Any]:
-        return self.ask(who, "POST", "/v1/packs", {"files": files, "reason": "why not"})
+    def push(self, files: dict[str, str], who: str = "mika", **more: str) -> tuple[int, Any]:
+        return self.ask(who, "POST", "/v1/packs", {"files": files, "reason": "why not", **more})
 
     def back(self, digest: str, who: str = "mika") -> tuple[int, Any]:
         return self.ask(who, "POST", "/v1/packs/activate", {"digest": digest, "reason": "back"})
@@ -101,6 +101,26 @@ def site(site_of: MakeSite) -> Site:
 def house(site: Site) -> Iterator[House]:
     with site.open() as koban:
         yield House(koban)
+
+
+def noted(note: str) -> dict[str, str]:
+    return FILES | {"pack.yaml": f"{FILES['pack.yaml']}# {note}\n"}
+
+
+def test_files_made_from_a_version_that_somebody_replaced_are_refused(house: House) -> None:
+    house.push(noted("before"))
+    first = house.digest
+    status, said = house.push(noted("of one"), base=first)
+    assert (status, house.digest) == (200, said["digest"])
+    status, refused = house.push(noted("of another"), "ken", base=first)
+    assert (status, refused["code"]) == (409, "draft_stale")
+    assert first[:12] in refused["detail"]
+    assert house.digest[:12] in refused["detail"]
+    assert house.digest == said["digest"], "the first one's change stands"
+    assert house.push(noted("of one"), "ken", base=first)[0] == 200, "who wants what is in force takes nothing back"
+    assert house.push(noted("of another"), "ken", base=house.digest)[0] == 200
+    assert house.push(noted("before"), "ken")[0] == 200, "without a base the files count as they are"
+    assert house.digest == first
 
 
 def test_a_pushed_severe_change_waits_until_another_person_approves(house: House) -> None:

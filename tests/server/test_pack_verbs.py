@@ -59,3 +59,31 @@ def test_a_proposal_that_is_not_severe_is_approved_by_its_author(server: Server,
     assert said == "proposed\n"
     assert "decides from log entry" in verb(server, "approve", draft)
     assert verb(server, "history").splitlines()[0].endswith("a try")
+
+
+def test_two_people_who_pulled_the_same_version_do_not_take_each_others_change_back(
+    server: Server, tmp_path: pathlib.Path
+) -> None:
+    def edit(folder: pathlib.Path, old: str, new: str) -> None:
+        path = folder / "rules/rules.yaml"
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    verb(server, "push", str(SMALL_PACK), "--reason", "from the beginning")
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        verb(server, "pull", str(folder))
+    edit(one, "cap: 5 per hour", "cap: 4 per hour")
+    assert "decides from log entry" in verb(server, "push", str(one), "--reason", "of one")
+    edit(other, "cap: 5 per hour", "cap: 2 per hour")
+    history = verb(server, "history")
+    said = verb(server, "push", str(other), "--reason", "of the other", code=2)
+    assert "Another version is in force by now." in said
+    assert verb(server, "history") == history
+    edit(one, "cap: 4 per hour", "cap: 3 per hour")
+    assert "decides from log entry" in verb(server, "push", str(one), "--reason", "of one again")
+    assert "decides from log entry" in verb(server, "push", str(other), "--reason", "knowingly", "--over")
+    verb(server, "pull", str(one))
+    edit(one, "cap: 2 per hour", "cap: 5 per hour")
+    assert "decides from log entry" in verb(server, "push", str(one), "--reason", "as it was")

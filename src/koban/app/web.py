@@ -344,9 +344,10 @@ def _declared(pack: PackDef) -> dict[str, tuple[str, int]]:
     return {name: (each.kind, len(each.entries)) for name, each in pack.lists.items()}
 
 
-def _bring(koban_: Koban, pack: PackDef, call: Call, reason: str, back: bool) -> Switched:  # noqa: FBT001 - a callback
+def _bring(koban_: Koban, pack: PackDef, call: Call, how: pack_routes.Bringing) -> Switched:
     desk = versions_of(koban_.desk, koban_.randomness, koban_.runs)
-    return bring_in(desk, pack, call.at, by=call.principal.actor, reason=reason, back=back)
+    by = call.principal.actor
+    return bring_in(desk, pack, call.at, by=by, reason=how.reason, back=how.back, base=how.base)
 
 
 def _check(pack: PackDef) -> tuple[Problem, ...]:

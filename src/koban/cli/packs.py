@@ -2,7 +2,7 @@
 
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -149,16 +149,36 @@ def run_cases_of(
     sys.exit(DONE if report.passed and not wrong else FAILED)
 
 
+Over = Annotated[
+    bool, typer.Option("--over", help="Even if another version came into force since the files were pulled.")
+]
+MADE_FROM: Final = ".koban-made-from"  # digests of versions that a folder's files were made from
+
+
 @pack_app.command("push")
 def pack_push(
     pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
     reason: Annotated[str, typer.Option(help="Why.")],
+    over: Over = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Check a pack on the running server and switch to it, or propose it where a second person must look."""
+    """Check a pack on the running server and switch to it, or propose it where a second person must look.
+
+    Files that were pulled are refused once another version is in force, so that nobody's change is taken back unseen.
+    """
     from koban.app.remote import call
     from koban.packs import files_of
 
-    _say_switched(call(running_server(), "POST", "/v1/packs", {"files": dict(files_of(pack)), "reason": reason}))
+    where, note = running_server(), pack / MADE_FROM
+    body: dict[str, object] = {"files": dict(files_of(pack)), "reason": reason}
+    bases = note.read_text(encoding="utf-8").split() if note.is_file() else []
+    if bases and not over:
+        newest = str(call(where, "GET", "/v1/packs/activations")["items"][0]["digest"])  # type: ignore[index]  # JSON
+        body["base"] = newest if newest in bases else bases[0]
+    switched = call(where, "POST", "/v1/packs", body)
+    if bases:  # what waits for a second person may be in force at the next push, or not
+        bases = [*bases, str(switched["digest"])] if switched.get("draft") else [str(switched["digest"])]
+        note.write_text("\n".join(dict.fromkeys(bases)) + "\n", encoding="utf-8")
+    _say_switched(switched)
 
 
 @pack_app.command("history")
@@ -257,8 +277,11 @@ def pack_pull(
     folder: Annotated[pathlib.Path, typer.Argument(help="Where the files go.")],
     digest: Annotated[str, typer.Option(help="Beginning of a version's digest; otherwise the version in force.")] = "",
 ) -> None:
-    """Write the files of a version of the running server into a folder; other pack files there are removed."""
-    from koban.packs import files_of
+    """Write the files of a version of the running server into a folder; other pack files there are removed.
+
+    A hidden file notes which version it was: a push says so.
+    """
+    from koban.packs import digest_of, files_of
 
     files = _files_named(digest)
     if folder.exists() and any(folder.iterdir()):
@@ -267,6 +290,7 @@ def pack_pull(
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
+    (folder / MADE_FROM).write_text(f"{digest_of(files)}\n", encoding="utf-8")
     print(f"{folder}: {len(files)} files")
 
 

@@ -118,14 +118,27 @@ def _open_drafts(tx: Tx) -> list[draft_store.Draft]:
 
 
 def bring_in(
-    desk: VersionDesk, pack: PackDef, at: Instant, *, by: str, reason: str, back: bool = False
+    desk: VersionDesk,
+    pack: PackDef,
+    at: Instant,
+    *,
+    by: str,
+    reason: str,
+    back: bool = False,
+    base: str | None = None,
 ) -> draft_store.Switched:
     """Switch to a version, or propose it where a second person must look first; `back`: it was in force before.
 
-    Refuses: DraftStale, when another version comes into force meanwhile.
+    `base`: the version that it was made from, where that is known.
+    Refuses: DraftStale, when another version is in force than that, or comes into force meanwhile.
     Invariant: `pack` has no fault; `checked` and the border see to that.
     """
     current = desk.pack()
+    if base is not None and current.digest not in {base, pack.digest}:
+        raise DraftStale(
+            f"These files were made from {base[:12]}, and {current.digest[:12]} is in force. Pull that and bring your changes"
+            " over: what somebody else changed meanwhile would be taken back."
+        )
     severe = severe_changes(current, pack)
     ground = _ground(severe, back=back)
     if ground is None:

@@ -15,7 +15,17 @@ from koban.packs.load import parse_files
 from koban.packs.store import Activation, PackVersionMissing
 from koban.packs.types import PackDef
 
-Bring = Callable[[PackDef, Call, str, bool], Switched]  # pack, who asks, reason, whether back to an earlier one
+
+class Bringing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a version comes: why, whether it was in force before, and what it was made from where that is known."""
+
+    reason: str
+    back: bool = False
+    base: str | None = None
+
+
+Bring = Callable[[PackDef, Call, Bringing], Switched]
+
 Check = Callable[[PackDef], tuple[Problem, ...]]
 
 FILES_MAX = 500
@@ -43,17 +53,27 @@ class ActivationView(msgspec.Struct, frozen=True, kw_only=True):
     activated_at: str
 
 
+Digest = Annotated[str, msgspec.Meta(min_length=64, max_length=64, pattern="^[0-9a-f]*$")]
+
+
 class PushBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole pack as files."""
 
     files: Annotated[dict[Name, str], msgspec.Meta(min_length=1, max_length=FILES_MAX)]
     reason: Reason
+    base: Annotated[
+        Digest | None,
+        msgspec.Meta(
+            description="The version that the files were made from. Where another one decides by now, nothing is done: "
+            "what somebody else changed meanwhile would be lost. Without it the files count as they are."
+        ),
+    ] = None
 
 
 class ActivateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A version that was active before, by its digest."""
 
-    digest: Annotated[str, msgspec.Meta(min_length=64, max_length=64, pattern="^[0-9a-f]*$")]
+    digest: Digest
     reason: Reason
 
 
@@ -70,19 +90,19 @@ def endpoints(database: Database, bring: Bring, check: Check) -> list[Endpoint]:
 
     def push(call: Call) -> Answer:
         body = call.body_as(PushBody)
-        return activate(parse_files(body.files), call, body.reason, back=False)
+        return activate(parse_files(body.files), call, Bringing(reason=body.reason, base=body.base))
 
     def back(call: Call) -> Answer:
         body = call.body_as(ActivateBody)
         with database.read() as tx:
             pack = store.load_version(tx, body.digest)
-        return activate(pack, call, body.reason, back=True)
+        return activate(pack, call, Bringing(reason=body.reason, back=True))
 
-    def activate(pack: PackDef, call: Call, reason: str, *, back: bool) -> Answer:
+    def activate(pack: PackDef, call: Call, how: Bringing) -> Answer:
         problems = check(pack)
         if problems:
             raise PackRefused(f"{len(problems)} faults stand in the pack.", problems=problems)
-        switched = bring(pack, call, reason, back)
+        switched = bring(pack, call, how)
         return Answer(body=switched, status=200 if switched.draft is None else 202)
 
     return [
