@@ -210,6 +210,7 @@ def test_a_tally_that_reads_on_equals_one_that_reads_anew(scene: Scene) -> None:
         with scene.database.read() as tx:
             for _ in range(2):  # the second look finds nothing new
                 assert kept.activity(tx, at) == anew.activity(tx, at)
+                assert kept.activity_of(tx, at, rule) == anew.activity(tx, at).get(rule, NO_ACTIVITY)
                 assert kept.buckets(tx, at, rule, bucket_us=HOUR // 2) == anew.buckets(
                     tx, at, rule, bucket_us=HOUR // 2
                 )

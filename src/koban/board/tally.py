@@ -41,6 +41,15 @@ class _Kept:
             self.minutes = {minute: found for minute, found in self.minutes.items() if minute * MINUTE >= since}
             self.acted_on = {account: at for account, at in self.acted_on.items() if at >= since}
 
+    def activity(self, since: int) -> Activity:
+        counted = [found for minute, found in self.minutes.items() if minute * MINUTE >= since]
+        return Activity(
+            hits=sum(hits for hits, _ in counted),
+            applied=sum(applied for _, applied in counted),
+            accounts=sum(1 for at in self.acted_on.values() if at >= since),
+            last_at=Instant(self.last_at),
+        )
+
 
 class RuleTally:
     """Rules' last 24 hours, by the minute. Safe to use from several threads.
@@ -55,6 +64,7 @@ class RuleTally:
         self._lock = threading.Lock()
         self._rules: dict[str, _Kept] = {}
         self._next_seq = 0
+        self._since = 0  # what began before it was let go of
         self._honest: tuple[Instant, Mapping[str, int]] | None = None
 
     def activity(self, tx: Tx, at: Instant, *, lasts: int = DAY) -> Mapping[str, Activity]:
@@ -62,8 +72,15 @@ class RuleTally:
         since = _since(at, lasts)
         with self._lock:
             self._read_on(tx, at)
-            done = {rule: _activity(kept, since) for rule, kept in self._rules.items() if kept.last_at >= since}
+            done = {rule: kept.activity(since) for rule, kept in self._rules.items() if kept.last_at >= since}
         return {rule: each for rule, each in done.items() if each.hits}
+
+    def activity_of(self, tx: Tx, at: Instant, rule: str) -> Activity:
+        """Return what one rule did in the day before a moment, from the full minute on."""
+        with self._lock:
+            self._read_on(tx, at)
+            kept = self._rules.get(rule)
+            return kept.activity(_since(at, DAY)) if kept is not None and kept.minutes else NO_ACTIVITY
 
     def buckets(self, tx: Tx, at: Instant, rule: str, *, bucket_us: int, lasts: int = DAY) -> list[tuple[int, int]]:
         """Return hits and those that acted in each of the equal spans of a rule's last day, oldest first.
@@ -106,8 +123,10 @@ class RuleTally:
 
     def _read_on(self, tx: Tx, at: Instant) -> None:
         since, newest = _since(at, DAY), store.newest_signal(tx)
-        for kept in self._rules.values():
-            kept.let_go(since)
+        if since > self._since:  # once a minute, however often it is asked
+            for kept in self._rules.values():
+                kept.let_go(since)
+            self._since = since
         if newest < self._next_seq:
             return
         first = self._next_seq or event_store.seq_since(tx, Instant(since))
@@ -124,13 +143,3 @@ class RuleTally:
 def _since(at: Instant, lasts: int) -> int:
     """Return the beginning of the minute that lay so long ago."""
     return (at - lasts) // MINUTE * MINUTE
-
-
-def _activity(kept: _Kept, since: int) -> Activity:
-    counted = [found for minute, found in kept.minutes.items() if minute * MINUTE >= since]
-    return Activity(
-        hits=sum(hits for hits, _ in counted),
-        applied=sum(applied for _, applied in counted),
-        accounts=sum(1 for at in kept.acted_on.values() if at >= since),
-        last_at=Instant(kept.last_at),
-    )

@@ -172,8 +172,9 @@ class _Recent:
 def _firing(tx: Tx, pack: PackDef, at: Instant, tally: RuleTally) -> list[FiringLine]:
     harmed, honest = store.harmed_lately(tx, after=Instant(at - HOUR)), tally.honest(tx, at)
     tripped = {row.rule for row in rule_store.modes(tx) if row.tripped_seq is not None}
-    active = {name: done for name, done in tally.activity(tx, at, lasts=HOUR).items() if name in pack.rules}
-    lines = [
+    active = [(name, done) for name, done in tally.activity(tx, at, lasts=HOUR).items() if name in pack.rules]
+    active.sort(key=lambda each: (-each[1].applied, -each[1].hits, each[0]))
+    return [
         FiringLine(
             rule=pack.rules[name],
             activity=done,
@@ -182,9 +183,8 @@ def _firing(tx: Tx, pack: PackDef, at: Instant, tally: RuleTally) -> list[Firing
             spark=tuple(hits for hits, _ in tally.buckets(tx, at, name, lasts=HOUR, bucket_us=HOUR // 30)),
             tripped=name in tripped,
         )
-        for name, done in active.items()
+        for name, done in active[:RULES_FIRING]
     ]
-    return sorted(lines, key=lambda line: (-line.activity.applied, -line.activity.hits, line.rule.name))[:RULES_FIRING]
 
 
 def _latest(tx: Tx) -> list[DecisionLine]:

@@ -121,7 +121,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         line = _line(
             rule,
             states,
-            kit.tally.activity(tx, call.at).get(rule.name, NO_ACTIVITY),
+            kit.tally.activity_of(tx, call.at, rule.name),
             store.harmed_lately(tx, after=Instant(call.at - HOUR)).get(rule.name, 0),
             kit.tally.honest(tx, call.at).get(rule.name, 0),
         )
@@ -167,7 +167,7 @@ def _mode_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
     wanted = f"{share}%" if share and not call.form else wanted
     with kit.database.read() as tx:
         states = _states(tx)
-        activity = kit.tally.activity(tx, call.at).get(rule.name, NO_ACTIVITY)
+        activity = kit.tally.activity_of(tx, call.at, rule.name)
         hit = store.accounts_hit(tx, rule.name, since_seq=event_store.seq_since(tx, Instant(call.at - DAY)))
     to = _wanted_mode(wanted, rule)
     tripped = rule.name in states and states[rule.name].tripped_seq is not None
