@@ -7,7 +7,6 @@ from koban.access import actions as access_actions
 from koban.access import store as access_store
 from koban.access.types import SessionMissing
 from koban.console.kit import ConsoleKit
-from koban.console.names import names_of
 from koban.console.pages import done, page
 
 SESSIONS_MAX: Final = 500
@@ -30,7 +29,6 @@ def _sessions(kit: ConsoleKit, call: Call) -> Answer:
         found = access_store.list_sessions(
             tx, at=call.at, staff_id=None if sees_all else call.principal.id, limit=SESSIONS_MAX
         )
-        names = names_of(tx)
     own = [each for each in found if each.staff_id == call.principal.id]
     return page(
         kit,
@@ -38,7 +36,6 @@ def _sessions(kit: ConsoleKit, call: Call) -> Answer:
         "sessions.html",
         own=own,
         others=[each for each in found if each.staff_id != call.principal.id],
-        names=names,
         this=call.session_id,
     )
 

@@ -23,7 +23,6 @@ from koban.banking.types import (
 from koban.banking.zengin import FILE_BYTES_MAX
 from koban.base import Instant, Refusal
 from koban.console.kit import ConsoleKit
-from koban.console.names import names_of
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.db import Tx
 
@@ -136,7 +135,6 @@ def _batch(
         items = [
             routes.cash_out_view(desk, tx, each, full=full) for each in store.of_batch(tx, batch.id, limit=ITEMS_MAX)
         ]
-        names = names_of(tx)
     return page(
         kit,
         call,
@@ -145,7 +143,6 @@ def _batch(
         refused=_reply(refused) if refused is not None else None,
         batch=batch,
         items=items,
-        names=names,
         mine=batch.proposed_by == call.principal.actor,
         is_open=full,
     )

@@ -13,7 +13,6 @@ from koban.cases.types import CaseOutcome
 from koban.console.filters import read_filters
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
-from koban.console.names import names_of
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.console.search import views_of
 from koban.console.words import language_of
@@ -63,7 +62,6 @@ def _list(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
             due_by=call.at if filters.get("late") and not closed else None,
         )
         counts = figures_store.count_queues(tx, call.at)
-        people = names_of(tx)
         held = case_store.held_by(tx, call.principal.id, call.at)
         shelf = views_of(call, tx, "/cases")
     more = len(found) > PAGE_ITEMS
@@ -82,7 +80,6 @@ def _list(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         overdue=sum(count.overdue for count in counts.values()),
         paused=sum(count.paused for count in counts.values()),
         closed=closed,
-        names=people,
         held=held,
         outcomes=OUTCOMES,
         pack=kit.pack(),
@@ -149,13 +146,12 @@ def _batch(kit: ConsoleKit, call: Call) -> Answer:
         if batch is None:
             raise CaseMissing(f"there is no batch {call.path['id'][:80]}")
         found = [case_store.read_case(tx, case_id) for case_id in batch[2]]
-        people = names_of(tx)
     return page(
         kit,
         call,
         "case_batch.html",
         batch_id=call.path["id"],
-        made_by=people.get(batch[0], batch[0]),
+        made_by=batch[0],
         made_at=batch[1],
         undone=batch[3],
         items=[case for case in found if case is not None],

@@ -11,7 +11,6 @@ from koban.base import DAY, HOUR, MINUTE, Instant, Problem, Refusal
 from koban.console import store
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
-from koban.console.names import names_of
 from koban.console.pages import done, page, with_query
 from koban.console.words import language_of
 from koban.emergency import (
@@ -86,7 +85,6 @@ def _home(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
             )
             for each in recent
         ]
-        names = names_of(tx)
     switch = states.get(rule_store.ALL)
     return page(
         kit,
@@ -99,7 +97,6 @@ def _home(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         switch=switch,
         tripped=[row for row in states.values() if row.tripped_seq is not None and row.rule in pack.rules],
         acting=sum(_acts(pack, states, name) for name in pack.rules),
-        names=names,
         spans=SPANS,
         problem=problem,
     )

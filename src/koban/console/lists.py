@@ -8,7 +8,6 @@ from koban.base import DAY, Instant, Refusal
 from koban.console.filters import VALUE_CHARS_MAX, seq_of
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
-from koban.console.names import names_of
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.console.words import language_of
 from koban.lab import lists as in_time
@@ -53,7 +52,6 @@ def _index(kit: ConsoleKit, call: Call) -> Answer:
             lines.append((declared, len(in_time.members(tx, pack, name, at=call.at)), newest))
         by = call.principal.actor if mine else None
         owned = owners_now(tx)
-        names = names_of(tx)
         soon = in_time.expiring(tx, pack, at=call.at, until=Instant(call.at + days * DAY), by=by)
     return page(
         kit,
@@ -61,7 +59,6 @@ def _index(kit: ConsoleKit, call: Call) -> Answer:
         "lists.html",
         lines=lines,
         owned=owned,
-        names=names,
         soon=soon,
         days=days,
         spans=tuple(SOON.values()),
@@ -82,7 +79,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", ru
             members = in_time.members_then(tx, pack, declared.name, moment)
         versions = in_time.versions(tx, pack, declared.name)
         owners = owners_of(tx, declared.name)
-        staff, names = in_time.active_staff(tx), names_of(tx)
+        staff = in_time.active_staff(tx)
     values = list(members.values())
     wanted = call.query.get("q", "").strip()[:VALUE_CHARS_MAX]
     shown = [each for each in values if wanted.casefold() in each.value.casefold()] if wanted else values
@@ -103,7 +100,6 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", ru
         moment=moment,
         owners=owners,
         staff=staff,
-        names=names,
         versions=versions[:VERSIONS_SHOWN],
         more_versions=len(versions) > VERSIONS_SHOWN,
         rules=[rule for rule in pack.rules.values() if f"'{declared.name}'" in rule.when],

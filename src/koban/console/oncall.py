@@ -8,7 +8,6 @@ from koban.access import store as access_store
 from koban.base import Refusal, to_rfc3339
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
-from koban.console.names import names_of
 from koban.console.pages import done, page
 from koban.console.words import language_of
 from koban.oncall import (
@@ -70,7 +69,6 @@ def _home(kit: ConsoleKit, call: Call, *, problem: str = "", secret: str = "", t
         "oncall.html",
         status=422 if problem else 200,
         view=view,
-        names={each.id: each.name for each in staff},
         staff=staff,
         shifts=shifts,
         overrides=overrides,
@@ -180,9 +178,8 @@ def _call_somebody(kit: ConsoleKit, call: Call) -> Answer:
 def _one(kit: ConsoleKit, call: Call) -> Answer:
     with kit.database.read() as tx:
         detail = page_detail(tx, call.path["id"])
-        names = names_of(tx)
     formats = Formats(language_of(call.language), kit.zone, call.at)
-    return page(kit, call, "oncall_page.html", detail=detail, names=names, moment=formats.instant)
+    return page(kit, call, "oncall_page.html", detail=detail, moment=formats.instant)
 
 
 def _answer(kit: ConsoleKit, call: Call) -> Answer:
@@ -201,15 +198,13 @@ def _receipt(kit: ConsoleKit, call: Call) -> Answer:
     page_id, staff_id = _read(kit, call)
     with kit.database.read() as tx:
         detail = page_detail(tx, page_id)
-        names = names_of(tx)
     formats = Formats(language_of(call.language), kit.zone, call.at)
     return page(
         kit,
         call,
         "oncall_receipt.html",
         detail=detail,
-        person=names.get(staff_id, staff_id),
-        names=names,
+        staff_id=staff_id,
         moment=formats.instant,
     )
 

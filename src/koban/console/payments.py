@@ -8,7 +8,6 @@ import msgspec
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Instant, keyset, keyset_of
 from koban.console.kit import ConsoleKit
-from koban.console.names import names_of
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.payments import store
 from koban.payments.logic import is_left_to_people, unsent_of
@@ -131,7 +130,6 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         parts, steps = store.parts_of(tx, payment.id), store.steps_of(tx, payment.id)
         calls, notices = store.calls_of(tx, payment.id), store.notices_of(tx, payment.id)
         sayings = store.sayings_of(tx, payment.id)
-        names = names_of(tx) if sayings else {}
     lines = _lines(parts, steps, calls, sayings)
     return page(
         kit,
@@ -141,7 +139,6 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         problem=problem,
         said={name: call.form.get(name, "")[:TEXT_CHARS_MAX] for name in ("happened", "reference", "reason")},
         payment=payment,
-        names=names,
         parts=parts,
         story=_story(lines, notices),
         methods=kit.pack().payments.methods,

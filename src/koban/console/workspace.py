@@ -100,7 +100,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     appeal: Appeal | None
     appeal_text: str | None
     appealed: Sanction | None
-    names: Mapping[str, str]
+    colleagues: Mapping[str, str]
     why_not: tuple[str, ...]
 
 
@@ -158,7 +158,7 @@ def show(
         skip_reasons=SKIP_REASONS,
         pause_reasons=PAUSE_REASONS,
         pause_hours=PAUSE_HOURS,
-        colleagues={who: name for who, name in view.names.items() if who != call.principal.id},
+        colleagues=view.colleagues,
         problem=problem,
         preview=preview,
         purpose=purpose,
@@ -218,7 +218,7 @@ def _view(kit: ConsoleKit, call: Call, case_id: str, *, purpose: str) -> View:
             appeal=appeal,
             appeal_text=None if appeal is None or not purpose else kit.appeals.read_text(tx, appeal),
             appealed=appealed,
-            names=names_of(tx),
+            colleagues={who: name for who, name in names_of(tx).items() if who != call.principal.id},
             why_not=work_store.exclusions(tx, case_id, call.principal.id),
         )
 
