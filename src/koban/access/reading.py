@@ -12,6 +12,7 @@ from python_multipart.multipart import Field, File, create_form_parser
 
 from koban.access.types import Endpoint, InvalidRequest, MalformedRequest, MediaTypeUnknown, Upload
 from koban.base import Problem
+from koban.base.characters import NO_CHARACTER
 
 PARAMETERS_MAX: Final = 100
 FORM_FIELDS_MAX: Final = 1_000
@@ -287,9 +288,7 @@ def _invalid(error: msgspec.ValidationError, *, where: str) -> InvalidRequest:
 
 
 def _is_storable(text: str) -> bool:
-    if "\x00" in text:
-        return False
-    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+    return NO_CHARACTER.search(text) is None
 
 
 def _unstorable(value: object, place: str) -> str | None:

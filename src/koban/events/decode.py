@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from koban.base import Instant, Problem, from_rfc3339, limits
+from koban.base.characters import NO_CHARACTER, REPLACEMENT
 from koban.events.types import BodyUnreadable, Envelope, Fault, TooManyEvents
 
 _DECODER: Final = msgspec.json.Decoder(float_hook=decimal.Decimal)
@@ -17,9 +18,7 @@ _WHITESPACE: Final = b" \t\r\n"
 _ESCAPED_SURROGATES: Final = re.compile(
     rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-_NOT_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 _NUL: Final = b"\\u0000"
-REPLACEMENT: Final = "�"
 _BAD_BYTES: Final = re.compile("[\udc80-\udcff]")  # as `surrogateescape` keeps bytes that are no UTF-8
 _BETWEEN_ITEMS: Final = re.compile(r"[ \t\r\n,]*")
 
@@ -268,7 +267,7 @@ def _envelope(document: object, raw: bytes | None, *, marks: str, deep: bool) ->
 def _fault(document: dict[str, object], raw: bytes | None, problems: tuple[Problem, ...], marks: str) -> Fault:
     def text(name: str) -> str | None:
         value = document.get(name)
-        if not isinstance(value, str) or _NOT_TEXT.search(value) or _holds(value, marks):
+        if not isinstance(value, str) or NO_CHARACTER.search(value) or _holds(value, marks):
             return None
         return value[: limits.ID_CHARS_MAX]
 
@@ -322,7 +321,7 @@ def _attribute_problems(document: dict[str, object], marks: str) -> Iterator[Pro
             yield Problem(
                 path=f"/{name}", detail=f"The attribute {name!r} is longer than {limits.ID_CHARS_MAX} characters."
             )
-        elif _NOT_TEXT.search(value):
+        elif NO_CHARACTER.search(value):
             yield Problem(path=f"/{name}", detail=f"The attribute {name!r} holds a character that is none.")
     source = document.get("source")
     if isinstance(source, str) and source.startswith("koban:"):
@@ -339,7 +338,7 @@ def _attribute_problems(document: dict[str, object], marks: str) -> Iterator[Pro
             )
         elif isinstance(value, str) and _holds(value, marks.replace("\x00", "")):
             yield damaged_name(f"/{name}", f"The attribute {name!r}")
-        elif isinstance(value, str) and _NOT_TEXT.search(value):
+        elif isinstance(value, str) and NO_CHARACTER.search(value):
             yield Problem(path=f"/{name}", detail=f"The attribute {name!r} holds a character that is none.")
     if "data_base64" in document:
         yield Problem(path="/data_base64", detail="Binary data is not read.", hint="Send a JSON object in 'data'.")

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from koban.base import MINOR_DIGITS, MINUTE, SECOND
+from koban.base.characters import NO_CHARACTER, REPLACEMENT
 from koban.language.values import EPOCH, YEAR_1, YEAR_9000, cut, fraction, whole, zone_of
 from koban.text import Normalised, measure, registered_domain
 
@@ -24,7 +25,6 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | decimal.Decimal | 
 EARTH_RADIUS_M: Final = 6_371_008.8  # mean radius, IUGG
 TEXT_MAX: Final = 20_000  # characters of a text that a function makes; what would be longer is NULL
 ITEMS_MAX: Final = 1_000  # texts in an array that a function makes
-_NO_CHARACTER: Final = re.compile("[\ud800-\udfff\x00]")
 _STEP: Final = re.compile(r"\.([A-Za-z_][A-Za-z0-9_-]{0,79})|\[([0-9]{1,6})\]|\[\"([^\"\]]{1,80})\"\]")
 _SCALE: Final = 1_000_000
 
@@ -200,7 +200,7 @@ def json_length(document: str, path: str) -> int | None:
 
 def _whole_characters(text: str) -> str:
     """Replace what an escape of JSON can write and no text may hold, half a surrogate pair and NUL, as events do."""
-    return _NO_CHARACTER.sub("\ufffd", text)
+    return NO_CHARACTER.sub(REPLACEMENT, text)
 
 
 def json_steps(path: str) -> tuple[str | int, ...] | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from koban.base import DAY, HOUR, MINUTE, SECOND
+from koban.base.characters import NO_CHARACTER
 from koban.packs.documents import Entries, Items, Node, Scalar
 from koban.packs.faults import Fault, nearest
 from koban.packs.types import Source, Texts
@@ -22,7 +23,6 @@ NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 DOTTED: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 SLASHED: Final = re.compile(r"[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)*")
 
-_IN_NO_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 INTEGER_MAX: Final = (1 << 63) - 1
 _DURATION: Final = re.compile(r"([0-9]{1,9}) (second|minute|hour|day|week)s?")
@@ -93,7 +93,7 @@ def scalar_text(node: Node, faults: list[Fault], *, what: str) -> str:
     if len(node.text) > MAX_TEXT:
         faults.append(Fault(source=node.at, detail=f"{what} is longer than {MAX_TEXT} characters"))
         return ""
-    if _IN_NO_TEXT.search(node.text):
+    if NO_CHARACTER.search(node.text):
         faults.append(Fault(source=node.at, detail=f"{what} holds a character that no text may hold"))
         return ""
     return node.text
