@@ -10,6 +10,7 @@ from koban.banking.types import Expected, ExpectedState
 from koban.base import Instant
 from koban.db import Tx, metadata, sum_halves, whole_sum
 from koban.payments import Kept
+from koban.payments import store as payment_store
 
 expected: Final = Table(
     "bank_expected",
@@ -85,13 +86,14 @@ def list_expected(tx: Tx, *, state: str, owner: str, before: tuple[int, str] | N
 
 
 def kept_of_order(tx: Tx, order: str) -> list[Kept]:
-    """Return the lines of banks that brought an order's money."""
+    """Return what brought an order's money and keeps it: payments, and lines of banks."""
     rows = tx.rows(
         "SELECT line, amount_minor, currency FROM bank_expected WHERE kind = 'order' AND owner = ? AND state = 'met' "
         "AND line IS NOT NULL AND amount_minor IS NOT NULL",
         (order,),
     )
-    return [Kept(by=line, amount_minor=int(amount), currency=currency) for line, amount, currency in rows]
+    lines = [Kept(by=line, amount_minor=int(amount), currency=currency) for line, amount, currency in rows]
+    return [*payment_store.kept_of_order(tx, order), *lines]
 
 
 SUM_OPEN: Final = (

@@ -29,7 +29,6 @@ from koban.ledger import (
 )
 from koban.ledger.booking_store import count_waiting
 from koban.ledger.routes import place_of
-from koban.payments import store as payment_store
 from koban.payments.types import Kept
 
 BACKINGS: Final = ("outside", "people", "own")
@@ -206,7 +205,7 @@ def _order(kit: ConsoleKit, call: Call) -> Answer:
     if order:
         with kit.database.read() as tx:
             found = list_transfers(tx, order=order, payment=None, before=None, limit=ORDER_LINES_MAX)
-            kept = [*payment_store.kept_of_order(tx, order), *expected_store.kept_of_order(tx, order)]
+            kept = expected_store.kept_of_order(tx, order)
     return page(
         kit,
         call,

@@ -7,7 +7,6 @@ from typing import Final
 
 from koban.banking import expected_store
 from koban.db import Tx
-from koban.payments import store
 from koban.payments.types import Kept
 from koban.pipeline.facts import Fact, enter_fact
 from koban.pipeline.memory import Memory
@@ -24,8 +23,8 @@ def tell_paid_twice(
 
     Call it in the transaction that books the money, after it is stored.
     """
-    found = [*store.kept_of_order(tx, order), *expected_store.kept_of_order(tx, order)]
-    others = sorted((each for each in found if each.by != new.by), key=lambda each: each.by)
+    found = sorted(expected_store.kept_of_order(tx, order), key=lambda each: each.by)
+    others = [each for each in found if each.by != new.by]
     if not others:
         return
     named = ", ".join(f"{each.by} ({each.amount_minor:,} {each.currency})" for each in others[:NAMED_MAX])
