@@ -146,18 +146,14 @@ class Desk:
 
     def command(self, run: Callable[[Memory, Tx], T], *, alone: bool = False) -> T:
         """Have a change made by the decider, between events; return what it returned, or raise its refusal."""
-        reply = self.decider.submit([CommandUnit(run=run)], alone=alone).result()[0]
-        if isinstance(reply, Refused):
-            raise reply.error
-        assert isinstance(reply, Done)
-        return reply.value  # type: ignore[return-value]  # what `run` returned, through the decider's queue
+        return self.commands([run], alone=alone)[0]
 
-    def commands(self, runs: Sequence[Callable[[Memory, Tx], T]]) -> list[T]:
+    def commands(self, runs: Sequence[Callable[[Memory, Tx], T]], *, alone: bool = False) -> list[T]:
         """Have several changes made in one commit, each in a savepoint; return what they returned, or raise the first refusal.
 
         The others stand when one is refused: each must be right whatever became of those before it.
         """
-        replies = self.decider.submit([CommandUnit(run=run) for run in runs]).result()
+        replies = self.decider.submit([CommandUnit(run=run) for run in runs], alone=alone).result()
         values = list[T]()
         for reply in replies:
             if isinstance(reply, Refused):
