@@ -6,7 +6,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from koban.console.undelivered import undelivered
+from koban.console.undelivered import recognised, undelivered
 from koban.console.words import Words
 
 _NOBODY_REACHED: Final = "nobody there can be reached"
@@ -33,15 +33,13 @@ def step_said(words: Words, name_of: Callable[[str], str], what: str, detail: st
     if what == "opened":
         told = words.named("alert", detail)
         return "" if told == detail else told
-    for name, pattern in _SAID:
-        found = pattern.fullmatch(detail)
-        if found is None:
-            continue
-        values: dict[str, object] = dict(found.groupdict())
-        if "people" in values:
-            marked = Markup('<bdi translate="no">{}</bdi>')
-            values["people"] = Markup(", ").join(
-                marked.format(name_of(each) or each) for each in found["people"].split(", ")
-            )
-        return words(f"page_said.{name}", **values)
-    return ""
+    found = recognised(_SAID, detail)
+    if found is None:
+        return ""
+    name, values = found
+    if "people" in values:
+        marked = Markup('<bdi translate="no">{}</bdi>')
+        values["people"] = Markup(", ").join(
+            marked.format(name_of(each) or each) for each in values["people"].split(", ")
+        )
+    return words(f"page_said.{name}", **values)
