@@ -4,7 +4,7 @@ import random
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 from tests.browser.conftest import Opener, Reader, Site
 from tests.browser.test_casework import away_from, lure, rows, take, unlike
 from tests.console.scene import PASSWORD
@@ -47,6 +47,12 @@ def expect_typed(reader: Reader) -> None:
     expect(page.locator("[name=outcome][value=upheld]")).to_be_checked()
 
 
+def sign_in_again(page: Page, site: Site, role: str) -> None:
+    page.fill("#email", site.scene.email(role))
+    page.fill("#password", PASSWORD)
+    page.click("form.fields button")
+
+
 def test_a_session_that_ends_while_somebody_types_takes_nothing_with_it(
     open_reader: Opener, site: Site, case_id: str
 ) -> None:
@@ -60,9 +66,7 @@ def test_a_session_that_ends_while_somebody_types_takes_nothing_with_it(
     reader.page.keyboard.press("d")
     reader.page.wait_for_url("**/sign-in?next=*")
     assert judgement(site, case_id) == [(None, "")]
-    reader.page.fill("#email", site.scene.email("reviewer"))
-    reader.page.fill("#password", PASSWORD)
-    reader.page.click("form.fields button")
+    sign_in_again(reader.page, site, "reviewer")
     reader.page.wait_for_url(f"**/cases/{case_id}*")
     expect_typed(reader)
     reader.page.fill("#note", "")
@@ -82,6 +86,7 @@ def test_a_line_that_breaks_for_a_minute_loses_nothing_and_sends_nothing_twice(
     write(reader)
     reader.page.keyboard.press("2")
     reader.page.context.set_offline(True)
+    reader.page.wait_for_function("!navigator.onLine")  # the page hears of it a moment later
     for _ in range(2):
         reader.page.keyboard.press("d")
     expect(reader.page.locator("[data-lost]")).to_be_visible()
@@ -161,9 +166,7 @@ def test_what_was_typed_on_any_page_stands_there_again_after_the_sign_in_and_now
     page.context.clear_cookies(name="koban_session")
     page.get_by_role("button", name="リストに追加").click()
     page.wait_for_url("**/sign-in?next=*")
-    page.fill("#email", site.scene.email("specialist"))
-    page.fill("#password", PASSWORD)
-    page.click("form.fields button")
+    sign_in_again(page, site, "specialist")
     page.wait_for_url("**/lists/bad_domains*")
     expect(page.locator("#values")).to_have_value("one.test\nｔｗｏ．ｔｅｓｔ")
     expect(page.locator("#note")).to_have_value(TYPED)
@@ -191,9 +194,7 @@ def test_nobody_else_who_signs_in_to_a_tab_reads_what_was_typed_in_it(open_reade
     page.context.clear_cookies(name="koban_session")
     page.get_by_role("button", name="Add to the list").click()
     page.wait_for_url("**/sign-in?next=*")
-    page.fill("#email", site.scene.email("admin"))
-    page.fill("#password", PASSWORD)
-    page.click("form.fields button")
+    sign_in_again(page, site, "admin")
     page.wait_for_url("**/lists/bad_domains*")
     expect(page.locator("#values")).to_have_value("")
     site.scene.clock.advance(21 * MINUTE)
