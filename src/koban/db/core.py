@@ -22,6 +22,10 @@ metadata: Final = sqlalchemy.MetaData()
 
 _QUOTE: Final = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 _AMONG_MAX: Final = 512  # values in one query on SQLite
+_PARAMETERS_MAX: Final = 960  # of one statement that inserts; SQLite takes 999 in its oldest builds
+_ROWS_AT_ONCE: Final = 128  # each number of rows is a statement of its own that stays prepared
+_PREPARED: Final = 512  # statements that a connection of SQLite's keeps
+_SOONER: Final = {"FULL": "NORMAL", "OFF": "OFF"}  # how a commit that need not wait is told to SQLite, by the usual way
 _MOVED_APART_PAGES: Final = 50_000  # the writer moves its log itself only beyond this, once somebody else does it
 _BEGIN_ANEW_PAGES: Final = 32_000  # of SQLite's log of writes, 128 MB: then the writer stands still for its last part
 
@@ -34,11 +38,6 @@ _SQLITE_PRAGMAS: Final = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA wal_autocheckpoint=4000",
 )
-
-
-_PARAMETERS_MAX: Final = 960  # of one statement; SQLite takes 999 in its oldest builds
-_ROWS_AT_ONCE: Final = 128  # each number of rows is a statement of its own that stays prepared
-_PREPARED: Final = 512  # statements that a connection of SQLite's keeps
 
 
 class Tx:
@@ -351,11 +350,8 @@ def _run_alone(engine: Engine, pragma: str) -> tuple[int, ...]:
 @contextlib.contextmanager
 def _unsynchronised(connection: Connection, usual: str) -> Iterator[None]:
     """Have the next transaction of a connection of SQLite's not wait for the disk; between transactions only."""
-    if usual == "OFF":
-        yield
-        return
     cursor = connection.connection.cursor()
-    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute(f"PRAGMA synchronous={_SOONER[usual]}")
     try:
         yield
     finally:
