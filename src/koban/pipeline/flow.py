@@ -91,6 +91,7 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
         cases=brought.cases,
         fallback=overdue,
         late=_is_marked(entry, Flag.LATE),
+        ahead=_is_marked(entry, Flag.AHEAD),
         text_damaged=_is_marked(entry, Flag.DAMAGED),
         unread=arrival.unread,
         pack=compiled.pack.digest[:12],
