@@ -62,20 +62,22 @@ class Figures:
 
     def decided(self, decisions: Sequence[DecisionRow]) -> None:
         """Count the decisions of a batch that was committed."""
+        verdicts = collections.Counter([(each[1] // SECOND, each[3]) for each in decisions])
+        times = [each[5] for each in decisions]
+        buckets = collections.Counter([bisect.bisect_left(BUCKETS_US, took_us) for took_us in times])
         with self._lock:
-            for _seq, at, _type, verdict, _acting, took_us, *_ in decisions:
-                second = at // SECOND
+            for (second, verdict), count in verdicts.items():
                 counts = self._seconds.get(second)
                 if counts is None:
                     counts = self._seconds[second] = collections.Counter()
                     while len(self._seconds) > KEPT_S:
                         self._seconds.popitem(last=False)
-                counts[verdict] += 1
-                self._verdicts[verdict] += 1
-                self._times.append(took_us)
-                self._sum += took_us
-                place = bisect.bisect_left(BUCKETS_US, took_us)
-                self._buckets[BUCKETS_US[place] if place < len(BUCKETS_US) else -1] += 1
+                counts[verdict] += count
+                self._verdicts[verdict] += count
+            self._times.extend(times)
+            self._sum += sum(times)
+            for place, count in buckets.items():
+                self._buckets[BUCKETS_US[place] if place < len(BUCKETS_US) else -1] += count
 
     def count(self, what: str) -> None:
         """Count something else: duplicate, conflict, quarantined, overdue."""
