@@ -439,17 +439,12 @@ class Desk:
         if memory.rows.waiting:
             event_store.write_state(tx, "inbox_position", memory.last_position)
         memory.vault.save(tx)
-        memory.features.write_slice(tx, memory.last_seq, self._slice() if busy else limits.FEATURE_SLICE_IDLE_MAX)
-
-    def _slice(self) -> int:
-        """Return how many feature records go with a busy commit.
-
-        Why more in a large batch: under a steady load of them a fixed number would fall further and further behind,
-        and a start after a crash replays all that is behind. A part of it at a time, so that what is changed again
-        and again is written once.
-        """
-        share = self.memory.features.unsaved // limits.FEATURE_SLICE_SHARE
-        return max(limits.FEATURE_SLICE_MAX, min(share, 2 * len(self.memory.rows.entries)))
+        if busy:
+            # Why not at once: under load a subject changes many times before its record has to be written.
+            most = limits.FEATURE_SLICE_MAX + 4 * len(memory.rows.entries)
+            memory.features.write_slice(tx, memory.last_seq, most, until=memory.last_seq - limits.FEATURES_BEHIND_MAX)
+        else:
+            memory.features.write_slice(tx, memory.last_seq, limits.FEATURE_SLICE_IDLE_MAX)
 
     def _committed(self) -> None:
         told = bool(self.memory.rows.requests)
