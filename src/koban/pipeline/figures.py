@@ -43,7 +43,7 @@ class Figures:
         self._seconds: collections.OrderedDict[int, collections.Counter[str]] = collections.OrderedDict()
         self._verdicts: collections.Counter[str] = collections.Counter()
         self._times: collections.deque[int] = collections.deque(maxlen=2_000)
-        self._buckets: collections.Counter[int] = collections.Counter()
+        self._buckets = [0] * (len(BUCKETS_US) + 1)
         self._sum = 0
         self._commits: collections.deque[tuple[int, Instant]] = collections.deque(maxlen=COMMITS_KEPT)
         self._others: collections.Counter[str] = collections.Counter()
@@ -62,9 +62,11 @@ class Figures:
 
     def decided(self, decisions: Sequence[DecisionRow]) -> None:
         """Count the decisions of a batch that was committed."""
-        verdicts = collections.Counter([(each[1] // SECOND, each[3]) for each in decisions])
         times = [each[5] for each in decisions]
-        buckets = collections.Counter([bisect.bisect_left(BUCKETS_US, took_us) for took_us in times])
+        verdicts: dict[tuple[int, str], int] = {}
+        for each in decisions:
+            key = (each[1] // SECOND, each[3])
+            verdicts[key] = verdicts.get(key, 0) + 1
         with self._lock:
             for (second, verdict), count in verdicts.items():
                 counts = self._seconds.get(second)
@@ -76,8 +78,8 @@ class Figures:
                 self._verdicts[verdict] += count
             self._times.extend(times)
             self._sum += sum(times)
-            for place, count in buckets.items():
-                self._buckets[BUCKETS_US[place] if place < len(BUCKETS_US) else -1] += count
+            for took_us in times:
+                self._buckets[bisect.bisect_left(BUCKETS_US, took_us)] += 1
 
     def count(self, what: str) -> None:
         """Count something else: duplicate, conflict, quarantined, overdue."""
@@ -96,8 +98,8 @@ class Figures:
                 minute.update(self._seconds.get(second, collections.Counter()))
             times = sorted(self._times)
             cumulative, running = {}, 0
-            for bound in BUCKETS_US:
-                running += self._buckets[bound]
+            for bound, count in zip(BUCKETS_US, self._buckets, strict=False):  # the last is for what took longer
+                running += count
                 cumulative[bound] = running
             return Snapshot(
                 per_second=per_second,
