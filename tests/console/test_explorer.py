@@ -440,3 +440,17 @@ def test_cases_whose_time_is_over_are_a_list_and_a_file(admin: Visitor, scene: S
     rows = shown(admin, "cases", "late=1")
     assert set(rows) == late
     assert [each["id"] for each in lines(admin, "cases", "late=1")] == rows
+
+
+def test_an_index_that_is_far_behind_says_so_where_it_is_asked(scene: Scene, admin: Visitor) -> None:
+    pages = ("/search?q=u-", "/accounts?q=u-", "/subjects/account/u-1")
+    asked = Visitor(scene, "ja").sign_in()
+    assert not any("known up to" in admin.get(each).text for each in pages)
+    with scene.database.write_index() as tx:
+        tx.change("UPDATE index_place SET seq = seq - 30000")
+    for each in pages:
+        assert "Ids and linked accounts are known up to 21 Oct" in admin.get(each).text, each
+        assert "IDと関連アカウントを検索できるのは、" in asked.get(each).text, each
+    assert "known up to" not in admin.get("/accounts?state=any").text, "which is found without it"
+    with scene.database.write_index() as tx:
+        tx.change("UPDATE index_place SET seq = seq + 30000")
