@@ -12,7 +12,7 @@ from koban.app.archiving import run_archive
 from koban.app.backup import restore, take_backup
 from koban.base import DAY, Instant
 from koban.db import Database
-from koban.finding import IndexLag, fit_index, follow, forget_gone, index_lag, neighbourhood, span_of
+from koban.finding import IndexLag, fit_index, follow, forget_gone, index_lag, neighbourhood, span_of, store
 
 Rows = list[tuple[object, ...]]
 
@@ -92,6 +92,19 @@ def test_entries_that_left_the_database_still_link_accounts(site_of: MakeSite) -
         assert rows(koban.database, "entry_subjects") == []
     with site.open() as koban:
         assert rows(koban.database, "account_links") == after
+
+
+def test_the_place_of_an_index_is_moved_once_from_where_it_was(database: Database) -> None:
+    first, second, third = ((seq, Instant(10 * seq)) for seq in (1, 2, 3))
+    with database.write_index() as tx:
+        assert store.read_place(tx) is None
+        assert not store.move_place(tx, before=first, to=second), "it was nowhere"
+        assert store.move_place(tx, before=None, to=first)
+        assert not store.move_place(tx, before=None, to=third), "somebody else was quicker"
+        assert store.move_place(tx, before=first, to=second)
+        assert not store.move_place(tx, before=first, to=third)
+        assert not store.move_place(tx, before=(2, Instant(21)), to=third), "another log has that place"
+        assert store.read_place(tx) == second
 
 
 def test_an_index_is_followed_once_whoever_follows(site_of: MakeSite) -> None:

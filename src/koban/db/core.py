@@ -26,8 +26,8 @@ _QUOTE: Final = postgresql.dialect().identifier_preparer.quote  # type: ignore[n
 _AMONG_MAX: Final = 512  # values in one query on SQLite
 _PARAMETERS_MAX: Final = 960  # of one statement that inserts; SQLite takes 999 in its oldest builds
 _ROWS_AT_ONCE: Final = 128  # each number of rows is a statement of its own that stays prepared
-_MOVED_APART_PAGES: Final = 50_000  # the writer moves its log itself only beyond this, once somebody else does it
-_BEGIN_ANEW_PAGES: Final = 32_000  # of SQLite's log of writes, 128 MB: then the writer stands still for its last part
+_MOVED_APART_PAGES: Final = 100_000  # the writer moves its log itself only beyond this, once somebody else does it
+_BEGIN_ANEW_PAGES: Final = 64_000  # of SQLite's log of writes, 256 MB: then the writer stands still for its last part
 
 
 class Tx:

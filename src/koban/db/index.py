@@ -22,6 +22,7 @@ from koban.db.sqlite import build_engine, run_alone
 INDEX_FILE: Final = "index.db"
 # A snapshot sees the index as of its beginning, and the rest as of its first look: never an index ahead of its log.
 SEE_INDEX: Final = "SELECT 1 FROM remade.sqlite_master LIMIT 1"
+_CACHE_KIB: Final = 16_384  # of the index, in each connection that reads
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 index_metadata: Final = sqlalchemy.MetaData()
@@ -61,6 +62,7 @@ class IndexFile:
         """Let a reader's connection see the tables; a name that its own file does not have is looked for there."""
         with self._replacing:
             connection.execute("ATTACH DATABASE ? AS remade", (str(self._path),))
+            connection.execute(f"PRAGMA remade.cache_size=-{_CACHE_KIB}")
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
