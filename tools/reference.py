@@ -564,11 +564,13 @@ def log_page() -> str:
 
 def tables_page() -> str:
     """Write every table with its columns."""
-    from koban.schema import METADATA
+    from koban.schema import INDEX_METADATA, METADATA
 
     parts = ["# Database tables", MARK, "Times end in `_at` and are microseconds since 1970 in UTC."]
-    for table in METADATA.sorted_tables:
+    for table in sorted((*METADATA.sorted_tables, *INDEX_METADATA.sorted_tables), key=lambda one: one.name):
         about = table.comment or words(TABLE_WORDS, table.name, "the table")
+        if table.metadata is INDEX_METADATA:
+            about += " Made again from the log where it is missing; on SQLite in `index.db`."
         rows = []
         for column in table.columns:
             if not column.comment:

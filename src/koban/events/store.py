@@ -476,16 +476,6 @@ def write_state(tx: Tx, name: str, value: int) -> None:
     )
 
 
-def advance_state(tx: Tx, name: str, *, before: int, to: int) -> bool:
-    """Set such a number where it still is what it was before (0: never set); tell whether it was."""
-    changed = tx.change(
-        "INSERT INTO log_state (name, value) VALUES (?, ?)"
-        " ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE log_state.value = ?",
-        (name, to, before),
-    )
-    return changed == 1
-
-
 def first_seq(epoch: int) -> int:
     """Return the first sequence number of an epoch."""
     return (epoch << limits.SEQ_EPOCH_SHIFT) | 1
