@@ -33,11 +33,12 @@ _BEGIN_ANEW_PAGES: Final = 64_000  # of SQLite's log of writes, 256 MB: then the
 class Tx:
     """A transaction, handed to actions and stores. They never commit: the edge that opened it does."""
 
-    __slots__ = ("_connection", "dialect")
+    __slots__ = ("_connection", "_driver", "dialect")
 
     def __init__(self, connection: Connection, dialect: Dialect) -> None:
         """Wrap an open SQLAlchemy connection that is inside a transaction."""
         self._connection = connection
+        self._driver: Any = connection.connection.driver_connection  # Any: sqlite3's connection or psycopg's
         self.dialect = dialect
 
     @property
@@ -84,7 +85,7 @@ class Tx:
         """
         if not rows:
             return
-        cursor = self._connection.connection.cursor()
+        cursor = self._driver.cursor()
         try:
             if self.dialect == "sqlite":
                 _in_few_statements(cursor, sql, rows)
@@ -95,7 +96,7 @@ class Tx:
 
     def change(self, sql: str, parameters: Row = ()) -> int:
         """Run one hot statement through the driver and return how many rows it changed; placeholders as in `many`."""
-        cursor = self._connection.connection.cursor()
+        cursor = self._driver.cursor()
         try:
             cursor.execute(sql if self.dialect == "sqlite" else sql.replace("?", "%s"), tuple(parameters))
             return int(cursor.rowcount)
@@ -135,7 +136,7 @@ class Tx:
 
     def rows(self, sql: str, parameters: Row = ()) -> list[Any]:  # Any: rows of the driver
         """Run one hot query through the driver and return its rows as tuples; placeholders as in `many`."""
-        cursor = self._connection.connection.cursor()
+        cursor = self._driver.cursor()
         try:
             cursor.execute(sql if self.dialect == "sqlite" else sql.replace("?", "%s"), tuple(parameters))
             return list(cursor.fetchall())
@@ -220,6 +221,7 @@ class Database:
         self._index = index
         self._moving = threading.Lock()  # SQLite refuses a second one at once, and does not wait
         self._is_moved_apart = False
+        self._kept: Connection | None = None
         self._write_lock = threading.RLock() if dialect == "sqlite" else None
         self.dialect: Dialect = dialect
         self.path = path
@@ -273,8 +275,34 @@ class Database:
 
         On SQLite there is one writer at a time in the process (the lock) and in the file (BEGIN IMMEDIATE).
         """
-        with self._write_lock or contextlib.nullcontext(), self._writer.connect() as connection, connection.begin():
-            yield Tx(connection, self.dialect)
+        if self._write_lock is None:
+            with self._writer.connect() as connection, connection.begin():
+                yield Tx(connection, self.dialect)
+            return
+        with self._write_lock:
+            connection = self._keep()
+            try:
+                with connection.begin():
+                    yield Tx(connection, self.dialect)
+            except (sqlite3.Error, sqlalchemy.exc.DBAPIError):
+                self._let_go(connection)
+                raise
+
+    def _keep(self) -> Connection:
+        """Return the one connection of SQLite's writer; the lock is held.
+
+        Why kept: taking it from a pool and giving it back costs a tenth of a small batch.
+        """
+        if self._kept is None:
+            self._kept = self._writer.connect()
+        return self._kept
+
+    def _let_go(self, connection: Connection) -> None:
+        """Close the writer's connection after an error of the database's; the next transaction opens another."""
+        self._kept = None
+        self._is_moved_apart = False
+        connection.invalidate()
+        connection.close()
 
     @contextlib.contextmanager
     def write_index(self) -> Iterator[Tx]:
@@ -322,7 +350,7 @@ class Database:
         with self._moving:
             if not self._is_moved_apart:
                 with self._write_lock:
-                    run_alone(self._writer, f"PRAGMA wal_autocheckpoint={_MOVED_APART_PAGES}")
+                    self._keep().connection.cursor().execute(f"PRAGMA wal_autocheckpoint={_MOVED_APART_PAGES}")
                 self._is_moved_apart = True
             _, pages, _ = run_alone(self._mover, "PRAGMA wal_checkpoint(PASSIVE)")
             if pages > _BEGIN_ANEW_PAGES:
@@ -348,6 +376,8 @@ class Database:
     def close(self) -> None:
         """Close every connection; the object must not be used afterwards."""
         self._reader.dispose()
+        if self._kept is not None:
+            self._kept.close()
         self._writer.dispose()
         if self._mover is not None:
             self._mover.dispose()

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from koban.pipeline.types import EventUnit
 from koban.text import Normalised, normalise_many
+from koban.text.many import TOGETHER_MIN
 
 _WATCHED: Final = 64  # one event in so many of a type is left to itself
 _REMEMBERED: Final = 8  # a field that as many watched events one after the other were not asked for is not any more
@@ -27,8 +28,10 @@ class TextsAhead:
         self._texts: dict[int, Texts] = {}
 
     def look(self, units: Sequence[EventUnit]) -> None:
-        """Normalise what these events will probably be asked for."""
+        """Normalise what these events will probably be asked for; of a few, each is better left to itself."""
         self._learn()
+        if len(units) < TOGETHER_MIN:
+            return
         count: dict[str, int] = {}
         gathered: list[tuple[Texts, str, str]] = []
         for unit in units:
@@ -55,6 +58,8 @@ class TextsAhead:
         return {} if texts is None else texts
 
     def _learn(self) -> None:
+        if not self._texts:
+            return
         for name, texts in self._watched:
             left = {path: times - 1 for path, times in self._asked.get(name, {}).items() if times > 1}
             self._asked[name] = left | dict.fromkeys(texts, _REMEMBERED)
