@@ -365,7 +365,9 @@ class Database:
         if self.dialect == "sqlite":
             with self._moving, self._write_lock or contextlib.nullcontext():
                 is_kept = run_alone(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)")[0]
-            if is_kept or (self._index is not None and not self._index.forget_deleted()):
+            if not is_kept and self._index is not None:
+                is_kept = not self._index.forget_deleted()
+            if is_kept:
                 raise Unavailable(
                     "database", 5, "A long read keeps what was deleted in the log of writes; ask once more."
                 )

@@ -5,7 +5,6 @@ file of its own: SQLite lets one transaction write to a file at a time, and the 
 """
 
 import contextlib
-import functools
 import pathlib
 import sqlite3
 import threading
@@ -171,7 +170,6 @@ def is_damage(error: BaseException) -> bool:
     return int(code) & 0xFF in _DAMAGED
 
 
-@functools.cache
 def _version() -> int:
     """Return a number that stands for the tables: with other columns or indexes it is another one."""
     made: list[sqlalchemy.schema.ExecutableDDLElement] = []
