@@ -476,7 +476,7 @@ def refusals_page() -> str:
             "# Refusals",
             MARK,
             ("A refusal is an expected no: over HTTP a problem with this `code` and status, on the command line one "
-            "sentence and exit code 2. What is out of order behind Koban answers 503 `unavailable` with `Retry-After`."),
+            "sentence and exit code 2 (1 where a pack that was looked at has faults). What is out of order behind Koban answers 503 `unavailable` with `Retry-After`."),
             table_of(("code", "status", "title", "when", "room"), rows),
         ]
     ) + "\n"  # fmt: skip
@@ -660,9 +660,11 @@ def cli_page() -> str:
         "# Command line",
         MARK,
         (
-            "`koban` is in `.venv/bin` after `make install`. Exit codes: 0 done, 1 the thing checked failed, 2 wrong use or a "
-            "refusal. Verbs that need a running server find it through the data folder (`KOBAN_DATA`), or take `--url` and "
-            "`--token` where they have them."
+            "`koban` is in `.venv/bin` after `make install`. Exit codes, of every verb: 0 done, and what was looked at is as it "
+            "should be; 1 it was looked at, and is not (faults in a pack, a case that fails, a file not in form, a difference, a "
+            "chain that is broken); 2 nothing was looked at or done (wrong use, something that is not there, a refusal). Verbs "
+            "that need a running server find it through the data folder (`KOBAN_DATA`), or take `--url` and `--token` where they "
+            "have them."
         ),
     ]
     for name, command in verbs():
