@@ -161,7 +161,12 @@ def sql_page() -> str:
     parts.append("## Operators")
     for name, operator in OPERATORS.items():
         parts += [f"### {name.replace('_', ' ')}", f"`{operator.symbol}`", operator.en, operator.ja, _examples(name)]
-    limits = f"An expression has at most {TEXT_LIMIT:,} characters, {NODE_LIMIT:,} parts and {DEPTH_LIMIT} levels."
+    limits = (
+        f"An expression has at most {TEXT_LIMIT:,} characters, {NODE_LIMIT:,} parts and {DEPTH_LIMIT} levels; definitions that it "
+        "names bring their parts along, not their characters. Some 300 conditions of 30 characters fit. A rule that a program "
+        "writes out of more phrases or values belongs on a list (`mentions`, `in_list`: one pass however many there are); one "
+        "that it writes out of combinations, in several rules, which compute once what is the same in them."
+    )
     return "\n\n".join([*parts, "## Limits", limits]) + "\n"
 
 
