@@ -62,7 +62,7 @@ def test_a_broken_pack_is_shown_with_its_place_and_a_caret(tmp_path: pathlib.Pat
     assert "messages_1h" in ended.stderr
     assert "^" in ended.stderr
     served = run_koban("serve", data=tmp_path / "data", port=free_port(), KOBAN_PACK=str(pack))
-    assert served.returncode == 2
+    assert served.returncode == 1
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: pathlib.Path) -> None:
