@@ -45,7 +45,7 @@ from koban.pipeline.commands import Entered, activate_with, expect, features_to_
 from koban.pipeline.desk import Desk
 from koban.pipeline.memory import Memory
 from koban.rules import RuleExpected, ceiling_of
-from koban.subscriptions import DailyProof, Job, daily, jobs, pagers, watch_chain, watchers
+from koban.subscriptions import DailyProof, Job, daily, jobs, pagers, sign_off, watch_chain, watchers
 from koban.vault import Vault
 from koban.webhooks import HttpSender, Post, SecretBox, Send, WebhookWorker, raise_alert
 
@@ -273,15 +273,14 @@ def open_koban(
         memory = desk.memory
         _activate_given(desk, settings, given, clock.now(), randomness)
         signing_key = SigningKey.open(settings.data / AUDIT_KEY, secrets)
+        signs = (database, clock, signing_key, settings.data / CHECKPOINTS)
+        stack.callback(_sign_off, *signs)
         archive = functools.partial(run_when_due, settings, database, clock, lambda: memory.compiled.pack.events)
         health = functools.partial(_watch_health, desk, clock, randomness)
         chain = functools.partial(watch_chain, database, clock, randomness, signing_key, settings.data / CHECKPOINTS)
         held = HeldMoney()
         table = jobs(
-            database,
-            clock,
-            signing_key,
-            settings.data / CHECKPOINTS,
+            *signs,
             archive=archive,
             expire_pendings=functools.partial(money.expire_when_due, desk),
             keep_minute=functools.partial(_keep_minute, desk, clock, held),
@@ -322,6 +321,13 @@ def open_koban(
             payment_worker=payment_worker,
             stopping=threading.Event(),
         )
+
+
+def _sign_off(database: Database, clock: Clock, signing_key: SigningKey, checkpoints: pathlib.Path) -> None:
+    try:
+        sign_off(database, clock, signing_key, checkpoints)
+    except Exception:  # noqa: BLE001 - an edge: a full disk must not keep the rest from being closed
+        _log.exception("sign_off_failed")
 
 
 def _keep_minute(desk: Desk, clock: Clock, held: HeldMoney) -> None:
