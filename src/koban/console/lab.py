@@ -9,21 +9,13 @@ from typing import Final
 
 from koban.access import Answer, Call, Endpoint, endpoint, redirect
 from koban.base import Refusal
-<<<<<<< HEAD
 from koban.console.filters import Filters, holds, read_filters
-from koban.console.formats import Formats
-from koban.console.kit import ConsoleKit
-from koban.console.pages import done, page
-from koban.console.words import language_of
-from koban.lab.drafts import activate_draft, bring_in, propose, text_diff, withdraw_draft
-=======
 from koban.console.formats import Formats
 from koban.console.kit import BacktestRun, ConsoleKit
 from koban.console.pages import done, page, with_query
 from koban.console.tried import day_bars, sample_lines, why_live, work_a_day
 from koban.console.words import Words, language_of
 from koban.lab.drafts import activate_draft, bring_in, checked, propose, text_diff, withdraw_draft
->>>>>>> lab
 from koban.lab.editing import (
     BLOCK_CHARS_MAX,
     SECTIONS,
