@@ -141,8 +141,11 @@ def rule_as_sql(
     from koban.app.lab import open_for_lab, pack_in_force, pack_named, write_spans
     from koban.audit import SystemSecrets
     from koban.lab import rule_sql, tables_sql
+    from koban.language import DIALECTS
     from koban.packs import PackVersionMissing, load_pack
 
+    if dialect not in DIALECTS:
+        raise typer.BadParameter(f"--dialect is one of {', '.join(sorted(DIALECTS))}.")
     write = tables_sql if tables else rule_sql
     if pack is not None and spans is None and pathlib.Path(pack).is_dir():
         print(write(load_pack(pathlib.Path(pack)), rule, dialect))

@@ -4,11 +4,12 @@ import contextlib
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from koban.access import Answer, Call, Endpoint, endpoint, redirect
 from koban.base import Refusal
+from koban.console.filters import Filters, holds, read_filters
 from koban.console.formats import Formats
 from koban.console.kit import BacktestRun, ConsoleKit
 from koban.console.pages import done, page, with_query
@@ -30,6 +31,8 @@ from koban.lab.severity import is_severe, only_milder, severe_changes
 from koban.packs import (
     PackDef,
     PackVersionMissing,
+    PolicyDef,
+    RuleDef,
     activations,
     compare_packs,
     draft_store,
@@ -37,6 +40,7 @@ from koban.packs import (
     parse_files,
     version_files,
 )
+from koban.packs.sections import SEVERITIES
 
 REASON_CHARS_MAX: Final = 1_000
 SPANS: Final = ("7d", "30d", "90d")
@@ -335,7 +339,20 @@ def _names(when: str, name: str) -> bool:
 def _policies(kit: ConsoleKit, call: Call) -> Answer:
     pack = kit.pack()
     rules = {name: [rule for rule in pack.rules.values() if rule.policy == name] for name in pack.policies}
-    return page(kit, call, "policies.html", pack=pack, rules=rules)
+    filters = read_filters(call.query, ("q", "severity"), Formats(language_of(call.language), kit.zone, call.at))
+    shown = [each for each in pack.policies.values() if _is_sought(each, rules[each.name], filters)]
+    return page(
+        kit, call, "policies.html", pack=pack, rules=rules, filters=filters, policies=shown, severities=SEVERITIES
+    )
+
+
+def _is_sought(policy: PolicyDef, rules: Sequence[RuleDef], filters: Filters) -> bool:
+    """Tell whether a policy is asked for: its name, what people are told, or a rule of it holds the words."""
+    severity, words = filters.get("severity"), filters.get("q")
+    if severity is not None and policy.severity != severity:
+        return False
+    texts = (policy.name, *policy.title.values(), *policy.text.values(), *(rule.name for rule in rules))
+    return words is None or holds(words, texts)
 
 
 def _lines(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str]]:

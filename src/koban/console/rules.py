@@ -1,7 +1,6 @@
 """Rules: how each stands, what it does to whom, and switching it with the consequence shown first."""
 
 import re
-import unicodedata
 from typing import Final
 
 import msgspec
@@ -10,7 +9,7 @@ from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import DAY, HOUR, Instant, Refusal
 from koban.board import NO_ACTIVITY, Activity
 from koban.console import store
-from koban.console.filters import Filters, read_filters
+from koban.console.filters import Filters, holds, read_filters
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
@@ -110,8 +109,7 @@ def _is_sought(line: RuleLine, pack: PackDef, filters: Filters) -> bool:
         return True
     policy = pack.policies.get(line.rule.policy)
     texts = (line.rule.name, line.rule.policy, *line.rule.because.values(), *(policy.title.values() if policy else ()))
-    sought = unicodedata.normalize("NFKC", words).casefold()
-    return any(sought in unicodedata.normalize("NFKC", each).casefold() for each in texts)
+    return holds(words, texts)
 
 
 def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
