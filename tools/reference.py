@@ -8,6 +8,7 @@ What the code cannot say about itself (what a key of a pack file is for, when a 
 
 import ast
 import contextlib
+import dataclasses
 import functools
 import importlib
 import inspect
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))  # as a script it is started from anywhere
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from typer._click.core import Command, Parameter
 
     from koban.access import Endpoint
+    from koban.console.kit import StoryDesk
 
 ROOT: Final = pathlib.Path(__file__).resolve().parent.parent
 SOURCES: Final = ROOT / "src" / "koban"
@@ -354,7 +356,7 @@ def http_page() -> str:
     """Write the table of routes with their permissions and refusals."""
     from koban.access.web import KNOWN_RATE, UNKNOWN_RATE
 
-    api, pages = endpoints()
+    api, pages, _ = endpoints()
     parts = [
         "# HTTP",
         MARK,
@@ -389,8 +391,8 @@ def _permission(name: str) -> str:
 
 
 @functools.cache
-def endpoints() -> tuple[list["Endpoint"], list["Endpoint"]]:
-    """Open a Koban on an empty folder and return its routes and its console's pages."""
+def endpoints() -> tuple[list["Endpoint"], list["Endpoint"], list["Endpoint"]]:
+    """Open a Koban on an empty folder and return its routes, its console's pages, and those of a demonstration."""
     from koban.app import endpoints_of, open_koban
     from koban.app.own_data import OwnData
     from koban.app.web import _access_kit, _console_kit
@@ -398,6 +400,7 @@ def endpoints() -> tuple[list["Endpoint"], list["Endpoint"]]:
     from koban.base import Instant, ManualClock
     from koban.base.settings import read_settings
     from koban.console import endpoints as pages_of
+    from koban.console.story import endpoints as story_endpoints
 
     with tempfile.TemporaryDirectory(prefix="koban-reference-") as folder, contextlib.ExitStack() as stack:
         settings = read_settings({"KOBAN_DATA": folder, "KOBAN_PACK": str(ROOT / "tests" / "small_pack")})
@@ -405,8 +408,12 @@ def endpoints() -> tuple[list["Endpoint"], list["Endpoint"]]:
         randomness = random.Random(1)  # noqa: S311 - ids of rows that nobody keeps
         opened = stack.enter_context(open_koban(settings, clock, randomness, SeededSecrets(1), durable=False))
         kit = _access_kit(opened)
-        return list(endpoints_of(opened, kit, OwnData(opened))), list(
-            pages_of(_console_kit(opened, kit, OwnData(opened), demo=None))
+        console = _console_kit(opened, kit, OwnData(opened), demo=None)
+        told = dataclasses.replace(console, story=cast("StoryDesk", object()))  # described, never asked
+        return (
+            list(endpoints_of(opened, kit, OwnData(opened))),
+            list(pages_of(console)),
+            list(story_endpoints(told)),
         )
 
 
@@ -418,9 +425,11 @@ def permissions_page() -> str:
         (code(name), texts["en"], texts["ja"], *("●" if name in ROLES[role] else "" for role in ROLES))
         for name, texts in CATALOGUE.items()
     ]
-    api, pages = endpoints()
+    api, pages, of_the_story = endpoints()
     asked = {each.permission for each in (*api, *pages)}
-    unasked = ", ".join(code(name) for name in CATALOGUE if name not in asked)
+    story = {each.permission for each in of_the_story} - asked
+    shown = ", ".join(code(name) for name in CATALOGUE if name in story)
+    unasked = ", ".join(code(name) for name in CATALOGUE if name not in asked | story)
     roles = [(code(role), ROLE_TITLES[role]["en"], ROLE_TITLES[role]["ja"], str(len(ROLES[role]))) for role in ROLES]
     return "\n\n".join(
         [
@@ -432,6 +441,7 @@ def permissions_page() -> str:
             table_of(("role", "title", "", "permissions"), roles),
             "## Permissions",
             table_of(("permission", "what it allows", "", *ROLES), rows),
+            *([f"Asked for in a demonstration alone (`make run`): {shown}."] if shown else []),
             *([f"No route or page asks for these yet: {unasked}."] if unasked else []),
         ]
     ) + "\n"  # fmt: skip
@@ -569,11 +579,13 @@ def log_page() -> str:
 
 def tables_page() -> str:
     """Write every table with its columns."""
-    from koban.schema import METADATA
+    from koban.schema import INDEX_METADATA, METADATA
 
     parts = ["# Database tables", MARK, "Times end in `_at` and are microseconds since 1970 in UTC."]
-    for table in METADATA.sorted_tables:
+    for table in sorted((*METADATA.sorted_tables, *INDEX_METADATA.sorted_tables), key=lambda one: one.name):
         about = table.comment or words(TABLE_WORDS, table.name, "the table")
+        if table.metadata is INDEX_METADATA:
+            about += " Made again from the log where it is missing; on SQLite in `index.db`."
         rows = []
         for column in table.columns:
             if not column.comment:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import koban.events.store as event_store
 from koban.access import forget_keys
-from koban.audit import SigningKey, append_checkpoint, checkpoint, read_checkpoints, seal, verify
+from koban.audit import CHECKPOINT_EVERY_US, SigningKey, append_checkpoint, checkpoint, read_checkpoints, seal, verify
 from koban.base import DAY, Clock, Instant, limits
 from koban.db import Database
 from koban.finding import forget_gone
@@ -280,14 +280,34 @@ class DailyProof:
             raise_alert(tx, at, self._randomness, kind="ledger.unbalanced", about="ledger", detail=detail[:500])
 
 
-def _sign_ledger(database: Database, clock: Clock, signing_key: SigningKey, path: pathlib.Path) -> None:
+def sign_off(database: Database, clock: Clock, signing_key: SigningKey, checkpoints: pathlib.Path) -> None:
+    """Seal and sign what there is when a server stops: nothing of its last minute lies unsigned in a folder at rest."""
+    _seal_audit(database, clock, signing_key, checkpoints, not_within_us=0)
+    _sign_ledger(database, clock, signing_key, checkpoints.with_name(LEDGER_CHECKPOINTS), not_within_us=0)
+
+
+def _sign_ledger(
+    database: Database,
+    clock: Clock,
+    signing_key: SigningKey,
+    path: pathlib.Path,
+    *,
+    not_within_us: int = CHECKPOINT_EVERY_US,
+) -> None:
     with database.read() as tx:
         position, chain_hash, _ = log_end(tx)
     if position:
-        append_checkpoint((position, chain_hash), clock.now(), signing_key, path)
+        append_checkpoint((position, chain_hash), clock.now(), signing_key, path, not_within_us=not_within_us)
 
 
-def _seal_audit(database: Database, clock: Clock, signing_key: SigningKey, checkpoints: pathlib.Path) -> None:
+def _seal_audit(
+    database: Database,
+    clock: Clock,
+    signing_key: SigningKey,
+    checkpoints: pathlib.Path,
+    *,
+    not_within_us: int = CHECKPOINT_EVERY_US,
+) -> None:
     while True:
         with database.write() as tx:
             sealed = seal(tx, clock.now())
@@ -295,4 +315,4 @@ def _seal_audit(database: Database, clock: Clock, signing_key: SigningKey, check
             break
     # Why apart: a checkpoint outside the database must not name what a failed commit took back.
     with database.read() as tx:
-        checkpoint(tx, clock.now(), signing_key, checkpoints)
+        checkpoint(tx, clock.now(), signing_key, checkpoints, not_within_us=not_within_us)

@@ -84,3 +84,15 @@ def test_the_webhook_on_the_page_has_the_state_that_is_sent() -> None:
     assert set(shown["data"]["state"]) == {each.name for each in msgspec.structs.fields(StateBody)}
     assert set(shown) == {each.name for each in msgspec.structs.fields(Body)}
     assert UNCONFIRMED_AFTER == 10 * MINUTE
+
+
+def test_the_page_about_privacy_names_every_way_in_which_a_sealed_field_is_opened() -> None:
+    page = (CONCEPTS / "privacy.md").read_text(encoding="utf-8")
+    looked = page[page.index("## Who looked") :]
+    others = {"appeal.opened", "case.opened", "dispute.opened", "ledger.book_opened", "page.opened", "session.opened"}
+    kinds = set[str]()
+    for module in (ROOT / "src" / "koban").rglob("*.py"):
+        text = module.read_text(encoding="utf-8")
+        kinds.update(re.findall(r'"([a-z_]+\.(?:opened|disclosed|searched|[a-z_]+_opened))"', text))
+    assert kinds > others
+    assert set(re.findall(r"`([a-z]+\.[a-z_]+)` \|$", looked, re.MULTILINE)) == kinds - others

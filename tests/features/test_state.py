@@ -110,6 +110,26 @@ def test_the_oldest_change_is_written_first_and_the_watermark_follows(database: 
         ]
 
 
+def test_what_changed_after_a_given_entry_is_left_to_wait(database: Database) -> None:
+    program = _program(_pack("count(*)"))
+    with database.write() as tx:
+        store = FeatureStore.open(tx, program)
+        for seq, buyer in enumerate(["a", "b", "c", "a", "b"], 1):
+            store.apply(tx, seq, "order.made", _row(buyer), seq)
+        assert store.write_slice(tx, 5, 100, until=0) == 0
+        assert (store.watermark, store.unsaved) == (0, 3)
+        assert store.write_slice(tx, 5, 100, until=2) == 2
+        assert (store.watermark, store.unsaved) == (2, 1)
+        store.apply(tx, 6, "order.made", _row("a"), 6)
+        assert store.write_slice(tx, 6, 100, until=5) == 1
+        assert (store.watermark, store.unsaved) == (5, 1)
+        assert tx.rows("SELECT subject, as_of_seq FROM feature_state ORDER BY subject") == [
+            ("a", 5),
+            ("b", 5),
+            ("c", 6),
+        ]
+
+
 def test_a_record_stored_ahead_of_the_watermark_is_not_applied_to_twice(database: Database) -> None:
     program = _program(_pack("count(*)"))
     log = [(1, "a"), (2, "b"), (3, "a")]

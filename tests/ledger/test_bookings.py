@@ -148,7 +148,10 @@ def test_scopes_of_machines_are_given_by_an_administrator_by_name_and_by_no_toke
     finance = Principal(id="staff_finance", kind="staff", name="f", grants=grants_of(("finance",)))
     token = Principal(id="token_x", kind="token", name="t", grants={"tokens.manage": "scope tokens.manage"})
     for by in (finance, token):
-        with office.koban.database.write() as tx, pytest.raises(BeyondOwnGrants):
+        with (
+            office.koban.database.write() as tx,
+            pytest.raises(BeyondOwnGrants, match="in the console under API tokens"),
+        ):
             issue_token(
                 tx, START, random.Random(8), SeededSecrets(98), by=by, name="n", scopes=("ledger.post",), days=1
             )

@@ -4,9 +4,12 @@ import pathlib
 import shutil
 import signal
 import socket
+import sqlite3
 
 import pytest
 from tests.server.conftest import SMALL_PACK, free_port, run_koban, start_server
+
+from koban.audit import read_checkpoints
 
 
 def test_a_busy_port_is_named(tmp_path: pathlib.Path) -> None:
@@ -38,6 +41,27 @@ def test_a_server_that_is_told_to_stop_leaves_nothing_open(tmp_path: pathlib.Pat
     with start_server(tmp_path / "data") as second:
         old = second.client.get("/v1/tokens", headers={"authorization": f"Bearer {first.token}"})
         assert old.status_code == 401
+
+
+def test_what_a_server_did_last_is_signed_when_it_stops(tmp_path: pathlib.Path) -> None:
+    data = tmp_path / "data"
+    with start_server(data) as server:
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=60) == 0
+    connection = sqlite3.connect(data / "koban.db")
+    last = connection.execute("SELECT id, action, position FROM audit_entries ORDER BY id DESC LIMIT 1").fetchone()
+    signed = read_checkpoints(data / "audit-checkpoints.jsonl")
+    assert last[1:] == ("token.revoked", signed[-1].position)
+    # Whoever takes it out now, and sets the head of the chain back, is found by the checkpoint.
+    connection.execute("DELETE FROM audit_entries WHERE id = ?", (last[0],))
+    connection.execute(
+        "UPDATE audit_head SET (position, hash) = (SELECT position, hash FROM audit_entries ORDER BY position DESC LIMIT 1)"
+    )
+    connection.commit()
+    connection.close()
+    verified = run_koban("audit", "verify", data=data, port=free_port())
+    assert verified.returncode == 1
+    assert f"position {signed[-1].position}" in verified.stdout
 
 
 def test_after_a_kill_the_next_server_starts_at_once(tmp_path: pathlib.Path) -> None:

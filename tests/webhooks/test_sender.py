@@ -1,5 +1,10 @@
 """Which addresses webhooks reach: never one inside a private network, unless the endpoint may."""
 
+import http.server
+import socket
+import threading
+from collections.abc import Sequence
+
 import pytest
 
 from koban.webhooks import HttpSender, Outgoing, Sent, check_url
@@ -99,3 +104,39 @@ def test_a_name_that_nobody_knows_is_a_failure_not_a_crash() -> None:
     finally:
         sender.close()
     assert sent.error.startswith(("the name cannot be looked up", "no answer within"))
+
+
+def test_a_name_with_an_address_that_takes_no_connection_is_reached_by_its_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append((self.headers["host"], self.rfile.read(int(self.headers["content-length"])).decode()))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    def look_up(_host: str, port: int, *_: object, **__: object) -> Sequence[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in ("127.0.0.2", "127.0.0.1")]
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Receiver)  # nobody listens at 127.0.0.2
+    port = server.server_address[1]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sender = HttpSender(timeout_s=20.0)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    try:
+        url = f"http://market.example:{port}/koban"
+        reached = sender(Outgoing(url=url, body=b"{}", headers={}, allow_private=True))
+        server.shutdown()
+        server.server_close()
+        unreached = sender(Outgoing(url=url, body=b"{}", headers={}, allow_private=True))
+    finally:
+        monkeypatch.undo()
+        sender.close()
+    assert reached == Sent()
+    assert asked == [(f"market.example:{port}", "{}")]
+    assert unreached.error.startswith("ConnectError")

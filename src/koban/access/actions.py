@@ -397,8 +397,13 @@ def _refuse_unknown(names: tuple[str, ...], known: frozenset[str], field: str) -
 
 def _refuse_beyond(by: Principal, permissions: frozenset[str]) -> None:
     beyond = sorted(permissions - set(by.grants))
-    if beyond:
-        raise BeyondOwnGrants(f"you do not have {', '.join(beyond[:5])} yourself")
+    if not beyond:
+        return
+    machines = [each for each in beyond if each in MACHINES]
+    way = ""
+    if machines:
+        way = f"; {', '.join(machines)}: an administrator who is signed in gives it by name, in the console under API tokens"
+    raise BeyondOwnGrants(f"you do not have {', '.join(beyond[:5])} yourself{way}")
 
 
 def _refuse_taken(tx: Tx, email: str, *, but: str = "") -> None:

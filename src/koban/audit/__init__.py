@@ -5,6 +5,7 @@ transaction that did the thing; after sealing, no single entry can be altered, r
 """
 
 from koban.audit.actions import (
+    CHECKPOINT_EVERY_US,
     SigningKey,
     append_checkpoint,
     chain_end,
@@ -23,6 +24,7 @@ from koban.audit.store import list_entries
 from koban.audit.types import AuditEntry, Broken, Checkpoint, Report, Sealed
 
 __all__ = [
+    "CHECKPOINT_EVERY_US",
     "AuditEntry",
     "Broken",
     "Checkpoint",

@@ -1,10 +1,12 @@
 """The network side of webhooks: which addresses may be reached, and one HTTP request with an end."""
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import threading
 import urllib.parse
+from collections.abc import Sequence
 from typing import Final
 
 import httpx
@@ -12,7 +14,11 @@ import httpx
 from koban.webhooks.types import Outgoing, Sent, WebhookEndpointUnfit
 
 TIMEOUT_S: Final = 10.0  # for a whole attempt: name, connection, answer; a slow drip of bytes does not prolong it
+CONNECT_S: Final = 3.0  # for a connection to one of several addresses; the last one has what is left of the attempt
+ADDRESSES_MAX: Final = 3  # of a name's, that one attempt tries
 URL_CHARS_MAX: Final = 2_000
+
+assert CONNECT_S * (ADDRESSES_MAX - 1) < TIMEOUT_S
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
@@ -109,16 +115,7 @@ class HttpSender:
         addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
         if not outgoing.allow_private and not all(map(is_public, addresses)):
             return Sent(error=f"{url.host} leads into a private network")
-        # The connection goes to the address that was checked, not to whatever the name leads to a moment later.
-        pinned = url.copy_with(host=addresses[0])
-        request = self._client.build_request(
-            "POST",
-            pinned,
-            content=outgoing.body,
-            headers={**outgoing.headers, "host": url.netloc.decode("ascii")},
-            extensions={"sni_hostname": url.host},
-        )
-        response = await self._client.send(request, stream=True)
+        response = await self._first_answer(outgoing, url, addresses[:ADDRESSES_MAX])
         try:
             # Only the status counts; the body is never read, however long it is.
             if response.is_success:
@@ -130,6 +127,29 @@ class HttpSender:
             )
         finally:
             await response.aclose()
+
+    async def _first_answer(self, outgoing: Outgoing, url: httpx.URL, addresses: Sequence[str]) -> httpx.Response:
+        """Send to the first of a name's addresses that takes a connection: of two families, often only one is reached.
+
+        Why only a connection that failed leads to the next: nothing was sent, so nobody is asked twice in one attempt.
+        """
+        *others, last = addresses
+        for address in others:
+            with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._send_to(outgoing, url, address, min(CONNECT_S, self._timeout_s))
+        return await self._send_to(outgoing, url, last, self._timeout_s)
+
+    async def _send_to(self, outgoing: Outgoing, url: httpx.URL, address: str, connect_s: float) -> httpx.Response:
+        """Send to the address that was checked, not to whatever the name leads to a moment later."""
+        request = self._client.build_request(
+            "POST",
+            url.copy_with(host=address),
+            content=outgoing.body,
+            headers={**outgoing.headers, "host": url.netloc.decode("ascii")},
+            timeout=httpx.Timeout(self._timeout_s, connect=connect_s),
+            extensions={"sni_hostname": url.host},
+        )
+        return await self._client.send(request, stream=True)
 
 
 def _literal(host: str) -> str | None:
