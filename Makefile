@@ -85,6 +85,7 @@ check-tidy: $(VENV)/installed-dev
 	$(BIN)/python tools/tidy.py
 
 check-pack: $(VENV)/installed-dev
+	$(BIN)/koban fmt packs/starter --check
 	$(BIN)/koban check packs/starter
 
 format: $(VENV)/installed-dev  ## Put the sources into form

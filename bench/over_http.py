@@ -15,10 +15,11 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from bench.measure import Row, Size, quantile, run_child
+from bench.measure import FULL, Row, Size, quantile, run_child
 from bench.pack import write_pack
 from bench.server import cpu_of, serving
 from bench.station import bench_bodies
+from koban.base import limits
 
 CONNECTIONS: Final = 400  # so many that an event never waits for a connection before the server is hopelessly late
 WARM_S: Final = 3
@@ -33,9 +34,12 @@ def measure_http(size: Size) -> list[Row]:
         with serving(folder / "data", pack) as server:
             for rate, batch in ((size.rate // 4, 1), (size.rate, 1), (max(1, size.rate // 100), 100)):
                 door = (str(server.port), server.token)
-                run_child("bench.over_http", *door, "warm", str(rate), str(min(WARM_S, size.http_s)), str(batch))
+                run_child("bench.over_http", *door, "warm", str(rate), str(min(WARM_S, size.http_s)), str(batch), "0")
                 before = cpu_of(server.pid)
-                said = json.loads(run_child("bench.over_http", *door, "timed", str(rate), str(size.http_s), str(batch)))
+                # Not counted: what comes before each event has feature records of earlier ones written back.
+                early = limits.FEATURES_BEHIND_MAX // rate if rate == FULL.rate else 0
+                asked = (str(rate), str(early + size.http_s), str(batch), str(early))
+                said = json.loads(run_child("bench.over_http", *door, "timed", *asked))
                 used = cpu_of(server.pid) - before
                 rows += _rows(said, rate, batch, used)
     return rows
@@ -91,8 +95,10 @@ class _Connection(asyncio.Protocol):
 class _Sender:
     """Sends requests when they are due and notes how long each answer took."""
 
-    def __init__(self, expected: int) -> None:
+    def __init__(self, expected: int, counted_from: float) -> None:
         self.done = asyncio.Event()
+        self._counted_from = counted_from
+        self._answered = 0
         self._expected = expected
         self.free: collections.deque[_Connection] = collections.deque()
         self.waiting: collections.deque[tuple[float, bytes]] = collections.deque()
@@ -117,9 +123,11 @@ class _Sender:
             self.done.set()
 
     def answered(self, connection: _Connection, due: float, *, ok: bool) -> None:
-        self.latencies.append((time.perf_counter() - due) * 1_000)
+        if due >= self._counted_from:
+            self.latencies.append((time.perf_counter() - due) * 1_000)
         self.refused += not ok
-        if len(self.latencies) == self._expected:
+        self._answered += 1
+        if self._answered == self._expected:
             self.done.set()
         if self.waiting:
             connection.send(*self.waiting.popleft())
@@ -127,13 +135,13 @@ class _Sender:
             self.free.append(connection)
 
 
-async def _send(port: int, requests: Sequence[bytes], rate: float) -> _Sender:
-    sender = _Sender(len(requests))
+async def _send(port: int, requests: Sequence[bytes], rate: float, early: int) -> _Sender:
+    start = time.perf_counter() + 0.5
+    sender = _Sender(len(requests), start + early)
     loop = asyncio.get_running_loop()
     for _ in range(CONNECTIONS):
         _, connection = await loop.create_connection(lambda: _Connection(sender), "127.0.0.1", port)
         sender.free.append(connection)
-    start = time.perf_counter() + 0.05
     for number, request in enumerate(requests):
         at = start + number / rate
         wait = at - time.perf_counter()
@@ -147,14 +155,14 @@ async def _send(port: int, requests: Sequence[bytes], rate: float) -> _Sender:
     return sender
 
 
-def main(port: int, token: str, prefix: str, *, rate: int, seconds: int, batch: int) -> dict[str, float]:
-    """Send for some seconds and return the figures."""
+def main(port: int, token: str, prefix: str, *, rate: int, seconds: int, batch: int, early: int) -> dict[str, float]:
+    """Send for some seconds and return the figures; what is due in the first `early` seconds is not counted."""
     bodies = bench_bodies(rate * seconds * batch, batch, seed=rate, prefix=f"{prefix}-{rate}-{batch}")
     requests = [_request(body if batch > 1 else body[1:-1], token) for body in bodies]
     # select() waits to the microsecond, where epoll and uvloop round to milliseconds.
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
     cpu = time.process_time()
-    sender = loop.run_until_complete(_send(port, requests, rate))
+    sender = loop.run_until_complete(_send(port, requests, rate, early))
     cpu = time.process_time() - cpu
     loop.close()
     return {
@@ -177,5 +185,6 @@ def _request(body: bytes, token: str) -> bytes:
 
 
 if __name__ == "__main__":
-    _rate, _seconds, _batch = map(int, sys.argv[4:])
-    print(json.dumps(main(int(sys.argv[1]), sys.argv[2], sys.argv[3], rate=_rate, seconds=_seconds, batch=_batch)))
+    _rate, _seconds, _batch, _early = map(int, sys.argv[4:])
+    _door = (int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    print(json.dumps(main(*_door, rate=_rate, seconds=_seconds, batch=_batch, early=_early)))

@@ -189,11 +189,18 @@ def _fill(data: pathlib.Path, *, events: int, cases: int, people: int) -> tuple[
             pass
         with koban.database.write() as tx:
             secrets = list(_sessions(tx, koban.clock.now(), people))
-    database = Database.open(settings.database_url, durable=False)
+    database = Database.open(settings.database_url, durable=False, index=True)
     try:
         with database.write() as tx:
-            _multiply(tx, events=events, cases=cases)
-            return secrets, list(_linked(tx))
+            copies, last, width = _multiply(tx, events=events, cases=cases)
+            linked = list(_linked(tx))
+            newest = tx.rows("SELECT seq, log_at FROM log_entries ORDER BY seq DESC LIMIT 1")[0]
+        with database.write_index() as tx:
+            for copy in range(1, copies + 1):
+                _copy(tx, "entry_subjects", {"seq": f"seq + {copy * width}"}, f"seq <= {last}")
+            tx.change("UPDATE index_place SET seq = ?, log_at = ?", newest)
+            tx.rows("ANALYZE")
+        return secrets, linked
     finally:
         database.close()
 
@@ -241,8 +248,11 @@ def _sessions(tx: Tx, at: Instant, people: int) -> Iterator[str]:
         yield access_actions.open_session(tx, at, randomness, secrets, owner=one, how="bench").secret
 
 
-def _multiply(tx: Tx, *, events: int, cases: int) -> None:
-    """Copy what was decided until there is enough of it, older copies first to last; times rise with places."""
+def _multiply(tx: Tx, *, events: int, cases: int) -> tuple[int, int, int]:
+    """Copy what was decided until there is enough of it, older copies first to last; times rise with places.
+
+    Return how many copies there are, the last place of what is copied, and how far apart copies are.
+    """
     first, last, begin, end = (
         int(value or 0)
         for value in tx.rows(
@@ -261,7 +271,6 @@ def _multiply(tx: Tx, *, events: int, cases: int) -> None:
               f"seq <= {last} AND kind = 'event'")  # fmt: skip
         _copy(tx, "decisions", special, f"seq <= {last}")
         _copy(tx, "signals", special, f"seq <= {last}")
-        _copy(tx, "entry_subjects", {"seq": f"seq + {by}"}, f"seq <= {last}")
     tx.change("UPDATE feature_watermark SET seq = ?", (last + copies * width,))  # copies are sealed for other places
     for doubling in itertools.count():
         have = int(tx.rows("SELECT count(*) FROM cases WHERE status = 'open'")[0][0])
@@ -279,6 +288,7 @@ def _multiply(tx: Tx, *, events: int, cases: int) -> None:
         _copy(tx, "sanctions", unlike | body, "instr(id, '-') = 0")
         _copy(tx, "actions", unlike, "instr(id, '-') = 0")
     tx.rows("ANALYZE")
+    return copies, last, width
 
 
 def _copy(tx: Tx, table: str, special: dict[str, str], where: str) -> None:

@@ -20,7 +20,7 @@ import koban
 from koban.access.store import insert_staff, staff_by_id
 from koban.access.types import Staff
 from koban.base import Instant, ManualClock
-from koban.db import Database, metadata, upgrade
+from koban.db import Database, index_metadata, metadata, upgrade
 
 TESTS: Final = pathlib.Path(__file__).parent
 START = Instant(1_792_584_000_000_000)  # 2026-10-21T12:00:00Z, an evening in Tokyo
@@ -132,6 +132,8 @@ def _create_tables(database: Database) -> None:
     _load_all_tables()
     with database.write() as tx:
         metadata.create_all(tx.connection)
+        if tx.dialect == "postgresql":  # on SQLite they are in a file of their own, made when it is opened
+            index_metadata.create_all(tx.connection)
 
 
 def _fill(url: str, fill: Callable[[Database], object]) -> None:
@@ -211,6 +213,6 @@ def fresh_database(request: pytest.FixtureRequest, kind: str, folder: pathlib.Pa
         else:
             tables: Shelf = request.getfixturevalue("postgres_tables")
             url = stack.enter_context(tables.take())
-        opened = Database.open(url, durable=False)
+        opened = Database.open(url, durable=False, index=True)
         stack.callback(opened.close)
         yield opened

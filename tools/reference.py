@@ -163,7 +163,12 @@ def sql_page() -> str:
     parts.append("## Operators")
     for name, operator in OPERATORS.items():
         parts += [f"### {name.replace('_', ' ')}", f"`{operator.symbol}`", operator.en, operator.ja, _examples(name)]
-    limits = f"An expression has at most {TEXT_LIMIT:,} characters, {NODE_LIMIT:,} parts and {DEPTH_LIMIT} levels."
+    limits = (
+        f"An expression has at most {TEXT_LIMIT:,} characters, {NODE_LIMIT:,} parts and {DEPTH_LIMIT} levels; definitions that it "
+        "names bring their parts along, not their characters. Some 300 conditions of 30 characters fit. A rule that a program "
+        "writes out of more phrases or values belongs on a list (`mentions`, `in_list`: one pass however many there are); one "
+        "that it writes out of combinations, in several rules, which compute once what is the same in them."
+    )
     return "\n\n".join([*parts, "## Limits", limits]) + "\n"
 
 
@@ -486,7 +491,7 @@ def refusals_page() -> str:
             "# Refusals",
             MARK,
             ("A refusal is an expected no: over HTTP a problem with this `code` and status, on the command line one "
-            "sentence and exit code 2. What is out of order behind Koban answers 503 `unavailable` with `Retry-After`."),
+            "sentence and exit code 2 (1 where a pack that was looked at has faults). What is out of order behind Koban answers 503 `unavailable` with `Retry-After`."),
             table_of(("code", "status", "title", "when", "room"), rows),
         ]
     ) + "\n"  # fmt: skip
@@ -574,11 +579,13 @@ def log_page() -> str:
 
 def tables_page() -> str:
     """Write every table with its columns."""
-    from koban.schema import METADATA
+    from koban.schema import INDEX_METADATA, METADATA
 
     parts = ["# Database tables", MARK, "Times end in `_at` and are microseconds since 1970 in UTC."]
-    for table in METADATA.sorted_tables:
+    for table in sorted((*METADATA.sorted_tables, *INDEX_METADATA.sorted_tables), key=lambda one: one.name):
         about = table.comment or words(TABLE_WORDS, table.name, "the table")
+        if table.metadata is INDEX_METADATA:
+            about += " Made again from the log where it is missing; on SQLite in `index.db`."
         rows = []
         for column in table.columns:
             if not column.comment:
@@ -670,9 +677,11 @@ def cli_page() -> str:
         "# Command line",
         MARK,
         (
-            "`koban` is in `.venv/bin` after `make install`. Exit codes: 0 done, 1 the thing checked failed, 2 wrong use or a "
-            "refusal. Verbs that need a running server find it through the data folder (`KOBAN_DATA`), or take `--url` and "
-            "`--token` where they have them."
+            "`koban` is in `.venv/bin` after `make install`. Exit codes, of every verb: 0 done, and what was looked at is as it "
+            "should be; 1 it was looked at, and is not (faults in a pack, a case that fails, a file not in form, a difference, a "
+            "chain that is broken); 2 nothing was looked at or done (wrong use, something that is not there, a refusal). Verbs "
+            "that need a running server find it through the data folder (`KOBAN_DATA`), or take `--url` and `--token` where they "
+            "have them."
         ),
     ]
     for name, command in verbs():

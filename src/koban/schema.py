@@ -29,3 +29,4 @@ import koban.vault.store
 import koban.webhooks.store
 
 METADATA = koban.db.metadata
+INDEX_METADATA = koban.db.index_metadata

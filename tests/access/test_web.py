@@ -242,6 +242,13 @@ def test_a_request_id_is_taken_over_when_it_is_harmless(client: Browser) -> None
         (LEAD, b"[1]", 422, "invalid_request", ""),
         (LEAD, b" " * 1_100_000, 413, "body_too_large", None),
         (LEAD | {"content-type": "text/plain"}, b'{"name":"x","size":1}', 415, "media_type_unknown", None),
+        (
+            LEAD | {"content-type": "application/json; charset=shift_jis"},
+            b'{"name":"x","size":1}',
+            415,
+            "media_type_unknown",
+            None,
+        ),
         (LEAD | {"content-encoding": "gzip"}, b'{"name":"x","size":1}', 415, "media_type_unknown", None),
     ],
 )
@@ -257,7 +264,24 @@ def test_bad_requests_are_named(
         assert [each["path"] for each in answer.json()["errors"]] == [place]
 
 
-def test_a_body_may_come_in_pieces_up_to_the_limit(client: Browser) -> None:
+@pytest.mark.parametrize("declared", ["charset=utf-8", "charset=UTF-8", 'Charset="Utf-8"', "charset=us-ascii", "v=1"])
+def test_a_body_may_say_that_it_is_utf_8(client: Browser, declared: str) -> None:
+    headers = LEAD | {"content-type": f"application/json; {declared}"}
+    answer = client.post("/v1/things", headers=headers, content='{"name":"品","size":1}'.encode())
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "declared", ["charset=shift_jis", 'charset="Shift_JIS"', "a=b; charset=windows-31j", "charset=utf-16", "charset="]
+)
+def test_a_body_in_another_charset_is_refused_with_what_to_do(client: Browser, declared: str) -> None:
+    headers = LEAD | {"content-type": f"application/json; {declared}"}
+    answer = client.post("/v1/things", headers=headers, content='{"name":"品","size":1}'.encode("shift_jis"))
+    assert (answer.status_code, answer.json()["code"]) == (415, "media_type_unknown")
+    assert "send it as UTF-8, with charset=utf-8 or without charset" in answer.json()["detail"]
+
+
+def test_a_body_may_come_in_pieces_up_to_the_limit_up_to_the_limit(client: Browser) -> None:
     assert client.post("/v1/raw", headers=TOKEN, content=[b"a" * 500, b"b" * 500]).json()["what"] == "1000"
     assert client.post("/v1/raw", headers=TOKEN, content=[b"a" * 500, b"b" * 501]).status_code == 413
 

@@ -215,6 +215,10 @@ class Tries:
     def find(self, run_id: str) -> RunView:
         return self._runs[run_id]
 
+    def find_of(self, digest: str) -> RunView | None:
+        found = [run for run in self._runs.values() if run.report is not None and run.report.pack == digest]
+        return found[-1] if found else None
+
     def behind(self, feature: str, subject: str, desk: Desk, clock: ManualClock) -> tuple[Behind, ...]:
         with self._database.read() as tx:
             log = Log(tx=tx, archive=self.archive, vault=self._vault)
@@ -266,6 +270,8 @@ def _kit(
         versions=versions_of(desk, random.Random(5)),
         start_backtest=tries.start,
         find_backtest=tries.find,
+        stop_backtest=tries.find,
+        backtest_of=tries.find_of,
         feature_value=lambda feature, subject: tries.behind(feature, subject, desk, clock),
         money=HeldMoney(),
         is_honest=lambda account, at: desk.memory.labels.words.get((account, "honest"), -1) > at,

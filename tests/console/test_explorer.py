@@ -14,6 +14,8 @@ from tests.console.scene import Scene
 
 from koban.audit import seal
 from koban.base import HOUR, MINUTE, Instant, to_rfc3339
+from koban.console.formats import Formats
+from koban.console.words import LANGUAGES
 from koban.enforcement import ImposeSanction, SubjectRef
 from koban.enforcement.types import SanctionKind
 from koban.finding import AccountsAsked, follow, list_accounts
@@ -440,3 +442,19 @@ def test_cases_whose_time_is_over_are_a_list_and_a_file(admin: Visitor, scene: S
     rows = shown(admin, "cases", "late=1")
     assert set(rows) == late
     assert [each["id"] for each in lines(admin, "cases", "late=1")] == rows
+
+
+def test_an_index_that_is_far_behind_says_so_where_it_is_asked(scene: Scene, admin: Visitor) -> None:
+    pages = ("/search?q=u-", "/accounts?q=u-", "/subjects/account/u-1")
+    asked = Visitor(scene, "ja").sign_in()
+    assert not any("known up to" in admin.get(each).text for each in pages)
+    with scene.database.write_index() as tx:
+        tx.change("UPDATE index_place SET seq = seq - 30000")
+        at = Instant(int(tx.rows("SELECT log_at FROM index_place")[0][0]))
+    times = {each: Formats(each, "Asia/Tokyo", at).full(at) for each in LANGUAGES}
+    for each in pages:
+        assert f"Ids and linked accounts are known up to {times['en']}." in admin.get(each).text, each
+        assert f"IDと関連アカウントを検索できるのは、{times['ja']}までの記録です。" in asked.get(each).text, each
+    assert "known up to" not in admin.get("/accounts?state=any").text, "which is found without it"
+    with scene.database.write_index() as tx:
+        tx.change("UPDATE index_place SET seq = seq + 30000")

@@ -2,9 +2,15 @@
 
 import re
 
+import msgspec
+import pytest
 from tests.console.conftest import Visitor
 from tests.console.scene import Scene
 
+from koban.console.tried import day_bars, why_live
+from koban.console.words import Words
+from koban.insight import measure
+from koban.lab import RuleFigures
 from koban.lab.editing import block_of
 from koban.packs import PackDef
 
@@ -123,3 +129,89 @@ def test_features_say_what_is_counted_of_a_subject(scene: Scene, admin: Visitor)
     page = admin.get(f"/features?feature={name}&subject=nobody").text
     assert "0 events count now" in page
     assert name in page
+
+
+def test_a_first_look_follows_what_is_typed_where_it_is_sound(scene: Scene, admin: Visitor) -> None:
+    name = next(iter(scene.pack.rules))
+    text = block_of(scene.pack, "rules", name).text
+    lab = f"/lab?section=rules&name={name}"
+
+    def typing(typed_text: str, **more: str) -> str:
+        return admin.send(lab, "/lab/check", section="rules", name=name, text=typed_text, **more).text
+
+    changed = re.sub(r"  when: >-\n(    .*\n)+", "  when: account.id IS NOT NULL\n", text)
+    assert 'hx-post="/lab"' in typing(changed, while_typing="1")
+    assert 'hx-post="/lab"' not in typing(changed)
+    assert 'hx-post="/lab"' not in typing(text, while_typing="1"), "nothing changed"
+    assert 'hx-post="/lab"' not in typing(changed.replace("IS NOT", "IS NOT A"), while_typing="1")
+
+
+def test_an_item_that_somebody_changed_meanwhile_is_not_proposed_over_theirs(scene: Scene, admin: Visitor) -> None:
+    pack = scene.desk.memory.compiled.pack
+    name = next(name for name, rule in pack.rules.items() if pack.policies[rule.policy].severity != "severe")
+    cap = pack.rules[name].cap_per_hour
+    theirs = typed(pack, name, f"cap: {cap} per hour", "cap: 8 per hour")
+    mine = typed(pack, name, f"cap: {cap} per hour", "cap: 6 per hour")
+    seen = re.search(r'name="seen" value="(\w+)"', admin.get(f"/lab?section=rules&name={name}").text)
+    assert seen is not None
+    draft = form(admin, name, theirs, do="propose", reason="theirs", seen=seen[1])[2].partition("?")[0]
+    admin.send(draft, draft, do="activate")
+
+    status, page, _ = form(admin, name, mine, do="propose", reason="mine", seen=seen[1])
+
+    assert status == 422
+    assert "Somebody changed this item while you wrote" in page
+    assert "-  cap: 8 per hour" in page
+    assert "+  cap: 6 per hour" in page
+    again = re.search(r'name="seen" value="(\w+)"', page)
+    assert again is not None
+    assert form(admin, name, mine, do="propose", reason="knowingly", seen=again[1])[0] == 303
+
+
+def test_the_second_person_sees_what_was_tried_and_why_they_are_asked(scene: Scene, admin: Visitor) -> None:
+    pack = scene.desk.memory.compiled.pack
+    name = next(name for name, rule in pack.rules.items() if pack.policies[rule.policy].severity == "severe")
+    cap = pack.rules[name].cap_per_hour
+    text = typed(pack, name, f"cap: {cap} per hour", "cap: 2 per hour")
+    draft = form(admin, name, text, do="propose", reason="fewer")[2].partition("?")[0]
+    page = admin.get(draft).text
+    assert "Because of these, a second person must look:" in page
+    assert "Nobody has tried this version on the past" in page
+
+    answer = admin.send(draft, f"{draft}/backtest", since="7d")
+
+    assert answer.status_code == 303
+    run = re.search(r"run=(run_\d+)", answer.headers["location"])
+    assert run is not None
+    assert f'hx-get="/lab/runs/{run[1]}"' in admin.get(draft).text, "whoever opens the proposal next sees it as well"
+    result = admin.get(f"/lab/runs/{run[1]}").text
+    assert name in result
+    assert "DuckDB" in result
+    admin.send(draft, draft, do="withdraw")
+
+
+@pytest.mark.parametrize(
+    ("why", "english", "japanese"),
+    [
+        ("the feature 'pair_2h' is a sequence of events", "pair_2h is a sequence of events", "pair_2hは出来事の順序を見る特徴量です"),
+        ("it reads a score", "it reads a score", "スコアを参照しています"),
+        ("mentions over a feature", "mentions over the value of a feature", "特徴量の値にmentionsを使っています"),
+        ("something else", "something else", "something else"),
+    ],
+)  # fmt: skip
+def test_why_a_rule_ran_on_the_live_engine_is_said_in_the_readers_language(
+    why: str, english: str, japanese: str
+) -> None:
+    rule = RuleFigures(
+        rule="r", mode="live", changed="added", engine="live", why_live=why, people=0, honest_people=0, person_hours=0,
+        also_old=0, overlaps=(), before=None, measured=measure("r", true=0, false=0, unknown=0, harmful=0, honest=0),
+    )  # fmt: skip
+    assert why_live(Words("en"), rule) == english
+    assert why_live(Words("ja"), rule) == japanese
+
+
+def test_days_stand_on_one_scale_and_a_single_hit_is_seen() -> None:
+    bars = day_bars([("2026-11-01", 1_000, 0), ("2026-11-02", 1, 500)], compared=True)
+    assert [(each.height, each.height_before) for each in bars] == [("72.0", "0.0"), ("1.5", "36.0")]
+    assert day_bars([], compared=False) == []
+    assert msgspec.structs.asdict(day_bars([("2026-11-01", 0, 0)], compared=False)[0])["height"] == "0.0"

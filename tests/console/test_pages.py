@@ -61,6 +61,26 @@ def test_rules_are_found_by_name_reason_and_policy_in_any_language(admin: Visito
     assert (f"{len(found)} of " in page) is bool(found)
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", {"fraud", "account/takeover", "goods/medicine"}),
+        ("q=ACCOUNT%2Ftakeover", {"account/takeover"}),
+        ("q=%E5%8C%BB%E8%96%AC%E5%93%81", {"goods/medicine"}),  # 医薬品, also on an English page
+        ("q=takeover_burst", {"account/takeover"}),  # a rule of it
+        ("q=medicine&severity=severe", set()),
+        ("severity=high&q=tricks", {"fraud"}),
+        ("q=%E3%81%8A%E3%81%A8%E3%82%8A", set()),
+    ],
+)
+def test_policies_are_found_by_name_text_rule_and_severity(admin: Visitor, query: str, found: set[str]) -> None:
+    page = admin.get(f"/policies?{query}").text
+    shown = set(re.findall(r'<span class="id muted small" translate="no">([a-z_/]+)</span>', page))
+    assert shown == found if query else shown > found
+    assert ("Nothing matches" in page) is (not found)
+    assert (f"{len(found)} of " in page) is bool(query and found)
+
+
 @pytest.mark.parametrize("path", PLAIN_PAGES)
 def test_without_a_session_a_page_leads_to_the_sign_in_and_back(visitor: Visitor, path: str) -> None:
     answer = visitor.get(path)

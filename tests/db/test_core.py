@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy
 
 from koban.base import Unavailable
-from koban.db import Database, Tx, insert, sum_halves, upsert, whole_sum
+from koban.db import Database, insert, sum_halves, upsert, whole_sum
 
 own = sqlalchemy.MetaData()  # apart from the house's tables, which other tests look at
 things = sqlalchemy.Table(
@@ -117,41 +117,6 @@ def test_a_database_that_cannot_be_opened_is_an_outage_with_its_name() -> None:
         Database.open("sqlite:////nowhere/at/all/koban.db")
     with pytest.raises(Unavailable, match="cannot reach"):
         Database.open("postgresql://koban@127.0.0.1:1/koban")
-
-
-def test_an_unhurried_write_is_a_whole_transaction(database: Database) -> None:
-    with database.write_unhurried() as tx:
-        tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [("a", 1)])
-    with pytest.raises(RuntimeError), database.write_unhurried() as tx:  # noqa: PT012 - the block is what is tested
-        tx.many("INSERT INTO test_things (name, size) VALUES (?, ?)", [("b", 2)])
-        raise RuntimeError
-    assert sizes(database) == [("a", 1)]
-
-
-def waits_for_the_disk(tx: Tx) -> bool:
-    if tx.dialect == "sqlite":
-        return int(tx.rows("PRAGMA synchronous")[0][0]) > 1
-    return str(tx.rows("SHOW synchronous_commit")[0][0]) == "on"
-
-
-def test_only_an_unhurried_write_does_not_wait_for_the_disk(
-    tmp_path: pathlib.Path, database: Database, request: pytest.FixtureRequest
-) -> None:
-    if database.dialect == "sqlite":
-        durable = Database.open(f"sqlite:///{tmp_path}/durable.db")
-    else:
-        durable = Database.open(request.getfixturevalue("postgres_url"))
-    with durable.write() as tx:
-        assert waits_for_the_disk(tx)
-    with durable.write_unhurried() as tx:
-        assert not waits_for_the_disk(tx)
-    with durable.write() as tx:
-        assert waits_for_the_disk(tx)
-    with pytest.raises(RuntimeError), durable.write_unhurried():
-        raise RuntimeError
-    with durable.write() as tx:
-        assert waits_for_the_disk(tx)
-    durable.close()
 
 
 def many_pages(database: Database, first: int) -> None:

@@ -98,6 +98,56 @@ def test_samples_are_newly_caught_and_newly_freed(told: Station) -> None:
     assert found.before.hits == 3
 
 
+TWO_MORE = """
+- rule: greeting
+  policy: fraud/lure
+  on: [message.sent]
+  when: text ILIKE '%こんにちは%'
+  then: [{review: scams}]
+  mode: live
+  because: {en: greets, ja: 挨拶です}
+- rule: outside
+  policy: fraud/lure
+  on: [message.sent]
+  when: text ILIKE '%直取引%'
+  then: [{review: scams}]
+  mode: live
+  because: {en: outside, ja: 取引外です}
+"""
+
+
+def test_one_rule_tried_is_compared_with_its_own_other_version_and_the_rest_goes_on(told: Station) -> None:
+    path = rule_file(told.pack).replace("__", "/") + ".yaml"
+    rules = told.pack.files[path]
+    files = {name: text for name, text in told.pack.files.items() if not name.startswith("cases")}
+    old = parse_files({**files, path: rules + TWO_MORE})
+    wider = TWO_MORE.replace("'%こんにちは%'", "'%こんにちは%' OR text ILIKE '%直取引%'")
+    narrower = TWO_MORE.replace("'%こんにちは%'", "'%nothing%'")
+
+    def tried(changed: str) -> Report:
+        return run(told, pack=parse_files({**files, path: rules + changed}), against=old, rules=["greeting"])
+
+    more = tried(wider)  # e0 and e4 besides e1 and e3, but 'outside' caught those before
+    assert more.before is not None
+    assert (more.total.hits, more.before.hits) == (4, 2)
+    assert (more.caught_samples, more.freed_samples) == ((), ())
+    assert [(each.queue, each.cases, each.more_cases) for each in more.work] == [("scams", 4, 0)]
+    assert [before for _, _, before in more.per_day] == [0, 1, 0, 1, 0]
+
+    less = tried(narrower)
+    assert less.before is not None
+    assert (less.total.hits, less.before.hits) == (0, 2)
+    assert [(each.event_id, each.rules) for each in less.freed_samples] == [
+        ("e1", ("greeting",)),
+        ("e3", ("greeting",)),
+    ]
+    assert [(each.queue, each.cases, each.more_cases) for each in less.work] == [("scams", 2, -2)]
+
+    gone = run(told, pack=parse_files({**files, path: rules}), against=old, rules=["lure"])
+    assert gone.removed == ("greeting", "outside")
+    assert {each.event_id for each in gone.freed_samples} == {"e1", "e3"}  # 'lure' goes on with the others
+
+
 def test_rules_that_say_the_same_are_found_once_and_overlap_is_named(told: Station) -> None:
     path = rule_file(told.pack)
     new = edited(told.pack, **{path: ("- rule: lure\n", "- rule: lure_too\n")})

@@ -23,13 +23,15 @@ def story(shop: Shop) -> Shop:
     return shop
 
 
-def read(shop: Shop, path: str, method: str = "GET", language: str = "en") -> tuple[int, str]:
+def read(
+    shop: Shop, path: str, method: str = "GET", language: str = "en", form: dict[str, str] | None = None
+) -> tuple[int, str]:
     async def run() -> httpx.Response:
         headers = {"authorization": f"Bearer {shop.token}", "accept": "text/html", "accept-language": language}
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=shop.app), base_url="http://koban.test", headers=headers
         ) as client:
-            return await client.request(method, path)
+            return await client.request(method, path, data=form)
 
     answer = asyncio.run(run())
     text = html.unescape(re.sub(r"<[^>]+>", " ", answer.text))

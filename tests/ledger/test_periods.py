@@ -319,3 +319,16 @@ def test_the_close_is_a_page_and_the_journal_a_file(shop: Shop) -> None:
     assert shop.rows("SELECT object_id FROM audit_entries WHERE action = 'ledger.journal'") == [
         ("2026-10-01/2026-10-31",)
     ]
+
+
+def test_a_note_or_reason_that_is_too_long_is_refused_with_the_count_and_kept_as_typed(shop: Shop) -> None:
+    shop.clock.advance(20 * DAY)
+    long, longest = "月" * 501, "月" * 499 + "\r\n"  # a browser's own limit counts a line's end once
+    status, text = read(shop, "/money/close", "POST", form={"through": "2026-10-31", "note": long})
+    assert (status, "Too long: 501 characters, and 500 is the most" in text, long in text) == (422, True, True)
+    assert shop.rows("SELECT object_id FROM audit_entries WHERE action = 'ledger.period_closed'") == []
+    assert read(shop, "/money/close", "POST", form={"through": "2026-10-31", "note": longest + "末"})[0] == 422
+    assert read(shop, "/money/close", "POST", form={"through": "2026-10-31", "note": longest[1:] + "末"})[0] == 303
+    status, text = read(shop, "/money/reopen", "POST", language="ja", form={"reason": long})
+    assert (status, "501文字あり、上限は500文字です" in text, long in text) == (422, True, True)
+    assert shop.rows("SELECT object_id FROM audit_entries WHERE action = 'ledger.period_reopened'") == []

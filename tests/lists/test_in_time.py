@@ -90,3 +90,34 @@ def test_versions_say_what_went_on_and_came_off_by_whom_and_why(database: Databa
         (1, "people", "staff_1", "known", 2, 0, ("c", "d")),
         (0, "pack", "koban", "", 2, 0, ("a", "b")),
     ]  # fmt: skip
+
+
+def test_versions_of_a_pack_count_only_what_people_had_not_settled_otherwise(database: Database) -> None:
+    rng = random.Random(7)
+    told = 0
+    for seed in range(40):
+        live = LiveLists()
+        packs: list[tuple[int, Instant, str, frozenset[str]]] = []
+        steps: dict[int, tuple[set[str], set[str]]] = {}
+        with database.write() as tx:
+            for seq in range(1, 16):
+                at = AT + seq
+                before = set(live.members("trusted", at))
+                if seq == 1 or rng.random() < 0.4:
+                    values = tuple(rng.sample(NAMES, rng.randrange(4)))
+                    live.set_pack({"trusted": values})
+                    packs.append((seq, Instant(at), "staff_9", frozenset(values)))
+                    after = set(live.members("trusted", at))
+                    steps[seq] = (after - before, before - after)
+                elif (change := one_of(rng, live, at)) is not None:
+                    enter(tx, live, seq, change)
+            rows = list(entries_of(tx, "trusted", limit=1_000))
+            found = {each.seq: each for each in versions_of(rows, packs, {}) if each.kind == "pack"}
+            for seq, (added, removed) in steps.items():
+                one = found.get(seq)
+                counted = (0, 0) if one is None else (one.added, one.removed)
+                assert counted == (len(added), len(removed)), (seed, seq, added, removed)
+                assert one is None or set(one.sample) == added | removed, (seed, seq)
+            told += len(found)
+            tx.rows("DELETE FROM list_entries WHERE list = ? RETURNING value", ("trusted",))
+    assert told > 50

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from koban.base import DAY, HOUR
-from koban.cli.frame import WRONG_USE, refuse
+from koban.cli.frame import FAILED, WRONG_USE, refuse
 from koban.packs import (
     CASE_TIME,
     Block,
@@ -31,6 +31,7 @@ from koban.packs import (
     parse_files,
     place,
 )
+from koban.packs.faults import PackMissing
 
 SMALL = pathlib.Path(__file__).parent / "small"
 FILES = files_of(SMALL)
@@ -260,8 +261,11 @@ def test_a_file_that_no_part_of_a_pack_has_is_a_fault() -> None:
 
 
 def test_a_folder_without_a_pack_is_refused(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(PackInvalid, match="there is no pack in"):
+    with pytest.raises(PackMissing, match=r"No pack\.yaml is in"):
         load_pack(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        refuse(PackMissing(""))
+    assert end.value.code == WRONG_USE
 
 
 def test_files_that_are_not_utf_8_or_lead_out_of_the_pack_are_refused(tmp_path: pathlib.Path) -> None:
@@ -316,7 +320,7 @@ def test_a_command_says_each_fault_of_a_pack_once(capsys: pytest.CaptureFixture[
         parse_files({"pack.yaml": "pack: small\nversion: '1'\nabout: {en: e, ja: j}\nnotes: x\n"})
     with pytest.raises(SystemExit) as end:
         refuse(caught.value)
-    assert end.value.code == WRONG_USE
+    assert end.value.code == FAILED
     said = capsys.readouterr().err
     assert [said.count(fault.detail) for fault in caught.value.faults] == [1]
     assert said.startswith("koban: The pack has errors. The pack has 1 error.\npack.yaml:4:1: ")

@@ -69,6 +69,49 @@ def test_a_rule_that_implies_another_adds_nothing(when: str, expected: bool) -> 
     assert len(told) == 1 if expected else ("narrow", "wide") not in told
 
 
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        ("text ILIKE 'x'", ["rules.yaml:4:20"]),
+        ("messages_1h > 3 AND (text NOT LIKE 'LINE' OR text ILIKE '%x%')", ["rules.yaml:4:44"]),
+        ("text LIKE 'a' OR text LIKE 'b'", ["rules.yaml:4:19", "rules.yaml:4:36"]),
+        ("text LIKE '_'", []),
+        ("text LIKE '%'", []),
+        ("text = 'like'", []),
+    ],
+)
+def test_a_pattern_without_a_wildcard_is_worth_a_look(when: str, told: list[str]) -> None:
+    found = [each for each in advise(pack(rule("one", when))) if "compares the whole text" in each.detail]
+    assert [f"{each.source.file}:{each.source.line}:{each.source.column}" for each in found] == told
+
+
+def test_a_pattern_without_a_wildcard_is_found_in_definitions_and_features_in_both_languages() -> None:
+    definition = "- {define: line, as: text LIKE 'LINE', about: {en: a, ja: b}}\n"
+    feature = (
+        "- feature: likes\n  on: message.sent\n  by: sender.id\n  value: count(*)\n  where: text ILIKE 'x'\n"
+        f"  within: 1 hour\n  {ABOUT}\n"
+    )
+    found = [
+        each
+        for each in advise(
+            pack(rule("one", "line"), definitions=definition, features=f"{FILES['features.yaml']}{feature}")
+        )
+        if "compares the whole text" in each.detail
+    ]
+    assert [each.detail for each in found] == [
+        "the definition 'line' says LIKE without % or _: it compares the whole text",
+        "the feature 'likes' says LIKE without % or _: it compares the whole text",
+    ]
+    assert [each.hint for each in pack_faults.said_in("ja", found)] == [
+        "一部を探すなら '%LINE%'、全体と比べるなら = と書いてください",
+        "一部を探すなら '%x%'、全体と比べるなら = と書いてください",
+    ]
+    assert [each.detail for each in pack_faults.said_in("ja", found)] == [
+        "定義「line」の LIKE に % も _ もないため、文章全体と比べます",
+        "特徴量「likes」の LIKE に % も _ もないため、文章全体と比べます",
+    ]
+
+
 def test_a_rule_that_does_more_is_no_shadow() -> None:
     more = rule("narrow", "messages_1h > 5", "[hide, {warn: recipient}]")
     assert shadows(WIDE, more) == []

@@ -61,6 +61,25 @@ def test_a_proposal_that_is_not_severe_is_approved_by_its_author(server: Server,
     assert verb(server, "history").splitlines()[0].endswith("a try")
 
 
+def test_what_was_pulled_is_not_proposed_over_another_version_but_knowingly(
+    server: Server, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / "mine"
+    verb(server, "push", str(SMALL_PACK), "--reason", "from the beginning")
+    verb(server, "pull", str(folder))
+    path = folder / "rules/rules.yaml"
+    path.write_text(path.read_text().replace("cap: 5 per hour", "cap: 4 per hour", 1))
+    other = changed(tmp_path / "other", "rules/rules.yaml", "cap: 5 per hour", "cap: 2 per hour")
+    verb(server, "push", other, "--reason", "of somebody else")
+    said = verb(server, "propose", str(folder), "--reason", "fewer", code=2)
+    assert "Another version is in force by now." in said
+    assert verb(server, "drafts") == ""
+    draft = verb(server, "propose", str(folder), "--reason", "fewer", "--over").partition(":")[0]
+    assert "decides from log entry" in verb(server, "approve", draft)
+    path.write_text(path.read_text().replace("cap: 4 per hour", "cap: 3 per hour", 1))
+    assert "decides from log entry" in verb(server, "push", str(folder), "--reason", "fewer still")
+
+
 def test_two_people_who_pulled_the_same_version_do_not_take_each_others_change_back(
     server: Server, tmp_path: pathlib.Path
 ) -> None:

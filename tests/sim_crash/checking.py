@@ -11,10 +11,11 @@ import koban.decisions.store as decision_store
 import koban.events.store as event_store
 from koban.audit import SystemSecrets
 from koban.base import SystemClock
-from koban.db import Database, Tx
+from koban.db import Database, Tx, index_metadata
 from koban.decisions import Inputs
 from koban.events import Entry, Kind
 from koban.features import FeatureStore
+from koban.finding import fit_index, follow
 from koban.packs import PackDef, active_at, load_pack, load_version
 from koban.pipeline import Memory
 from koban.pipeline.memory import apply_features
@@ -28,7 +29,7 @@ class Remains:
     """The data of a server that does not run."""
 
     def __init__(self, url: str, folder: pathlib.Path, pack: pathlib.Path) -> None:
-        self.database = Database.open(url)
+        self.database = Database.open(url, index=True)
         self._given = load_pack(pack)
         with self.database.write() as tx:
             self._vault = Vault.open_file(tx, folder / "vault.key", SystemSecrets())
@@ -59,6 +60,22 @@ class Remains:
         causes = {entry.seq: entry.cause_seq for entry in log if entry.cause_seq is not None}
         assert all(0 < cause < seq for seq, cause in causes.items())
         return log
+
+    def check_index(self) -> None:
+        """Check that the index of finding is of this log, and once it is at its end the same as one made anew."""
+        assert fit_index(self.database), "an index ahead of its log"
+        kept = self._followed()
+        self.database.empty_index()
+        assert kept == self._followed()
+
+    def _followed(self) -> dict[str, list[tuple[object, ...]]]:
+        while follow(self.database, self._given.events):
+            pass
+        with self.database.read() as tx:
+            return {
+                table.name: sorted(tuple(row) for row in tx.rows(f"SELECT * FROM {table.name}"))
+                for table in index_metadata.sorted_tables
+            }
 
     def check_answers(self, log: list[Entry], answers: Mapping[str, bytes], accepted: set[str]) -> None:
         """Check that every answered event is there once with its answer, byte for byte, and every accepted one at all."""

@@ -84,6 +84,7 @@ def _check_what_remains(url: str, data: pathlib.Path, pack: pathlib.Path, shop: 
         log = remains.check_log()
         remains.check_answers(log, shop.answers, shop.accepted)
         remains.check_features(log)
+        remains.check_index()
         entered = {(entry.seq, "lists") for entry in log if entry.type.startswith("list.")}
         assert {seq for _, seq in shop.changed} <= {seq for seq, _ in entered}, "an answered change is lost"
     finally:

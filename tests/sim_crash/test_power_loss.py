@@ -128,6 +128,7 @@ class Disk:
             answers = {one: body for each in rounds for one, body in each.answers.items()}
             remains.check_answers(log, answers, {one for each in rounds for one in each.accepted})
             remains.check_features(log)
+            remains.check_index()
         finally:
             remains.close()
         return len(log)

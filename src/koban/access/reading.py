@@ -21,6 +21,8 @@ _PLACE: Final = re.compile(r" - at `(?P<in_key>key in )?`?\$(?P<path>[^`]*)`$")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
 _STRICT_UNDER: Final = "/v1"
+_CHARSET: Final = re.compile(r";\s*charset\s*=\s*(?:\"([^\"]*)\"|([^;\s]*))", re.IGNORECASE)
+_READ_CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})  # ASCII is UTF-8 with less in it
 
 
 class Reader:
@@ -88,13 +90,16 @@ class Reader:
     def body(self, raw: bytes, headers: Mapping[str, str]) -> tuple[object, dict[str, str]]:
         """Return the decoded body, and the fields of a posted form."""
         endpoint = self._endpoint
+        declared = headers.get("content-type", "")
+        if ";" in declared and (endpoint.accepts != "raw" or any("json" in each for each in endpoint.media_types)):
+            _check_charset(declared)
         if endpoint.accepts == "raw":
             if not raw:
                 raise MalformedRequest("a body is expected and there is none")
             return raw, {}
-        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = declared.partition(";")[0].strip().lower()
         if endpoint.accepts == "upload":
-            return _upload(raw, headers.get("content-type", ""), media_type)
+            return _upload(raw, declared, media_type)
         is_form = media_type == "application/x-www-form-urlencoded"
         if is_form and (endpoint.accepts != "json" or endpoint.body is None):
             return self._form(raw)
@@ -159,6 +164,16 @@ def _fields(kind: type | None) -> tuple[msgspec.inspect.Field, ...]:
         return ()
     described = msgspec.inspect.type_info(kind)
     return described.fields if isinstance(described, msgspec.inspect.StructType) else ()
+
+
+def _check_charset(content_type: str) -> None:
+    """Refuse text that says it is not UTF-8: read as UTF-8 it would be damaged without anybody noticing."""
+    for quoted, plain in _CHARSET.findall(content_type):
+        named = (quoted or plain).strip()
+        if named.lower() not in _READ_CHARSETS:
+            raise MediaTypeUnknown(
+                f"the body is declared as charset={named[:40]}; send it as UTF-8, with charset=utf-8 or without charset"
+            )
 
 
 def _pairs(raw: bytes, most: int) -> list[tuple[str, str]]:

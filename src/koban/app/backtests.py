@@ -34,9 +34,14 @@ def backtest_endpoints(koban_: Koban) -> list[Endpoint]:
     def find(call: Call) -> RunView:
         return koban_.runs.find(call.path["id"])
 
+    def stop(call: Call) -> RunView:
+        return koban_.runs.stop(call.path["id"])
+
     return [
         endpoint("POST", "/v1/backtests", "rules.test", start, summary="Start a backtest of a pack", body=BacktestBody,
                  returns=RunView, status=202, raises=(RunsFull, FileNameInvalid), max_bytes=4 * 1024 * 1024),
         endpoint("GET", "/v1/backtests/{id}", "rules.test", find, summary="See how a backtest stands", returns=RunView,
                  raises=(RunMissing,)),
+        endpoint("DELETE", "/v1/backtests/{id}", "rules.test", stop, returns=RunView, raises=(RunMissing,),
+                 summary="Stop a backtest for which nobody waits; one that is over stays as it is"),
     ]  # fmt: skip

@@ -144,7 +144,7 @@ def draft_endpoints(koban_: Koban) -> list[Endpoint]:
 
     def bring(call: Call) -> Answer:
         body = call.body_as(PushBody)
-        draft = propose(desk, body.files, call.at, by=call.principal.actor, reason=body.reason)
+        draft = propose(desk, body.files, call.at, by=call.principal.actor, reason=body.reason, base=body.base)
         return Answer(body=_view(draft, desk.pack()), status=201)
 
     def approve(call: Call) -> Switched:
@@ -176,7 +176,7 @@ def draft_endpoints(koban_: Koban) -> list[Endpoint]:
         endpoint("GET", "/v1/drafts/{id}", "packs.read", one, summary="Read an open draft", returns=DraftWhole,
                  raises=(DraftMissing,)),
         endpoint("POST", "/v1/drafts", "packs.stage", bring, summary="Propose a version", body=PushBody,
-                 returns=DraftView, status=201, raises=(PackInvalid, NothingChanged), max_bytes=BYTES_MAX),
+                 returns=DraftView, status=201, raises=(PackInvalid, NothingChanged, DraftStale), max_bytes=BYTES_MAX),
         endpoint("POST", "/v1/drafts/{id}/backtest", "rules.test", tried, summary="Try a draft on the past",
                  body=TryBody, returns=RunView, status=202, raises=(DraftMissing, RunsFull, FileNameInvalid, PackInvalid)),
         endpoint("POST", "/v1/drafts/{id}/approve", "packs.activate", approve, returns=Switched,

@@ -71,7 +71,7 @@ def disclose(koban: Opening, at: Instant, *, by: str, seq: int, asked: DiscloseB
         declared = koban.pack().events.get(entry.type)
         if asked.path not in sealed_paths(declared):
             raise FieldNotSealed(f"{entry.type} seals no field {asked.path}")
-        if not _is_about(tx, case, entry):
+        if not _is_about(tx, case, entry, declared):
             raise CaseElsewhere(f"{case.id} is about {case.subject.kind} {case.subject.id}")
         until_at = Instant(at + OPEN_FOR)
         vault.insert_disclosure(
@@ -146,12 +146,12 @@ def sealed_paths(declared: EventType | None) -> frozenset[str]:
     return frozenset(path for path, field in fields.items() if field.personal is not None and not field.joined)
 
 
-def _is_about(tx: Tx, case: Case, entry: Entry) -> bool:
+def _is_about(tx: Tx, case: Case, entry: Entry, declared: EventType | None) -> bool:
     """Tell whether a case may open an entry: it brought the case about, or names whom or what the case is about."""
     if any(signal.seq == entry.seq for signal in read_signals(tx, case.id, limit=SIGNALS_LOOKED_AT)):
         return True
     subjects = [case.subject] if case.acting is None else [case.subject, case.acting]
-    return any(finding.names(tx, subject.kind, subject.id, entry.seq) for subject in subjects)
+    return any(finding.is_named(subject.kind, subject.id, entry, declared) for subject in subjects)
 
 
 def _text(value: object) -> str | None:

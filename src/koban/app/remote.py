@@ -16,6 +16,11 @@ class ServerRefused(Refusal):
     status = 422
     title = "The server refused."
 
+    def __init__(self, detail: str, *, problems: tuple[Problem, ...] = (), said_code: str = "") -> None:
+        """Say what the server said, and by which code it named that."""
+        super().__init__(detail, problems=problems)
+        self.said_code = said_code
+
 
 def find_server(data: pathlib.Path, url: str | None, token: str | None) -> tuple[str, str]:
     """Return where Koban is and a token for it: as given, or of the server that runs on this data folder.
@@ -74,4 +79,8 @@ def _answer(
         Problem(path=one.get("path", ""), detail=one.get("detail", ""), hint=one.get("hint", ""))
         for one in found.get("errors", ())
     )
-    raise ServerRefused(f"{found.get('title', answer.reason_phrase)} {found.get('detail', '')}", problems=problems)
+    raise ServerRefused(
+        f"{found.get('title', answer.reason_phrase)} {found.get('detail', '')}",
+        problems=problems,
+        said_code=str(found.get("code", "")),
+    )

@@ -32,7 +32,7 @@ from koban.base.settings import Settings
 from koban.board import HeldMoney, read_now, sample
 from koban.db import Database, Tx, newest_revision, revision, upgrade
 from koban.events import take_log
-from koban.finding import follow
+from koban.finding import fit_index, follow
 from koban.insight import watch_health
 from koban.lab.drafts import VersionDesk, bring_in, checked
 from koban.lab.mode_drafts import ModeDesk
@@ -57,8 +57,8 @@ CHECKPOINTS: Final = "audit-checkpoints.jsonl"
 SERVER_FILE: Final = "server.json"
 COLLECT_AFTER: Final = (20_000, 50, 1_000)  # new objects; young collections to a middle one; middle ones to a full one
 PAGERS: Final = 4  # threads that send pages, apart from everything else
-INDEX_RESTS_S: Final = 0.020  # after each small transaction of the index, so that the decider finds the writer free
-INDEX_GIVES_WAY_AT: Final = 64  # events waiting in memory: then the index lets the decider have the writer
+INDEX_RESTS_S: Final = 0.020  # after each small transaction of the index: it shares the interpreter with the decider
+INDEX_GIVES_WAY_AT: Final = 64  # events waiting in memory: then the index waits for the decider
 EXPECTED_HOURS_MIN: Final = 24  # hours of a log below which a backtest has not seen a day
 HONEST: Final = "honest"
 HANDLERS: Final = 8  # threads for blocking handlers: they mostly wait for the decider or the disk
@@ -150,7 +150,7 @@ def open_data(settings: Settings, secrets: Secrets, *, durable: bool = True) -> 
         raise DataFolderUnusable(f"{settings.data} cannot be made: {error.strerror}. Set KOBAN_DATA.") from error
     if not os.access(settings.data, os.W_OK | os.X_OK):
         raise DataFolderUnusable(f"{settings.data} cannot be written to. Set KOBAN_DATA or change its owner.")
-    database = Database.open(settings.database_url, durable=durable)
+    database = Database.open(settings.database_url, durable=durable, index=True)
     try:
         upgrade(database)
         with database.write() as tx:
@@ -169,7 +169,7 @@ def open_to_read(settings: Settings, secrets: Secrets) -> tuple[Database, Vault]
     path = pathlib.Path(settings.database_url.removeprefix("sqlite:///"))
     if settings.database_url.startswith("sqlite:///") and not path.is_file():
         raise DataFolderUnusable(f"There is no database in {settings.data}. Set KOBAN_DATA, or start a server first.")
-    database = Database.open(settings.database_url, read_only=True)
+    database = Database.open(settings.database_url, read_only=True, index=True)
     try:
         require_this_release(revision(database))
         with database.read() as tx:
@@ -242,7 +242,10 @@ def open_desk(
         memory = Memory(vault, clock, randomness, consequences=True)
         with database.write() as tx:
             memory.load(tx, find)
-        desk = Desk(database, memory, lease, find, strict=settings.strict, archive=archive_of(settings))
+        archive = archive_of(settings)
+        if not fit_index(database, archive.next_entries):
+            _log.warning("index_of_another_log", so="it is made anew")
+        desk = Desk(database, memory, lease, find, strict=settings.strict, archive=archive)
         desk.decider.start()
         stack.callback(desk.decider.close)
         yield database, vault, desk
@@ -338,12 +341,15 @@ def _follow_log(desk: Desk) -> None:
     def rest() -> None:
         nonlocal seen
         newest = desk.memory.last_seq
-        if newest != seen:  # the decider is at work: let it find the writer free
+        if newest != seen:  # the decider is at work
             time.sleep(INDEX_RESTS_S)
         seen = newest
 
     events, decider = desk.memory.compiled.pack.events, desk.decider
-    follow(desk.database, events, lambda: decider.queued > INDEX_GIVES_WAY_AT, rest)
+    archived = desk.archive.next_entries if desk.archive is not None else None
+    follow(
+        desk.database, events, archived, is_busy=lambda: decider.queued > INDEX_GIVES_WAY_AT, rest=rest
+    )  # fmt: skip
 
 
 def _start_payments(stack: contextlib.ExitStack, kit: PaymentKit, providers: Providers) -> PaymentWorker:

@@ -1,6 +1,7 @@
 """Backtests that a server starts: each in a read-only process of its own with a memory cap, asked about while it runs."""
 
 import collections
+import contextlib
 import os
 import pathlib
 import random
@@ -54,10 +55,10 @@ class FileNameInvalid(Refusal):
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """A backtest that runs, is done, or failed."""
+    """A backtest that runs, is done, failed, or was stopped because nobody waits for it any more."""
 
     id: str
-    state: Literal["running", "done", "failed"]
+    state: Literal["running", "done", "failed", "stopped"]
     report: Report | None = None
     problem: str = ""
 
@@ -71,7 +72,9 @@ class Runs:
         self._randomness = randomness
         self._lock = threading.Lock()
         self._kept: collections.OrderedDict[str, RunView] = collections.OrderedDict()
-        self._whole: set[str] = set()  # runs of the live log, and of the pack as it stands
+        self._whole: dict[str, bool] = {}  # runs of the live log and of a pack as it stands -> whether of all of it
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._alive = 0
 
     def start(self, files: Mapping[str, str], at: Instant, arguments: Sequence[str]) -> RunView:
         """Start a backtest of a pack given as files; `arguments` are further ones of `koban backtest`.
@@ -86,13 +89,36 @@ class Runs:
                 raise RunsFull("Wait for one of them.")
             run = RunView(id=random_id("run", at, self._randomness), state="running")
             self._kept[run.id] = run
-            if not {"--log", "--list-add", "--newest"} & set(arguments):
-                self._whole.add(run.id)
+            if not {"--log", "--list-add"} & set(arguments):
+                self._whole[run.id] = "--newest" not in arguments
             while len(self._kept) > KEPT_MAX:
-                self._whole.discard(self._kept.popitem(last=False)[0])
+                self._whole.pop(self._kept.popitem(last=False)[0], None)
         threading.Thread(target=self._run, args=(run.id, dict(files), tuple(arguments)), name="koban-backtest",
                          daemon=True).start()  # fmt: skip
         return run
+
+    def stop(self, run_id: str) -> RunView:
+        """Stop a backtest for which nobody waits any more; one that is over stays as it is.
+
+        Refuses: RunMissing.
+        """
+        run = self.find(run_id)
+        with self._lock:
+            if (
+                run.state != "running" or self._kept.get(run_id) is not run
+            ):  # it has ended meanwhile, or is kept no more
+                return self._kept.get(run_id, run)
+            run = self._kept[run_id] = RunView(id=run_id, state="stopped")
+            child = self._children.pop(run_id, None)
+        if child is not None:
+            child.kill()
+        return run
+
+    @property
+    def children(self) -> int:
+        """Count the processes that still run."""
+        with self._lock:
+            return self._alive
 
     def find(self, run_id: str) -> RunView:
         """Return a backtest as it stands.
@@ -107,11 +133,19 @@ class Runs:
 
     def report_of(self, digest: str) -> Report | None:
         """Return what the newest whole backtest of a version over the live log said; None where nobody ran one."""
+        run = self.find_of(digest, whole=True)
+        return None if run is None else run.report
+
+    def find_of(self, digest: str, *, whole: bool = False) -> RunView | None:
+        """Return the newest backtest of a version over the live log, a whole one before first looks; None without any."""
         with self._lock:
-            for run in reversed(self._kept.values()):
-                if run.id in self._whole and run.report is not None and run.report.pack == digest:
-                    return run.report
-        return None
+            found = [
+                run
+                for run in reversed(self._kept.values())
+                if run.id in self._whole and run.report is not None and run.report.pack == digest
+            ]
+            wholes = [run for run in found if self._whole[run.id]]
+        return next(iter(wholes if whole else [*wholes, *found]), None)
 
     def _run(self, run_id: str, files: Mapping[str, str], arguments: Sequence[str]) -> None:
         try:
@@ -120,7 +154,7 @@ class Runs:
                 for path, text in files.items():
                     (folder / path).parent.mkdir(parents=True, exist_ok=True)
                     (folder / path).write_text(text, encoding="utf-8")
-                done = _child(self._settings, ["backtest", "--pack", name, "--json", *arguments])
+                done = self._child(run_id, ["backtest", "--pack", name, "--json", *arguments])
             if done.returncode == 0:
                 report = msgspec.json.decode(done.stdout, type=Report)
                 view = RunView(id=run_id, state="done", report=report)
@@ -132,14 +166,33 @@ class Runs:
             _log.warning("backtest_failed", error=str(error))
             view = RunView(id=run_id, state="failed", problem=type(error).__name__)
         with self._lock:
-            if run_id in self._kept:
+            self._children.pop(run_id, None)
+            if run_id in self._kept and self._kept[run_id].state == "running":
                 self._kept[run_id] = view
 
-
-def _child(settings: Settings, arguments: Sequence[str]) -> "subprocess.CompletedProcess[bytes]":
-    command = [sys.executable, "-c", "from koban.cli import main; main()", *arguments]
-    environment = {**os.environ, "KOBAN_DATA": str(settings.data), "KOBAN_DATABASE_URL": settings.database_url}
-    return subprocess.run(  # noqa: S603 - our own command with our own arguments
-        command, env=environment, capture_output=True, timeout=RUN_MAX_S, check=False,
-        preexec_fn=lambda: os.nice(NICENESS),
-    )  # fmt: skip
+    def _child(self, run_id: str, arguments: Sequence[str]) -> "subprocess.CompletedProcess[bytes]":
+        command = [sys.executable, "-c", "from koban.cli import main; main()", *arguments]
+        data, database = str(self._settings.data), self._settings.database_url
+        with subprocess.Popen(  # noqa: S603 - our own command with our own arguments
+            command, env={**os.environ, "KOBAN_DATA": data, "KOBAN_DATABASE_URL": database},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as child:  # fmt: skip
+            with contextlib.suppress(ProcessLookupError):
+                os.setpriority(os.PRIO_PROCESS, child.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS))
+            with self._lock:
+                wanted = run_id in self._kept and self._kept[run_id].state == "running"
+                self._alive += 1
+                if wanted:  # else it was stopped before the child was there
+                    self._children[run_id] = child
+            if not wanted:
+                child.kill()
+            try:
+                out, said = child.communicate(timeout=RUN_MAX_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.communicate()
+                raise
+            finally:
+                with self._lock:
+                    self._alive -= 1
+        return subprocess.CompletedProcess(command, child.returncode, out, said)

@@ -293,6 +293,8 @@ def _console_kit(
         versions=versions_of(desk, koban_.randomness, koban_.runs),
         start_backtest=lambda files, arguments: runs.start(files, koban_.clock.now(), arguments),
         find_backtest=runs.find,
+        stop_backtest=runs.stop,
+        backtest_of=runs.find_of,
         feature_value=functools.partial(_feature_value, koban_),
         money=koban_.held,
         payments=payment_commands(koban_),

@@ -49,7 +49,7 @@ for part in (
 
 
 def main() -> None:
-    """Run the command line; refusals become one clear message and exit code 2."""
+    """Run the command line; refusals become one clear message and an exit code."""
     from koban.base import Refusal, Unavailable
 
     try:

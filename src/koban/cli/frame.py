@@ -4,20 +4,25 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from koban.base.settings import Settings
 
+# Done; it was looked at, and is not as it should be; nothing was looked at, or nothing done.
 DONE, FAILED, WRONG_USE = 0, 1, 2
+LOOKED_AT: Final = frozenset({"pack_invalid", "not_in_dialect"})  # refusals that are the answer to what was asked
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result for machines.")]
 
 
 def refuse(refusal: Exception) -> NoReturn:
-    """Say a refusal as one clear message, with the places that it names, and end with the code of wrong use."""
+    """Say a refusal as one clear message, with the places that it names, and end with its exit code.
+
+    Faults of a pack are what was asked for, whichever command finds them, here or on the server: 1, and 2 for the rest.
+    """
     rendered = getattr(refusal, "rendered", "")
     title = getattr(refusal, "title", "Something that this needs is not available.")
     print(f"koban: {title} {refusal}", file=sys.stderr)  # a pack's faults, each at its place, are part of the sentence
@@ -25,7 +30,8 @@ def refuse(refusal: Exception) -> NoReturn:
         for problem in getattr(refusal, "problems", ()):
             hint = f" {problem.hint}" if problem.hint else ""
             print(f"  {problem.path}: {problem.detail}{hint}", file=sys.stderr)
-    sys.exit(WRONG_USE)
+    code = getattr(refusal, "said_code", "") or getattr(refusal, "code", "")
+    sys.exit(FAILED if code in LOOKED_AT else WRONG_USE)
 
 
 def settings_of_environment() -> "Settings":

@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -166,19 +167,38 @@ def pack_push(
     Files that were pulled are refused once another version is in force, so that nobody's change is taken back unseen.
     """
     from koban.app.remote import call
+
+    where = running_server()
+    bases = _bases(pack)
+    body = _brought(where, pack, reason, () if over else bases)
+    switched = call(where, "POST", "/v1/packs", body)
+    if bases:
+        _note_bases(pack, bases, str(switched["digest"]), waits=bool(switched.get("draft")))
+    _say_switched(switched)
+
+
+def _bases(pack: pathlib.Path) -> list[str]:
+    """Return the digests of the versions that a folder's files were made from; none where nobody pulled them."""
+    note = pack / MADE_FROM
+    return note.read_text(encoding="utf-8").split() if note.is_file() else []
+
+
+def _brought(where: tuple[str, str], pack: pathlib.Path, reason: str, bases: Sequence[str]) -> dict[str, object]:
+    """Return what is sent of a folder: its files, why, and which version they were made from."""
+    from koban.app.remote import call
     from koban.packs import files_of
 
-    where, note = running_server(), pack / MADE_FROM
     body: dict[str, object] = {"files": dict(files_of(pack)), "reason": reason}
-    bases = note.read_text(encoding="utf-8").split() if note.is_file() else []
-    if bases and not over:
+    if bases:
         newest = str(call(where, "GET", "/v1/packs/activations")["items"][0]["digest"])  # type: ignore[index]  # JSON
         body["base"] = newest if newest in bases else bases[0]
-    switched = call(where, "POST", "/v1/packs", body)
-    if bases:  # what waits for a second person may be in force at the next push, or not
-        bases = [*bases, str(switched["digest"])] if switched.get("draft") else [str(switched["digest"])]
-        note.write_text("\n".join(dict.fromkeys(bases)) + "\n", encoding="utf-8")
-    _say_switched(switched)
+    return body
+
+
+def _note_bases(pack: pathlib.Path, bases: Sequence[str], digest: str, *, waits: bool) -> None:
+    """Note what the files are now: what waits for a second person may be in force at the next push, or not."""
+    kept = [*bases, digest] if waits else [digest]
+    (pack / MADE_FROM).write_text("\n".join(dict.fromkeys(kept)) + "\n", encoding="utf-8")
 
 
 @pack_app.command("history")
@@ -218,12 +238,19 @@ def pack_drafts() -> None:
 def pack_propose(
     pack: Annotated[pathlib.Path, typer.Argument(help="Folder of the pack.")],
     reason: Annotated[str, typer.Option(help="Why.")],
+    over: Over = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Keep a pack on the running server as a draft, without switching to it."""
-    from koban.app.remote import call
-    from koban.packs import files_of
+    """Keep a pack on the running server as a draft, without switching to it.
 
-    draft = call(running_server(), "POST", "/v1/drafts", {"files": dict(files_of(pack)), "reason": reason})
+    Files that were pulled are refused once another version is in force, as at a push.
+    """
+    from koban.app.remote import call
+
+    where = running_server()
+    bases = _bases(pack)
+    draft = call(where, "POST", "/v1/drafts", _brought(where, pack, reason, () if over else bases))
+    if bases:
+        _note_bases(pack, bases, str(draft["digest"]), waits=True)
     print(f"{draft['id']}: proposed" + ("; a second person must approve it" if draft["severe"] else ""))
 
 
@@ -486,8 +513,10 @@ def rule_undo(
     from koban.base import MINUTE, Instant, SystemClock, to_rfc3339
 
     since = to_rfc3339(Instant(SystemClock().now() - minutes * MINUTE))
-    done = call(running_server(), "POST", f"/v1/rules/{rule}/undo", {"since": since, "reason": reason})
-    print(f"{rule}: {len(done['sanction_ids'])} sanctions taken back")  # type: ignore[arg-type]  # JSON
+    done = call(running_server(), "POST", "/v1/undo", {"rule": rule, "since": since, "reason": reason})
+    print(
+        f"{rule}: taken back: {done['sanctions']} sanctions, {done['notices']} notices, {done['verdicts']} verdicts, {done['accounts']} accounts"
+    )
 
 
 @rule_app.command("review-all")

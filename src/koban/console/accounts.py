@@ -9,7 +9,7 @@ from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, page
 from koban.console.search import views_of
 from koban.console.words import language_of
-from koban.finding import ANY, AccountsAsked, list_accounts
+from koban.finding import ANY, AccountsAsked, index_lag, list_accounts
 from koban.finding.accounts import VERDICTS_OF
 from koban.finding.routes import fold_id
 
@@ -35,6 +35,7 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
     )
     with kit.database.read() as tx:
         found = list_accounts(tx, asked, cursor=filters.cursor or None, limit=PAGE_ITEMS)
+        lag = index_lag(tx) if asked.begins else None  # everything else is found without the index
         shelf = views_of(call, tx, "/accounts")
     return page(
         kit,
@@ -45,6 +46,7 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
         items=found.items,
         next_cursor=found.next_cursor or "",
         is_cut=found.is_cut,
+        lag=lag,
         states=STATES,
         newest=VERDICTS_OF,
         pack=kit.pack(),

@@ -63,8 +63,11 @@ def _close(kit: ConsoleKit, call: Call, *, problem: str = "", note: str = "") ->
         trial=_by_currency(trial, ledger.chart.kinds),
         changes=changes,
         unreconciled=unreconciled,
+        status=422 if problem else 200,
         problem=problem,
         note=note,
+        chars=len(note),
+        chars_max=NOTE_CHARS_MAX,
         day_before=_before(through),
         may_close=last > through and last < today,
     )
@@ -121,7 +124,9 @@ def _by_currency(
 
 
 def _do_close(kit: ConsoleKit, call: Call) -> Answer:
-    through, note = call.form.get("through", ""), call.form.get("note", "").strip()[:NOTE_CHARS_MAX]
+    through, note = call.form.get("through", ""), _typed(call, "note")
+    if len(note) > NOTE_CHARS_MAX:
+        return _close(kit, call, problem="close.problem_long", note=note)
     kit.periods.close(
         CloseBody(through=through[:10], note=note, despite_open=bool(call.form.get("despite_open"))),
         call.principal.actor,
@@ -130,11 +135,18 @@ def _do_close(kit: ConsoleKit, call: Call) -> Answer:
 
 
 def _do_reopen(kit: ConsoleKit, call: Call) -> Answer:
-    through, reason = call.form.get("through", "").strip()[:10], call.form.get("reason", "").strip()[:NOTE_CHARS_MAX]
+    through, reason = call.form.get("through", "").strip()[:10], _typed(call, "reason")
     if len(reason) < REASON_CHARS_MIN:
         return _close(kit, call, problem="close.problem_reason", note=reason)
+    if len(reason) > NOTE_CHARS_MAX:
+        return _close(kit, call, problem="close.problem_long", note=reason)
     kit.periods.reopen(ReopenBody(through=through or None, reason=reason), call.principal.actor)
     return done(call, "/money/close", "period_reopened")
+
+
+def _typed(call: Call, name: str) -> str:
+    """Return what was typed; a browser sends two characters for a line's end where its own limit counts one."""
+    return call.form.get(name, "").replace("\r\n", "\n").strip()
 
 
 def _journal(call: Call) -> Answer:

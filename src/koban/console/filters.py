@@ -1,7 +1,8 @@
 """Filters of lists: read from the address as people and links write them, never refusing a page over a typing error."""
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -74,6 +75,16 @@ def read_filters(query: Mapping[str, str], names: tuple[str, ...], formats: Form
         cursor=cursor if len(cursor) <= VALUE_CHARS_MAX else "",
         unread=tuple(unread),
     )
+
+
+def holds(words: str, texts: Iterable[str]) -> bool:
+    """Tell whether one of the texts holds the words, whatever their case and width."""
+    sought = _folded(words)
+    return any(sought in _folded(each) for each in texts)
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def seq_of(text: str) -> int | None:

@@ -162,7 +162,7 @@ class BacktestRun(Protocol):
 
     @property
     def state(self) -> str:
-        """Running, done or failed."""
+        """Running, done, failed or stopped."""
         ...
 
     @property
@@ -212,6 +212,10 @@ class ConsoleKit:
     payments: Commands | None = None  # None: a console without payments, in tests of other pages
     start_backtest: Callable[[Mapping[str, str], Sequence[str]], BacktestRun]  # files, further arguments
     find_backtest: Callable[[str], BacktestRun]
+    stop_backtest: Callable[[str], object]
+    backtest_of: Callable[
+        [str], BacktestRun | None
+    ]  # digest -> the newest whole one of that version, where one was run
     feature_value: Callable[[str, str], Sequence[Behind]]  # feature, subject -> what is counted now
     money: HeldMoney
     is_honest: Callable[[str, Instant], bool]  # account, log time: whether it is labelled so

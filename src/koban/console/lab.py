@@ -1,15 +1,21 @@
 """The rule lab: items of the pack as text, checked as one types, tried on the past, proposed, approved, rolled back."""
 
+import contextlib
 import functools
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from koban.access import Answer, Call, Endpoint, endpoint
+from koban.access import Answer, Call, Endpoint, endpoint, redirect
 from koban.base import Refusal
-from koban.console.kit import ConsoleKit
-from koban.console.pages import done, page
-from koban.lab.drafts import activate_draft, bring_in, propose, text_diff, withdraw_draft
+from koban.console.filters import Filters, holds, read_filters
+from koban.console.formats import Formats
+from koban.console.kit import BacktestRun, ConsoleKit
+from koban.console.pages import done, page, with_query
+from koban.console.tried import day_bars, sample_lines, why_live, work_a_day
+from koban.console.words import Words, language_of
+from koban.lab.drafts import activate_draft, bring_in, checked, propose, text_diff, withdraw_draft
 from koban.lab.editing import (
     BLOCK_CHARS_MAX,
     SECTIONS,
@@ -25,15 +31,20 @@ from koban.lab.severity import is_severe, only_milder, severe_changes
 from koban.packs import (
     PackDef,
     PackVersionMissing,
+    PolicyDef,
+    RuleDef,
     activations,
     compare_packs,
     draft_store,
     load_version,
+    parse_files,
     version_files,
 )
+from koban.packs.sections import SEVERITIES
 
 REASON_CHARS_MAX: Final = 1_000
 SPANS: Final = ("7d", "30d", "90d")
+TRIED: Final = ("rules", "features", "lists")  # what a backtest can tell anything about
 NEW_RULE: Final = """- rule: new_rule
   policy: {policy}
   on: [{event}]
@@ -66,6 +77,8 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
                  raises=(draft_store.DraftMissing,)),
         endpoint("POST", "/drafts/{id}", "packs.activate", part(_decide, kit), summary="Activate or withdraw a draft",
                  accepts="form", page=True, raises=(draft_store.DraftMissing,)),
+        endpoint("POST", "/drafts/{id}/backtest", "rules.test", part(_try, kit), summary="Try a draft on the past",
+                 accepts="form", page=True, raises=(draft_store.DraftMissing,)),
         endpoint("GET", "/features", "rules.read", part(_features, kit), summary="Features", page=True),
         endpoint("GET", "/policies", "packs.read", part(_policies, kit), summary="Policies", page=True),
     )  # fmt: skip
@@ -97,6 +110,7 @@ def _edit(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", r
     pack = kit.pack()
     values = call.form or call.query
     section, name, block, text = _block(pack, values)
+    seen = values.get("seen") or _print_of(text)
     typed = values.get("text", "")[:BLOCK_CHARS_MAX] or text
     changed = typed.strip() != text.strip()
     files, placed = with_block(pack.files, block, typed, section)
@@ -117,6 +131,10 @@ def _edit(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", r
         lines=tokens(typed),
         severe=candidate is not None and is_severe(pack, candidate),
         sections=SECTIONS,
+        tried=TRIED,
+        seen=seen if problem != "lab.changed_meanwhile" else _print_of(text),
+        between=list(text_diff({placed.file: text}, {placed.file: typed})) if seen != _print_of(text) else [],
+        while_typing=not call.form or "while_typing" in call.form,
         spans=SPANS,
         span=values.get("since", "30d"),
         run=run or call.query.get("run", ""),
@@ -129,31 +147,39 @@ def _edit(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", r
 
 def _check(kit: ConsoleKit, call: Call) -> Answer:
     pack = kit.pack()
-    section, _, block, _ = _block(pack, call.form)
+    section, _, block, text = _block(pack, call.form)
     typed = call.form.get("text", "")[:BLOCK_CHARS_MAX]
     files, placed = with_block(pack.files, block, typed, section)
     candidate, marks = check_block(files, placed, call.language)
     severe = candidate is not None and is_severe(pack, candidate)
-    return page(kit, call, "lab_checked.html", marks=marks, lines=tokens(typed), severe=severe, file=placed.file)
+    sound = candidate is not None and not marks and typed.strip() != text.strip()
+    return page(
+        kit, call, "lab_checked.html", marks=marks, lines=tokens(typed), severe=severe, file=placed.file,
+        try_now=sound and section in TRIED and "while_typing" in call.form,
+    )  # fmt: skip
+
+
+def _print_of(text: str) -> str:
+    """Return a short print of an item's text: what the editor was opened with, so that nobody's change is taken back."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _act(kit: ConsoleKit, call: Call) -> Answer:
     pack, form = kit.pack(), call.form
-    section, name, block, _ = _block(pack, form)
+    section, name, block, text = _block(pack, form)
     files, placed = with_block(pack.files, block, form.get("text", "")[:BLOCK_CHARS_MAX], section)
     candidate, marks = check_block(files, placed, call.language)
     if marks or candidate is None or form.get("do") == "check":
         return _edit(kit, call, problem="lab.has_faults" if marks else "")
     try:
         if form.get("do") in {"look", "whole"}:
-            arguments = ["--since", form["since"] if form.get("since") in SPANS else "30d"]
-            if section == "rules":
-                changed = [each.name for each in compare_packs(pack, candidate) if each.section == "rules"]
-                arguments += [
-                    part for each in changed or [name] if each in candidate.rules for part in ("--rule", each)
-                ]
+            since = form["since"] if form.get("since") in SPANS else "30d"
+            arguments = _asked(pack, candidate, since, otherwise=name if section == "rules" else "")
             if form.get("do") == "look":
                 arguments += ["--newest", "20000"]
+            if form.get("run"):
+                with contextlib.suppress(Refusal):  # it is over and gone: nothing is left to stop
+                    kit.stop_backtest(form["run"])
             started = kit.start_backtest(candidate.files, arguments)
             return _edit(kit, call, run=started.id)
         reason = form.get("reason", "").strip()
@@ -161,6 +187,8 @@ def _act(kit: ConsoleKit, call: Call) -> Answer:
             return _edit(kit, call, problem="form.reason_missing")
         if "packs.stage" not in call.principal.grants:
             return _edit(kit, call, problem="lab.may_not_propose")
+        if form.get("seen") and form["seen"] != _print_of(text):
+            return _edit(kit, call, problem="lab.changed_meanwhile")
         draft = propose(kit.versions, candidate.files, call.at, by=call.principal.actor, reason=reason)
     except Refusal as refusal:
         return _edit(kit, call, problem="lab.refused", detail=refusal.detail)
@@ -169,11 +197,30 @@ def _act(kit: ConsoleKit, call: Call) -> Answer:
 
 def _run(kit: ConsoleKit, call: Call) -> Answer:
     run = kit.find_backtest(call.path["id"])
+    return page(kit, call, "lab_run.html", _told(kit, call, run), run=run)
+
+
+def _told(kit: ConsoleKit, call: Call, run: BacktestRun) -> dict[str, object]:
+    """Return what `lab_result.html` shows of a backtest beside its state."""
     report = run.report
-    return page(
-        kit, call, "lab_run.html", run=run, report=report,
-        rules=sorted(report.rules, key=lambda each: (each.changed == "same", -each.measured.flagged)) if report else (),
-    )  # fmt: skip
+    if report is None:
+        return {"report": None}
+    language = language_of(call.language)
+    formats, words, pack = Formats(language, kit.zone, call.at), Words(language), kit.pack()
+
+    def money(amount_minor: int, currency: str) -> str:
+        return formats.money(amount_minor, currency) if currency else formats.count(amount_minor)
+
+    return {
+        "report": report,
+        "rules": sorted(report.rules, key=lambda each: (each.changed == "same", -each.measured.flagged)),
+        "days": day_bars(report.per_day, compared=report.before is not None),
+        "caught": sample_lines(report.caught_samples, pack, formats, words.of),
+        "freed": sample_lines(report.freed_samples, pack, formats, words.of),
+        "work_a_day": work_a_day(report),
+        "why_live": functools.partial(why_live, words),
+        "money": money,
+    }
 
 
 def _versions(kit: ConsoleKit, call: Call) -> Answer:
@@ -222,10 +269,42 @@ def _draft(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") 
         draft, files = draft_store.read_draft(tx, call.path["id"])
         base = version_files(tx, draft.base)
     own = draft.author == call.principal.actor
+    current = kit.pack()
+    stale = draft.base != current.digest
+    run = kit.backtest_of(draft.digest) if "rules.test" in call.principal.grants else None
+    try:
+        severe = () if stale else severe_changes(current, parse_files(files))
+    except Refusal:  # a later Koban no longer reads what was proposed: activating it says so
+        severe = ()
     return page(
         kit, call, "draft.html", status=422 if problem else 200, draft=draft, diff=_lines(base, files),
-        stale=draft.base != kit.pack().digest, own=own, problem=problem, detail=detail,
+        stale=stale, own=own, problem=problem, detail=detail, spans=SPANS, severe=severe,
+        run=call.query.get("run", "") or (run.id if run is not None else ""),
     )  # fmt: skip
+
+
+def _try(kit: ConsoleKit, call: Call) -> Answer:
+    with kit.database.read() as tx:
+        draft, files = draft_store.read_draft(tx, call.path["id"])
+    since = call.form["since"] if call.form.get("since") in SPANS else "30d"
+    try:
+        started = kit.start_backtest(files, _asked(kit.pack(), checked(files), since))
+    except Refusal as refusal:
+        return _draft(kit, call, problem="lab.refused", detail=refusal.detail)
+    return redirect(with_query(f"/drafts/{draft.id}", run=started.id))
+
+
+def _asked(current: PackDef, candidate: PackDef, since: str, *, otherwise: str = "") -> list[str]:
+    """Return what a backtest of a version is asked: its changed rules; all of them where something else changed.
+
+    `otherwise`: the rule to try where nothing changed.
+    """
+    changes = compare_packs(current, candidate)
+    arguments = ["--since", since]
+    if any(each.section != "rules" for each in changes):
+        return arguments
+    names = [each.name for each in changes if each.name in candidate.rules] or ([otherwise] if otherwise else [])
+    return arguments + [part for each in names for part in ("--rule", each)]
 
 
 def _decide(kit: ConsoleKit, call: Call) -> Answer:
@@ -260,7 +339,20 @@ def _names(when: str, name: str) -> bool:
 def _policies(kit: ConsoleKit, call: Call) -> Answer:
     pack = kit.pack()
     rules = {name: [rule for rule in pack.rules.values() if rule.policy == name] for name in pack.policies}
-    return page(kit, call, "policies.html", pack=pack, rules=rules)
+    filters = read_filters(call.query, ("q", "severity"), Formats(language_of(call.language), kit.zone, call.at))
+    shown = [each for each in pack.policies.values() if _is_sought(each, rules[each.name], filters)]
+    return page(
+        kit, call, "policies.html", pack=pack, rules=rules, filters=filters, policies=shown, severities=SEVERITIES
+    )
+
+
+def _is_sought(policy: PolicyDef, rules: Sequence[RuleDef], filters: Filters) -> bool:
+    """Tell whether a policy is asked for: its name, what people are told, or a rule of it holds the words."""
+    severity, words = filters.get("severity"), filters.get("q")
+    if severity is not None and policy.severity != severity:
+        return False
+    texts = (policy.name, *policy.title.values(), *policy.text.values(), *(rule.name for rule in rules))
+    return words is None or holds(words, texts)
 
 
 def _lines(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from koban.enforcement import Sanction
 from koban.enforcement import store as sanction_store
 from koban.events import store as event_store
 from koban.finding import (
+    IndexLag,
     Result,
     SealedFound,
     SealedQuery,
@@ -28,6 +29,7 @@ from koban.finding import (
     ViewUnfit,
     delete_view,
     folded,
+    index_lag,
     look_for,
     save_view,
 )
@@ -60,6 +62,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     actions: list[Action]
     states: list[tuple[str, str, str]]  # section and word of the texts, where it leads
     seq: int | None  # the query is a place in the log
+    lag: IndexLag | None
 
     @property
     def is_empty(self) -> bool:
@@ -145,6 +148,7 @@ def _find(tx: Tx, kit: ConsoleKit, query: str, words: Words) -> Found:
         actions=_actions(tx, query, result),
         states=states,
         seq=seq if seq is not None and event_store.read_entry(tx, seq) is not None else None,
+        lag=index_lag(tx),
     )
 
 

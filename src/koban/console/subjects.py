@@ -84,6 +84,7 @@ def _show(kit: ConsoleKit, call: Call) -> Answer:
         waiting = _money(kit, tx, call.at, subject) if is_account else []
         around = finding.neighbourhood(tx, subject.id) if is_account else None
         verdicts = account_store.verdicts_of(tx, subject.id, newest=COUNTED_MAX) if is_account else {}
+        lag = finding.index_lag(tx)
         span = finding.span_of(tx, subject.kind, subject.id)
         seen = account_store.times_of(tx, span) if span is not None else {}
     return page(
@@ -103,6 +104,7 @@ def _show(kit: ConsoleKit, call: Call) -> Answer:
         waiting=waiting[:MONEY_SHOWN],
         totals=_totals(waiting),
         around=around,
+        lag=lag,
         drawing=draw_links(subject.id, around) if around is not None and around.neighbours else None,
         verdicts=verdicts,
         counted=sum(verdicts.values()),

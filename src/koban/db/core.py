@@ -14,6 +14,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, CursorResult, Engine
 
 from koban.base import Unavailable
+from koban.db.index import INDEX_FILE, SEE_INDEX, IndexFile, attach_to_look, index_metadata, is_damage
+from koban.db.sqlite import build_engine, run_alone
 
 Dialect = Literal["sqlite", "postgresql"]
 Row = Sequence[object]
@@ -24,30 +26,19 @@ _QUOTE: Final = postgresql.dialect().identifier_preparer.quote  # type: ignore[n
 _AMONG_MAX: Final = 512  # values in one query on SQLite
 _PARAMETERS_MAX: Final = 960  # of one statement that inserts; SQLite takes 999 in its oldest builds
 _ROWS_AT_ONCE: Final = 128  # each number of rows is a statement of its own that stays prepared
-_PREPARED: Final = 512  # statements that a connection of SQLite's keeps
-_SOONER: Final = {"FULL": "NORMAL", "OFF": "OFF"}  # how a commit that need not wait is told to SQLite, by the usual way
-_MOVED_APART_PAGES: Final = 50_000  # the writer moves its log itself only beyond this, once somebody else does it
-_BEGIN_ANEW_PAGES: Final = 32_000  # of SQLite's log of writes, 128 MB: then the writer stands still for its last part
-
-_SQLITE_PRAGMAS: Final = (
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=10000",
-    "PRAGMA secure_delete=ON",  # erasure: a deleted key must not linger in a free page
-    "PRAGMA cache_size=-65536",
-    "PRAGMA temp_store=MEMORY",
-    "PRAGMA wal_autocheckpoint=4000",
-)
+_MOVED_APART_PAGES: Final = 100_000  # the writer moves its log itself only beyond this, once somebody else does it
+_BEGIN_ANEW_PAGES: Final = 64_000  # of SQLite's log of writes, 256 MB: then the writer stands still for its last part
 
 
 class Tx:
     """A transaction, handed to actions and stores. They never commit: the edge that opened it does."""
 
-    __slots__ = ("_connection", "dialect")
+    __slots__ = ("_connection", "_driver", "dialect")
 
     def __init__(self, connection: Connection, dialect: Dialect) -> None:
         """Wrap an open SQLAlchemy connection that is inside a transaction."""
         self._connection = connection
+        self._driver: Any = connection.connection.driver_connection  # Any: sqlite3's connection or psycopg's
         self.dialect = dialect
 
     @property
@@ -83,7 +74,8 @@ class Tx:
 
     def drop_tables(self) -> None:
         """Drop every table of Koban, and with them all data: only for a database that was just made."""
-        metadata.drop_all(self._connection)
+        for each in (metadata, index_metadata):
+            each.drop_all(self._connection)
         self._connection.execute(sqlalchemy.text("DROP TABLE IF EXISTS alembic_version"))
 
     def many(self, sql: str, rows: Sequence[Row]) -> None:
@@ -93,7 +85,7 @@ class Tx:
         """
         if not rows:
             return
-        cursor = self._connection.connection.cursor()
+        cursor = self._driver.cursor()
         try:
             if self.dialect == "sqlite":
                 _in_few_statements(cursor, sql, rows)
@@ -104,7 +96,7 @@ class Tx:
 
     def change(self, sql: str, parameters: Row = ()) -> int:
         """Run one hot statement through the driver and return how many rows it changed; placeholders as in `many`."""
-        cursor = self._connection.connection.cursor()
+        cursor = self._driver.cursor()
         try:
             cursor.execute(sql if self.dialect == "sqlite" else sql.replace("?", "%s"), tuple(parameters))
             return int(cursor.rowcount)
@@ -144,7 +136,7 @@ class Tx:
 
     def rows(self, sql: str, parameters: Row = ()) -> list[Any]:  # Any: rows of the driver
         """Run one hot query through the driver and return its rows as tuples; placeholders as in `many`."""
-        cursor = self._connection.connection.cursor()
+        cursor = self._driver.cursor()
         try:
             cursor.execute(sql if self.dialect == "sqlite" else sql.replace("?", "%s"), tuple(parameters))
             return list(cursor.fetchall())
@@ -220,29 +212,33 @@ class Database:
         path: pathlib.Path | None,
         mover: Engine | None = None,
         *,
-        synchronous: str = "FULL",
+        index: IndexFile | None = None,
     ) -> None:
-        """Use `Database.open` instead. `synchronous`: whether a commit of SQLite's waits for the disk, in its words."""
-        self._synchronous = synchronous
+        """Use `Database.open` instead."""
         self._writer = writer
         self._reader = reader
         self._mover = mover
+        self._index = index
         self._moving = threading.Lock()  # SQLite refuses a second one at once, and does not wait
         self._is_moved_apart = False
+        self._kept: Connection | None = None
         self._write_lock = threading.RLock() if dialect == "sqlite" else None
         self.dialect: Dialect = dialect
         self.path = path
 
     @staticmethod
-    def open(url: str, *, durable: bool = True, schema: str | None = None, read_only: bool = False) -> "Database":
+    def open(
+        url: str, *, durable: bool = True, schema: str | None = None, read_only: bool = False, index: bool = False
+    ) -> "Database":
         """Open `sqlite:///FILE` or `postgresql://…`; `durable=False` gives up fsync and is for tests alone.
 
         `read_only` never asks for the writer's place, so a server on the same data is not held up for a moment.
+        `index`: on SQLite, with the tables of `index_metadata`, in the file `index.db` beside it.
 
         Raises Unavailable when the server cannot be reached or the file cannot be opened.
         """
         if url.startswith("sqlite:///"):
-            return _open_sqlite(url, durable=durable, read_only=read_only)
+            return _open_sqlite(url, durable=durable, read_only=read_only, has_index=index)
         return _open_postgresql(url, durable=durable, schema=schema, read_only=read_only)
 
     @staticmethod
@@ -265,8 +261,13 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
         """Open a snapshot that sees one state of the database and cannot change it."""
-        with self._reader.connect() as connection, connection.begin():
-            yield Tx(connection, self.dialect)
+        try:
+            with self._reader.connect() as connection, connection.begin():
+                yield Tx(connection, self.dialect)
+        except (sqlite3.DatabaseError, sqlalchemy.exc.DatabaseError) as error:
+            if self._index is not None and is_damage(error):
+                self._index.suspect()
+            raise
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Tx]:
@@ -274,25 +275,68 @@ class Database:
 
         On SQLite there is one writer at a time in the process (the lock) and in the file (BEGIN IMMEDIATE).
         """
-        with self._write_lock or contextlib.nullcontext(), self._writer.connect() as connection, connection.begin():
-            yield Tx(connection, self.dialect)
+        if self._write_lock is None:
+            with self._writer.connect() as connection, connection.begin():
+                yield Tx(connection, self.dialect)
+            return
+        with self._write_lock:
+            connection = self._keep()
+            try:
+                with connection.begin():
+                    yield Tx(connection, self.dialect)
+            except (sqlite3.Error, sqlalchemy.exc.DBAPIError):
+                self._let_go(connection)
+                raise
+
+    def _keep(self) -> Connection:
+        """Return the one connection of SQLite's writer; the lock is held.
+
+        Why kept: taking it from a pool and giving it back costs a tenth of a small batch.
+        """
+        if self._kept is None:
+            self._kept = self._writer.connect()
+        return self._kept
+
+    def _let_go(self, connection: Connection) -> None:
+        """Close the writer's connection after an error of the database's; the next transaction opens another."""
+        self._kept = None
+        self._is_moved_apart = False
+        connection.invalidate()
+        connection.close()
 
     @contextlib.contextmanager
-    def write_unhurried(self) -> Iterator[Tx]:
-        """Open the same for rows that can be made again from the log: the commit does not wait for the disk.
+    def write_index(self) -> Iterator[Tx]:
+        """Open a transaction on the tables of `index_metadata`, which can be made again: its commit waits for no disk.
 
-        A crash may lose the newest of these transactions, each whole, and never one of `write` (SQLite's WAL with
-        synchronous=NORMAL, https://sqlite.org/pragma.html#pragma_synchronous; PostgreSQL's synchronous_commit=off,
-        https://www.postgresql.org/docs/current/wal-async-commit.html).
+        A crash may lose the newest of these transactions, each whole. On SQLite they have a file and a writer of their
+        own, which keep nobody from `write`, and see no other table; elsewhere they are among the others (PostgreSQL's
+        synchronous_commit=off, https://www.postgresql.org/docs/current/wal-async-commit.html).
         """
-        with self._write_lock or contextlib.nullcontext(), self._writer.connect() as connection:
-            if self.dialect == "postgresql":
-                with connection.begin():
-                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-                    yield Tx(connection, self.dialect)
-                return
-            with _unsynchronised(connection, self._synchronous), connection.begin():
+        if self._index is not None:
+            with self._index.write() as connection:
                 yield Tx(connection, self.dialect)
+            return
+        assert self.dialect == "postgresql", "opened with its index"
+        with self._writer.connect() as connection, connection.begin():
+            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            yield Tx(connection, self.dialect)
+
+    def mend_index(self) -> bool:
+        """Make the index's file anew, empty, where it went or somebody met damage in it; tell whether that was so."""
+        if self._index is None or not self._index.mend():
+            return False
+        self._reader.dispose()  # who reads now goes on in the file that was; whoever comes next sees the new one
+        return True
+
+    def empty_index(self) -> None:
+        """Make all tables of `index_metadata` empty: they were made from another log."""
+        if self._index is not None:
+            self._index.make_anew()
+            self._reader.dispose()
+            return
+        with self.write_index() as tx:
+            for table in index_metadata.sorted_tables:
+                tx.execute(sqlalchemy.delete(table))
 
     def move_log(self) -> None:
         """Move what was committed from SQLite's log of writes into its file, beside the writer, which goes on.
@@ -306,12 +350,12 @@ class Database:
         with self._moving:
             if not self._is_moved_apart:
                 with self._write_lock:
-                    _run_alone(self._writer, f"PRAGMA wal_autocheckpoint={_MOVED_APART_PAGES}")
+                    self._keep().connection.cursor().execute(f"PRAGMA wal_autocheckpoint={_MOVED_APART_PAGES}")
                 self._is_moved_apart = True
-            _, pages, _ = _run_alone(self._mover, "PRAGMA wal_checkpoint(PASSIVE)")
+            _, pages, _ = run_alone(self._mover, "PRAGMA wal_checkpoint(PASSIVE)")
             if pages > _BEGIN_ANEW_PAGES:
                 with self._write_lock:
-                    _run_alone(self._mover, "PRAGMA wal_checkpoint(RESTART)")
+                    run_alone(self._mover, "PRAGMA wal_checkpoint(RESTART)")
 
     def forget_deleted(self) -> None:
         """Make sure that deleted rows can no longer be read from the disk: empty the WAL, or vacuum.
@@ -320,7 +364,9 @@ class Database:
         """
         if self.dialect == "sqlite":
             with self._moving, self._write_lock or contextlib.nullcontext():
-                is_kept = _run_alone(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)")[0]
+                is_kept = run_alone(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)")[0]
+            if not is_kept and self._index is not None:
+                is_kept = not self._index.forget_deleted()
             if is_kept:
                 raise Unavailable(
                     "database", 5, "A long read keeps what was deleted in the log of writes; ask once more."
@@ -332,77 +378,41 @@ class Database:
     def close(self) -> None:
         """Close every connection; the object must not be used afterwards."""
         self._reader.dispose()
+        if self._kept is not None:
+            self._kept.close()
         self._writer.dispose()
         if self._mover is not None:
             self._mover.dispose()
+        if self._index is not None:
+            self._index.close()
 
 
-def _run_alone(engine: Engine, pragma: str) -> tuple[int, ...]:
-    """Run a pragma of SQLite's outside any transaction and return its row."""
-    raw = engine.raw_connection()
-    try:
-        found: tuple[int, ...] = raw.cursor().execute(pragma).fetchone()
-        return found
-    finally:
-        raw.close()
-
-
-@contextlib.contextmanager
-def _unsynchronised(connection: Connection, usual: str) -> Iterator[None]:
-    """Have the next transaction of a connection of SQLite's not wait for the disk; between transactions only."""
-    cursor = connection.connection.cursor()
-    cursor.execute(f"PRAGMA synchronous={_SOONER[usual]}")
-    try:
-        yield
-    finally:
-        cursor.execute(f"PRAGMA synchronous={usual}")
-        cursor.close()
-
-
-def _open_sqlite(url: str, *, durable: bool, read_only: bool) -> Database:
+def _open_sqlite(url: str, *, durable: bool, read_only: bool, has_index: bool) -> Database:
     path = pathlib.Path(url.removeprefix("sqlite:///"))
     synchronous = "FULL" if durable else "OFF"
-
-    def build(*, begin: str, query_only: bool, pool_size: int) -> Engine:
-        engine = sqlalchemy.create_engine(
-            f"sqlite:///{path}",
-            connect_args={"check_same_thread": False, "timeout": 10.0, "cached_statements": _PREPARED},
-            pool_size=pool_size,
-            max_overflow=8,
-            pool_reset_on_return=None,  # each transaction ends itself, also when it raises
-        )
-
-        @sqlalchemy.event.listens_for(engine, "connect")
-        def _prepare(connection: Any, _record: object) -> None:  # Any: sqlite3.Connection behind SQLAlchemy's type
-            connection.isolation_level = None
-            for pragma in (*_SQLITE_PRAGMAS, f"PRAGMA synchronous={synchronous}"):
-                connection.execute(pragma)
-            if query_only:
-                connection.execute("PRAGMA query_only=ON")
-
-        @sqlalchemy.event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            try:
-                connection.connection.cursor().execute(begin)  # past SQLAlchemy, which takes ten times as long
-            except sqlite3.Error as error:
-                raise sqlalchemy.exc.OperationalError(begin, None, error) from error
-
-        return engine
-
+    build = functools.partial(build_engine, path, synchronous=synchronous)
+    beside = path.with_name(INDEX_FILE)
+    index = IndexFile(beside, durable=durable) if has_index and not read_only else None
+    attach = index.attach if index is not None else functools.partial(attach_to_look, beside)
     database = Database(
-        build(begin="BEGIN" if read_only else "BEGIN IMMEDIATE", query_only=read_only, pool_size=1),
-        build(begin="BEGIN", query_only=True, pool_size=4),
+        build(begin=("BEGIN" if read_only else "BEGIN IMMEDIATE",), query_only=read_only, pool_size=1),
+        build(begin=("BEGIN", SEE_INDEX), query_only=True, pool_size=4, prepare=attach)
+        if has_index
+        else build(begin=("BEGIN",), query_only=True, pool_size=4),
         "sqlite",
         path,
-        None if read_only else build(begin="BEGIN", query_only=False, pool_size=1),
-        synchronous=synchronous,
+        None if read_only else build(begin=("BEGIN",), pool_size=1),
+        index=index,
     )
     try:
         with database.write() as tx:
             tx.rows("SELECT count(*) FROM sqlite_master")
-    except sqlalchemy.exc.DBAPIError as error:
+        path = beside
+        if index is not None:
+            index.open()
+    except (sqlite3.Error, sqlalchemy.exc.DBAPIError) as error:
         database.close()
-        raise Unavailable("database", 5, f"cannot open {path}: {error.orig}") from error
+        raise Unavailable("database", 5, f"cannot open {path}: {getattr(error, 'orig', error)}") from error
     return database
 
 

@@ -289,7 +289,7 @@ class LogTime:
         if abs(wall - expected) <= limits.CLOCK_STEP_MAX:
             self._wall, self._monotonic = wall, monotonic
             self._followed = True
-            return Instant(max(wall, self._last))
+            return max(self._last, wall)
         if self._followed:
             self._followed = False
             self._stepped(wall - expected)
@@ -297,7 +297,8 @@ class LogTime:
 
     def next(self) -> Instant:
         """Return the log time of the next entry."""
-        self._last = Instant(max(self.peek(), self._last + 1))
+        at, last = self.peek(), self._last
+        self._last = at if at > last else Instant(last + 1)
         return self._last
 
 

@@ -14,6 +14,7 @@ from koban.events.types import BodyUnreadable, Envelope, Fault, TooManyEvents
 _DECODER: Final = msgspec.json.Decoder(float_hook=decimal.Decimal)
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic")
+_CONTAINERS: Final = frozenset((dict, list))
 _WHITESPACE: Final = b" \t\r\n"
 _ESCAPED_SURROGATES: Final = re.compile(
     rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -118,7 +119,7 @@ def _parse(raw: bytes) -> tuple[object, bytes, str]:
     wrote that one; NUL stays until it is known where it stands.
     """
     try:
-        return _DECODER.decode(raw), raw, "\x00" if _NUL in raw else ""
+        return _DECODER.decode(raw), raw, "\x00" if b"\\" in raw and _NUL in raw else ""
     except UnicodeDecodeError:
         pass
     except RecursionError:
@@ -184,19 +185,20 @@ def _measure(node: object, depth: int) -> tuple[int, int]:
     """Count the members of all objects in a document, and say how deep it is nested; `depth` is that of `node`."""
     if depth > limits.JSON_DEPTH_MAX + 8:
         raise _unreadable("The JSON is nested too deeply.")
-    keys, deepest = 0, depth
     if type(node) is dict:
-        keys = len(node)
+        keys: int = len(node)
         items: Iterable[object] = node.values()
     elif type(node) is list:
-        items = node
+        keys, items = 0, node
     else:
         return 0, depth
-    for item in items:
-        if type(item) is dict or type(item) is list:
-            more, reached = _measure(item, depth + 1)
-            keys += more
-            deepest = max(deepest, reached)
+    deepest = depth
+    if not _CONTAINERS.isdisjoint(map(type, items)):  # most objects hold nothing but values
+        for item in items:
+            if type(item) is dict or type(item) is list:
+                more, reached = _measure(item, depth + 1)
+                keys += more
+                deepest = max(deepest, reached)
     return keys, deepest
 
 
@@ -282,14 +284,18 @@ def _fault(document: dict[str, object], raw: bytes | None, problems: tuple[Probl
 def _is_plain(document: dict[str, object]) -> bool:
     """Tell at a glance that the attributes are as almost all events have them."""
     get = document.get
-    source = get("source")
+    named, kind, source = get("id"), get("type"), get("source")
+    if not (type(named) is str and type(kind) is str and type(source) is str):
+        return False
+    subject, time = get("subject"), get("time")
     return (
-        _is_name(get("id"))
-        and _is_name(get("type"))
-        and _is_name(source)
-        and not str(source).startswith("koban:")
-        and (get("subject") is None or _is_name(get("subject")))
-        and (get("time") is None or _is_name(get("time")))
+        0 < len(named) <= limits.ID_CHARS_MAX
+        and 0 < len(kind) <= limits.ID_CHARS_MAX
+        and 0 < len(source) <= limits.ID_CHARS_MAX
+        and f"{named}{kind}{source}".isprintable()
+        and not source.startswith("koban:")
+        and (subject is None or _is_name(subject))
+        and (time is None or _is_name(time))
         and get("specversion", "1.0") == "1.0"
         and "data_base64" not in document
     )

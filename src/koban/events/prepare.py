@@ -7,7 +7,7 @@ from typing import Final
 
 from koban.base import Instant, Problem, from_rfc3339, limits
 from koban.events.decode import damaged_name, encode, encode_sorted
-from koban.events.reader import INT_MAX, INT_MIN, Field, Read, make_read
+from koban.events.reader import INT_MAX, INT_MIN, Field, Personal, Read, dig, make_read, owner_of
 from koban.events.types import Envelope, Fault, Flag, Prepared, Row, Value
 from koban.packs import EventType
 
@@ -81,13 +81,13 @@ def prepare(
     """
     row: Row = {}
     problems: list[Problem] = []
-    personal: dict[str, dict[str, object]] = {}
-    data = envelope.data
+    personal: Personal = {}
     taken: list[tuple[tuple[str, ...], object]] = []
     unread: list[tuple[str, ...]] = []
     shortened: list[tuple[str, ...]] = []
     held: list[tuple[Field, object]] = []
-    preparer.read(data, row, held, unread)
+    data = envelope.data
+    kept = preparer.read(data, row, personal, held, unread, pseudonym)
     if envelope.damaged_at:
         problems.extend(_damaged_ids(preparer, envelope.damaged_at))
     for field, value in held:
@@ -98,17 +98,17 @@ def prepare(
             read = pseudonym(field.joined_as, read)
             taken.append((field.parts, read))
         elif field.personal is not None:
-            personal.setdefault(_owner(data, field.personal), {})[field.path] = value
+            personal.setdefault(owner_of(data, field.personal), {})[field.path] = value
             taken.append((field.parts, None))
         row[field.path] = read
-    if strict:
-        problems.extend(
-            Problem(path=_pointer(parts), detail="This field is not declared for the event type.") for parts in unread
-        )
-    owner = _owner(data, preparer.acting) if preparer.acting else ""
-    for parts in unread:
-        personal.setdefault(owner, {})[".".join(parts)] = _dig(data, parts)
-        taken.append((parts, None))
+    if unread:
+        owner = owner_of(data, preparer.acting) if preparer.acting else ""
+        for parts in unread:
+            personal.setdefault(owner, {})[".".join(parts)] = dig(data, parts)
+            taken.append((parts, None))
+            if strict:
+                problem = "This field is not declared for the event type."
+                problems.append(Problem(path=_pointer(parts), detail=problem))
     if problems:
         whole = envelope.raw or _whole(envelope)
         return Fault(raw=whole, problems=tuple(problems), id=envelope.id, source=envelope.source, type=envelope.type)
@@ -121,10 +121,10 @@ def prepare(
         received_at=received_at,
         subject=envelope.subject,
         row=row,
-        data=encode(_without(data, taken) if taken else data),
+        data=encode(_without(kept, taken) if taken else kept),
         personal=personal,
         digest=digest(_whole(envelope)),
-        unread=tuple(_pointer(parts) for parts in (*unread, *shortened)),
+        unread=tuple([_pointer(parts) for parts in (*unread, *shortened)]) if unread or shortened else (),
         flags=_flags(preparer, envelope, event_at, received_at),
     )
 
@@ -150,7 +150,7 @@ def read_row(preparer: Preparer, data: Mapping[str, object], personal: Mapping[s
     row: Row = {}
     ignored: list[Problem] = []
     for field in preparer.fields:
-        value = personal.get(field.path) if field.personal and field.joined_as is None else _dig(data, field.parts)
+        value = personal.get(field.path) if field.personal and field.joined_as is None else dig(data, field.parts)
         if value is not None:
             row[field.path] = _typed(field, value, ignored)
     return row
@@ -168,22 +168,6 @@ def _whole(envelope: Envelope) -> bytes:
             "data": envelope.data,
         }
     )
-
-
-def _dig(data: Mapping[str, object], parts: tuple[str, ...]) -> object:
-    node: object = data
-    for part in parts:
-        if not isinstance(node, dict):
-            return None
-        node = node.get(part)
-        if node is None:
-            return None
-    return node
-
-
-def _owner(data: Mapping[str, object], parts: tuple[str, ...]) -> str:
-    owner = _dig(data, parts)
-    return owner if isinstance(owner, str) else ""
 
 
 def _pointer(parts: tuple[str, ...]) -> str:

@@ -137,22 +137,23 @@ def find_keys(tx: Tx, keys: Sequence[bytes]) -> dict[bytes, tuple[int, bytes | N
     """Return seq and digest of the events among `keys` that the log already holds, the archived ones too."""
     if not keys:
         return {}
-    marks = ", ".join("?" * len(keys))
-    found = tx.rows(
-        f"SELECT event_key, seq, digest FROM log_entries WHERE event_key IN ({marks})"
-        f" UNION ALL SELECT event_key, seq, digest FROM archive_keys WHERE event_key IN ({marks})",
-        (*keys, *keys),
-    )
+    found = tx.rows(f"SELECT event_key, seq, digest FROM log_entries WHERE {_among(keys)}", keys)
+    # Why asked first: looking for each key in an empty table costs two thirds of looking in the log.
+    if tx.rows("SELECT 1 FROM archive_keys LIMIT 1"):
+        found += tx.rows(f"SELECT event_key, seq, digest FROM archive_keys WHERE {_among(keys)}", keys)
     return {bytes(key): (seq, None if digest is None else bytes(digest)) for key, seq, digest in found}
 
 
 def find_waiting(tx: Tx, keys: Sequence[bytes]) -> dict[bytes, bytes]:
     """Return the digests of the events among `keys` that wait in the inbox."""
-    if not keys:
+    if not keys or not tx.rows("SELECT 1 FROM inbox LIMIT 1"):
         return {}
-    marks = ", ".join("?" * len(keys))
-    found = tx.rows(f"SELECT event_key, digest FROM inbox WHERE event_key IN ({marks})", keys)
+    found = tx.rows(f"SELECT event_key, digest FROM inbox WHERE {_among(keys)}", keys)
     return {bytes(key): bytes(digest) for key, digest in found}
+
+
+def _among(keys: Sequence[bytes]) -> str:
+    return f"event_key IN ({', '.join('?' * len(keys))})"
 
 
 def last_entry(tx: Tx) -> tuple[int, int] | None:
@@ -473,16 +474,6 @@ def write_state(tx: Tx, name: str, value: int) -> None:
         "INSERT INTO log_state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         (name, value),
     )
-
-
-def advance_state(tx: Tx, name: str, *, before: int, to: int) -> bool:
-    """Set such a number where it still is what it was before (0: never set); tell whether it was."""
-    changed = tx.change(
-        "INSERT INTO log_state (name, value) VALUES (?, ?)"
-        " ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE log_state.value = ?",
-        (name, to, before),
-    )
-    return changed == 1
 
 
 def first_seq(epoch: int) -> int:

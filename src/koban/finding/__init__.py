@@ -1,22 +1,34 @@
 """Finding: which entries name which subject, which accounts share a thing, views that people keep, lists taken out.
 
-Owns `entry_subjects`, `account_links` and `saved_views`. Publishes nothing.
-Guarantees: the index follows the log by itself and never holds the writer for more than a small batch; it holds ids and
-pseudonyms, never what people wrote; what is exported is bounded, open and in the audit trail.
+Owns `entry_subjects`, `account_links`, `index_place` and `saved_views`. Publishes nothing.
+Guarantees: the index follows the log by itself, and one that went, is damaged or was made from another log is made again
+from it; on SQLite it has a writer of its own, elsewhere its transactions are small; it holds ids and pseudonyms, never
+what people wrote; what is exported is bounded, open and in the audit trail.
 """
 
 from koban.finding.accounts import ANY, AccountLine, AccountsAsked, AccountsFound, list_accounts
-from koban.finding.actions import delete_view, follow, forget_gone, named_exactly, save_view, sealed_entries
+from koban.finding.actions import (
+    delete_view,
+    fit_index,
+    follow,
+    forget_gone,
+    index_lag,
+    is_named,
+    named_exactly,
+    save_view,
+    sealed_entries,
+)
 from koban.finding.entries import EntryLine, Span
 from koban.finding.export import EXPORT_ROWS_MAX, csv_parts, ndjson_parts
 from koban.finding.links import Link, Neighbour, Neighbourhood, neighbourhood
 from koban.finding.routes import FindingDesk, Result, endpoints, look_for
-from koban.finding.store import entries_of_event, names, search_entries, seqs_of, span_of
+from koban.finding.store import entries_of_event, search_entries, seqs_of, span_of
 from koban.finding.types import (
     CaseElsewhere,
     DiscloseBody,
     DisclosedField,
     FieldNotSealed,
+    IndexLag,
     SavedView,
     SealedFound,
     SealedHit,
@@ -41,6 +53,7 @@ __all__ = [
     "EntryLine",
     "FieldNotSealed",
     "FindingDesk",
+    "IndexLag",
     "Link",
     "Neighbour",
     "Neighbourhood",
@@ -59,13 +72,15 @@ __all__ = [
     "delete_view",
     "endpoints",
     "entries_of_event",
+    "fit_index",
     "folded",
     "follow",
     "forget_gone",
+    "index_lag",
+    "is_named",
     "list_accounts",
     "look_for",
     "named_exactly",
-    "names",
     "ndjson_parts",
     "neighbourhood",
     "save_view",

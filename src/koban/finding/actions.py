@@ -1,7 +1,7 @@
 """Verbs: follow the log, forget what left it, keep and take away views."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -10,16 +10,17 @@ from koban.access import Principal
 from koban.audit import record
 from koban.base import Instant, random_id
 from koban.db import Database, Tx
-from koban.events import Entry
+from koban.events import Entry, Kind
 from koban.events import store as event_store
 from koban.finding import store
-from koban.finding.types import SavedView, SubjectHit, ViewMissing, ViewNotYours, ViewUnfit
+from koban.finding.types import IndexLag, ReadArchived, SavedView, SubjectHit, ViewMissing, ViewNotYours, ViewUnfit
 from koban.packs import EventType
 
 FOLLOW_CHUNK: Final = 25  # events in one transaction: the decider waits for no more than these
 FOLLOW_CHUNK_BEHIND: Final = 200  # the same when it is far behind: then it must come nearer under any load
 FOLLOW_FAR_BEHIND: Final = 20_000  # log entries
 FOLLOW_CHUNKS_MAX: Final = 400  # in one run of the job
+ARCHIVED_AT_ONCE: Final = 20_000  # entries that left the database, read for one run of the job
 FORGET_CHUNK: Final = 2_000
 VIEWS_MAX: Final = 200  # of one person
 VIEW_PAGES: Final = (
@@ -32,38 +33,43 @@ NOT_LINKING: Final = frozenset({
 # Kinds that an account meets rather than has. Everything else (device, address, card, bank, phone, ip, image, code) links
 # the accounts that use it.
 
-_CURSOR: Final = "finding_seq"
 _DATA: Final = msgspec.json.Decoder(dict[str, object])
 
 
 def follow(
     database: Database,
     events: Mapping[str, EventType],
+    archived: ReadArchived | None = None,
+    *,
     is_busy: Callable[[], bool] = lambda: False,
     rest: Callable[[], object] = lambda: None,
 ) -> int:
     """Enter new events into the index, in small transactions with a `rest` after each; return how many there were.
 
-    Why it gives way: it shares the writer with the decider, and nobody waits for an index. Everything is made ready before
-    the writer is taken, and written in few statements: at each one the interpreter's lock goes to somebody else, while the
-    decider waits for the writer.
+    An index that is behind the archive takes what accounts used from there: entries that left the database link them, too.
+    Why it gives way: it shares the interpreter with the decider (on PostgreSQL the database, too), and nobody waits for an
+    index. Everything is made ready before it writes, in few statements: at each one the interpreter's lock goes around.
     """
+    database.mend_index()
+    with database.read() as tx:
+        place = store.read_place(tx)
+        entries = [] if archived is None else _read_archived(tx, archived, place)
+    if entries:
+        return _enter_archived(database, events, entries, place, rest)
     done = 0
     for _ in range(FOLLOW_CHUNKS_MAX):
         if is_busy():
             break
         with database.read() as tx:
-            after = event_store.read_state(tx, _CURSOR)
-            is_far = event_store.last_seq(tx) - after > FOLLOW_FAR_BEHIND
+            place = store.read_place(tx)
+            is_far = event_store.last_seq(tx) - _seq(place) > FOLLOW_FAR_BEHIND
             chunk = FOLLOW_CHUNK_BEHIND if is_far else FOLLOW_CHUNK
-            rows = store.unindexed(tx, after_seq=after, limit=chunk)
+            rows = store.unindexed(tx, after_seq=_seq(place), limit=chunk)
         if not rows:
             break
-        subjects, links = _read(rows, events)
-        with database.write_unhurried() as tx:
-            if not event_store.advance_state(tx, _CURSOR, before=after, to=int(rows[-1][0])):
-                break  # somebody else follows too; their rows count once
-            store.add(tx, subjects, links)
+        to = (int(rows[-1][0]), Instant(int(rows[-1][1])))
+        if not _enter(database, *_read(rows, events), before=place, to=to):
+            break
         done += len(rows)
         if len(rows) < chunk:
             break
@@ -71,22 +77,56 @@ def follow(
     return done
 
 
+def fit_index(database: Database, archived: ReadArchived | None = None) -> bool:
+    """Throw the index away unless it was made from this very log; tell whether it was.
+
+    Why the log time of its last entry: times rise by a microsecond at least and never come again, so that a log in which
+    another event stands there, or none, is a restored one, an older copy, or somebody else's.
+    """
+    database.mend_index()
+    with database.read() as tx:
+        place = store.read_place(tx)
+        if place is None:
+            return True
+        entries = event_store.read_some(tx, [place[0]])
+        if not entries and archived is not None:
+            entries = archived(tx, after_seq=place[0] - 1, limit=1)
+    if [(entry.seq, entry.log_at) for entry in entries] == [place]:
+        return True
+    database.empty_index()
+    return False
+
+
 def behind(tx: Tx) -> int:
     """Return the last place in the log that the index knows."""
-    return event_store.read_state(tx, _CURSOR)
+    return _seq(store.read_place(tx))
+
+
+def index_lag(tx: Tx) -> IndexLag | None:
+    """Return how far the index is where so much is missing that people should know; None where little is."""
+    place = store.read_place(tx)
+    if store.newest_seq(tx) - _seq(place) <= FOLLOW_FAR_BEHIND:
+        return None
+    return IndexLag(up_to=None if place is None else place[1])
 
 
 def forget_gone(database: Database) -> int:
     """Delete what points to events that left the database, in chunks; return how many rows."""
-    with database.read() as tx:
-        before_seq = store.first_seq(tx)
     deleted = 0
     while True:
-        with database.write() as tx:
-            some = store.delete_gone(tx, before_seq=before_seq, limit=FORGET_CHUNK)
-        deleted += some
-        if some < FORGET_CHUNK:
+        with database.read() as tx:
+            some = store.read_gone(tx, before_seq=store.first_seq(tx), limit=FORGET_CHUNK)
+        if some:
+            with database.write_index() as tx:
+                store.delete(tx, some)
+        deleted += len(some)
+        if len(some) < FORGET_CHUNK:
             return deleted
+
+
+def is_named(kind: str, subject: str, entry: Entry, declared: EventType | None) -> bool:
+    """Tell whether an entry names a subject."""
+    return (kind, subject) in _named(_DATA.decode(entry.data), declared) or (kind, subject) == ("event", entry.event_id)
 
 
 def save_view(
@@ -138,25 +178,82 @@ def named_exactly(tx: Tx, kind: str, subject: str) -> list[SubjectHit]:
     return [] if span is None else [SubjectHit(kind=kind, id=subject, last_seq=span[1])]
 
 
+def _enter(
+    database: Database,
+    subjects: Sequence[store.SubjectRow],
+    links: Sequence[store.LinkRow],
+    *,
+    before: store.Place | None,
+    to: store.Place,
+) -> bool:
+    """Enter what was read, with the place up to which the index is made; tell whether it was next."""
+    with database.write_index() as tx:
+        if not store.move_place(tx, before=before, to=to):
+            return False  # somebody else follows too, or the index was thrown away: rows count once
+        store.add(tx, subjects, links)
+    return True
+
+
+def _read_archived(tx: Tx, archived: ReadArchived, place: store.Place | None) -> list[Entry]:
+    """Return the next entries that left the database, while the index is behind them."""
+    if _seq(place) >= event_store.read_state(tx, "archived_seq"):
+        return []
+    return archived(tx, after_seq=_seq(place), limit=ARCHIVED_AT_ONCE)
+
+
+def _enter_archived(
+    database: Database,
+    events: Mapping[str, EventType],
+    entries: Sequence[Entry],
+    place: store.Place | None,
+    rest: Callable[[], object],
+) -> int:
+    """Enter what accounts used; which entries name which subjects is known of those in the database alone."""
+    for start in range(0, len(entries), FOLLOW_CHUNK_BEHIND):
+        some = entries[start : start + FOLLOW_CHUNK_BEHIND]
+        rows = [
+            (entry.seq, entry.log_at, entry.type, entry.event_id, entry.data.decode(), _acting(entry, events))
+            for entry in some
+            if entry.kind is Kind.EVENT
+        ]
+        to = (some[-1].seq, some[-1].log_at)
+        if not _enter(database, [], _read(rows, events)[1], before=place, to=to):
+            return start
+        place = to
+        rest()
+    return len(entries)
+
+
+def _acting(entry: Entry, events: Mapping[str, EventType]) -> str | None:
+    declared = events.get(entry.type)
+    return None if declared is None or declared.acting is None else _at(_DATA.decode(entry.data), declared.acting)
+
+
 def _read(
-    rows: list[tuple[int, int, str, str, str, str | None]], events: Mapping[str, EventType]
-) -> tuple[list[tuple[str, str, int]], list[store.LinkRow]]:  # fmt: skip
-    subjects: list[tuple[str, str, int]] = []
+    rows: Sequence[store.EventRow], events: Mapping[str, EventType]
+) -> tuple[list[store.SubjectRow], list[store.LinkRow]]:
+    subjects: list[store.SubjectRow] = []
     links: dict[tuple[str, str, str], list[int]] = {}
     for seq, log_at, type_, event_id, data, acting in rows:
         subjects.append(("event", event_id, int(seq)))
-        declared = events.get(type_)
-        if declared is None:
-            continue
-        sent = _DATA.decode(data)
-        named = {(role.kind, value) for path, role in declared.subjects.items() if (value := _at(sent, path))}
-        for kind, value in named:
+        for kind, value in _named(_DATA.decode(data), events.get(type_)):
             subjects.append((kind, value, int(seq)))
             if acting is not None and kind not in NOT_LINKING:
                 link = links.setdefault((acting, kind, value), [0, int(log_at), int(log_at), int(seq)])
                 link[0] += 1
                 link[2], link[3] = int(log_at), int(seq)
     return subjects, [(*key, each[0], each[1], each[2], each[3]) for key, each in links.items()]
+
+
+def _named(sent: Mapping[str, object], declared: EventType | None) -> set[tuple[str, str]]:
+    """Return the subjects that an event names."""
+    if declared is None:
+        return set()
+    return {(role.kind, value) for path, role in declared.subjects.items() if (value := _at(sent, path))}
+
+
+def _seq(place: store.Place | None) -> int:
+    return 0 if place is None else place[0]
 
 
 def _at(sent: Mapping[str, object], path: str) -> str | None:

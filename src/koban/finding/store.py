@@ -7,7 +7,7 @@ import sqlalchemy
 from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
 
 from koban.base import Instant
-from koban.db import Tx, metadata
+from koban.db import Tx, index_metadata, metadata
 from koban.decisions import store as decision_store
 from koban.events import store as event_store
 from koban.finding.entries import EntryLine
@@ -18,7 +18,7 @@ _BYTES: Final = Text().with_variant(Text(collation="C"), "postgresql")
 
 entry_subjects: Final = Table(
     "entry_subjects",
-    metadata,
+    index_metadata,
     Column("kind", Text, primary_key=True, comment="Kind of the subject; `event` for the event's own id."),
     Column("subject", _BYTES, primary_key=True, comment="Its id; a pseudonym where the kind is personal."),
     Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="An entry that names it."),
@@ -28,7 +28,7 @@ entry_subjects: Final = Table(
 
 account_links: Final = Table(
     "account_links",
-    metadata,
+    index_metadata,
     Column("account", Text, primary_key=True, comment="The account that did it."),
     Column("kind", Text, primary_key=True, comment="Kind of what it used: device, address, card, bank, image, …"),
     Column("subject", Text, primary_key=True, comment="What it used; a pseudonym where the kind is personal."),
@@ -38,6 +38,17 @@ account_links: Final = Table(
     Column("last_seq", BigInteger, nullable=False, comment="The last entry."),
     Index("account_links_subject", "kind", "subject", "account"),
     comment="What each account used: two that used the same are linked.",
+)
+
+index_place: Final = Table(
+    "index_place",
+    index_metadata,
+    Column("name", Text, primary_key=True, comment="What follows the log: `finding`."),
+    Column("seq", BigInteger, nullable=False, comment="The last entry that it took in."),
+    Column(
+        "log_at", BigInteger, nullable=False, comment="Log time of that entry: a log that has another there is another."
+    ),
+    comment="Up to which entry of the log an index is made.",
 )
 
 saved_views: Final = Table(
@@ -55,7 +66,10 @@ saved_views: Final = Table(
 )
 
 _entries: Final = event_store.log_entries
+SubjectRow = tuple[str, str, int]  # kind, id, an entry that names it
 LinkRow = tuple[str, str, str, int, int, int, int]
+Place = tuple[int, Instant]  # an entry, with its log time
+EventRow = tuple[int, int, str, str, str, str | None]  # seq, log time, type, event id, data, acting account
 
 _INSERT_SUBJECT: Final = (
     "INSERT INTO entry_subjects (kind, subject, seq) VALUES (?, ?, ?) ON CONFLICT (kind, subject, seq) DO NOTHING"
@@ -66,17 +80,33 @@ _ADD_LINK: Final = (
     " ON CONFLICT (account, kind, subject) DO UPDATE SET times = account_links.times + excluded.times,"
     " last_at = excluded.last_at, last_seq = excluded.last_seq"
 )
+_FINDING: Final = "finding"  # the name of this index's place
 _AFTER_ALL: Final = "\U0010ffff"
 
 
-def add(tx: Tx, subjects: Sequence[tuple[str, str, int]], links: Sequence[LinkRow]) -> None:
+def add(tx: Tx, subjects: Sequence[SubjectRow], links: Sequence[LinkRow]) -> None:
     """Enter which entries name which subjects, and what accounts used."""
     tx.many(_INSERT_SUBJECT, subjects)
     tx.many(_ADD_LINK, links)
 
 
-def unindexed(tx: Tx, *, after_seq: int, limit: int) -> list[tuple[int, int, str, str, str, str | None]]:
-    """Return the next events of the log: seq, log time, type, event id, data, acting account."""
+def read_place(tx: Tx) -> Place | None:
+    """Return the last entry that the index took in, with its log time; None before the first."""
+    rows = tx.rows("SELECT seq, log_at FROM index_place WHERE name = ?", (_FINDING,))
+    return (int(rows[0][0]), Instant(int(rows[0][1]))) if rows else None
+
+
+def move_place(tx: Tx, *, before: Place | None, to: Place) -> bool:
+    """Move it on from where it was; tell whether it still was there."""
+    if before is None:
+        sql = "INSERT INTO index_place (name, seq, log_at) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING"
+        return tx.change(sql, (_FINDING, *to)) == 1
+    sql = "UPDATE index_place SET seq = ?, log_at = ? WHERE name = ? AND seq = ? AND log_at = ?"
+    return tx.change(sql, (*to, _FINDING, *before)) == 1
+
+
+def unindexed(tx: Tx, *, after_seq: int, limit: int) -> list[EventRow]:
+    """Return the next events of the log."""
     return tx.rows(
         "SELECT e.seq, e.log_at, e.type, e.event_id, e.data, d.acting FROM log_entries e"
         " JOIN decisions d ON d.seq = e.seq WHERE e.seq > ? AND e.kind = 'event' ORDER BY e.seq LIMIT ?",
@@ -133,13 +163,6 @@ def entries_of_event(tx: Tx, event_id: str) -> list[int]:
         "SELECT seq FROM entry_subjects WHERE kind = 'event' AND subject = ? ORDER BY seq DESC LIMIT 100", (event_id,)
     )
     return [int(row[0]) for row in rows]
-
-
-def names(tx: Tx, kind: str, subject: str, seq: int) -> bool:
-    """Tell whether an entry names a subject."""
-    return bool(
-        tx.rows("SELECT 1 FROM entry_subjects WHERE kind = ? AND subject = ? AND seq = ?", (kind, subject, seq))
-    )
 
 
 def sealed_seqs(tx: Tx, *, before_seq: int | None, limit: int) -> list[int]:
@@ -219,17 +242,25 @@ def suspended_among(tx: Tx, accounts: Sequence[str]) -> dict[str, tuple[str, ...
     return found
 
 
-def delete_gone(tx: Tx, *, before_seq: int, limit: int) -> int:
-    """Delete what points to entries that left the database; return how many rows."""
-    rows = tx.rows("SELECT kind, subject, seq FROM entry_subjects WHERE seq < ? LIMIT ?", (before_seq, limit))
-    tx.many("DELETE FROM entry_subjects WHERE kind = ? AND subject = ? AND seq = ?", rows)
-    return len(rows)
+def read_gone(tx: Tx, *, before_seq: int, limit: int) -> list[SubjectRow]:
+    """Return what points to entries that left the database."""
+    return tx.rows("SELECT kind, subject, seq FROM entry_subjects WHERE seq < ? LIMIT ?", (before_seq, limit))
+
+
+def delete(tx: Tx, subjects: Sequence[SubjectRow]) -> None:
+    """Delete which entries name which subjects."""
+    tx.many("DELETE FROM entry_subjects WHERE kind = ? AND subject = ? AND seq = ?", subjects)
 
 
 def first_seq(tx: Tx) -> int:
-    """Return the oldest event that the database holds; 0 where it holds none."""
+    """Return the oldest event that the database holds; where it holds none, the next one to come."""
     row = tx.rows("SELECT min(seq) FROM decisions")[0]
-    return int(row[0] or 0)
+    return event_store.last_seq(tx) + 1 if row[0] is None else int(row[0])
+
+
+def newest_seq(tx: Tx) -> int:
+    """Return the newest event that the database holds; 0 where it holds none."""
+    return int(tx.rows("SELECT max(seq) FROM decisions")[0][0] or 0)
 
 
 def insert_view(tx: Tx, view: SavedView) -> None:

@@ -1,11 +1,13 @@
 """What finding speaks of."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Protocol, TypeAlias
 
 import msgspec
 
 from koban.base import Instant, Refusal
+from koban.db import Tx
+from koban.events import Entry
 
 WordKind: TypeAlias = Literal["rule", "policy", "event_type", "queue", "list"]
 
@@ -16,6 +18,19 @@ class SubjectHit(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     id: str
     last_seq: int
+
+
+class IndexLag(msgspec.Struct, frozen=True, kw_only=True):
+    """An index that is far behind its log, and therefore finds less than there is."""
+
+    up_to: Instant | None  # log time of the last entry that it took in; None: it has just begun
+
+
+class ReadArchived(Protocol):
+    """Read entries that left the database."""
+
+    def __call__(self, tx: Tx, *, after_seq: int, limit: int) -> list[Entry]:
+        """Return those that come next after a place in the log, in order."""
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):

@@ -70,6 +70,8 @@ def _judged(which: str, pack: PackDef, question: Question, *, start: int, other:
     typed, faults = typed_rules(trial)
     if faults:
         raise PackInvalid(faults, pack.files)
+    if question.rules is not None and other is not None:  # events of other types are not judged: nobody asks of them
+        typed = {name: rules for name, rules in typed.items() if other.typed.get(name)}
     unfit = _unfit(trial, typed)
     if unfit:
         wanted = {name: rule for name, rule in wanted.items() if name not in unfit}
@@ -98,7 +100,15 @@ def _judged(which: str, pack: PackDef, question: Question, *, start: int, other:
         engines=engines,
         copied=copied,
         unfit=unfit,
+        rest=_rest(wanted, question) if other is not None else frozenset(),
     )
+
+
+def _rest(rules: Collection[str], question: Question) -> frozenset[str]:
+    """Name the other pack's rules that nobody asks about, and that go on as they are beside those that are tried."""
+    if question.rules is None:
+        return frozenset()
+    return frozenset(name for name in rules if name not in question.rules and name in question.pack.rules)
 
 
 def _unfit(pack: PackDef, typed: Mapping[str, Sequence[CheckedRule]]) -> dict[str, str]:
@@ -212,11 +222,11 @@ def _scope(
 def _make_tables(connection: duckdb.DuckDBPyConnection, packs: Sequence[Judged]) -> None:
     archives.fill(connection, "CREATE TABLE hits AS SELECT * FROM {rows}", {"seq": "int", "rule": "int"}, [])
     rules = [
-        {"rule": number, "pack": judged.which, "name": name}
+        {"rule": number, "pack": judged.which, "name": name, "rest": int(name in judged.rest)}
         for judged in packs
         for name, number in judged.numbers.items()
     ]
-    columns = {"rule": "int", "pack": "text", "name": "text"}
+    columns = {"rule": "int", "pack": "text", "name": "text", "rest": "int"}
     archives.fill(connection, "CREATE TABLE rule_of AS SELECT * FROM {rows}", columns, rules)
     queues = [
         {"rule": judged.numbers[name], "queue": queue}

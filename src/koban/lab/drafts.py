@@ -134,11 +134,7 @@ def bring_in(
     Invariant: `pack` has no fault; `checked` and the border see to that.
     """
     current = desk.pack()
-    if base is not None and current.digest not in {base, pack.digest}:
-        raise DraftStale(
-            f"These files were made from {base[:12]}, and {current.digest[:12]} is in force. Pull that and bring your changes"
-            " over: what somebody else changed meanwhile would be taken back."
-        )
+    _require_base(base, current, pack)
     severe = severe_changes(current, pack)
     ground = _ground(severe, back=back)
     if ground is None:
@@ -154,14 +150,27 @@ def _ground(severe: tuple[Severe, ...], *, back: bool) -> str | None:
     return "milder" if back and only_milder(severe) else None
 
 
-def propose(desk: VersionDesk, files: Mapping[str, str], at: Instant, *, by: str, reason: str) -> draft_store.Draft:
+def _require_base(base: str | None, current: PackDef, pack: PackDef) -> None:
+    """Refuse files that were made from another version than the one in force, unless they say what it says."""
+    if base is not None and current.digest not in {base, pack.digest}:
+        raise DraftStale(
+            f"These files were made from {base[:12]}, and {current.digest[:12]} is in force. Pull that and bring your changes"
+            " over: what somebody else changed meanwhile would be taken back."
+        )
+
+
+def propose(
+    desk: VersionDesk, files: Mapping[str, str], at: Instant, *, by: str, reason: str, base: str | None = None
+) -> draft_store.Draft:
     """Keep a version that somebody wants to switch to.
 
-    Refuses: PackInvalid, NothingChanged.
+    `base`: the version that it was made from, where that is known.
+    Refuses: PackInvalid, NothingChanged; DraftStale, when another version is in force than that.
     """
     pack, current = checked(files), desk.pack()
     if pack.digest == current.digest:
         raise NothingChanged("Change something first.")
+    _require_base(base, current, pack)
     return _keep(desk, current, pack, severe_changes(current, pack), at, by=by, reason=reason)
 
 

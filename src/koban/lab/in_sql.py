@@ -32,6 +32,12 @@ from koban.rules import compile as compiling
 from koban.text import Normalised
 
 PAGE: Final = 20_000
+_BEYOND: Final = {  # what cells keep -> what a feature is that reads them
+    "sequence": "is a sequence of events",
+    "linked": "counts linked accounts",
+    "stddev": "is a standard deviation",
+    "most_frequent": "is a most frequent value",
+}
 RULES_AT_ONCE: Final = 64
 _SQL_TYPES: Final[Mapping[Type, str]] = {
     Type.BOOL: "bool",
@@ -79,7 +85,10 @@ def run_in_sql(run: Run, typed: Typed, numbers: Mapping[str, int]) -> None:
 
 
 def unsayable(pack: PackDef, plan: Plan, typed: Typed) -> dict[str, str]:
-    """Return the rules that SQL cannot say, with what it is that it cannot say."""
+    """Return the rules that SQL cannot say, with a sentence that says what of it.
+
+    The console knows these sentences (`console.tried`) and says them in the reader's language.
+    """
     found: dict[str, str] = {}
     for name, rules in typed.items():
         keys = sorted({key for each in rules for key in each.feature_keys})
@@ -89,7 +98,7 @@ def unsayable(pack: PackDef, plan: Plan, typed: Typed) -> dict[str, str]:
             try:
                 split(rule.checked, sealed=_sealed(pack, name))
             except NotInSql as reason:
-                reasons.append(reason.what)
+                reasons.append(_said(reason.what))
             if reasons:
                 found.setdefault(rule.rule.name, reasons[0])
     return found
@@ -99,19 +108,23 @@ def _why_not(pack: PackDef, plan: Plan, name: str, keys: Sequence[str]) -> str:
     for key in keys:
         feature, path = resolve_key(plan, pack.events[name], key)
         cells = [plan.cells[str(part.cell)] for part in plan.parts(feature.name)]
-        if path not in pack.events[name].subjects or any(
-            each.function in {"sequence", "linked", "stddev", "most_frequent"} or not _plain(pack, each.by)
-            for each in cells
-        ):
-            return feature.name
+        kinds = [_BEYOND[each.function] for each in cells if each.function in _BEYOND]
+        if path not in pack.events[name].subjects or not all(_plain(pack, each.by) for each in cells):
+            kinds.append("does not belong to one subject")
+        if kinds:
+            return f"the feature '{feature.name}' {kinds[0]}"
     try:
         atoms = _feature_atoms(pack, plan, {name: keys})
         feature_sql(pack, name, keys, parts=_parts(atoms), plan=plan)
     except NotInSql as reason:
-        return reason.what
+        return f"the features {', '.join(keys)[:80]}: {_said(reason.what)}"
     except (AssertionError, NotImplementedError) as reason:
-        return f"{', '.join(keys)[:80]}: {reason}"
+        return f"the features {', '.join(keys)[:80]}: {reason}"
     return ""
+
+
+def _said(what: str) -> str:
+    return "it reads a score" if what == "score" else f"{what} over a feature"
 
 
 def _plain(pack: PackDef, by: Mapping[str, str]) -> bool:

@@ -20,7 +20,6 @@ from koban.lab.types import (
     Judged,
     Log,
     NothingToTest,
-    Question,
     Ran,
     Report,
     RuleFigures,
@@ -71,7 +70,7 @@ def report(ran: Ran) -> Report:
         rules=tuple(_rules(connection, new, old, rates)),
         removed=() if old is None else tuple(sorted(old.rules.keys() - question.pack.rules.keys())),
         left_out={**({} if old is None else old.unfit), **new.unfit},
-        work=tuple(_work(connection, question, days)),
+        work=tuple(_work(ran, days)),
         per_day=tuple(
             (to_rfc3339(Instant(day * DAY))[:10], hits, before)
             for day, hits, before in store.per_day(connection, question.zone_us)
@@ -223,6 +222,7 @@ def _rules(
             mode=new.rules[name].mode.name.value,
             changed=changed,
             engine="live" if name in new.engines else "sql",
+            why_live=new.engines.get(name, ""),
             measured=measure(
                 name, true=true, false=false, unknown=unknown, harmful=rates["harmful"], honest=rates["honest"]
             ),
@@ -235,10 +235,15 @@ def _rules(
         )
 
 
-def _work(connection: duckdb.DuckDBPyConnection, question: Question, days: float) -> Iterator[Workload]:
-    new, old = store.cases_per_queue(connection, NEW), store.cases_per_queue(connection, OLD)
+def _work(ran: Ran, days: float) -> Iterator[Workload]:
+    question = ran.question
+    new, old = store.cases_per_queue(ran.connection, NEW), store.cases_per_queue(ran.connection, OLD)
+    tried = [*ran.new.rules.values()]
+    if ran.old is not None:
+        tried += [rule for name, rule in ran.old.rules.items() if name not in ran.old.rest]
+    concerned = {queue for rule in tried for queue in queues_of(rule)}
     for queue in question.pack.queues:
-        if queue not in new and queue not in old:
+        if queue not in concerned or (queue not in new and queue not in old):
             continue
         more = new.get(queue, 0) - old.get(queue, 0)
         touch_s = question.touch_s.get(queue, TOUCH_S)

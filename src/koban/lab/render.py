@@ -117,7 +117,7 @@ def _rule(each: RuleFigures) -> str:
     overlap = f"; with {', '.join(name for name, _ in each.overlaps)}" if each.overlaps else ""
     return (
         f"{each.rule:<34} {each.measured.flagged:>8,} {before:>8} {_percent(each.measured.precision):>24}"
-        f" {each.people:>7,} {each.honest_people:>7,}  {each.engine}{overlap}"
+        f" {each.people:>7,} {each.honest_people:>7,}  {each.engine}{f' ({each.why_live})' if each.why_live else ''}{overlap}"
     )
 
 

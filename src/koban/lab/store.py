@@ -114,11 +114,18 @@ def lived_hours(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def make_hit_events(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make, per pack, the events that at least one of its rules hits: `hit_new` and `hit_old`."""
-    for pack in ("new", "old"):
+    """Make the events that at least one rule in question hits under each pack, `hit_new` and `hit_old`.
+
+    `hit_rest` are those that a rule hits which nobody asks about: it hits them under either pack.
+    """
+    for table, which in (
+        ("hit_new", "r.pack = 'new'"),
+        ("hit_old", "r.pack = 'old' AND r.rest = 0"),
+        ("hit_rest", "r.rest = 1"),
+    ):
         connection.execute(
-            f"CREATE TABLE hit_{pack} AS SELECT s.* FROM scope s WHERE s.seq IN"
-            f" (SELECT h.seq FROM hits h JOIN rule_of r ON r.rule = h.rule WHERE r.pack = '{pack}')"
+            f"CREATE TABLE {table} AS SELECT s.* FROM scope s WHERE s.seq IN"
+            f" (SELECT h.seq FROM hits h JOIN rule_of r ON r.rule = h.rule WHERE {which})"
         )
 
 
@@ -176,11 +183,14 @@ def per_day(connection: duckdb.DuckDBPyConnection, offset_us: int) -> list[tuple
 
 
 def cases_per_queue(connection: duckdb.DuckDBPyConnection, pack: str) -> dict[str, int]:
-    """Count the cases that a pack's hits would open: one per queue, subject and day, since later hits join it."""
+    """Count the cases that a pack's hits would open: one per queue, subject and day, since later hits join it.
+
+    Rules that nobody asks about count under either pack: what joins a case of theirs is no more work.
+    """
     rows = connection.execute(
         "SELECT q.queue, count(DISTINCT (coalesce(s.content, s.person, s.seq::VARCHAR), s.log_at // 86400000000))"
         " FROM hits h JOIN rule_of r ON r.rule = h.rule JOIN queue_of q ON q.rule = h.rule JOIN scope s ON s.seq = h.seq"
-        f" WHERE r.pack = '{pack}' GROUP BY q.queue"
+        f" WHERE r.pack = '{pack}' OR r.rest = 1 GROUP BY q.queue"
     ).fetchall()
     return dict(rows)
 
@@ -209,9 +219,10 @@ def caught_losses(connection: duckdb.DuckDBPyConnection, pack: str) -> list[tupl
 
 
 def samples(connection: duckdb.DuckDBPyConnection, table: str, without: str, most: int) -> list[int]:
-    """Choose events that one pack hits and the other does not: spread over all, the same ones each time."""
+    """Choose events that one pack hits and the other does not, nor any rule beside: the same ones each time."""
     rows = connection.execute(
-        f"SELECT seq FROM {table} WHERE seq NOT IN (SELECT seq FROM {without}) ORDER BY md5(seq::VARCHAR) LIMIT {int(most)}"
+        f"SELECT seq FROM {table} WHERE seq NOT IN (SELECT seq FROM {without}) AND seq NOT IN (SELECT seq FROM hit_rest)"
+        f" ORDER BY md5(seq::VARCHAR) LIMIT {int(most)}"
     ).fetchall()
     return sorted(row[0] for row in rows)
 

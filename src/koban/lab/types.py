@@ -95,6 +95,7 @@ class RuleFigures(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     changed: Literal["added", "changed", "same"]
     engine: Literal["sql", "live"]
+    why_live: str  # what of it SQL cannot say; empty where SQL ran it
     measured: Measured
     people: int
     honest_people: int
@@ -202,6 +203,7 @@ class Judged:
     engines: dict[str, str]  # rule -> why it is run live; empty: as SQL
     copied: Mapping[str, str]  # rules that say the same in the other pack -> their name there
     unfit: Mapping[str, str]  # rules that no engine can run over the past -> why; they are left out
+    rest: Collection[str] = frozenset()  # rules of the other pack that stay as they are, whatever is asked about
 
     def read_by(self, rule: str) -> tuple[set[str], set[str]]:
         """Name the features and the lists that a rule's condition reads."""
@@ -212,7 +214,7 @@ class Judged:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ran:
-    """A run that is done: the connection holds `hits` (entry, rule), `rule_of` (rule, pack, name) and `queue_of`."""
+    """A run that is done: the connection holds `hits` (entry, rule), `rule_of` (rule, pack, name, rest) and `queue_of`."""
 
     connection: duckdb.DuckDBPyConnection
     log: Log

@@ -10,6 +10,7 @@ from koban.language.check import check
 from koban.language.dialects import DIALECTS, Dialect
 from koban.language.duckdb import SQL_TYPES, decimal_column, register_functions, to_sql
 from koban.language.emit import Emitted, emit_truth, emit_value, key_of
+from koban.language.hints import whole_likes
 from koban.language.japanese import in_japanese
 from koban.language.nodes import walk
 from koban.language.program import Program, compile_program, compile_value
@@ -83,4 +84,5 @@ __all__ = [
     "to_dialect",
     "to_sql",
     "walk",
+    "whole_likes",
 ]

@@ -3,10 +3,11 @@
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from koban.language.catalogue import FUNCTIONS
+from koban.language.syntax import parse
 from koban.language.tables import CASTS, NUMERIC
 from koban.language.types import SCALE, Node, Type
 from koban.language.values import parse_timestamp
@@ -165,6 +166,21 @@ def of_condition(kind: Type, text: str) -> str:
     if kind in NUMERIC:
         return f"compare it, as in {text} > 0"
     return f"compare it, as in {text} = 'text'" if kind == Type.TEXT else ""
+
+
+def whole_likes(text: str) -> Iterator[tuple[int, str]]:
+    """Find every LIKE and ILIKE of an expression whose pattern has no % and no _: where the pattern starts, and the pattern.
+
+    Invariant: the expression can be read.
+    """
+    parts = [parse(text)]
+    while parts:
+        part = parts.pop()
+        parts.extend(part.args)
+        if part.op in ("like", "ilike") and part.args[1].op == "string":
+            pattern = part.args[1]
+            if not {"%", "_"} & set(pattern.value):
+                yield pattern.start, pattern.value
 
 
 def _call_of(name: str) -> str:

@@ -42,7 +42,6 @@ SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     ("a pack has at most {} {}", "ルールパックの{1}は {0} 個までです"),
     ("no part of a pack has this name", "ルールパックにこの名前の部分はありません"),
     ("this file must be a list of {}: lines starting with -", "このファイルには{0}を並べます（各項目は - で始まる行）"),
-    ("there is no pack in {}", "{0} にルールパックがありません"),
     ("this is no file, or leads out of the pack", "ファイルではないか、ルールパックの外を指しています"),
     ("not UTF-8: byte {} cannot be read", "UTF-8 として読めません（{0} バイト目）"),
     ("the {} '{}' is declared twice; first in {} on line {}", "{0}「{1}」が二度宣言されています。最初は {2} の {3} 行目です"),

@@ -7,7 +7,7 @@ operator stood, and every error and every line of a trace needs that. A test hol
 import functools
 import re
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,6 +16,9 @@ from koban.language.types import DEPTH_LIMIT, NODE_LIMIT, TEXT_LIMIT
 if TYPE_CHECKING:
     from sqlglot.tokenizer_core import Token
     from sqlglot.tokens import Tokenizer
+
+
+_SMALLER: Final = "put phrases and values on a list (mentions, in_list), or make several rules of it"
 
 
 class Syntax(msgspec.Struct, frozen=True):
@@ -74,7 +77,7 @@ def parse(text: str) -> Syntax:
     from sqlglot.errors import SqlglotError
 
     if len(text) > TEXT_LIMIT:
-        raise SyntaxRefused(f"the expression is longer than {TEXT_LIMIT:,} characters", 0, 1)
+        raise SyntaxRefused(f"the expression is longer than {TEXT_LIMIT:,} characters", 0, 1, _SMALLER)
     try:
         tokens = list(_own().tokenizer.tokenize(text))
     except SqlglotError as error:
@@ -376,7 +379,7 @@ class _Reader:
     def _node(self, op: str, args: tuple[Syntax, ...], start: int, end: int, value: str = "") -> Syntax:
         self.parts += 1
         if self.parts > NODE_LIMIT:
-            raise SyntaxRefused(f"the expression has more than {NODE_LIMIT:,} parts", start, end)
+            raise SyntaxRefused(f"the expression has more than {NODE_LIMIT:,} parts", start, end, _SMALLER)
         depth = 1 + max((arg.depth for arg in args), default=0)
         if depth > DEPTH_LIMIT:
             raise SyntaxRefused(f"the expression nests deeper than {DEPTH_LIMIT}", start, end)

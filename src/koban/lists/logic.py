@@ -104,14 +104,30 @@ def versions_of(
                 sample=tuple([*sorted(put), *sorted(taken)][:SAMPLE]),
             )
         )
-    found.extend(_pack_versions(packs))
+    found.extend(_pack_versions(packs, rows))
     return sorted(found, key=lambda each: -each.seq)
 
 
-def _pack_versions(packs: Sequence[tuple[int, Instant, str, frozenset[str]]]) -> Iterator[Version]:
+def _pack_versions(
+    packs: Sequence[tuple[int, Instant, str, frozenset[str]]], rows: Sequence[ListEntry]
+) -> Iterator[Version]:
+    """Return what packs put on and took off; a value that people had on or off by then stays as they had it."""
+    history: dict[str, list[ListEntry]] = {}
+    for row in sorted(rows, key=lambda row: row.added_seq):
+        history.setdefault(row.value, []).append(row)
+
+    def is_up_to_people(value: str, seq: int, at: Instant) -> bool:
+        newest = next((row for row in reversed(history.get(value, ())) if row.added_seq <= seq), None)
+        if newest is None:
+            return False
+        if not _is_on(newest, seq):
+            return True
+        return newest.added_by != "pack" and (newest.expires_at is None or newest.expires_at > at)
+
     before: frozenset[str] = frozenset()
     for seq, at, by, values in packs:
-        added, removed = sorted(values - before), sorted(before - values)
+        added = sorted(each for each in values - before if not is_up_to_people(each, seq, at))
+        removed = sorted(each for each in before - values if not is_up_to_people(each, seq, at))
         if added or removed:
             yield Version(
                 seq=seq, at=at, by=by, kind="pack", note="", added=len(added), removed=len(removed),

@@ -44,6 +44,14 @@ class PackInvalid(Refusal):
         return f"{self.detail}\n{self.rendered}"
 
 
+class PackMissing(Refusal):
+    """There is no pack in a folder: nothing was looked at."""
+
+    code: ClassVar[str] = "pack_missing"
+    status: ClassVar[int] = 404
+    title: ClassVar[str] = "There is no such pack."
+
+
 def said_in(language: str, faults: Iterable[Fault]) -> tuple[Fault, ...]:
     """Say faults in `ja`, or as they are; what has no Japanese sentence yet stays English."""
     if language != "ja":

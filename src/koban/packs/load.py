@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from koban.packs import links, reading
 from koban.packs.documents import Entries, Items, Node, parse_document
-from koban.packs.faults import Fault, PackInvalid
+from koban.packs.faults import Fault, PackInvalid, PackMissing
 from koban.packs.ledger_sections import read_ledger
 from koban.packs.payment_sections import read_payments
 from koban.packs.queue_sections import check_queues, read_calendar, read_queue
@@ -57,7 +57,7 @@ T = TypeVar("T", EventType, FeatureDef, PolicyDef, ListDef, CalendarDef, QueueDe
 def load_pack(folder: pathlib.Path) -> PackDef:
     """Read a pack's folder and check its structure and names.
 
-    Refuses: PackInvalid, with every fault found.
+    Refuses: PackMissing; PackInvalid, with every fault found.
     """
     return parse_files(files_of(folder))
 
@@ -65,11 +65,10 @@ def load_pack(folder: pathlib.Path) -> PackDef:
 def files_of(folder: pathlib.Path) -> dict[str, str]:
     """Read the files that make up a pack: `*.yaml` and `*.txt`, at any depth, hidden ones left out.
 
-    Refuses: PackInvalid, when there is no pack or a file is too large or not UTF-8.
+    Refuses: PackMissing, PackInvalid (a file is too large or not UTF-8).
     """
     if not (folder / "pack.yaml").is_file():
-        fault = Fault(source=Source(file="pack.yaml", line=1), detail=f"there is no pack in {folder}")
-        raise PackInvalid([fault], {})
+        raise PackMissing(f"No pack.yaml is in {folder}.")
     files: dict[str, str] = {}
     faults: list[Fault] = []
     total = 0

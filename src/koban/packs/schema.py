@@ -1,6 +1,6 @@
 """JSON Schema of a pack's files, for editors; and the form that `koban fmt` gives them."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import yaml
@@ -18,6 +18,9 @@ SECTIONS: Final = (
 
 Schema = dict[str, Any]  # JSON: a tree of whatever JSON Schema says
 
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_OTHER_ENDS: Final = ("\r", "\x85", "\u2028", "\u2029")
+_VERSION: Final[Schema] = {"type": ["string", "number"]}  # `version: 1.0` is what people write
 _NAME: Final[Schema] = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 80}
 _DOTTED: Final[Schema] = {"type": "string", "pattern": r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$", "maxLength": 80}
 _SLASHED: Final[Schema] = {"type": "string", "pattern": "^[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)*$", "maxLength": 80}
@@ -47,7 +50,7 @@ def schemas() -> dict[str, Schema]:
         "rules": _rule(),
         "cases": {"anyOf": [_case(), _table(), _open(("example", "steps", "balances"), ("pending",))]},
     }
-    head = _record({"pack": _NAME, "version": _TEXT, "about": _texts()}, ("pack", "version", "about"))
+    head = _record({"pack": _NAME, "version": _VERSION, "about": _texts()}, ("pack", "version", "about"))
     found: dict[str, Schema] = {"pack": {"$schema": DIALECT, "title": "pack.yaml of a Koban pack", **head}}
     for name, item in items.items():
         found[name] = {"$schema": DIALECT, "title": f"{name} of a Koban pack", "type": "array", "items": item}
@@ -57,33 +60,58 @@ def schemas() -> dict[str, Schema]:
 def format_text(name: str, text: str) -> str:
     """Return a file of a pack in form: no trailing space, no tab, one blank line between items, one newline at the end.
 
-    What it says stays as it is: comments, quotes and folded texts are left alone. A list's `.txt` keeps its order. A file
-    that would say something else, or that is no YAML, is returned as it was.
+    What it says stays as it is: comments, quotes and texts of several lines are left alone. A list's `.txt` keeps its order.
+    A file that would say something else, or that is no YAML, is returned as it was.
     """
-    formed = _formed(name, text)
+    unended = text.replace("\r\n", "\n")
     if not name.endswith(".yaml"):
-        return formed
+        return _ended([line.rstrip() for line in unended.split("\n")])
+    if any(each in unended for each in _OTHER_ENDS):
+        return text  # YAML counts lines by these, too
     try:
+        formed = _formed(unended.split("\n"), _kept_lines(f"{unended}\n"), apart=name != "pack.yaml")
         return formed if _said(formed) == _said(text) else text
     except yaml.YAMLError:
         return text
 
 
 def _said(text: str) -> object:
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader both ways
+    return yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader both ways
 
 
-def _formed(name: str, text: str) -> str:
-    lines = [line.rstrip().replace("\t", "  ") for line in text.replace("\r\n", "\n").split("\n")]
-    if not name.endswith(".yaml") or name == "pack.yaml":
-        return "\n".join(lines).strip("\n") + "\n"
+def _kept_lines(text: str) -> frozenset[int]:
+    """Return the lines, from 0, on which spaces, tabs and blank lines are part of what a text says."""
+    lines = text.split("\n")
+    found: set[int] = set()
+    for token in yaml.scan(text, Loader=_LOADER):
+        if not isinstance(token, yaml.ScalarToken):
+            continue
+        first, last = token.start_mark.line, token.end_mark.line
+        if token.style in ("|", ">"):  # it begins below its mark, and ends where the next thing begins
+            first, last = first + 1, last - 1
+            while last >= first and not lines[last].strip():
+                last -= 1
+        if last > first or token.style in ("|", ">") or "\t" in token.value:
+            found.update(range(first, last + 1))
+    return frozenset(found)
+
+
+def _formed(lines: Sequence[str], kept: Container[int], *, apart: bool) -> str:
     shown: list[str] = []
-    for line in lines:
-        if _begins_item(line) and shown and not _belongs(shown):
-            shown.append("")
-        if line or (shown and shown[-1]):
+    for number, line in enumerate(lines):
+        if number in kept and not _begins_item(line):
             shown.append(line)
-    return "\n".join(shown).strip("\n") + "\n"
+            continue
+        plain = line if number in kept else line.rstrip().replace("\t", "  ")
+        if apart and _begins_item(plain) and shown and not _belongs(shown):
+            shown.append("")
+        if plain or not apart or (shown and shown[-1]):
+            shown.append(plain)
+    return _ended(shown)
+
+
+def _ended(lines: Iterable[str]) -> str:
+    return "\n".join(lines).strip("\n") + "\n"
 
 
 def _begins_item(line: str) -> bool:
@@ -273,7 +301,7 @@ def _case() -> Schema:
 
 
 def _table() -> Schema:
-    lines = {"type": "array", "items": {"type": ["string", "number", "boolean"]}}
+    lines = _one_or_many({"type": ["string", "number", "boolean"]})
     properties = {
         "rule": _NAME, "event": _DOTTED, "field": _DOTTED, "data": {"type": "object"},
         "must_match": lines, "must_not_match": lines, **_around(),

@@ -36,6 +36,7 @@ from koban.events.archive import Archive, ArchivedEvent
 from koban.events.routes import Conflicting, Decided, EventQuarantined, Kept, Result, Taken
 from koban.events.types import QuarantineMissing
 from koban.pipeline import casework, paying
+from koban.pipeline.ahead import TextsAhead
 from koban.pipeline.flow import Arrival, decide
 from koban.pipeline.holds import HOLD_LAPSE, lapse
 from koban.pipeline.memory import Memory, PackAt
@@ -75,6 +76,7 @@ class Desk:
         self._known: dict[bytes, tuple[int, bytes | None]] = {}
         self._answers: dict[int, bytes] = {}
         self._waiting_keys: dict[bytes, bytes] = {}
+        self._ahead = TextsAhead()
         self.decider: Decider[Unit, Reply] = Decider(
             database,
             memory.clock,
@@ -232,6 +234,7 @@ class Desk:
             bodies = decision_store.read_raw_bodies(tx, [seq for seq, _ in self._known.values()])
             self._answers = {seq: body.encode() for seq, body in bodies.items()}
         self._waiting_keys = event_store.find_waiting(tx, keys)
+        self._ahead.look(events)
         people = {person for unit in events for person in unit.prepared.personal}
         self.memory.vault.prepare(tx, self.memory.log_time.peek(), people)
 
@@ -263,7 +266,7 @@ class Desk:
             return Done(value=unit.run(self.memory, tx))
 
     def _take(self, unit: EventUnit) -> Reply:
-        prepared = unit.prepared
+        prepared, texts = unit.prepared, self._ahead.of(unit)
         if unit.pack != self.memory.compiled.pack.digest:
             again = self._unit(
                 unit.envelope,
@@ -276,7 +279,7 @@ class Desk:
                 return self._keep(again.fault, again.received_at)
             assert isinstance(again, EventUnit)
             assert self.memory.tx is not None
-            unit, prepared = again, again.prepared
+            unit, prepared, texts = again, again.prepared, {}
             self.memory.vault.prepare(self.memory.tx, self.memory.log_time.peek(), prepared.personal)
         earlier = self._known.get(unit.key)
         if earlier is not None:
@@ -305,6 +308,7 @@ class Desk:
                 since_at=prepared.received_at,
                 hurried=unit.hurried,
             ),
+            texts,
         )
         self._known[unit.key] = (self.memory.rows.decisions[-1][0], prepared.digest)
         self._answers[self.memory.rows.decisions[-1][0]] = body
@@ -435,17 +439,12 @@ class Desk:
         if memory.rows.waiting:
             event_store.write_state(tx, "inbox_position", memory.last_position)
         memory.vault.save(tx)
-        memory.features.write_slice(tx, memory.last_seq, self._slice() if busy else limits.FEATURE_SLICE_IDLE_MAX)
-
-    def _slice(self) -> int:
-        """Return how many feature records go with a busy commit.
-
-        Why more in a large batch: under a steady load of them a fixed number would fall further and further behind,
-        and a start after a crash replays all that is behind. A part of it at a time, so that what is changed again
-        and again is written once.
-        """
-        share = self.memory.features.unsaved // limits.FEATURE_SLICE_SHARE
-        return max(limits.FEATURE_SLICE_MAX, min(share, 2 * len(self.memory.rows.entries)))
+        if busy:
+            # Why not at once: under load a subject changes many times before its record has to be written.
+            most = limits.FEATURE_SLICE_MAX + 4 * len(memory.rows.entries)
+            memory.features.write_slice(tx, memory.last_seq, most, until=memory.last_seq - limits.FEATURES_BEHIND_MAX)
+        else:
+            memory.features.write_slice(tx, memory.last_seq, limits.FEATURE_SLICE_IDLE_MAX)
 
     def _committed(self) -> None:
         told = bool(self.memory.rows.requests)

@@ -21,6 +21,7 @@ from koban.text import Normalised
 
 _ENCODER = msgspec.json.Encoder()
 _ALLOW = decided.Allow()
+_UNMARKED = Flag.NONE
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,9 +35,10 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False  # the entry stands in the log already, with its place, time and flags
 
 
-def decide(memory: Memory, arrival: Arrival) -> bytes:
+def decide(memory: Memory, arrival: Arrival, texts: dict[str, Normalised] | None = None) -> bytes:
     """Decide one event and return the answer as JSON, byte for byte what is stored.
 
+    `texts`: fields that were normalised already; each is at most once, for features and rules alike.
     Law 3: the decision names its signals, their rules' reasons, and the pack's version; its inputs are stored.
     """
     compiled = memory.compiled
@@ -44,7 +46,7 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
     entry = arrival.entry if arrival.replayed else _enter(memory, arrival, event_type)
     seq, at = entry.seq, entry.log_at
 
-    texts: dict[str, Normalised] = {}  # each text is normalised at most once, for features and rules alike
+    texts = {} if texts is None else texts
     values = memory.features.apply(memory.tx, seq, entry.type, arrival.row, at, texts=texts)
     rules = compiled.rules.get(entry.type)
     for key, name, path in rules.scores if rules is not None else ():
@@ -80,6 +82,38 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
         type=entry.type,
         seq=seq,
         decided_at=to_rfc3339(at),
+        verdict="allow",
+        late=_is_marked(entry, Flag.LATE),
+        ahead=_is_marked(entry, Flag.AHEAD),
+        text_damaged=_is_marked(entry, Flag.DAMAGED),
+        unread=arrival.unread,
+        pack=compiled.pack.digest[:12],
+        emergency=asked,
+    )
+    if signals or overdue:
+        record = _with_reasons(record, verdict, matched, signals, brought, overdue=overdue)
+    body = _ENCODER.encode(record)
+    _keep(memory, entry, record, body, values=values, signals=signals, acting=acting, since_at=arrival.since_at)
+    if memory.consequences:
+        if isinstance(verdict, decided.Hold):
+            hold(memory, seq, verdict.lifts_at)
+        if verdict is not _ALLOW or brought is not _NOTHING:
+            _tell(memory, entry, record, brought, waited=arrival.since_at is not None)
+    return body
+
+
+def _with_reasons(
+    record: DecisionRecord,
+    verdict: Verdict,
+    matched: Sequence[RuleDef],
+    signals: Sequence[Signal],
+    brought: "_Brought",
+    *,
+    overdue: bool,
+) -> DecisionRecord:
+    """Say what was decided, why, and what followed; an event that no rule spoke about is allowed and needs none of it."""
+    return msgspec.structs.replace(
+        record,
         verdict=decided.verdict_name(verdict),
         signals=_records(matched, signals, brought.unmet) if signals else (),
         hold=HoldRecord(lifts_at=to_rfc3339(verdict.lifts_at), becomes=verdict.becomes)
@@ -90,20 +124,7 @@ def decide(memory: Memory, arrival: Arrival) -> bytes:
         sanctions=brought.sanctions,
         cases=brought.cases,
         fallback=overdue,
-        late=_is_marked(entry, Flag.LATE),
-        ahead=_is_marked(entry, Flag.AHEAD),
-        text_damaged=_is_marked(entry, Flag.DAMAGED),
-        unread=arrival.unread,
-        pack=compiled.pack.digest[:12],
-        emergency=asked,
     )
-    body = _ENCODER.encode(record)
-    _keep(memory, entry, record, body, values=values, signals=signals, acting=acting, since_at=arrival.since_at)
-    if isinstance(verdict, decided.Hold) and memory.consequences:
-        hold(memory, seq, verdict.lifts_at)
-    if memory.consequences:
-        _tell(memory, entry, record, brought, waited=arrival.since_at is not None)
-    return body
 
 
 def _named(row: Row, event_type: EventType) -> tuple[tuple[str, str], ...]:
@@ -138,7 +159,7 @@ def _enter(memory: Memory, arrival: Arrival, event_type: EventType) -> Entry:
 
 
 def _is_marked(entry: Entry, flag: Flag) -> bool:
-    return bool(entry.flags) and flag in entry.flags  # almost no entry has any: asking an enum is dear
+    return entry.flags is not _UNMARKED and flag in entry.flags  # almost no entry has any: asking an enum is dear
 
 
 def _circumstance(entry: Entry) -> Circumstance:

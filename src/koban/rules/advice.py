@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from koban.features import read_by_features
-from koban.language import Node, Scope, implies, walk
+from koban.language import Node, Scope, implies, walk, whole_likes
 from koban.packs import (
     Block,
     Challenge,
@@ -18,9 +18,11 @@ from koban.packs import (
     Restrict,
     Review,
     RuleDef,
+    Source,
     Strike,
     Suspend,
     Warn,
+    locate,
     place,
 )
 from koban.rules.scope import CheckedRule, features_of, scope_of, typed_rules
@@ -51,7 +53,7 @@ class PackCosts(msgspec.Struct, frozen=True, kw_only=True):
 def advise(pack: PackDef) -> tuple[Fault, ...]:
     """Return what is worth a look, in the order of the files. The pack has no fault; `check_pack` says so first."""
     typed = typed_rules(pack)[0]
-    found = [*_unread(pack, typed), *_shadowed(pack, typed)]
+    found = [*_unread(pack, typed), *_shadowed(pack, typed), *_whole_likes(pack)]
     return tuple(sorted(found, key=lambda fault: (fault.source.file, fault.source.line, fault.source.column)))
 
 
@@ -129,6 +131,22 @@ def _shadowed(pack: PackDef, typed: Mapping[str, list[CheckedRule]]) -> Iterator
         yield Fault(
             source=rule.when_at or rule.source, detail=detail, hint=f"the other stands in {place(wider.source)}"
         )
+
+
+def _whole_likes(pack: PackDef) -> Iterator[Fault]:
+    """Find LIKE without a wildcard: it compares the whole text, and whoever writes it mostly means a part."""
+    said: list[tuple[str, str, str, Source | None, Source]] = [
+        *(("rule", each.name, each.when, each.when_at, each.source) for each in pack.rules.values()),
+        *(("definition", each.name, each.text, each.text_at, each.source) for each in pack.definitions.values()),
+        *(("feature", each.name, each.where or "", each.where_at, each.source) for each in pack.features.values()),
+    ]
+    for what, name, text, at, source in said:
+        if "like" not in text.lower():  # reading every expression again takes longer than all other advice
+            continue
+        for start, pattern in whole_likes(text):
+            detail = f"the {what} '{name}' says LIKE without % or _: it compares the whole text"
+            hint = f"write '%{pattern[:40]}%' where a part of it is meant, and = where the whole is"
+            yield Fault(source=locate(pack, at, text, start, fallback=source), detail=detail, hint=hint)
 
 
 def _adds_nothing(one: CheckedRule, other: CheckedRule, scope: Scope) -> bool:

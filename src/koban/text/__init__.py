@@ -5,6 +5,7 @@ Guarantees: a text and its archived `base` form give the same answers; the time 
 
 from koban.text.contacts import contacts
 from koban.text.lookalike import BrandIndex, Likeness
+from koban.text.many import normalise_many
 from koban.text.normalise import Normalised, fold, normalise
 from koban.text.patterns import BadPattern, PatternSet, check_pattern, fold_pattern
 from koban.text.phrases import PhraseList, PhraseMatcher
@@ -25,6 +26,7 @@ __all__ = [
     "fold",
     "fold_pattern",
     "normalise",
+    "normalise_many",
     "registered_domain",
     "urls",
 ]

@@ -32,6 +32,10 @@ _LETTERS = {"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "$": "s"
 _AMBIGUOUS = frozenset("1!|")
 
 
+_IS_JAPANESE = re.compile(f"[{_JA}]")
+_IS_SOFT = re.compile(_SOFT)
+
+
 class Normalised(msgspec.Struct, frozen=True):
     """A text in the forms that matching needs. Normalising `base` again gives the same forms."""
 
@@ -60,26 +64,41 @@ def fold(text: str) -> str:
 def normalise(text: str) -> Normalised:
     """Return all forms of a text; pure, and the same for a text and its `base`."""
     base = fold(text)
-    shape = _join(base)
-    other = None
-    leet = _LEET.search(shape) if not shape.isalpha() else None
-    if leet is not None or "@" in shape:
-        found = shape
-        shape = _read_letters(found, "i")
-        if not _AMBIGUOUS.isdisjoint(found):
-            second = _read_letters(found, "l")
-            if second != shape:
-                other = (second.translate(TIGHT), second)
+    shape, second = close_up(base)
+    other = None if second is None else (second.translate(TIGHT), second)
     if base.isascii():
         return Normalised(base, base, shape, shape, other)
     return Normalised(base, base.translate(KANA), shape.translate(TIGHT), shape, other)
+
+
+def close_up(base: str) -> tuple[str, str | None]:
+    """Return the `shape` of a folded text; and the one with 1 read as l instead of i, where the two differ."""
+    shape = _join(base)
+    leet = _LEET.search(shape) if not shape.isalpha() else None
+    if leet is None and "@" not in shape:
+        return shape, None
+    found, shape = shape, _read_letters(shape, "i")
+    if _AMBIGUOUS.isdisjoint(found):
+        return shape, None
+    second = _read_letters(found, "l")
+    return shape, second if second != shape else None
+
+
+def is_japanese(character: str) -> bool:
+    """Tell whether a character is a kana or a kanji."""
+    return _IS_JAPANESE.match(character) is not None
+
+
+def is_soft(character: str) -> bool:
+    """Tell whether Japanese letters may be pulled apart by a character; a comma or a bracket ends a word instead."""
+    return _IS_SOFT.match(character) is not None
 
 
 def _join(base: str) -> str:
     """Close the gaps of words that were pulled apart."""
     if base.isalnum():
         return base
-    shape = _APART.sub(_close_up, base) if _LONELY.search(base) is not None else base
+    shape = _APART.sub(_without_gaps, base) if _LONELY.search(base) is not None else base
     if shape.isascii():
         return shape
     if "~" in shape:
@@ -90,7 +109,7 @@ def _join(base: str) -> str:
     return shape
 
 
-def _close_up(found: re.Match[str]) -> str:
+def _without_gaps(found: re.Match[str]) -> str:
     return _NOT_WORD.sub("", found.group())
 
 

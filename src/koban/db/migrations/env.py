@@ -2,11 +2,13 @@
 
 from alembic import context
 
-from koban.db.core import metadata
+from koban.db import index_metadata, metadata
 
+connection = context.config.attributes["connection"]
+is_sqlite = connection.dialect.name == "sqlite"
 context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    connection=connection,
+    target_metadata=metadata if is_sqlite else [metadata, index_metadata],  # SQLite has these in a file of their own
     render_as_batch=True,
     transactional_ddl=True,
 )

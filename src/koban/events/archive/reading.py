@@ -1,6 +1,7 @@
 """Read the archive: one entry again, the log in order, or all of it as relations for DuckDB."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -73,6 +74,10 @@ class Archive:
             found = [each for file in together for each in self.read_file(file, where=f"seq > {int(after_seq)}")]
             yield from sorted(found, key=lambda each: each.entry.seq)
             files = [file for file in files if file.first_seq > end]
+
+    def next_entries(self, tx: Tx, *, after_seq: int, limit: int) -> list[Entry]:
+        """Return the archived entries that come next in the order of the log. Raises ArchiveDamaged."""
+        return [found.entry for found in itertools.islice(self.walk(tx, after_seq=after_seq), limit)]
 
     def read_file(self, file: ArchiveFile, *, where: str = "TRUE") -> Iterator[ArchivedEvent]:
         """Read the entries of a pair of files that meet a condition in SQL. Raises ArchiveDamaged."""

@@ -1,0 +1,242 @@
+"""The index of finding is made from the log, again where it went, and never belongs to another log."""
+
+import pathlib
+import shutil
+from collections.abc import Callable
+
+import pytest
+from tests.app.conftest import MakeSite, Site, send
+
+from koban.app import Koban
+from koban.app.archiving import run_archive
+from koban.app.backup import restore, take_backup
+from koban.base import DAY, Instant
+from koban.db import Database
+from koban.finding import IndexLag, fit_index, follow, forget_gone, index_lag, neighbourhood, span_of, store
+
+Rows = list[tuple[object, ...]]
+
+
+def follow_all(koban: Koban) -> None:
+    assert koban.desk.archive is not None
+    while follow(koban.database, koban.memory.compiled.pack.events, koban.desk.archive.next_entries):
+        pass
+
+
+def rows(database: Database, table: str, columns: str = "*") -> Rows:
+    with database.read() as tx:
+        return sorted(tuple(row) for row in tx.rows(f"SELECT {columns} FROM {table}"))
+
+
+def content(database: Database) -> dict[str, Rows]:
+    return {table: rows(database, table) for table in ("entry_subjects", "account_links", "index_place")}
+
+
+def use(koban: Koban, site: Site, sender: str, device: str, *, number: int) -> None:
+    send(koban, site.event(f"e{number}-{sender}", sender=sender, device={"id": device}))
+
+
+def archive(koban: Koban, site: Site, *, days: int) -> None:
+    """Let days pass, and what is old enough leave the database."""
+    koban.clock.advance(days * DAY)  # type: ignore[attr-defined]  # the clock is moved by hand
+    koban.desk.command(lambda memory, tx: memory.features.write_slice(tx, memory.last_seq, 1_000))
+    run_archive(site.settings, koban.database, koban.vault, koban.clock, koban.memory.compiled.pack)
+
+
+def test_the_index_that_went_is_made_again_as_it_was(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with site.open() as koban:
+        for number in range(3):
+            for sender in ("a1", "a2"):
+                use(koban, site, sender, "phone", number=number)
+        follow_all(koban)
+        before = content(koban.database)
+        assert len(before["account_links"]) == 2
+        assert len(before["entry_subjects"]) == 6 * 5
+        with koban.database.read() as tx:
+            assert [each.account for each in neighbourhood(tx, "a1").neighbours] == ["a2"]
+        koban.database.empty_index()
+        follow_all(koban)
+        assert content(koban.database) == before
+    with site.open() as koban:
+        assert content(koban.database) == before, "and stays over a start"
+
+
+def test_entries_that_left_the_database_still_link_accounts(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with site.open() as koban:
+        for number in range(3):
+            for sender in ("a1", "a2"):
+                use(koban, site, sender, "phone", number=number)
+        archive(koban, site, days=40)
+        use(koban, site, "a2", "phone", number=3)
+        use(koban, site, "a3", "phone", number=3)
+        archive(koban, site, days=10)
+        follow_all(koban)
+        forget_gone(koban.database)
+        before = content(koban.database)
+        assert rows(koban.database, "account_links", "account, times") == [("a1", 3), ("a2", 4), ("a3", 1)]
+        koban.database.empty_index()
+        follow_all(koban)
+        assert content(koban.database) == before
+        with koban.database.read() as tx:
+            assert span_of(tx, "account", "a1") is None, "what is not there cannot be opened"
+            assert span_of(tx, "account", "a2") is not None
+        archive(koban, site, days=40)
+        forget_gone(koban.database)
+        assert rows(koban.database, "entry_subjects") == [], "nothing is left in the database"
+        koban.database.empty_index()
+        follow_all(koban)
+        after = rows(koban.database, "account_links")
+        assert after == before["account_links"], "also when all of it left the database"
+        assert rows(koban.database, "entry_subjects") == []
+    with site.open() as koban:
+        assert rows(koban.database, "account_links") == after
+
+
+def test_the_place_of_an_index_is_moved_once_from_where_it_was(database: Database) -> None:
+    first, second, third = ((seq, Instant(10 * seq)) for seq in (1, 2, 3))
+    with database.write_index() as tx:
+        assert store.read_place(tx) is None
+        assert not store.move_place(tx, before=first, to=second), "it was nowhere"
+        assert store.move_place(tx, before=None, to=first)
+        assert not store.move_place(tx, before=None, to=third), "somebody else was quicker"
+        assert store.move_place(tx, before=first, to=second)
+        assert not store.move_place(tx, before=first, to=third)
+        assert not store.move_place(tx, before=(2, Instant(21)), to=third), "another log has that place"
+        assert store.read_place(tx) == second
+
+
+def test_an_index_is_followed_once_whoever_follows(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with site.open() as koban:
+        for number in range(30):
+            use(koban, site, "a1", "phone", number=number)
+        events = koban.memory.compiled.pack.events
+        beside = 0
+
+        def rest() -> None:  # another one comes in between
+            nonlocal beside
+            beside += follow(koban.database, events)
+
+        own = follow(koban.database, events, rest=rest)
+        follow_all(koban)
+        assert own <= 30
+        assert beside <= 30
+        assert rows(koban.database, "account_links", "account, times") == [("a1", 30)]
+
+
+def test_an_empty_index_fits_every_log(site_of: MakeSite) -> None:
+    with site_of("one").open() as koban:
+        assert fit_index(koban.database)
+        assert content(koban.database)["index_place"] == []
+
+
+def test_a_restored_log_makes_an_index_of_its_own(site_of: MakeSite, tmp_path: pathlib.Path) -> None:
+    old, new = site_of("old"), site_of("new")
+    with old.open() as koban:
+        use(koban, old, "a1", "phone", number=1)
+        archive(koban, old, days=40)
+        use(koban, old, "a2", "phone", number=2)
+        follow_all(koban)
+        forget_gone(koban.database)
+        before = content(koban.database)
+        take_backup(old.settings, koban.database, old.secrets, old.clock, tmp_path / "backup")
+    assert not [each for each in (tmp_path / "backup").rglob("*") if "account_links" in each.name]
+    key = old.settings.data / "vault.key"
+    restore(new.settings, new.secrets, new.clock, tmp_path / "backup", key=key)
+    with new.open() as koban:
+        follow_all(koban)
+        forget_gone(koban.database)
+        assert content(koban.database) == before
+
+
+def test_only_an_index_that_is_far_behind_is_said_to_be(database: Database) -> None:
+    def lag() -> IndexLag | None:
+        with database.read() as tx:
+            return index_lag(tx)
+
+    def decide(seq: int) -> None:
+        with database.write() as tx:
+            tx.change(
+                "INSERT INTO decisions (seq, log_at, type, verdict, took_us, body, inputs)"
+                " VALUES (?, ?, 't', 'allow', 1, '', '')",
+                (seq, seq),
+            )
+
+    assert lag() is None
+    decide(20_000)
+    assert lag() is None
+    decide(20_001)
+    assert lag() == IndexLag(up_to=None)
+    with database.write_index() as tx:
+        tx.change("INSERT INTO index_place (name, seq, log_at) VALUES ('finding', 0, 77)")
+    assert lag() == IndexLag(up_to=Instant(77))
+    with database.write_index() as tx:
+        tx.change("UPDATE index_place SET seq = 1")
+    assert lag() is None
+
+
+def _on_sqlite(site_of: MakeSite) -> Site:
+    site = site_of("one")
+    if not site.settings.database_url.startswith("sqlite"):
+        pytest.skip("on PostgreSQL the index is in the database itself")
+    return site
+
+
+def _spoil(path: pathlib.Path) -> None:
+    path.write_bytes(b"\xff" * path.stat().st_size)
+
+
+@pytest.mark.parametrize("harm", [pathlib.Path.unlink, _spoil])
+def test_a_file_that_went_or_is_damaged_is_made_again_from_the_log(
+    site_of: MakeSite, harm: Callable[[pathlib.Path], None]
+) -> None:
+    site = _on_sqlite(site_of)
+    with site.open() as koban:
+        use(koban, site, "a1", "phone", number=1)
+        follow_all(koban)
+        before = content(koban.database)
+    harm(site.settings.data / "index.db")
+    with site.open() as koban:
+        follow_all(koban)
+        assert content(koban.database) == before
+        (site.settings.data / "index.db").unlink()
+        follow_all(koban)
+        assert content(koban.database) == before
+
+
+def test_an_index_that_is_ahead_of_its_log_or_of_another_one_is_thrown_away(site_of: MakeSite) -> None:
+    site, other = _on_sqlite(site_of), site_of("other")
+    data = site.settings.data
+    with site.open() as koban:
+        use(koban, site, "a1", "phone", number=1)
+        follow_all(koban)
+    shutil.copyfile(data / "koban.db", data / "older.db")
+    shutil.copyfile(data / "index.db", data / "older-index.db")
+    with site.open() as koban:
+        use(koban, site, "a2", "tablet", number=2)
+        follow_all(koban)
+    with other.open() as koban:
+        koban.clock.advance(1)  # type: ignore[attr-defined]  # the clock is moved by hand
+        for number in range(3):
+            use(koban, other, "x1", "laptop", number=number)
+        follow_all(koban)
+
+    shutil.copyfile(data / "older.db", data / "koban.db")
+    with site.open() as koban:
+        follow_all(koban)
+        assert rows(koban.database, "account_links", "account") == [("a1",)], "the log knows no a2 any more"
+
+    shutil.copyfile(other.settings.data / "index.db", data / "index.db")
+    with site.open() as koban:
+        follow_all(koban)
+        assert rows(koban.database, "account_links", "account") == [("a1",)]
+
+    with site.open() as koban:
+        use(koban, site, "a3", "watch", number=3)
+    shutil.copyfile(data / "older-index.db", data / "index.db")
+    with site.open() as koban:
+        assert ("a1",) in rows(koban.database, "account_links", "account"), "an older index of this log goes on"
+        follow_all(koban)
+        assert rows(koban.database, "account_links", "account") == [("a1",), ("a3",)]

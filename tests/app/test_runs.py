@@ -1,0 +1,38 @@
+"""Backtests that a server starts: one that nobody waits for is stopped, and its place is free again."""
+
+import pathlib
+import random
+import time
+
+import pytest
+
+from koban.app.runs import RUNNING_MAX, RunMissing, Runs, RunsFull
+from koban.base import Instant
+from koban.base.settings import read_settings
+from koban.packs import files_of
+
+SMALL_PACK = pathlib.Path(__file__).parents[1] / "small_pack"
+PATIENCE_S = 60.0  # an end for a test that would hang, and no measurement
+
+
+def test_a_backtest_that_is_stopped_makes_room_and_stays_stopped(tmp_path: pathlib.Path) -> None:
+    runs = Runs(read_settings({"KOBAN_DATA": str(tmp_path / "data")}), random.Random(3))
+    files = files_of(SMALL_PACK)
+    started = [runs.start(files, Instant(number), ()) for number in range(RUNNING_MAX)]
+    with pytest.raises(RunsFull):
+        runs.start(files, Instant(10), ())
+
+    assert runs.stop(started[0].id).state == "stopped"
+    third = runs.start(files, Instant(11), ())
+    assert runs.stop(started[0].id).state == "stopped", "twice is once"
+    for run in (started[1], third):
+        runs.stop(run.id)
+    with pytest.raises(RunMissing):
+        runs.stop("run_nothing")
+
+    ends = time.monotonic() + PATIENCE_S
+    while runs.children:
+        assert time.monotonic() < ends, "a child process was left"
+        time.sleep(0.05)
+    assert {runs.find(each.id).state for each in (*started, third)} == {"stopped"}
+    assert runs.find_of("0" * 64) is None

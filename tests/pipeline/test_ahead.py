@@ -1,0 +1,69 @@
+"""Texts of a batch are normalised together: every event still gets the decision of its own text."""
+
+import msgspec
+import pytest
+from tests.pipeline.conftest import Station
+
+from koban.base import limits
+from koban.decisions import DecisionRecord
+from koban.events.routes import Decided
+
+TEXTS = {
+    "直取引しませんか": True,
+    "直 取 引 しませんか": True,
+    "購入を検討しています": False,
+    "直取引はお断りしています": False,
+    "ﾁｮｸ取引": False,
+    "": False,
+}
+
+
+def _caught(result: object) -> bool:
+    assert isinstance(result, Decided), result
+    record = msgspec.json.decode(bytes(result.body), type=DecisionRecord)
+    return any(signal.rule == "lure" for signal in record.signals)
+
+
+@pytest.mark.parametrize("count", [1, 7, 90])
+def test_each_event_of_a_batch_is_decided_by_its_own_text(station: Station, count: int) -> None:
+    texts = list(TEXTS)
+    for batch in range(3):  # what rules ask for is learned from the first
+        asked = [texts[(number + batch) % len(texts)] for number in range(count)]
+        events = [station.event(f"e{batch}-{number}", text) for number, text in enumerate(asked)]
+        assert [_caught(result) for result in station.send(*events)] == [TEXTS[text] for text in asked]
+
+
+def test_an_id_that_comes_twice_in_a_batch_is_decided_by_the_text_that_came_first(station: Station) -> None:
+    for batch in range(2):
+        events = [station.event(f"e{batch}-{number % 40}", texts) for number, texts in enumerate(list(TEXTS) * 20)]
+        results = station.send(*events)
+        first = [_caught(result) for result in results[:40]]
+        assert first == [(list(TEXTS.values()) * 20)[number] for number in range(40)]
+
+
+def test_what_no_rule_asks_for_any_more_is_left_alone_after_a_while(station: Station) -> None:
+    def lines(batch: int, kind: str) -> list[dict[str, object]]:
+        if kind == "payout":
+            return [station.payout(f"p{batch}-{number}", 5) for number in range(20)]
+        return [station.event(f"m{batch}-{number}") for number in range(20)]
+
+    station.send(*lines(0, "message"))
+    station.send(*lines(1, "message"))
+    asked = station.desk._ahead._asked
+    assert asked["message.sent"] == {"text": 8}
+    station.send(*lines(2, "payout"))
+    station.send(*lines(3, "payout"))
+    assert asked["payout.requested"] == {}
+
+
+def test_changes_of_features_wait_for_so_many_entries_and_no_longer(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FEATURES_BEHIND_MAX", 30)
+    behind = []
+    for batch in range(12):
+        station.send(*[station.payout(f"e{batch}-{number}", 5, account=f"a{number}") for number in range(10)])
+        features, last_seq = station.desk.memory.features, station.desk.memory.last_seq
+        behind.append(last_seq - features.watermark)
+        assert station.rows("SELECT seq FROM feature_watermark") in ([], [(features.watermark,)])
+    assert behind[3:] == [0, 10, 20, 30] * 2 + [0]  # ten records, each written once for forty changes
