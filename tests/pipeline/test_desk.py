@@ -178,6 +178,22 @@ def test_after_a_failed_commit_nothing_is_answered_and_memory_is_made_again(stat
     assert msgspec.json.decode(str(inputs))["features"]["messages_1h"] == 2
 
 
+def test_a_failure_tells_no_caller_what_another_one_sent(station: Station) -> None:
+    working = station.desk.memory.vault.save
+
+    def broken(tx: Tx) -> None:
+        tx.rows("INSERT INTO audit_head (name, position) VALUES (?, ?)", ("of-another-caller", None))
+
+    station.desk.memory.vault.save = broken  # type: ignore[method-assign]  # a row that the database refuses
+    with pytest.raises(Unavailable, match="could not be stored") as failed:
+        station.send(station.event("e1", LURE))
+    station.desk.memory.vault.save = working  # type: ignore[method-assign]
+    said = str(failed.value)
+    assert "of-another-caller" not in said
+    assert "INSERT" not in said
+    assert said.endswith(("IntegrityError", "NotNullViolation"))
+
+
 def test_a_process_that_lost_its_lease_cannot_commit(station: Station) -> None:
     with station.database.write() as tx:
         tx.many("UPDATE leases SET token = token + ?", [(1,)])

@@ -6,6 +6,7 @@ on SQLite, and nobody waits for it; every difference between the two databases i
 """
 
 from koban.db.core import Database, Dialect, Tx, insert, metadata, upsert
+from koban.db.failures import failure
 from koban.db.index import index_metadata
 from koban.db.lease import Held, Lease, drop_lease, keep_lease, take_lease
 from koban.db.migrate import DataForeign, DataTooNew, newest_revision, revision, upgrade
@@ -24,6 +25,7 @@ __all__ = [
     "Tx",
     "delete_timers",
     "drop_lease",
+    "failure",
     "index_metadata",
     "insert",
     "insert_timers",

@@ -428,6 +428,7 @@ def _open_postgresql(url: str, *, durable: bool, schema: str | None, read_only: 
             pool_size=pool_size,
             max_overflow=16,
             pool_pre_ping=True,
+            hide_parameters=True,  # a row that could not be written stands in no error, and so in no log
         )
 
     database = Database(build(read_only=read_only, pool_size=4), build(read_only=True, pool_size=4), "postgresql", None)

@@ -36,6 +36,7 @@ def build_engine(
         pool_size=pool_size,
         max_overflow=8,
         pool_reset_on_return=None,  # each transaction ends itself, also when it raises
+        hide_parameters=True,  # a row that could not be written stands in no error, and so in no log
     )
 
     @sqlalchemy.event.listens_for(engine, "connect")

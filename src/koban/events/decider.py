@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from koban.base import SECOND, Clock, Instant, Relay, Unavailable, limits
-from koban.db import Database, Held, Lease, Tx, drop_lease, keep_lease, take_lease
+from koban.db import Database, Held, Lease, Tx, drop_lease, failure, keep_lease, take_lease
 from koban.events.types import Fenced, LogTaken
 
 _log = structlog.get_logger("koban.decider")
@@ -229,7 +229,7 @@ class Decider(Generic[U, R]):
         except Exception as error:  # noqa: BLE001 - an edge: memory no longer equals the database, whatever it was
             _log.exception("batch_failed", units=sum(len(job.units) for job in jobs))
             for job in jobs:
-                job.future.set_exception(Unavailable("database", 2, f"The batch could not be stored: {error}"))
+                job.future.set_exception(Unavailable("database", 2, f"The batch could not be stored: {failure(error)}"))
             self._rebuild()
             self._inbox_hint = True
             if not jobs:
@@ -256,7 +256,9 @@ class Decider(Generic[U, R]):
                     self._queued = 0
                     is_over = self._stopping
                 for job in jobs:
-                    job.future.set_exception(Unavailable("database", 2, f"The database does not answer: {error}"))
+                    job.future.set_exception(
+                        Unavailable("database", 2, f"The database does not answer: {failure(error)}")
+                    )
                 if is_over:
                     raise
                 self._rest()
