@@ -47,6 +47,17 @@ def test_a_week_against_four(people: int, found: list[tuple[str, str]]) -> None:
     assert named(rule("r", people=people)) == found
 
 
+def test_what_is_named_says_by_which_numbers() -> None:
+    found = drifts([rule("r", people=260), rule("s", people=70, judged_before=(90, 100), judged_since=(2, 40))])
+    more, fewer_right = sorted(found, key=lambda each: each.rule)
+    assert (more.now, more.before) == ((260, 70_000), (280, 280_000))
+    assert round(more.limit) == 121  # 1.5 times the upper limit of what 280 in 280,000 can be, over 70,000
+    assert (fewer_right.now, fewer_right.before, round(fewer_right.limit, 2)) == ((2, 40), (90, 100), 0.78)
+    # Five tests, and both are named: 5 / (0.01 * 2), and each of them speaks louder.
+    assert {each.needed for each in found} == {250.0}
+    assert all(each.evidence >= each.needed for each in found)
+
+
 def test_twice_the_traffic_is_no_drift_of_the_rule() -> None:
     assert named(rule("r", people=140, events=140_000)) == []
 

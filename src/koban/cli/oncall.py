@@ -85,10 +85,23 @@ def rule_health(json: Json = False) -> None:  # noqa: FBT002 - a flag
     for one in health["rules"]:
         said = [
             *(["stopped by itself"] if one["tripped"] else []),
-            *(f"{each['direction']}: {each['found']:.2f}, expected {each['expected']:.2f}" for each in one["drifts"]),
+            *(_drifted(each) for each in one["drifts"]),
             *(["nothing matched for 30 days"] if one["dead"] else []),
         ]
         if said:
             print(f"{one['rule']}  {'; '.join(said)}")
     if health["dead_lists"]:
         print(f"lists of no use: {', '.join(health['dead_lists'])}")
+
+
+def _drifted(each: dict[str, Any]) -> str:  # Any: JSON
+    """Say what a test found, with its numbers."""
+    shares = each["direction"] == "less_precise"
+    what = "sequential test of shares, judged right" if shares else "sequential rate test, people of events"
+    now, before, limit = each["now"], each["before"], each["limit"]
+    bound = f"{limit:.2f}" if shares else f"{limit:,.0f}"
+    return (
+        f"{each['direction']}: {each['found']:,.2f}, expected {each['expected']:,.2f} ({what}: {now[0]:,} of {now[1]:,},"
+        f" before {before[0]:,} of {before[1]:,}; no surprise until {bound}; evidence {min(each['evidence'], 1e9):,.0f},"
+        f" {each['needed']:,.0f} needed)"
+    )

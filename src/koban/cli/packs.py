@@ -513,8 +513,10 @@ def rule_undo(
     from koban.base import MINUTE, Instant, SystemClock, to_rfc3339
 
     since = to_rfc3339(Instant(SystemClock().now() - minutes * MINUTE))
-    done = call(running_server(), "POST", f"/v1/rules/{rule}/undo", {"since": since, "reason": reason})
-    print(f"{rule}: {len(done['sanction_ids'])} sanctions taken back")  # type: ignore[arg-type]  # JSON
+    done = call(running_server(), "POST", "/v1/undo", {"rule": rule, "since": since, "reason": reason})
+    print(
+        f"{rule}: taken back: {done['sanctions']} sanctions, {done['notices']} notices, {done['verdicts']} verdicts, {done['accounts']} accounts"
+    )
 
 
 @rule_app.command("review-all")

@@ -16,6 +16,8 @@ from koban.console.pages import done, page
 from koban.console.words import language_of
 from koban.db import Tx
 from koban.decisions import describe_actions
+from koban.emergency import UndoFilter, list_undo
+from koban.emergency.undoing import ALL_MAX, summary_of
 from koban.enforcement import UndoRule, undo_rule
 from koban.events import store as event_store
 from koban.lab.editing import tokens
@@ -129,6 +131,8 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         expected = rule_store.expectation_of(tx, rule.name)
         mute = rule_store.snoozes_in_force(tx, call.at, rule=rule.name)
         life = store.life_of_rule(tx, rule.name)
+        state = states.get(rule.name)
+        trip = store.trip_of(tx, state.tripped_seq) if state is not None and state.tripped_seq is not None else None
     return page(
         kit,
         call,
@@ -139,7 +143,9 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         waiting=waiting,
         me=call.principal.actor,
         line=line,
-        state=states.get(rule.name),
+        state=state,
+        trip=trip,
+        tripped_hour=Instant(state.changed_at - HOUR) if state is not None and trip is not None else None,
         pack=pack,
         policy=pack.policies.get(rule.policy),
         condition=tokens(rule.when),
@@ -220,7 +226,7 @@ def _undo_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
     text = call.form.get("since") or call.query.get("since", "")
     since = formats.instant(text) or formats.read_field(text) or Instant(call.at - HOUR)
     with kit.database.read() as tx:
-        standing = store.sanctions_of_rule(tx, rule.name, since_at=since)
+        lines, more = list_undo(tx, _did(rule.name, since, call.at), limit=ALL_MAX)
     return page(
         kit,
         call,
@@ -228,10 +234,15 @@ def _undo_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         status=422 if problem else 200,
         rule=rule,
         since=since,
-        standing=standing,
+        standing=summary_of([line for line in lines if line.state != "undone"]),
+        more=more,
         problem=problem,
         spans=(HOUR, 6 * HOUR, DAY),
     )
+
+
+def _did(rule: str, since: Instant, at: Instant) -> UndoFilter:
+    return UndoFilter(rule=rule, since_at=since, until_at=at + DAY)
 
 
 def _undo(kit: ConsoleKit, call: Call) -> Answer:

@@ -13,7 +13,7 @@ from koban.enforcement import SubjectRef
 from koban.events import store as event_store
 from koban.finding import EntryLine
 from koban.packs import Mode
-from koban.rules import MODE_CHANGED, ModeChanged
+from koban.rules import BUDGET_TRIPPED, MODE_CHANGED, BudgetTripped, ModeChanged
 from koban.webhooks import store as webhook_store
 from koban.webhooks.types import Action
 
@@ -56,6 +56,14 @@ def life_of_rule(tx: Tx, rule: str) -> list[LifeStep]:
         if change.rule == rule
     ]
     return steps[:_LIFE_MAX]
+
+
+def trip_of(tx: Tx, seq: int) -> BudgetTripped | None:
+    """Return what stopped a rule, as the entry of the log says; None where the entry has left the database."""
+    row = tx.execute(
+        sqlalchemy.select(_entries.c.data).where(_entries.c.seq == seq, _entries.c.type == BUDGET_TRIPPED)
+    ).one_or_none()
+    return None if row is None else msgspec.json.decode(row.data, type=BudgetTripped)
 
 
 def harmed_lately(tx: Tx, *, after: Instant) -> Mapping[str, int]:

@@ -41,13 +41,22 @@ LOG_MAX: Final = 600.0
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule that no longer does what it did. `evidence` is the e-value: 1,000 means a chance of 1 in 1,000 at most."""
+    """A rule that no longer does what it did, with the numbers of the test that says so.
+
+    `evidence` is the e-value: 1,000 means a chance of 1 in 1,000 at most, whenever one looks. `needed` is what named it
+    among all tests of the day.
+    Units: people and events for `more` and `fewer`, cases that were right and judged cases for `less_precise`.
+    """
 
     rule: str
     direction: Direction
     expected: float  # people, or the precision before
     found: float
     evidence: float
+    limit: float = 0.0  # people, or the precision, up to which nothing would have been wrong
+    now: tuple[int, int] = (0, 0)  # people of events, or right of judged, in the watched week
+    before: tuple[int, int] = (0, 0)  # the same in the four weeks before
+    needed: float = 0.0
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,10 +88,14 @@ def tests_of(rule: Watched) -> list[Drift]:
         expected = rule.past_people / rule.past_events * events
         more = rate_evidence(events, people, high, CHANGES)
         fewer = rate_evidence(events, people, low, tuple(1 / each for each in CHANGES))
+        sides: tuple[tuple[Direction, float, float], ...] = (("more", more, high), ("fewer", fewer, low))
         tests += [
-            Drift(rule=rule.rule, direction="more", expected=expected, found=people, evidence=more),
-            Drift(rule=rule.rule, direction="fewer", expected=expected, found=people, evidence=fewer),
-        ]
+            Drift(
+                rule=rule.rule, direction=direction, expected=expected, found=people, evidence=evidence,
+                limit=rate * events, now=(people, events), before=(rule.past_people, rule.past_events),
+            )
+            for direction, evidence, rate in sides
+        ]  # fmt: skip
     right, of = rule.judged_before
     right_since, of_since = rule.judged_since
     if of >= JUDGED_MIN and of_since:
@@ -94,6 +107,9 @@ def tests_of(rule: Watched) -> list[Drift]:
                 expected=right / of,
                 found=right_since / of_since,
                 evidence=precision_evidence(right_since, of_since - right_since, least),
+                limit=least,
+                now=rule.judged_since,
+                before=rule.judged_before,
             )
         )
     return tests
@@ -121,7 +137,8 @@ def name_drifts(tests: Sequence[Drift], *, share: float = FALSE_SHARE) -> list[D
     for place, each in enumerate(ordered, 1):
         if each.evidence * place * share >= len(ordered):
             named = place
-    return ordered[:named]
+    needed = len(ordered) / (share * named) if named else 0.0
+    return [msgspec.structs.replace(each, needed=needed) for each in ordered[:named]]
 
 
 @functools.lru_cache(maxsize=4_096)  # the pasts of many rules are few numbers, and the exact limit is a long sum
