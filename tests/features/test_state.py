@@ -196,6 +196,25 @@ def test_another_pack_keeps_what_is_unchanged_and_takes_over_what_was_backfilled
         assert again.apply(tx, 6, "order.made", _row("b", 0), 6) == {"f0": 1, "f1": 2, "f2": 0}
 
 
+def test_what_was_filled_from_the_past_waits_for_nothing(database: Database) -> None:
+    old, new = _pack("count(*)"), _pack("count(*)", "max(amount)")
+    log = [(1, _row("a", 4)), (2, _row("b", 8))]
+    with database.write() as tx:
+        store = FeatureStore.open(tx, _program(old))
+        for seq, row in log:
+            store.apply(tx, seq, "order.made", row, seq)
+        store.forget()
+        assert store.write_slice(tx, 2, 100, until=0) == 0
+        filled = backfill(new, {"f1"}, [(seq, "order.made", row, seq) for seq, row in log])
+        store.switch(tx, _program(new), 3, filled=filled)
+        store.apply(tx, 4, "order.made", _row("c", 1), 4)
+        store.write_slice(tx, 4, 100, until=0)
+        assert (store.watermark, store.unsaved) == (3, 1), "a recovery begins after the switch"
+    with database.write() as tx:
+        again = FeatureStore.open(tx, _program(new))
+        assert again.apply(tx, 4, "order.made", _row("a", 1), 4) == {"f0": 2, "f1": 4}
+
+
 def test_a_feature_that_was_away_for_a_while_starts_anew(database: Database) -> None:
     both, one = _program(_pack("count(*)", "sum(amount)")), _program(_pack("count(*)"))
     with database.write() as tx:

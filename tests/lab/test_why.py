@@ -32,6 +32,15 @@ ROW: dict[str, Value] = {"a": 3, "b": None, "s": "x", "p": True, "x": 1_500_000}
         ("NOT (a >= 3 OR p)", [("a >= 3", "false", "-1"), ("p", "false", "")]),
         ("b > 1", [("b > 1", "true", "")]),
         ("b IS NOT NULL", [("b IS NOT NULL", "true", "")]),
+        ("a NOT IN (3, 4)", [("a NOT IN (3, 4)", "true", "")]),
+        ("a NOT BETWEEN 1 AND 9", [("a NOT BETWEEN 1 AND 9", "true", "")]),
+        ("s NOT LIKE 'x%'", [("s NOT LIKE 'x%'", "true", "")]),
+        ("p IS NOT TRUE", [("p IS NOT TRUE", "true", "")]),
+        ("NOT (s NOT LIKE 'y%')", [("(s NOT LIKE 'y%')", "false", "")]),
+        ("((a NOT IN (3)))", [("((a NOT IN (3)))", "true", "")]),
+        ("(NOT p) IS NOT TRUE AND a > 5", [("a > 5", "true", "+3")]),
+        ("(NOT (NOT p)) IS NOT TRUE", [("(NOT (NOT p)) IS NOT TRUE", "true", "")]),
+        ("(a > 9) IS NOT FALSE AND a > 3", [("(a > 9) IS NOT FALSE", "true", ""), ("a > 3", "true", "+1")]),
     ],
 )
 def test_the_fewest_conditions_are_named(when: str, needed: list[tuple[str, str, str]]) -> None:
@@ -39,6 +48,15 @@ def test_the_fewest_conditions_are_named(when: str, needed: list[tuple[str, str,
     found = why_not("r", trace)
     assert [(each.text, each.wanted, each.by) for each in found.needed] == needed
     assert found.matched is (not needed)
+
+
+def test_what_is_written_as_one_is_shown_as_one_with_its_own_value() -> None:
+    trace = compile_trace(checked("a NOT IN (3, 4) OR p IS NOT TRUE"))(ROW, {}, NOON, ENV)
+    assert [(each.op, each.text, each.value, [part.text for part in each.parts]) for each in trace.parts] == [
+        ("not in", "a NOT IN (3, 4)", False, ["a"]),
+        ("not is_true", "p IS NOT TRUE", False, ["p"]),
+    ]
+    assert [each.value for each in why_not("r", trace).needed] == ["false"]
 
 
 def test_a_needed_condition_says_what_it_looked_at() -> None:

@@ -3,14 +3,17 @@
 import functools
 import json
 import pathlib
+import shutil
 
+import msgspec
 import pytest
 from tests.conftest import fresh_database
-from tests.pipeline.conftest import Station, open_station
+from tests.pipeline.conftest import SMALL_PACK, Station, open_station
 
 from koban.base import ManualClock
 from koban.db import Database
-from koban.lists import EntriesAdded
+from koban.labels import LabelSet, LabelSource
+from koban.lists import EntriesAdded, EntryRemoved
 from koban.pipeline import commands, explain
 from koban.pipeline.explain import as_json
 
@@ -53,3 +56,43 @@ def test_two_logs_of_one_process_are_explained_each_by_its_own_lists(
                 explained = explain(log, station.desk.memory.vault, record.seq)
                 said.append((record.seq, [rule.rule for rule in explained.rules if rule.matched]))
     assert said == [(3, []), (3, ["lure"])]
+
+
+def test_an_explanation_reads_labels_and_lists_as_of_its_place_whatever_was_explained_before(
+    database: Database, clock: ManualClock, tmp_path: pathlib.Path
+) -> None:
+    shutil.copytree(SMALL_PACK, tmp_path / "pack")
+    with (tmp_path / "pack" / "rules" / "rules.yaml").open("a", encoding="utf-8") as rules:
+        rules.write(
+            "- rule: labelled\n  policy: fraud/lure\n  on: [message.sent]\n"
+            "  when: has_label(sender.id, 'fraud') AND mentions(text, 'lures') AND NOT in_list(sender.id, 'trusted')\n"
+            "  then: [{review: scams}]\n  mode: live\n  because: {en: was found out before, ja: 以前に判明しています}\n"
+        )
+    label = LabelSet(
+        subject_kind="account", subject_id="a1", label="truth", value="fraud", source=LabelSource.PERSON, by="lead"
+    )
+    added = EntriesAdded(list="trusted", values=("a1",), note="", by="lead")
+    removed = EntryRemoved(list="trusted", value="a1", note="", by="lead")
+    with open_station(database, clock, tmp_path, first=True, pack_folder=tmp_path / "pack") as station:
+        records = [station.decide(station.event("e1", LURE))]
+        station.desk.command(lambda memory, tx: commands.label(memory, tx, label))
+        records.append(station.decide(station.event("e2", LURE)))
+        station.desk.command(lambda memory, tx: commands.change_list(memory, tx, added))
+        records.append(station.decide(station.event("e3", LURE)))
+        station.desk.command(lambda memory, tx: commands.change_list(memory, tx, removed))
+        station.desk.command(
+            lambda memory, tx: commands.label(memory, tx, msgspec.structs.replace(label, value="honest"))
+        )
+        records.append(station.decide(station.event("e4", LURE)))
+        vault = station.desk.memory.vault
+        for order in (records, [*reversed(records)]):
+            for record in order:
+                explained = explain(database, vault, record.seq)
+                matched = {rule.rule for rule in explained.rules if rule.matched}
+                assert matched == {signal.rule for signal in record.signals}
+    assert ["labelled" in {signal.rule for signal in record.signals} for record in records] == [
+        False,
+        True,
+        False,
+        False,
+    ]

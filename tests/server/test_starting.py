@@ -37,7 +37,9 @@ def test_a_server_that_is_told_to_stop_leaves_nothing_open(tmp_path: pathlib.Pat
     with start_server(tmp_path / "data") as first:
         first.process.send_signal(asked)
         assert first.process.wait(timeout=60) == 0
-    assert {file.name for file in (tmp_path / "data").iterdir()}.isdisjoint({"server.json", "koban.db-wal"})
+    assert {file.name for file in (tmp_path / "data").iterdir()}.isdisjoint(
+        {"server.json", "koban.db-wal", "index.db-wal"}
+    )
     with start_server(tmp_path / "data") as second:
         old = second.client.get("/v1/tokens", headers={"authorization": f"Bearer {first.token}"})
         assert old.status_code == 401

@@ -99,10 +99,11 @@ def suggest(
                 return
             for step in found.steps:
                 mark = "*" if step == found.chosen else " "
-                print(
-                    f"{mark} {threshold} >= {step.at:<12} test precision {render_share(step.test.precision)}; "
-                    f"recall {render_share(step.test.recall)}; {step.per_day:,.1f} a day, {step.hours_per_day:.2f} h"
-                )
+                print(f"{mark} {threshold} >= {step.at:<12} {step.per_day:,.1f} a day, {step.hours_per_day:.2f} h")
+                for part, one in (("train", step.train), ("test", step.test)):
+                    print(f"    {part}: precision {render_share(one.precision)}; recall {render_share(one.recall)}")
+            if found.chosen is None:
+                print("None of them does what is wanted.")
             return
         rules = suggest_rules(opened, loaded, event, precision=precision, most=most, without=without or ())
     if json:

@@ -519,7 +519,10 @@ def _read_cell(cell: CellPlan, into: str) -> list[str]:
         case "age_days":
             return [f"{into} = None if c is None else (at - c) // {DAY}"]
         case "count_distinct":
-            return [f"{into} = 0 if c is None else {'len(c)' if ever else f'distinct_in(c, {floor})'}"]
+            if ever:
+                return [f"{into} = 0 if c is None else len(c)"]
+            whole = f"len(c) if c[next(iter(c))] >= {floor} else distinct_in(c, {floor})"  # the oldest comes first
+            return [f"{into} = 0 if c is None else {whole}"]
         case "stddev":
             read = "c" if ever else f"deviation_in(c, {floor})"
             scaled = cell.argument_type == "decimal"

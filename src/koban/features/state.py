@@ -52,6 +52,7 @@ class FeatureStore:
         self.watermark = 0
         self._tx: Tx | None = None
         self._seq = 0
+        self._filled_at = 0  # where features were filled from the past last
         self._undo: list[Any] = []  # target, index, old value; and again (Any: flat, for it is the hottest list)
         self._unsaved: deque[tuple[str, str, int]] = deque()  # kind, subject, sequence number of the first change
         self._subjects: dict[str, _Subjects] = {}
@@ -137,6 +138,7 @@ class FeatureStore:
         """Write back up to `limit` changed records, oldest change first; returns how many.
 
         `until`: leave alone those that were changed first after this entry; what changes again and again is written once.
+        What was filled from the past waits for nothing: until it is written, a recovery would fill it again.
         `seq` is the last entry applied; the caller commits it in the same transaction. Afterwards single entries can
         no longer be undone: when the commit fails, `reload`.
         Invariant: all effects of entries up to `watermark` are in the table once the transaction commits.
@@ -144,7 +146,7 @@ class FeatureStore:
         self._undo.clear()
         self._tx = tx
         rows: list[tuple[str, str, int, bytes]] = []
-        newest = seq if until is None else until
+        newest = seq if until is None else max(until, self._filled_at)
         while self._unsaved and len(rows) < limit and self._unsaved[0][2] <= newest:
             kind, subject, _ = self._unsaved.popleft()
             packed = self._of(kind).pack_saved(subject)
@@ -173,6 +175,7 @@ class FeatureStore:
             kind.settle()
         self._follow(tx, program, seq)
         if filled is not None:
+            self._filled_at = seq
             for name, source in filled.release().items():
                 for subject in self._of(name).overlay(source, seq):
                     self._unsaved.append((name, subject, seq))

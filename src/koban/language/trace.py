@@ -130,11 +130,15 @@ def _tree(checked: Checked, raw: tuple[Value, ...]) -> TraceNode:
         defined = node.op == "define" and isinstance(node.value, tuple)
         below = str(node.value[1]) if defined and isinstance(node.value, tuple) else text
         parts = tuple(read(arg, below, mattered=mattered and need) for arg, need in zip(node.args, needed, strict=True))
+        op = node.op if node.op != "feature" else f"feature {key_of(node)}"
+        if node.op == "not" and not text[node.start : parts[0].start].strip("( \t\r\n"):
+            # `a NOT IN (1)`, `p IS NOT TRUE`: written as one, and shown so; the part without its NOT has no text.
+            op, parts = f"not {parts[0].op}", parts[0].parts
         return TraceNode(
             text=text[node.start : node.end],
             start=node.start,
             end=node.end,
-            op=node.op if node.op != "feature" else f"feature {key_of(node)}",
+            op=op,
             type=node.type,
             value=value,
             mattered=mattered,

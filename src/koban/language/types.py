@@ -218,6 +218,12 @@ class Environment:
             index = self._brands[name] = BrandIndex(entries)
         return index.likeness(text, sent, entries, at) or _UNLIKE
 
+    def beside(self, labels: Mapping[tuple[str, str], int]) -> "Environment":
+        """Return the lists as they stand now beside other labels; what was made from their entries is shared."""
+        other = Environment(values=self.values, phrases=self.phrases, labels=labels)
+        other._brands = self._brands
+        return other
+
     def lists_changed(self) -> None:
         """Forget what was made from the entries of lists; the owner calls it after any change of `values`."""
         self._brands.clear()

@@ -4,15 +4,15 @@ import collections
 import json
 import threading
 import weakref
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
 import koban.decisions.store as decision_store
 import koban.emergency.store as emergency_store
 import koban.events.store as event_store
-from koban.base import Refusal, to_rfc3339
+from koban.base import Instant, Refusal, to_rfc3339
 from koban.db import Database, Tx
 from koban.decisions import DecisionMissing, DecisionRecord, FeatureValue, Inputs
 from koban.emergency import rule_of
@@ -22,11 +22,11 @@ from koban.features import types_read
 from koban.lab import Behind, Log, WhyNot, behind, values_at, why_not
 from koban.lab.drafts import find_version, load_any
 from koban.labels import LABEL_SET, LabelSet, LiveLabels
-from koban.language import Type, show
+from koban.language import Environment, Type, show, walk
 from koban.lists import ENTRIES_ADDED, ENTRY_REMOVED, EntriesAdded, EntryRemoved, LiveLists
 from koban.packs import PackDef, RuleDef
 from koban.pipeline.sealing import open_entry
-from koban.rules import CompiledRules, RuleMissing, TraceNode, compile_rules
+from koban.rules import CompiledRules, LivePhrases, RuleMissing, TraceNode, compile_rules
 from koban.vault import Vault
 
 
@@ -77,37 +77,37 @@ def explain(
         key = event_store.event_key(entry.source, entry.event_id)
         personal = open_entry(tx, vault, key, entry)
         own = pack is None or pack.digest == inputs.pack
-        pack = pack or _PACKS.pack(tx, inputs.pack)
+        pack = pack or _pack(tx, inputs.pack)
         if entry.type not in pack.events:
             raise EventUndeclared(f"Version {pack.digest[:12]} declares no event type {entry.type!r}.")
         row = read_row(make_preparer(pack.events[entry.type]), decode_document(entry.data), personal)
-        urgent = (
-            {each.name: rule_of(each.started) for each in emergency_store.read_versions(tx, inputs.emergency)}
-            if own
-            else {}
-        )
-        compiled = _rules_as_of(database, tx, pack, entry.type, seq, urgent=urgent)
+        rules = [_typed_rules(pack, entry.type)]
+        if own and inputs.emergency:
+            started = emergency_store.read_versions(tx, inputs.emergency)
+            rules.append(_typed(pack, entry.type, {each.name: rule_of(each.started) for each in started}))
+        environment = _as_of(database, tx, pack, rules, entry)
         values = inputs.features
-        if not own and compiled is not None and archive is not None:
+        if not own and archive is not None:
             log = Log(tx=tx, archive=archive, vault=vault)
-            values = values_at(log, pack, entry.type, row, compiled.reads, seq=seq, at=entry.log_at)
+            reads = frozenset().union(*(each.reads for each in rules))
+            values = values_at(log, pack, entry.type, row, reads, seq=seq, at=entry.log_at)
     sealed_paths = frozenset(
         path for path, field in pack.events[entry.type].fields.items() if field.personal and not field.joined
     )
     explained = []
-    for rule in compiled.rules if compiled is not None else ():
-        assert compiled is not None
-        trace = _masked(compiled.explain(rule.name, row, values, entry.log_at), sealed_paths)
-        explained.append(
-            RuleExplained(
-                rule=rule.name,
-                policy=rule.policy,
-                when=rule.when,
-                matched=trace.value is True,
-                trace=trace,
-                because=rule.because,
+    for compiled in rules:
+        for rule in compiled.rules:
+            trace = _masked(compiled.explain(rule.name, row, values, entry.log_at, environment), sealed_paths)
+            explained.append(
+                RuleExplained(
+                    rule=rule.name,
+                    policy=rule.policy,
+                    when=rule.when,
+                    matched=trace.value is True,
+                    trace=trace,
+                    because=rule.because,
+                )
             )
-        )
     return Explained(
         decision=record,
         pack=pack.digest,
@@ -145,7 +145,7 @@ def version_of(database: Database, beginning: str) -> PackDef:
     Refuses: PackVersionMissing; PackInvalid, when a later Koban no longer reads it.
     """
     with database.read() as tx:
-        return _PACKS.pack(tx, find_version(tx, beginning))
+        return _pack(tx, find_version(tx, beginning))
 
 
 def explain_feature(
@@ -159,7 +159,7 @@ def explain_feature(
         entry, inputs, _ = stored_decision(tx, seq, archive)
         personal = open_entry(tx, vault, event_store.event_key(entry.source, entry.event_id), entry)
         own = pack is None or pack.digest == inputs.pack
-        pack = pack or _PACKS.pack(tx, inputs.pack)
+        pack = pack or _pack(tx, inputs.pack)
         if entry.type not in pack.events:
             raise EventUndeclared(f"Version {pack.digest[:12]} declares no event type {entry.type!r}.")
         row = read_row(make_preparer(pack.events[entry.type]), decode_document(entry.data), personal)
@@ -177,6 +177,10 @@ def explain_feature(
 MASK = "(sealed)"
 KEPT_MAX: Final = 24
 PACKS_KEPT_MAX: Final = 4
+TYPED_KEPT_MAX: Final = 40 * PACKS_KEPT_MAX  # about as many as the event types of those packs
+
+_Key = TypeVar("_Key")
+_Made = TypeVar("_Made")
 
 
 class EventUndeclared(Refusal):
@@ -224,87 +228,102 @@ def stored_decision(tx: Tx, seq: int, archive: Archive | None) -> tuple[Entry, I
     )
 
 
-class _Kept:
-    """The last few compilations: a page after another asks for the same rules over the same lists."""
+class _Kept(Generic[_Key, _Made]):
+    """The last few of what is made slowly: a page after another asks for the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._lock = threading.Lock()
-        self._made: collections.OrderedDict[tuple[str, str, int], CompiledRules | None] = collections.OrderedDict()
+        self._made: collections.OrderedDict[_Key, _Made] = collections.OrderedDict()
 
-    def rules(self, key: tuple[str, str, int], make: Callable[[], CompiledRules | None]) -> CompiledRules | None:
-        with self._lock:  # one compiles, the others wait: it is the same work, and the decider wants the processor too
+    def get(self, key: _Key, make: Callable[[], _Made]) -> _Made:
+        with self._lock:  # one makes it, the others wait: it is the same work, and the decider wants the processor too
             if key not in self._made:
                 self._made[key] = make()
-                while len(self._made) > KEPT_MAX:
+                while len(self._made) > self._most:
                     self._made.popitem(last=False)
             self._made.move_to_end(key)
             return self._made[key]
 
 
-class _Packs:
-    """The last few packs: a digest names its content for ever, and reading it takes a second."""
+class _Phrases:
+    """Phrase lists over the lists of one place in the log; two explanations at once may ask as of two moments."""
+
+    def __init__(self, live: LivePhrases) -> None:
+        self._live = live
+        self._lock = threading.Lock()
+
+    def beside(self, labels: LiveLabels, at: Instant) -> Environment:
+        with self._lock:
+            return self._live.environment(at).beside(labels.words)
+
+
+class _Ground:
+    """What one log's rules read: what stands at a place of one log is not what stands there in another."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._read: collections.OrderedDict[str, PackDef] = collections.OrderedDict()
-
-    def pack(self, tx: Tx, digest: str) -> PackDef:
-        with self._lock:
-            if digest not in self._read:
-                self._read[digest] = load_any(tx, digest)
-                while len(self._read) > PACKS_KEPT_MAX:
-                    self._read.popitem(last=False)
-            return self._read[digest]
+        self.phrases: _Kept[tuple[str, int], _Phrases] = _Kept(KEPT_MAX)  # by pack and the last change of a list
+        self.labels: _Kept[int, LiveLabels] = _Kept(KEPT_MAX)  # by the last change of a label
 
 
-class _KeptOf:
-    """The last few compilations of each log: what stands at a place of one log is not what stands there in another."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._of: weakref.WeakKeyDictionary[Database, _Kept] = weakref.WeakKeyDictionary()
-
-    def log(self, database: Database) -> _Kept:
-        with self._lock:
-            return self._of.setdefault(database, _Kept())
+# A digest names its content for ever, so neither a pack nor its typed rules ever change.
+_PACKS: Final[_Kept[str, PackDef]] = _Kept(PACKS_KEPT_MAX)
+_TYPED: Final[_Kept[tuple[str, str], CompiledRules]] = _Kept(TYPED_KEPT_MAX)
+_GROUNDS: Final[weakref.WeakKeyDictionary[Database, _Ground]] = weakref.WeakKeyDictionary()
+_GROUNDS_LOCK: Final = threading.Lock()
+_OF_LISTS: Final = (ENTRIES_ADDED, ENTRY_REMOVED)
+_OF_LABELS: Final = (LABEL_SET,)
 
 
-_KEPT: Final = _KeptOf()
-_PACKS: Final = _Packs()
-_READ: Final = (ENTRIES_ADDED, ENTRY_REMOVED, LABEL_SET)
+def _pack(tx: Tx, digest: str) -> PackDef:
+    return _PACKS.get(digest, lambda: load_any(tx, digest))
 
 
-def _rules_as_of(
-    database: Database, tx: Tx, pack: PackDef, event_type: str, seq: int, *, urgent: Mapping[str, RuleDef]
-) -> CompiledRules | None:
-    """Return the rules of a type over lists and labels as of an entry; compiled anew only where these changed between."""
+def _typed_rules(pack: PackDef, event_type: str) -> CompiledRules:
+    """Return the rules of a type; only those that read it are typed: explaining must not hold up the decider beside it."""
 
-    def make() -> CompiledRules | None:
-        lists, labels = _as_of(tx, pack, seq)
-        # Only the rules that read this type are compiled: explaining must not hold up the decider beside it.
-        reading = {name: rule for name, rule in pack.rules.items() if event_type in rule.on}
-        reading |= urgent
-        return compile_rules(msgspec.structs.replace(pack, rules=reading), lists, labels).get(event_type)
+    def make() -> CompiledRules:
+        return _typed(pack, event_type, {name: rule for name, rule in pack.rules.items() if event_type in rule.on})
 
-    if urgent:  # rules of an hour: not worth keeping
-        return make()
-    return _KEPT.log(database).rules(
-        (pack.digest, event_type, event_store.last_change(tx, _READ, before_seq=seq)), make
+    return _TYPED.get((pack.digest, event_type), make)
+
+
+def _typed(pack: PackDef, event_type: str, rules: Mapping[str, RuleDef]) -> CompiledRules:
+    reading = msgspec.structs.replace(pack, rules=dict(rules))
+    return compile_rules(reading, LiveLists(), LiveLabels(), to_decide=False)[event_type]
+
+
+def _as_of(database: Database, tx: Tx, pack: PackDef, rules: Sequence[CompiledRules], entry: Entry) -> Environment:
+    """Return lists and labels as of an entry (design §6: a decision reads only what came before); what is kept is shared.
+
+    Why labels apart: every case that closes sets one, and a phrase matcher takes longer than all else.
+    """
+    with _GROUNDS_LOCK:
+        ground = _GROUNDS.setdefault(database, _Ground())
+
+    def make_phrases() -> _Phrases:
+        lists = LiveLists()
+        lists.set_pack({name: each.entries for name, each in pack.lists.items()})
+        for change in event_store.read_changes(tx, _OF_LISTS, before_seq=entry.seq):
+            if change.type == ENTRIES_ADDED:
+                lists.apply(msgspec.json.decode(change.data, type=EntriesAdded))
+            else:
+                lists.apply(msgspec.json.decode(change.data, type=EntryRemoved))
+        return _Phrases(rules[0].phrases.over(lists, LiveLabels()))
+
+    def make_labels() -> LiveLabels:
+        labels = LiveLabels()
+        for change in event_store.read_changes(tx, _OF_LABELS, before_seq=entry.seq):
+            labels.apply(msgspec.json.decode(change.data, type=LabelSet), change.log_at)
+        return labels
+
+    phrases = ground.phrases.get(
+        (pack.digest, event_store.last_change(tx, _OF_LISTS, before_seq=entry.seq)), make_phrases
     )
-
-
-def _as_of(tx: Tx, pack: PackDef, seq: int) -> tuple[LiveLists, LiveLabels]:
-    """Fold lists and labels over the entries before `seq` (design §6: a decision reads only what came before)."""
-    lists, labels = LiveLists(), LiveLabels()
-    lists.set_pack({name: each.entries for name, each in pack.lists.items()})
-    for entry in event_store.read_changes(tx, _READ, before_seq=seq):
-        if entry.type == ENTRIES_ADDED:
-            lists.apply(msgspec.json.decode(entry.data, type=EntriesAdded))
-        elif entry.type == ENTRY_REMOVED:
-            lists.apply(msgspec.json.decode(entry.data, type=EntryRemoved))
-        else:
-            labels.apply(msgspec.json.decode(entry.data, type=LabelSet), entry.log_at)
-    return lists, labels
+    labels = LiveLabels()
+    if any(each.op == "has_label" for typed in rules for rule in typed.typed for each in walk(rule.checked.core)):
+        labels = ground.labels.get(event_store.last_change(tx, _OF_LABELS, before_seq=entry.seq), make_labels)
+    return phrases.beside(labels, entry.log_at)
 
 
 def as_json(explained: Explained) -> str:

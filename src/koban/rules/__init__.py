@@ -9,7 +9,7 @@ from koban.rules.advice import advise, costs_of
 from koban.rules.awake import AwakeRules
 from koban.rules.budgets import Budgets
 from koban.rules.cases import CasesReport, FailedCase, RuleResult, describe_failure, run_cases
-from koban.rules.compile import CompiledRules, compile_rules, render_trace
+from koban.rules.compile import CompiledRules, LivePhrases, compile_rules, render_trace
 from koban.rules.expect import UNPROVEN_ACTIONS, LiveCeilings, ceiling_of, upper_bound
 from koban.rules.logic import acts, harms, in_share, select
 from koban.rules.modes import LiveModes, change_mode
@@ -65,6 +65,7 @@ __all__ = [
     "Limited",
     "LiveCeilings",
     "LiveModes",
+    "LivePhrases",
     "ModeChange",
     "ModeChanged",
     "ModeInvalid",

@@ -26,10 +26,14 @@ class CompiledRules:
     event_type: str
     rules: tuple[RuleDef, ...]
     reads: frozenset[str]
-    program: Program
     phrases: "LivePhrases"
     typed: tuple[CheckedRule, ...]
     scores: tuple[tuple[str, str, str], ...] = ()  # key among the values, name, path of the subject
+
+    @functools.cached_property
+    def program(self) -> Program:
+        """What decides; explaining does without it."""
+        return compile_program([each.checked for each in self.typed])
 
     def run(
         self,
@@ -44,13 +48,20 @@ class CompiledRules:
         """
         return self.program.run(row, values, at, self.phrases.environment(at), texts)
 
-    def explain(self, rule: str, row: Mapping[str, Value], values: Mapping[str, Value], at: int) -> TraceNode:
-        """Compute a rule's condition again with the value of every part of it.
+    def explain(
+        self,
+        rule: str,
+        row: Mapping[str, Value],
+        values: Mapping[str, Value],
+        at: int,
+        environment: Environment | None = None,
+    ) -> TraceNode:
+        """Compute a rule's condition again with the value of every part of it, over its own or other lists and labels.
 
         Refuses: RuleMissing.
         """
         checked = self._of(rule).checked
-        return _trace(checked)(row, values, at, self.phrases.environment(at))
+        return _trace(checked)(row, values, at, environment or self.phrases.environment(at))
 
     def reads_of(self, rule: str) -> frozenset[str]:
         """Return the keys of the features that one rule reads.
@@ -88,6 +99,10 @@ class LivePhrases:
         self._from = 0  # the matcher holds for log times from here …
         self._until = 0  # … until just before here
 
+    def over(self, lists: LiveLists, labels: LiveLabels) -> "LivePhrases":
+        """Return what the same programs ask, over other lists and labels."""
+        return LivePhrases(self._phrases, lists, labels)
+
     def environment(self, at: int) -> Environment:
         """Return the environment as it stands at a log time."""
         if self._lists.version != self._version or not self._from <= at < self._until:
@@ -115,8 +130,12 @@ class LivePhrases:
         )
 
 
-def compile_rules(pack: PackDef, lists: LiveLists, labels: LiveLabels) -> dict[str, CompiledRules]:
+def compile_rules(
+    pack: PackDef, lists: LiveLists, labels: LiveLabels, *, to_decide: bool = True
+) -> dict[str, CompiledRules]:
     """Compile a pack's rules for each of its event types over live lists and labels.
+
+    Without `to_decide` they are typed alone, which is enough to explain; the first that decides compiles them.
 
     Refuses: PackInvalid, when a condition has a fault. Features are refused by the room that compiles them.
     """
@@ -126,18 +145,21 @@ def compile_rules(pack: PackDef, lists: LiveLists, labels: LiveLabels) -> dict[s
     phrases = LivePhrases(
         {name: declared for name, declared in pack.lists.items() if declared.kind == "phrases"}, lists, labels
     )
-    return {
+    made = {
         name: CompiledRules(
             event_type=name,
             rules=tuple(each.rule for each in rules),
             reads=frozenset(key for each in rules for key in each.feature_keys),
-            program=compile_program([each.checked for each in rules]),
             phrases=phrases,
             typed=tuple(rules),
             scores=tuple(sorted({key for each in rules for key in each.score_keys})),
         )
         for name, rules in typed.items()
     }
+    if to_decide:
+        for each in made.values():
+            _ = each.program  # now, and not while the first event waits
+    return made
 
 
 def render_trace(trace: TraceNode) -> str:
