@@ -227,3 +227,16 @@ def test_days_stand_on_one_scale_and_a_single_hit_is_seen() -> None:
     assert [(each.height, each.height_before) for each in bars] == [("72.0", "0.0"), ("1.5", "36.0")]
     assert day_bars([], compared=False) == []
     assert msgspec.structs.asdict(day_bars([("2026-11-01", 0, 0)], compared=False)[0])["height"] == "0.0"
+
+
+def test_who_agreed_to_a_version_stands_in_its_history_by_name(scene: Scene, admin: Visitor) -> None:
+    pack = scene.desk.memory.compiled.pack
+    name = next(name for name, rule in pack.rules.items() if pack.policies[rule.policy].severity == "severe")
+    cap = pack.rules[name].cap_per_hour
+    text = typed(pack, name, f"cap: {cap} per hour", "cap: 5 per hour")
+    draft = form(admin, name, text, do="propose", reason="five are enough")[2].partition("?")[0]
+    second = Visitor(scene).sign_in("specialist")
+    assert second.send(draft, draft, do="activate").status_code == 303
+    page = admin.get("/versions").text
+    assert "(approved by" not in page
+    assert re.search(r"five are enough</span> · approved by <span[^>]*>Mika Sato</span>", page)

@@ -115,3 +115,21 @@ def test_two_people_who_pulled_the_same_version_do_not_take_each_others_change_b
     verb(server, "pull", str(one))
     edit(one, "cap: 2 per hour", "cap: 5 per hour")
     assert "decides from log entry" in verb(server, "push", str(one), "--reason", "as it was")
+
+
+def test_from_another_machine_a_pack_is_pushed_with_a_token_of_ones_own(server: Server, tmp_path: pathlib.Path) -> None:
+    """No server runs on the other machine's folder, and the folder owner's token never leaves its own."""
+    issued = server.client.post("/v1/tokens", json={"name": "mika", "scopes": ["packs.read", "packs.activate"]}).json()
+    there = {"KOBAN_URL": f"http://127.0.0.1:{server.port}/", "KOBAN_TOKEN": str(issued["secret"])}
+
+    def elsewhere(*arguments: str, **named: str) -> tuple[int, str]:
+        done = run_koban("pack", *arguments, data=tmp_path / "elsewhere", port=0, **named)
+        return done.returncode, done.stdout + done.stderr
+
+    quieter = changed(tmp_path / "quieter", "rules/rules.yaml", "cap: 5 per hour", "cap: 4 per hour")
+    code, said = elsewhere("push", quieter, "--reason", "fewer people", **there)
+    assert (code, "decides from log entry" in said) == (0, True), said
+    assert issued["token"]["id"] in verb(server, "history").splitlines()[0]
+    code, said = elsewhere("history", KOBAN_URL=there["KOBAN_URL"])
+    assert (code, "KOBAN_TOKEN must hold a token of yours" in said) == (2, True), said
+    assert not (tmp_path / "elsewhere").exists()

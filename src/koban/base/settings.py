@@ -51,6 +51,8 @@ SETTING_NOTES: Final[Mapping[str, str]] = {
     "KOBAN_SMTP_URL": "Where pages are handed in as mail: `smtp://user:password@host:587?starttls=1` or `smtps://…`. Default: no mail.",
     "KOBAN_MAIL_FROM": "The sender of such mail. Default: koban@localhost.",
     "KOBAN_PAYMENT_PROVIDERS": "JSON file that lists the payment providers. Default: none; a demo simulates one.",
+    "KOBAN_URL": "Address of the server that commands speak to, from anywhere. Default: the one on the data folder.",
+    "KOBAN_TOKEN": "API token with which commands speak to a server. Default: the folder owner's, on its own machine.",
     "KOBAN_LOG_LEVEL": "debug, info, warning or error. Default: info.",
 }
 

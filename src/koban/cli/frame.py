@@ -78,7 +78,14 @@ def progress_of(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None
 
 
 def running_server(url: str | None = None, token: str | None = None) -> tuple[str, str]:
-    """Return address and token of the server that holds the data folder, or of the one that is named."""
-    from koban.app.remote import find_server
+    """Return address and token of the server that is named, in the call or in the environment, or holds the data folder.
 
-    return find_server(settings_of_environment().data, url, token)
+    Refuses: SettingInvalid, where the environment names a server and no token: the folder owner's stays on this machine.
+    """
+    from koban.app.remote import find_server
+    from koban.base.settings import SettingInvalid
+
+    named, own = os.environ.get("KOBAN_URL", "").rstrip("/"), os.environ.get("KOBAN_TOKEN", "")
+    if url is None and named and not (token or own):
+        raise SettingInvalid("KOBAN_URL names a server; KOBAN_TOKEN must hold a token of yours for it.")
+    return find_server(settings_of_environment().data, url or named or None, token or own or None)
