@@ -35,6 +35,15 @@ def test_a_pack_is_pushed_compared_pulled_and_rolled_back(server: Server, tmp_pa
     assert verb(server, "diff", str(SMALL_PACK)) == ""
 
 
+def test_faults_that_the_server_finds_end_as_those_found_here_do(server: Server, tmp_path: pathlib.Path) -> None:
+    before = verb(server, "history")
+    faulty = changed(tmp_path / "faulty", "rules/rules.yaml", "messages_1h >= 3", "mesages_1h >= 3")
+    assert "rules/rules.yaml:12:37" in verb(server, "push", faulty, "--reason", "quick", code=1)
+    assert "rules/rules.yaml:12:37" in verb(server, "propose", faulty, "--reason", "quick", code=1)
+    assert "No pack.yaml is in" in verb(server, "push", str(tmp_path), "--reason", "quick", code=2)
+    assert (verb(server, "history"), verb(server, "drafts")) == (before, "")
+
+
 def test_what_is_severe_waits_for_somebody_else_and_can_be_withdrawn(server: Server, tmp_path: pathlib.Path) -> None:
     severe = changed(tmp_path / "severe", "policies.yaml", "severity: high", "severity: severe")
     before = verb(server, "history")

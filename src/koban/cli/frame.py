@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 # Done; it was looked at, and is not as it should be; nothing was looked at, or nothing done.
 DONE, FAILED, WRONG_USE = 0, 1, 2
-LOOKED_AT: Final = frozenset({"pack_invalid", "not_in_dialect"})  # refusals that are the answer to what was asked
+LOOKED_AT: Final = frozenset(
+    {"pack_invalid", "pack_refused", "not_in_dialect"}
+)  # refusals that are the answer to what was asked
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result for machines.")]
 

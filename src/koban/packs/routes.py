@@ -101,7 +101,10 @@ def endpoints(database: Database, bring: Bring, check: Check) -> list[Endpoint]:
     def activate(pack: PackDef, call: Call, how: Bringing) -> Answer:
         problems = check(pack)
         if problems:
-            raise PackRefused(f"{len(problems)} faults stand in the pack.", problems=problems)
+            raise PackRefused(
+                "One fault stands in it." if len(problems) == 1 else f"{len(problems)} faults stand in it.",
+                problems=problems,
+            )
         switched = bring(pack, call, how)
         return Answer(body=switched, status=200 if switched.draft is None else 202)
 
