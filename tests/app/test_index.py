@@ -1,25 +1,49 @@
 """The index of finding is made from the log, again where it went, and never belongs to another log."""
 
+import contextlib
+import dataclasses
+import json
 import pathlib
+import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from tests.app.conftest import MakeSite, Site, send
+from tests.app.conftest import MakeSite, Site
 
-from koban.app import Koban
 from koban.app.archiving import run_archive
 from koban.app.backup import restore, take_backup
-from koban.base import DAY, Instant
+from koban.app.running import open_desk
+from koban.base import DAY, Instant, ManualClock
 from koban.db import Database
+from koban.events import decode
+from koban.events.routes import Decided
 from koban.finding import IndexLag, fit_index, follow, forget_gone, index_lag, neighbourhood, span_of, store
+from koban.pipeline.desk import Desk
+from koban.vault import Vault
 
 Rows = list[tuple[object, ...]]
 
 
-def follow_all(koban: Koban) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Quiet:
+    """A Koban that decides and does nothing by itself: no job follows the log meanwhile."""
+
+    database: Database
+    vault: Vault
+    desk: Desk
+    clock: ManualClock
+
+
+@contextlib.contextmanager
+def quiet(site: Site) -> Iterator[Quiet]:
+    with open_desk(site.settings, site.clock, random.Random(3), site.secrets, durable=False) as (database, vault, desk):
+        yield Quiet(database=database, vault=vault, desk=desk, clock=site.clock)
+
+
+def follow_all(koban: Quiet) -> None:
     assert koban.desk.archive is not None
-    while follow(koban.database, koban.memory.compiled.pack.events, koban.desk.archive.next_entries):
+    while follow(koban.database, koban.desk.memory.compiled.pack.events, koban.desk.archive.next_entries):
         pass
 
 
@@ -32,20 +56,24 @@ def content(database: Database) -> dict[str, Rows]:
     return {table: rows(database, table) for table in ("entry_subjects", "account_links", "index_place")}
 
 
-def use(koban: Koban, site: Site, sender: str, device: str, *, number: int) -> None:
-    send(koban, site.event(f"e{number}-{sender}", sender=sender, device={"id": device}))
+def use(koban: Quiet, site: Site, sender: str, device: str, *, number: int) -> None:
+    koban.clock.advance(1_000)
+    event = site.event(f"e{number}-{sender}", sender=sender, device={"id": device})
+    items = decode(json.dumps(event).encode(), "application/json")
+    result = koban.desk.submit(items, koban.clock.now(), asynchronous=False).result(timeout=60)[0]
+    assert isinstance(result, Decided), result
 
 
-def archive(koban: Koban, site: Site, *, days: int) -> None:
+def archive(koban: Quiet, site: Site, *, days: int) -> None:
     """Let days pass, and what is old enough leave the database."""
-    koban.clock.advance(days * DAY)  # type: ignore[attr-defined]  # the clock is moved by hand
+    koban.clock.advance(days * DAY)
     koban.desk.command(lambda memory, tx: memory.features.write_slice(tx, memory.last_seq, 1_000))
-    run_archive(site.settings, koban.database, koban.vault, koban.clock, koban.memory.compiled.pack)
+    run_archive(site.settings, koban.database, koban.vault, koban.clock, koban.desk.memory.compiled.pack)
 
 
 def test_the_index_that_went_is_made_again_as_it_was(site_of: MakeSite) -> None:
     site = site_of("one")
-    with site.open() as koban:
+    with quiet(site) as koban:
         for number in range(3):
             for sender in ("a1", "a2"):
                 use(koban, site, sender, "phone", number=number)
@@ -58,13 +86,13 @@ def test_the_index_that_went_is_made_again_as_it_was(site_of: MakeSite) -> None:
         koban.database.empty_index()
         follow_all(koban)
         assert content(koban.database) == before
-    with site.open() as koban:
+    with quiet(site) as koban:
         assert content(koban.database) == before, "and stays over a start"
 
 
 def test_entries_that_left_the_database_still_link_accounts(site_of: MakeSite) -> None:
     site = site_of("one")
-    with site.open() as koban:
+    with quiet(site) as koban:
         for number in range(3):
             for sender in ("a1", "a2"):
                 use(koban, site, sender, "phone", number=number)
@@ -90,7 +118,7 @@ def test_entries_that_left_the_database_still_link_accounts(site_of: MakeSite) -
         after = rows(koban.database, "account_links")
         assert after == before["account_links"], "also when all of it left the database"
         assert rows(koban.database, "entry_subjects") == []
-    with site.open() as koban:
+    with quiet(site) as koban:
         assert rows(koban.database, "account_links") == after
 
 
@@ -109,10 +137,10 @@ def test_the_place_of_an_index_is_moved_once_from_where_it_was(database: Databas
 
 def test_an_index_is_followed_once_whoever_follows(site_of: MakeSite) -> None:
     site = site_of("one")
-    with site.open() as koban:
+    with quiet(site) as koban:
         for number in range(30):
             use(koban, site, "a1", "phone", number=number)
-        events = koban.memory.compiled.pack.events
+        events = koban.desk.memory.compiled.pack.events
         beside = 0
 
         def rest() -> None:  # another one comes in between
@@ -127,14 +155,14 @@ def test_an_index_is_followed_once_whoever_follows(site_of: MakeSite) -> None:
 
 
 def test_an_empty_index_fits_every_log(site_of: MakeSite) -> None:
-    with site_of("one").open() as koban:
+    with quiet(site_of("one")) as koban:
         assert fit_index(koban.database)
         assert content(koban.database)["index_place"] == []
 
 
 def test_a_restored_log_makes_an_index_of_its_own(site_of: MakeSite, tmp_path: pathlib.Path) -> None:
     old, new = site_of("old"), site_of("new")
-    with old.open() as koban:
+    with quiet(old) as koban:
         use(koban, old, "a1", "phone", number=1)
         archive(koban, old, days=40)
         use(koban, old, "a2", "phone", number=2)
@@ -145,7 +173,7 @@ def test_a_restored_log_makes_an_index_of_its_own(site_of: MakeSite, tmp_path: p
     assert not [each for each in (tmp_path / "backup").rglob("*") if "account_links" in each.name]
     key = old.settings.data / "vault.key"
     restore(new.settings, new.secrets, new.clock, tmp_path / "backup", key=key)
-    with new.open() as koban:
+    with quiet(new) as koban:
         follow_all(koban)
         forget_gone(koban.database)
         assert content(koban.database) == before
@@ -193,12 +221,12 @@ def test_a_file_that_went_or_is_damaged_is_made_again_from_the_log(
     site_of: MakeSite, harm: Callable[[pathlib.Path], None]
 ) -> None:
     site = _on_sqlite(site_of)
-    with site.open() as koban:
+    with quiet(site) as koban:
         use(koban, site, "a1", "phone", number=1)
         follow_all(koban)
         before = content(koban.database)
     harm(site.settings.data / "index.db")
-    with site.open() as koban:
+    with quiet(site) as koban:
         follow_all(koban)
         assert content(koban.database) == before
         (site.settings.data / "index.db").unlink()
@@ -209,34 +237,34 @@ def test_a_file_that_went_or_is_damaged_is_made_again_from_the_log(
 def test_an_index_that_is_ahead_of_its_log_or_of_another_one_is_thrown_away(site_of: MakeSite) -> None:
     site, other = _on_sqlite(site_of), site_of("other")
     data = site.settings.data
-    with site.open() as koban:
+    with quiet(site) as koban:
         use(koban, site, "a1", "phone", number=1)
         follow_all(koban)
     shutil.copyfile(data / "koban.db", data / "older.db")
     shutil.copyfile(data / "index.db", data / "older-index.db")
-    with site.open() as koban:
+    with quiet(site) as koban:
         use(koban, site, "a2", "tablet", number=2)
         follow_all(koban)
-    with other.open() as koban:
-        koban.clock.advance(1)  # type: ignore[attr-defined]  # the clock is moved by hand
+    with quiet(other) as koban:
+        koban.clock.advance(1)
         for number in range(3):
             use(koban, other, "x1", "laptop", number=number)
         follow_all(koban)
 
     shutil.copyfile(data / "older.db", data / "koban.db")
-    with site.open() as koban:
+    with quiet(site) as koban:
         follow_all(koban)
         assert rows(koban.database, "account_links", "account") == [("a1",)], "the log knows no a2 any more"
 
     shutil.copyfile(other.settings.data / "index.db", data / "index.db")
-    with site.open() as koban:
+    with quiet(site) as koban:
         follow_all(koban)
         assert rows(koban.database, "account_links", "account") == [("a1",)]
 
-    with site.open() as koban:
+    with quiet(site) as koban:
         use(koban, site, "a3", "watch", number=3)
     shutil.copyfile(data / "older-index.db", data / "index.db")
-    with site.open() as koban:
+    with quiet(site) as koban:
         assert ("a1",) in rows(koban.database, "account_links", "account"), "an older index of this log goes on"
         follow_all(koban)
         assert rows(koban.database, "account_links", "account") == [("a1",), ("a3",)]

@@ -41,6 +41,18 @@ def test_the_editor_shows_the_rule_as_it_is_written_and_points_at_errors(scene: 
     assert "line wrong" in page
 
 
+def test_an_item_that_is_too_long_is_refused_whole_and_never_cut(scene: Scene, admin: Visitor) -> None:
+    name = next(iter(scene.pack.rules))
+    text = block_of(scene.pack, "rules", name).text + "# " + "長" * 50_000
+    status, page, _ = form(admin, name, text, do="propose", reason="all of it")
+    assert status == 422
+    assert f"the item has {len(text) + 1:,} characters, and 50,000 is the most here" in page
+    assert "長" * 50_000 in page
+    reader = Visitor(scene, "ja").sign_in()
+    page = reader.send(f"/lab?section=rules&name={name}", "/lab/check", section="rules", name=name, text=text).text
+    assert "ここでの上限は 50,000 文字です" in page
+
+
 def test_errors_are_said_in_the_readers_language_while_one_types(scene: Scene) -> None:
     reader = Visitor(scene, "ja").sign_in()
     name = next(iter(scene.pack.rules))

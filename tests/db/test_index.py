@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -44,6 +45,28 @@ def test_the_index_is_written_whole_or_not_at_all(database: Database) -> None:
     assert filled(database) == []
     fill(database, "three")
     assert filled(database) == ["three"]
+
+
+def test_one_at_a_time_writes_to_the_index(database: Database) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def add() -> None:
+        with database.write_index() as tx:
+            tx.many(INSERT, [("one", 1, 1)])
+            begun.set()
+            over.wait(20)
+
+    adding = threading.Thread(target=add)
+    adding.start()
+    assert begun.wait(20)
+    emptying = threading.Thread(target=database.empty_index)
+    emptying.start()
+    emptying.join(0.2)
+    assert emptying.is_alive(), "it waits until what is being added is there"
+    over.set()
+    for each in (adding, emptying):
+        each.join(20)
+    assert filled(database) == []
 
 
 def waits_for_the_disk(tx: Tx) -> bool:

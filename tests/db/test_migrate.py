@@ -1,14 +1,18 @@
 """The migrations make exactly the tables that the code knows, on both databases; foreign and newer data is refused."""
 
+import contextlib
 import pathlib
+import subprocess
+import sys
 from collections.abc import Callable
 
 import alembic.autogenerate
+import alembic.command
 import alembic.migration
 import pytest
 import sqlalchemy
 
-from koban.db import Database, DataForeign, DataTooNew, newest_revision, revision, upgrade
+from koban.db import Database, DataForeign, DataTooNew, migrate, newest_revision, revision, upgrade
 from koban.schema import INDEX_METADATA, METADATA
 
 
@@ -30,6 +34,17 @@ def test_the_migrations_make_the_tables_that_the_code_knows(empty: Database) -> 
         context = alembic.migration.MigrationContext.configure(tx.connection)
         differences = alembic.autogenerate.compare_metadata(context, known_to(empty))
     assert [each for each in differences if not _comment_only(each)] == []
+
+
+def test_the_schema_names_every_table_by_itself(tmp_path: pathlib.Path) -> None:
+    """Whatever else is imported: a backup copies the tables that it names, and an installation may import little."""
+    ask = "import koban.schema as s; print(*s.METADATA.tables, *s.INDEX_METADATA.tables)"
+    told = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, timeout=60).stdout
+    with contextlib.closing(Database.open(f"sqlite:///{tmp_path}/koban.db", durable=False)) as database:
+        upgrade(database)
+        with database.read() as tx:
+            made = {*tx.table_names(), *INDEX_METADATA.tables} - {"alembic_version"}
+    assert set(told.split()) == made
 
 
 def known_to(database: Database) -> sqlalchemy.MetaData:
@@ -62,3 +77,37 @@ def test_data_of_another_release_or_of_somebody_else_is_refused_and_left_alone(
     with pytest.raises(refusal):
         upgrade(empty)
     assert revision(empty) == before
+
+
+ENTRY = (
+    "INSERT INTO log_entries (seq, log_at, received_at, kind, type, source, event_id, event_key, event_at, data, flags)"
+    " VALUES (?, ?, 1, 'event', 't', 's', 'e', NULL, 1, '{}', 0)"
+)
+
+
+@pytest.mark.parametrize(("followed", "kept"), [(2, [("finding", 2, 20)]), (9, []), (None, [])])
+def test_the_index_keeps_its_place_on_postgresql_and_leaves_the_file_on_sqlite(
+    empty: Database, followed: int | None, kept: list[tuple[object, ...]]
+) -> None:
+    config, _ = migrate._scripts()
+    with empty.write() as tx:
+        config.attributes["connection"] = tx.connection
+        alembic.command.upgrade(config, "0030")
+    with empty.write() as tx:
+        tx.many(ENTRY, [(1, 10), (2, 20)])
+        tx.change("INSERT INTO entry_subjects (kind, subject, seq) VALUES ('account', 'a', 2)")
+        tx.change(
+            "INSERT INTO account_links (account, kind, subject, times, first_at, last_at, last_seq)"
+            " VALUES ('a', 'device', 'd', 1, 20, 20, 2)"
+        )
+        if followed is not None:
+            tx.change("INSERT INTO log_state (name, value) VALUES ('finding_seq', ?)", (followed,))
+    upgrade(empty)
+    with empty.read() as tx:
+        assert tx.rows("SELECT name FROM log_state WHERE name = 'finding_seq'") == []
+        if empty.dialect == "sqlite":
+            assert set(INDEX_METADATA.tables).isdisjoint(tx.table_names())
+            return
+        assert tx.rows("SELECT name, seq, log_at FROM index_place") == kept
+        counts = [tx.rows(f"SELECT count(*) FROM {each}")[0][0] for each in ("entry_subjects", "account_links")]
+    assert counts == ([1, 1] if kept else [0, 0]), "rows without a place would be counted twice"

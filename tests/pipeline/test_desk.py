@@ -9,7 +9,7 @@ import pytest
 from tests.pipeline.conftest import Station
 
 from koban import enforcement
-from koban.base import DAY, HOUR, MINUTE, Instant, Refusal, Unavailable
+from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Refusal, Unavailable, to_rfc3339
 from koban.db import Tx
 from koban.events import Fenced
 from koban.events.routes import Conflicting, Decided, Kept, Taken
@@ -215,6 +215,15 @@ def test_a_late_event_turns_action_on_a_person_into_review(station: Station) -> 
     again = next(one for one in record.signals if one.rule == "lure_again")
     assert (again.applied, again.withheld, again.actions) == (True, "late", ("review:scams",))
     assert station.rows("SELECT count(*) FROM sanctions WHERE subject_kind = 'account'") == [(0,)]
+
+
+def test_an_event_ahead_of_its_arrival_is_decided_as_usual_and_told(station: Station) -> None:
+    limit = 10 * MINUTE
+    soon, later = (to_rfc3339(Instant(station.clock.now() + limit + by)) for by in (0, 60 * SECOND))
+    assert not station.decide(station.event("soon", LURE, time=soon)).ahead
+    record = station.decide(station.event("later", LURE, time=later))
+    assert (record.ahead, record.late, record.verdict) == (True, False, "block")
+    assert [signal.applied for signal in record.signals] == [True]
 
 
 def test_an_answer_that_comes_too_late_is_the_fallback_and_opens_a_case(station: Station) -> None:

@@ -28,7 +28,7 @@ def test_a_second_server_on_the_folder_is_refused_and_the_first_goes_on(tmp_path
     with start_server(tmp_path / "data") as first:
         ended = run_koban("serve", data=tmp_path / "data", port=free_port())
         assert ended.returncode == 2
-        assert str(first.process.pid) in ended.stderr
+        assert f"held by process {first.process.pid} on {socket.gethostname()}, which serves http://" in ended.stderr
         assert first.alive()
 
 

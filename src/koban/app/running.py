@@ -238,7 +238,7 @@ def open_desk(
     database, vault = open_data(settings, secrets, durable=durable)
     with contextlib.ExitStack() as stack:
         stack.callback(database.close)
-        lease = take_log(database, clock, holder=_holder(settings), is_dead=_is_dead)
+        lease = take_log(database, clock, holder=_holder(settings), is_dead=_is_dead, named=_named)
         memory = Memory(vault, clock, randomness, consequences=True)
         with database.write() as tx:
             memory.load(tx, find)
@@ -547,6 +547,14 @@ def _started(pid: int) -> str:
         return pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[19]
     except (OSError, IndexError):
         return ""
+
+
+def _named(holder: str) -> str:
+    try:
+        said = json.loads(holder)
+        return f"process {said['pid']} on {said['host']}, which serves {said['address']}"
+    except (ValueError, KeyError, TypeError):
+        return holder
 
 
 def _is_dead(holder: str) -> bool:

@@ -111,7 +111,7 @@ def _edit(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", r
     values = call.form or call.query
     section, name, block, text = _block(pack, values)
     seen = values.get("seen") or _print_of(text)
-    typed = values.get("text", "")[:BLOCK_CHARS_MAX] or text
+    typed = values.get("text", "") or text
     changed = typed.strip() != text.strip()
     files, placed = with_block(pack.files, block, typed, section)
     candidate, marks = (
@@ -128,7 +128,7 @@ def _edit(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", r
         text=typed,
         changed=changed,
         marks=marks,
-        lines=tokens(typed),
+        lines=tokens(typed[:BLOCK_CHARS_MAX]),
         severe=candidate is not None and is_severe(pack, candidate),
         sections=SECTIONS,
         tried=TRIED,
@@ -148,13 +148,13 @@ def _edit(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", r
 def _check(kit: ConsoleKit, call: Call) -> Answer:
     pack = kit.pack()
     section, _, block, text = _block(pack, call.form)
-    typed = call.form.get("text", "")[:BLOCK_CHARS_MAX]
+    typed = call.form.get("text", "")
     files, placed = with_block(pack.files, block, typed, section)
     candidate, marks = check_block(files, placed, call.language)
     severe = candidate is not None and is_severe(pack, candidate)
     sound = candidate is not None and not marks and typed.strip() != text.strip()
     return page(
-        kit, call, "lab_checked.html", marks=marks, lines=tokens(typed), severe=severe, file=placed.file,
+        kit, call, "lab_checked.html", marks=marks, lines=tokens(typed[:BLOCK_CHARS_MAX]), severe=severe, file=placed.file,
         try_now=sound and section in TRIED and "while_typing" in call.form,
     )  # fmt: skip
 
@@ -167,7 +167,7 @@ def _print_of(text: str) -> str:
 def _act(kit: ConsoleKit, call: Call) -> Answer:
     pack, form = kit.pack(), call.form
     section, name, block, text = _block(pack, form)
-    files, placed = with_block(pack.files, block, form.get("text", "")[:BLOCK_CHARS_MAX], section)
+    files, placed = with_block(pack.files, block, form.get("text", ""), section)
     candidate, marks = check_block(files, placed, call.language)
     if marks or candidate is None or form.get("do") == "check":
         return _edit(kit, call, problem="lab.has_faults" if marks else "")

@@ -26,6 +26,8 @@ _QUOTE: Final = postgresql.dialect().identifier_preparer.quote  # type: ignore[n
 _AMONG_MAX: Final = 512  # values in one query on SQLite
 _PARAMETERS_MAX: Final = 960  # of one statement that inserts; SQLite takes 999 in its oldest builds
 _ROWS_AT_ONCE: Final = 128  # each number of rows is a statement of its own that stays prepared
+# On PostgreSQL, too, one at a time writes to the index, so that it is never emptied under somebody who adds to it.
+_ONE_INDEXER: Final = "SELECT pg_advisory_xact_lock(hashtext('koban.index' || current_schema()))"
 _MOVED_APART_PAGES: Final = 100_000  # the writer moves its log itself only beyond this, once somebody else does it
 _BEGIN_ANEW_PAGES: Final = 64_000  # of SQLite's log of writes, 256 MB: then the writer stands still for its last part
 
@@ -319,6 +321,7 @@ class Database:
         assert self.dialect == "postgresql", "opened with its index"
         with self._writer.connect() as connection, connection.begin():
             connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            connection.exec_driver_sql(_ONE_INDEXER)
             yield Tx(connection, self.dialect)
 
     def mend_index(self) -> bool:

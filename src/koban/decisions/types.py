@@ -96,6 +96,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     cases: tuple[str, ...] = ()
     fallback: bool = False
     late: bool = False
+    ahead: bool = False  # the event's own time lay more than ten minutes in the future
     text_damaged: bool = False
     unread: tuple[str, ...] = ()
     pack: str = ""

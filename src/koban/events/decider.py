@@ -305,15 +305,22 @@ class LogTime:
 LEASE_NAME: Final = "decider"
 
 
-def take_log(database: Database, clock: Clock, *, holder: str, is_dead: Callable[[str], bool]) -> Lease:
+def take_log(
+    database: Database,
+    clock: Clock,
+    *,
+    holder: str,
+    is_dead: Callable[[str], bool],
+    named: Callable[[str], str] = str,
+) -> Lease:
     """Take the lease of the log, at once where its holder is known to be dead.
 
-    Refuses: LogTaken, naming who holds it.
+    Refuses: LogTaken, naming who holds it as `named` writes it for people.
     """
     with database.write() as tx:
         taken = take_lease(tx, clock.now(), LEASE_NAME, holder=holder, lasts=limits.LEASE_FOR)
         if isinstance(taken, Held) and is_dead(taken.holder):
             taken = take_lease(tx, clock.now(), LEASE_NAME, holder=holder, lasts=limits.LEASE_FOR, over=True)
     if isinstance(taken, Held):
-        raise LogTaken(f"The log is held by {taken.holder}. Stop that process, or send events to it.")
+        raise LogTaken(f"The log is held by {named(taken.holder)}. Stop that process, or send events to it.")
     return taken

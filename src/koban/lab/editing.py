@@ -93,6 +93,13 @@ def check_block(
     files: Mapping[str, str], block: Block, language: str = "en"
 ) -> tuple[PackDef | None, tuple[Mark, ...]]:
     """Check a pack with a changed item: the pack, if nothing is wrong, and what is wrong by the item's own lines."""
+    if len(block.text) > BLOCK_CHARS_MAX:
+        long = Fault(
+            source=Source(file=block.file, line=block.first),
+            detail=f"the item has {len(block.text):,} characters, and {BLOCK_CHARS_MAX:,} is the most here",
+            hint="edit its file, and bring it with koban pack push",
+        )
+        return None, _marks(pack_faults.said_in(language, [long]), block)
     try:
         pack = parse_files(files)
     except PackInvalid as invalid:
@@ -101,7 +108,7 @@ def check_block(
     return (None if faults else pack), _marks(pack_faults.said_in(language, faults), block)
 
 
-def _marks(faults: "tuple[Fault, ...] | list[Fault]", block: Block) -> tuple[Mark, ...]:
+def _marks(faults: tuple[Fault, ...] | list[Fault], block: Block) -> tuple[Mark, ...]:
     last = block.first + block.text.count("\n")
     marks = []
     for fault in faults:

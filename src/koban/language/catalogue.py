@@ -78,8 +78,10 @@ _FUNCTIONS = (
         name="matches",
         params=(_TEXT, Param("pattern", (_T,), "pattern")),
         result=_B,
-        en="True when the RE2 pattern occurs anywhere in the normalised text; case, width and kana do not matter.",
-        ja="正規化した本文に RE2 のパターンが現れれば真。大文字小文字、全角半角、かなカナは区別しない。",
+        en="True when the RE2 pattern occurs anywhere in the normalised text; case, width and kana do not matter. `\\d`, `\\w` and "
+        "`\\b` know ASCII alone, as RE2 has it: between 語 and a is a boundary, and `\\p{L}` is any letter.",
+        ja="正規化した本文に RE2 のパターンが現れれば真。大文字小文字、全角半角、かなカナは区別しない。`\\d`、`\\w`、`\\b` は RE2 に従い"
+        "ASCII だけを見るので、「語」と a の間は境界。どの文字でもよいときは `\\p{L}`。",
         cost=100,
     ),
     Function(

@@ -162,6 +162,8 @@ _SENTENCES: Final[tuple[tuple[str, str], ...]] = (
     ("{} has no key '{}'", "{0} にキー「{1}」はありません"),
     ("{} cannot be '{}'", "{0} に「{1}」は指定できません"),
     ("{} is not a duration", "{0} は期間として読めません"),
+    ("the item has {} characters, and {} is the most here", "この項目は {0} 文字あり、ここでの上限は {1} 文字です"),
+    ("edit its file, and bring it with koban pack push", "ファイルを編集し、koban pack push で反映してください"),
     ("{} is longer than {} characters", "{0} が {1} 文字を超えています"),
     ("not valid YAML: {}", "YAML として読めません：{0}"),
     ("pack.yaml is empty", "pack.yaml が空です"),

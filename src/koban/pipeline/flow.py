@@ -84,6 +84,7 @@ def decide(memory: Memory, arrival: Arrival, texts: dict[str, Normalised] | None
         decided_at=to_rfc3339(at),
         verdict="allow",
         late=_is_marked(entry, Flag.LATE),
+        ahead=_is_marked(entry, Flag.AHEAD),
         text_damaged=_is_marked(entry, Flag.DAMAGED),
         unread=arrival.unread,
         pack=compiled.pack.digest[:12],
