@@ -557,7 +557,7 @@ ALERT_WORDS: Final[Mapping[str, str]] = {
     "emergency.started": "somebody started an emergency rule; the lead is told at once",
     "emergency.unfit": "an emergency rule ended because a new pack no longer has what it names",
     "rule.drift": "a rule matches far more or fewer people than it did, or is less often right; of those named, 1 % are wrong in expectation",
-    "pack.waits": "the pack given at start changes something severe, and waits for a second person",
+    "pack.waits": "the pack given at start changes something severe, or a version that a person brought, and waits for a person",
     "rule.dead": "rules that matched nothing for 30 days",
     "ledger.unbalanced": "the daily proof of the ledger found a row or balance that does not hold",
     "audit.broken": "the audit trail was altered, cut off or rewritten",

@@ -237,3 +237,27 @@ def test_a_pack_given_at_start_is_proposed_when_it_is_severe(site: Site, tmp_pat
             assert alerts == [("pack.waits", f"draft:{drafts[0].id}")]  # said once, however often it starts
     with given("beside", BESIDE).open() as koban:
         assert koban.memory.compiled.pack.digest == parse_files(BESIDE).digest
+
+
+def test_a_pack_given_at_start_takes_back_nothing_that_a_person_brought(site: Site, tmp_path: pathlib.Path) -> None:
+    def given(name: str, files: dict[str, str]) -> Site:
+        for path, text in files.items():
+            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / path).write_text(text)
+        return dataclasses.replace(site, settings=dataclasses.replace(site.settings, pack=tmp_path / name))
+
+    theirs = parse_files(BESIDE)
+    with given("first", SEVERE).open() as koban:
+        permit = Permit(base=koban.memory.compiled.pack.digest, by="staff_mika", reason="mine", ground="ordinary")
+        switch_pack(koban.desk, theirs, permit)
+    newer = {name: text + "\n# a newer release\n" if name.endswith(".yaml") else text for name, text in SEVERE.items()}
+    for _ in range(2):
+        with given("newer", newer).open() as koban:
+            assert koban.memory.compiled.pack.digest == theirs.digest
+            with koban.database.read() as tx:
+                drafts = draft_store.read_drafts(tx)
+                alerts = tx.rows("SELECT detail FROM alerts WHERE kind = 'pack.waits'")
+            assert [(each.author, each.state, each.digest) for each in drafts] == [
+                ("koban", "open", parse_files(newer).digest)
+            ]
+            assert [str(row[0])[:12] for row in alerts] == [theirs.digest[:12]]

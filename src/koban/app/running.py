@@ -34,11 +34,11 @@ from koban.db import Database, Tx, newest_revision, revision, upgrade
 from koban.events import take_log
 from koban.finding import fit_index, follow
 from koban.insight import watch_health
-from koban.lab.drafts import VersionDesk, bring_in, checked
+from koban.lab.drafts import VersionDesk, bring_in, checked, propose
 from koban.lab.mode_drafts import ModeDesk
 from koban.oncall import Mail, OncallKit, deliver_by, mail_by, no_mail, read_smtp
 from koban.packs import PackDef, active_at, load_pack, load_version
-from koban.packs.draft_store import Permit
+from koban.packs.draft_store import Permit, Switched
 from koban.payments.worker import PaymentKit, PaymentWorker
 from koban.pipeline import money
 from koban.pipeline.commands import Entered, activate_with, expect, features_to_fill, set_approved_mode, set_mode
@@ -417,8 +417,10 @@ def _activate_given(
 ) -> None:
     """Activate the pack that was given at start, if this content was never active before.
 
-    A severe change against the version in force is proposed only, as through every other door; an installation's first
-    pack is nobody's change. Why never before: somebody who rolled back in the console must not find it undone by a restart.
+    A severe change against the version in force is proposed only, as through every other door, and so is any change of a
+    version that a person brought: it was not made from that one, so it would take back what they changed. An
+    installation's first pack is nobody's change. Why never before: somebody who rolled back in the console must not find
+    it undone by a restart.
     """
     if not settings.pack.is_dir():
         with desk.database.read() as tx:
@@ -434,15 +436,21 @@ def _activate_given(
             return
     reason = f"given at start: {settings.pack.name}"
     with desk.database.read() as tx:
-        first = active_at(tx, desk.memory.last_seq + 1) is None
-    if first:
+        active = active_at(tx, desk.memory.last_seq + 1)
+    if active is None:
         base = desk.memory.compiled.pack.digest
         switch_pack(desk, pack, Permit(base=base, by=SYSTEM.id, reason=reason, ground="first"))
         return
-    switched = bring_in(versions_of(desk, randomness), checked(pack.files), at, by=SYSTEM.id, reason=reason)
+    versions = versions_of(desk, randomness)
+    if active.author != SYSTEM.id:
+        draft = propose(versions, pack.files, at, by=SYSTEM.id, reason=reason)
+        switched = Switched(digest=pack.digest, draft=draft.id)
+        detail = f"{active.digest[:12]} is in force, which a person brought. The pack given at start is another, and is proposed."
+    else:
+        switched = bring_in(versions, checked(pack.files), at, by=SYSTEM.id, reason=reason)
+        detail = f"The pack given at start needs a second person: {', '.join(switched.needs[:5])}."
     if switched.draft is not None:
         _log.warning("pack_waits_for_approval", digest=pack.digest[:12], draft=switched.draft, needs=switched.needs)
-        detail = f"The pack given at start needs a second person: {', '.join(switched.needs[:5])}."
         with desk.database.write() as tx:
             raise_alert(tx, at, randomness, kind="pack.waits", about=f"draft:{switched.draft}", detail=detail)
 
