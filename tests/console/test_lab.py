@@ -136,6 +136,20 @@ def test_a_list_change_is_previewed(scene: Scene, admin: Visitor) -> None:
     assert "こんにちは" not in admin.get(f"/lists/{name}?q=こんにちは").text.partition("<table")[2]
 
 
+def test_taking_a_value_off_a_list_is_previewed_and_changes_nothing(admin: Visitor) -> None:
+    page = "/lists/trusted_accounts"
+    admin.send(page, page, values="shop_9", note="a partner")
+    assert 'name="try_off" value="shop_9"' in admin.get(page).text
+    answer = admin.send(page, page, try_off="shop_9")
+    assert answer.status_code == 200
+    assert "What would have changed without shop_9" in answer.text
+    assert "It is still on the list." in answer.text
+    run = re.search(r'hx-get="(/lab/runs/[^"]+)"', answer.text)
+    assert run is not None
+    assert admin.get(run[1]).status_code == 200
+    assert 'name="remove" value="shop_9"' in admin.get(page).text
+
+
 def test_features_say_what_is_counted_of_a_subject(scene: Scene, admin: Visitor) -> None:
     name = next(iter(scene.desk.memory.compiled.pack.features))
     page = admin.get(f"/features?feature={name}&subject=nobody").text

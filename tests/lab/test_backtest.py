@@ -13,6 +13,7 @@ import pytest
 from tests.archive.conftest import Station
 from tests.lab.conftest import log_of, switch
 
+from koban.app.lab import with_values
 from koban.base import DAY, HOUR, Instant
 from koban.lab import EngineUnfit, NothingToTest, Question, Report, backtest, render_report
 from koban.labels import LabelSet, LabelSource
@@ -201,6 +202,23 @@ def test_list_entries_count_from_when_they_were_added_and_new_ones_from_the_star
     assert run(told, rules=["lure"]).total.hits == 4
     new = edited(told.pack, lists=("直取引, pay outside", "直取引, pay outside, こんにちは"))
     assert run(told, pack=new, rules=["lure"]).total.hits == 7
+
+
+@pytest.mark.parametrize("engine", ["auto", "live"])
+def test_a_value_that_a_trial_leaves_out_counts_at_no_moment_whoever_put_it_on(told: Station, engine: str) -> None:
+    added = EntriesAdded(list="lures", values=("こんにちは", "やあ"), note="n", by="t", expires_at=None)
+    told.desk.command(lambda memory, tx: commands.change_list(memory, tx, added))
+    told.send(told.event("by-a-person", "こんにちは"), told.event("other", "やあ"))
+    whole = run(told, rules=["lure"], engine=engine).total.hits
+
+    def without(*values: str) -> PackDef:
+        return with_values(told.pack, [], told.desk.memory.vault, without=[f"lures={value}" for value in values])
+
+    assert run(told, pack=without("こんにちは"), rules=["lure"], engine=engine).total.hits == whole - 1
+    found = run(told, pack=without("こんにちは", "直取引"), against=told.pack, rules=["lure"], engine=engine)
+    by_pack = whole - run(told, pack=without("直取引"), rules=["lure"], engine=engine).total.hits
+    assert by_pack > 0
+    assert (found.total.hits, len(found.freed_samples)) == (whole - 1 - by_pack, 1 + by_pack)
 
 
 def test_an_entry_that_a_version_brought_counts_from_that_version_on(told: Station) -> None:

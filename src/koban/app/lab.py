@@ -77,20 +77,28 @@ def pack_named(tx: Tx, text: str) -> PackDef:
     return load_pack(folder) if folder.is_dir() else load_version(tx, find_digest(tx, text))
 
 
-def with_values(pack: PackDef, additions: Sequence[str], vault: Vault) -> PackDef:
+def with_values(pack: PackDef, additions: Sequence[str], vault: Vault, *, without: Sequence[str] = ()) -> PackDef:
     """Return the pack with further values on its lists, written LIST=VALUE; personal kinds become pseudonyms.
 
+    `without`: values, written alike, that count at no moment of a trial, whoever put them on.
     Refuses: ListMissing.
     """
     lists = dict(pack.lists)
-    for each in additions:
-        name, _, value = each.partition("=")
+
+    def read(written: str) -> tuple[str, str]:
+        name, _, value = written.partition("=")
         if name not in lists:
             raise ListMissing(f"The pack declares no list {name[:80]!r}.")
         kind = lists[name].of
-        if kind in JOINED_LISTS and not value.startswith(f"{kind}~"):
-            value = vault.pseudonym(str(kind), value)
+        is_open = kind in JOINED_LISTS and not value.startswith(f"{kind}~")
+        return name, vault.pseudonym(str(kind), value) if is_open else value
+
+    for each in additions:
+        name, value = read(each)
         lists[name] = msgspec.structs.replace(lists[name], entries=(*lists[name].entries, value))
+    for each in without:
+        name, value = read(each)
+        lists[name] = msgspec.structs.replace(lists[name], left_out=lists[name].left_out | {value})
     return msgspec.structs.replace(pack, lists=lists)
 
 

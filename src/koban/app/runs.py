@@ -89,7 +89,7 @@ class Runs:
                 raise RunsFull("Wait for one of them.")
             run = RunView(id=random_id("run", at, self._randomness), state="running")
             self._kept[run.id] = run
-            if not {"--log", "--list-add"} & set(arguments):
+            if not {"--log", "--list-add", "--list-remove"} & set(arguments):
                 self._whole[run.id] = "--newest" not in arguments
             while len(self._kept) > KEPT_MAX:
                 self._whole.pop(self._kept.popitem(last=False)[0], None)

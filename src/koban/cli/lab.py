@@ -29,6 +29,10 @@ def backtest(
         list[str] | None,
         typer.Option(help="LIST=VALUE: as if the list had held the value from the start; may be given again."),
     ] = None,
+    list_remove: Annotated[
+        list[str] | None,
+        typer.Option(help="LIST=VALUE: as if the value had never been on the list; may be given again."),
+    ] = None,
     samples: Annotated[int, typer.Option(help="Events to show.", min=0, max=20)] = 20,
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
@@ -50,7 +54,7 @@ def backtest(
         elif against != "none":
             other = pack_named(opened.tx, against)
         question = Question(
-            pack=with_values(pack_named(opened.tx, pack), list_add or [], opened.vault),
+            pack=with_values(pack_named(opened.tx, pack), list_add or [], opened.vault, without=list_remove or []),
             against=other,
             since_at=None if since is None else parse_since(since, end_of(opened, SystemClock().now())),
             rules=rule or None,

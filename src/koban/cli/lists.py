@@ -91,8 +91,9 @@ def list_preview(
     name: Name,
     values: Annotated[list[str], typer.Argument(help="Values that it is to have had from the start.")],
     since: Annotated[str | None, typer.Option(help="90d, 12h, 2w or a moment.")] = "30d",
+    off: Annotated[bool, typer.Option("--off", help="As if the values had never been on it.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Print what the rules that read a list would have hit with further values; nothing is changed."""
+    """Print what the rules that read a list would have hit with further values, or without some; nothing is changed."""
     from koban.app.lab import cap_memory, open_for_lab, pack_in_force, parse_since, with_values
     from koban.audit import SystemSecrets
     from koban.base import SystemClock
@@ -108,7 +109,8 @@ def list_preview(
         rules = tuple(rule.name for rule in pack.rules.values() if f"'{name}'" in rule.when)
         if not rules:
             raise NothingToTest(f"No rule reads the list {name!r}.")
-        changed = with_values(pack, [f"{name}={value}" for value in values], opened.vault)
+        written = [f"{name}={value}" for value in values]
+        changed = with_values(pack, [] if off else written, opened.vault, without=written if off else [])
         start = None if since is None else parse_since(since, SystemClock().now())
         report = backtest(opened, Question(pack=changed, against=pack, since_at=start, rules=rules))
     print(render_report(report, samples=0))

@@ -66,8 +66,8 @@ def _index(kit: ConsoleKit, call: Call) -> Answer:
     )
 
 
-def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", run: str = "") -> Answer:
-    """Show a list; `run` is the backtest of what somebody typed, which stands beside it."""
+def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", run: str = "", off: str = "") -> Answer:
+    """Show a list; `run` is the backtest of what somebody typed, or of the list without a value, `off`."""
     pack = kit.pack()
     declared = _list(pack, call)
     formats = Formats(language_of(call.language), kit.zone, call.at)
@@ -108,6 +108,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", ru
         detail=detail,
         typed=call.form,
         run=run,
+        off=off,
     )
 
 
@@ -166,6 +167,8 @@ def _change(kit: ConsoleKit, call: Call) -> Answer:
         if form.get("remove"):
             kit.change_list(EntryRemoved(list=declared.name, value=form["remove"], note=note, by=by))
             return done(call, f"/lists/{declared.name}", "list_removed")
+        if form.get("try_off"):
+            return _preview(kit, call, declared, (form["try_off"],), off=True)
         values = tuple(dict.fromkeys(line.strip() for line in form.get("values", "").splitlines() if line.strip()))
         if values and form.get("do") == "preview" and len(values) <= VALUES_PER_ENTRY_MAX:
             return _preview(kit, call, declared, values)
@@ -180,15 +183,16 @@ def _change(kit: ConsoleKit, call: Call) -> Answer:
     return done(call, f"/lists/{declared.name}", "list_added")
 
 
-def _preview(kit: ConsoleKit, call: Call, declared: ListDef, values: Sequence[str]) -> Answer:
-    """Start a backtest of the rules that read a list, as if it had held further values from the start."""
+def _preview(kit: ConsoleKit, call: Call, declared: ListDef, values: Sequence[str], *, off: bool = False) -> Answer:
+    """Start a backtest of the rules that read a list, as if it had held further values from the start, or never some."""
     pack = kit.pack()
     rules = [rule.name for rule in pack.rules.values() if f"'{declared.name}'" in rule.when]
     if not rules:
         return _one(kit, call, problem="lab.no_reader")
     arguments = ["--since", "30d", *(part for name in rules for part in ("--rule", name))]
-    arguments += [part for value in values for part in ("--list-add", f"{declared.name}={value}")]
-    return _one(kit, call, run=kit.start_backtest(pack.files, arguments).id)
+    option = "--list-remove" if off else "--list-add"
+    arguments += [part for value in values for part in (option, f"{declared.name}={value}")]
+    return _one(kit, call, run=kit.start_backtest(pack.files, arguments).id, off=values[0] if off else "")
 
 
 def _list(pack: PackDef, call: Call) -> ListDef:

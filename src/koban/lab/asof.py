@@ -2,7 +2,7 @@
 
 What people put on lists or took off counts from the moment they did. A value that the pack under test shares with the
 version in force counts from the activation that brought it; a value that is new in the pack under test counts from the
-start, since otherwise nobody could see what it does.
+start, since otherwise nobody could see what it does. A value that the trial leaves out counts at no moment.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -40,7 +40,8 @@ class Past:
         """Read every change up to a place in the log."""
         kinds = (ENTRIES_ADDED, ENTRY_REMOVED, LABEL_SET, SCORE_RECORDED, PACK_ACTIVATED)
         self._changes: Sequence[Entry] = event_store.read_changes(tx, kinds, before_seq=upto_seq + 1)
-        self._own: Entries = {name: frozenset(each.entries) for name, each in pack.lists.items()}
+        self._left_out: Entries = {name: each.left_out for name, each in pack.lists.items() if each.left_out}
+        self._own: Entries = {name: frozenset(each.entries) - each.left_out for name, each in pack.lists.items()}
         self._versions = self._read_versions(tx)
         first = next((self._versions[each.seq] for each in self._changes if each.seq in self._versions), None)
         self.first = self._own if first is None else first
@@ -73,7 +74,7 @@ class Past:
 
     def cursor(self) -> "Cursor":
         """Return the state before the first entry, to be moved forward."""
-        return Cursor(self.first, self._changes, self._versions)
+        return Cursor(self.first, self._changes, self._versions, self._left_out)
 
     def intervals(self) -> tuple[list[Interval], list[Interval]]:
         """Return when each value was on a list of values, and when each label counted for an account."""
@@ -101,13 +102,16 @@ class Past:
 class Cursor:
     """Lists and labels at one place in the log."""
 
-    def __init__(self, first: Entries, changes: Sequence[Entry], versions: Mapping[int, Entries]) -> None:
+    def __init__(
+        self, first: Entries, changes: Sequence[Entry], versions: Mapping[int, Entries], left_out: Entries
+    ) -> None:
         self.lists = LiveLists()
         self.lists.set_pack(first)
         self.labels = LiveLabels()
         self.scores = LiveScores()
         self._changes = changes
         self._versions = versions
+        self._left_out = left_out
         self._next = 0
 
     def advance(self, seq: int) -> None:
@@ -124,7 +128,7 @@ class Cursor:
         entry = self._changes[self._next]
         self._next += 1
         if entry.type == ENTRIES_ADDED:
-            self.lists.apply(msgspec.json.decode(entry.data, type=EntriesAdded))
+            self._put(msgspec.json.decode(entry.data, type=EntriesAdded))
         elif entry.type == ENTRY_REMOVED:
             self.lists.apply(msgspec.json.decode(entry.data, type=EntryRemoved))
         elif entry.type == LABEL_SET:
@@ -134,6 +138,12 @@ class Cursor:
         elif entry.seq in self._versions:
             self.lists.set_pack(self._versions[entry.seq])
         return entry
+
+    def _put(self, added: EntriesAdded) -> None:
+        left_out = self._left_out.get(added.list, ())
+        values = tuple(value for value in added.values if value not in left_out)
+        if values:
+            self.lists.apply(msgspec.structs.replace(added, values=values))
 
 
 class _Spans:

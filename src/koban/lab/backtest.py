@@ -161,7 +161,9 @@ def _feature(plan: Plan, name: str) -> object:
 
 def _list(pack: PackDef, name: str) -> object:
     found = pack.lists.get(name)
-    return None if found is None else (found.kind, found.entries, found.unless, found.negatable, found.whole_word)
+    return None if found is None else (
+        found.kind, found.entries, found.unless, found.negatable, found.whole_word, found.left_out,
+    )  # fmt: skip
 
 
 def _kinds(judged: Judged) -> set[str]:

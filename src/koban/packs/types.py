@@ -246,6 +246,7 @@ class ListDef(msgspec.Struct, frozen=True, kw_only=True):
     whole_word: bool  # phrases only: Latin and katakana phrases must not be part of a longer word
     about: Texts
     source: Source
+    left_out: frozenset[str] = frozenset()  # in a trial: values that count at no moment, whoever put them on
 
 
 class DefinitionDef(msgspec.Struct, frozen=True, kw_only=True):
