@@ -38,6 +38,10 @@ def test_a_preview_says_what_further_values_would_have_hit_and_changes_nothing(t
         told = cli(own, "list", "preview", "lures", "zzpreview", "--since", "1h")
         assert re.search(r"^lure +1 +0 ", told, re.MULTILINE), told
         assert "zzpreview" not in cli(own, "list", "show", "lures")
+        cli(own, "list", "add", "lures", "zzpreview", "--reason", "seen")
+        assert own.post(message("p2", "let us use zzpreview")).json()["verdict"] == "block"
+        told = cli(own, "list", "preview", "lures", "zzpreview", "--since", "1h", "--off")
+        assert re.search(r"^lure +0 +1 ", told, re.MULTILINE), told
         refused = run_koban("list", "preview", "nothing", "x", data=own.data, port=own.port)
         assert refused.returncode != 0
         assert "declares no list 'nothing'" in refused.stderr
