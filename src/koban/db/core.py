@@ -381,8 +381,10 @@ class Database:
     def close(self) -> None:
         """Close every connection; the object must not be used afterwards."""
         self._reader.dispose()
-        if self._kept is not None:
-            self._kept.close()
+        with self._write_lock or contextlib.nullcontext():  # whoever writes finishes first
+            if self._kept is not None:
+                self._kept.close()
+                self._kept = None
         self._writer.dispose()
         if self._mover is not None:
             self._mover.dispose()
