@@ -12,7 +12,6 @@ from koban.db import Tx, metadata, upsert
 from koban.vault.types import Disclosure, Hold
 
 _OVER_FOR: Final = 30 * DAY  # the audit trail keeps it for good
-_IN_MAX: Final = 500  # SQLite takes 999 parameters in its oldest builds
 
 people: Final = Table(
     "vault_people",
@@ -99,13 +98,8 @@ def write_check(tx: Tx, digest: bytes) -> None:
 
 def read_salts(tx: Tx, pseudonyms: Sequence[str]) -> dict[str, bytes]:
     """Return the salts of these people; who has none is not in the answer."""
-    found: dict[str, bytes] = {}
-    for start in range(0, len(pseudonyms), _IN_MAX):
-        part = pseudonyms[start : start + _IN_MAX]
-        marks = ", ".join("?" * len(part))
-        rows = tx.rows(f"SELECT pseudonym, salt FROM vault_people WHERE pseudonym IN ({marks})", part)
-        found.update((str(pseudonym), bytes(salt)) for pseudonym, salt in rows)
-    return found
+    rows = tx.among("SELECT pseudonym, salt FROM vault_people WHERE pseudonym IN (??)", pseudonyms)
+    return {str(pseudonym): bytes(salt) for pseudonym, salt in rows}
 
 
 def delete_salt(tx: Tx, pseudonym: str) -> bool:
