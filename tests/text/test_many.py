@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from koban.text import normalise, normalise_many
-from koban.text.many import TOGETHER_MIN
+from koban.text.many import TOGETHER_MIN, _tables
 
 # Everything that some step of normalising looks at, and characters beyond the tables.
 PIECES = st.one_of(
@@ -32,4 +32,12 @@ def test_any_number_of_texts_is_answered_in_order(count: int) -> None:
 
 def test_more_text_than_is_looked_up_at_once_is_cut_between_texts() -> None:
     texts = ["ｶﾀｶﾅ" * 9_000, "直 取 引", *(["あ" * 40_000] * 20), ""]
+    assert normalise_many(texts) == [normalise(text) for text in texts]
+
+
+def test_what_was_normalised_before_the_first_batch_does_not_keep_it_from_being_made() -> None:
+    """The tables of single texts remember characters beyond those that are looked up together: 𠮷 is in many names."""
+    normalise("𠮷野家 吉𠮷 𩸽")
+    _tables.cache_clear()
+    texts = [f"𠮷野家で{number}" for number in range(TOGETHER_MIN)]
     assert normalise_many(texts) == [normalise(text) for text in texts]

@@ -133,7 +133,8 @@ class _Tables:
         self.tight: Codes = np.arange(_END, dtype=_CODES)
         for table, array in ((KANA, self.kana), (TIGHT, self.tight)):
             for code, shape in list(table.items()):
-                array[code] = shape
+                if code < _END:  # a table remembers what it was asked, 𠮷 as well
+                    array[code] = shape
 
     def fold(self, codes: "Codes") -> "Codes":
         """Return what the characters become; `_HARD` for those that are not one character any more."""
