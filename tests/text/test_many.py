@@ -3,7 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from koban.text import normalise, normalise_many
-from koban.text.many import TOGETHER_MIN, _tables
+from koban.text.many import TOGETHER_MIN
+from koban.text.together import _tables
 
 # Everything that some step of normalising looks at, and characters beyond the tables.
 PIECES = st.one_of(
