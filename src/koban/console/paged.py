@@ -6,8 +6,8 @@ from typing import Final
 
 from markupsafe import Markup
 
-from koban.console.undelivered import recognised, undelivered
-from koban.console.words import Words
+from koban.console.undelivered import undelivered
+from koban.console.words import Words, recognised
 
 _NOBODY_REACHED: Final = "nobody there can be reached"
 _SAID: Final = (

@@ -8,8 +8,7 @@ import msgspec
 
 from koban.console.fields import FieldLine, field_lines
 from koban.console.formats import Formats
-from koban.console.undelivered import recognised
-from koban.console.words import Words
+from koban.console.words import Words, recognised
 from koban.lab import Report, RuleFigures, Sample
 from koban.packs import PackDef
 

@@ -2,7 +2,8 @@
 
 import functools
 import pathlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -59,3 +60,12 @@ class Words:
 def language_of(name: str) -> Language:
     """Return a language of ours for a name from outside."""
     return "ja" if name == "ja" else "en"
+
+
+def recognised(known: Sequence[tuple[str, re.Pattern[str]]], said: str) -> tuple[str, dict[str, str]] | None:
+    """Return the name of the first pattern that fits all of what was said, and what it names; None where none does."""
+    for name, pattern in known:
+        found = pattern.fullmatch(said)
+        if found is not None:
+            return name, found.groupdict()
+    return None
