@@ -226,7 +226,8 @@ def _undo_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
     text = call.form.get("since") or call.query.get("since", "")
     since = formats.instant(text) or formats.read_field(text) or Instant(call.at - HOUR)
     with kit.database.read() as tx:
-        lines, more = list_undo(tx, _did(rule.name, since, call.at), limit=ALL_MAX)
+        did = UndoFilter(rule=rule.name, since_at=since, until_at=call.at + DAY)
+        lines, more = list_undo(tx, did, limit=ALL_MAX)
     return page(
         kit,
         call,
@@ -239,10 +240,6 @@ def _undo_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         problem=problem,
         spans=(HOUR, 6 * HOUR, DAY),
     )
-
-
-def _did(rule: str, since: Instant, at: Instant) -> UndoFilter:
-    return UndoFilter(rule=rule, since_at=since, until_at=at + DAY)
 
 
 def _undo(kit: ConsoleKit, call: Call) -> Answer:
