@@ -173,8 +173,7 @@ def _act(kit: ConsoleKit, call: Call) -> Answer:
         return _edit(kit, call, problem="lab.has_faults" if marks else "")
     try:
         if form.get("do") in {"look", "whole"}:
-            since = form["since"] if form.get("since") in SPANS else "30d"
-            arguments = _asked(pack, candidate, since, otherwise=name if section == "rules" else "")
+            arguments = _asked(call, pack, candidate, otherwise=name if section == "rules" else "")
             if form.get("do") == "look":
                 arguments += ["--newest", "20000"]
             if form.get("run"):
@@ -286,21 +285,20 @@ def _draft(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") 
 def _try(kit: ConsoleKit, call: Call) -> Answer:
     with kit.database.read() as tx:
         draft, files = draft_store.read_draft(tx, call.path["id"])
-    since = call.form["since"] if call.form.get("since") in SPANS else "30d"
     try:
-        started = kit.start_backtest(files, _asked(kit.pack(), checked(files), since))
+        started = kit.start_backtest(files, _asked(call, kit.pack(), checked(files)))
     except Refusal as refusal:
         return _draft(kit, call, problem="lab.refused", detail=refusal.detail)
     return redirect(with_query(f"/drafts/{draft.id}", run=started.id))
 
 
-def _asked(current: PackDef, candidate: PackDef, since: str, *, otherwise: str = "") -> list[str]:
+def _asked(call: Call, current: PackDef, candidate: PackDef, *, otherwise: str = "") -> list[str]:
     """Return what a backtest of a version is asked: its changed rules; all of them where something else changed.
 
     `otherwise`: the rule to try where nothing changed.
     """
     changes = compare_packs(current, candidate)
-    arguments = ["--since", since]
+    arguments = ["--since", call.form["since"] if call.form.get("since") in SPANS else "30d"]
     if any(each.section != "rules" for each in changes):
         return arguments
     names = [each.name for each in changes if each.name in candidate.rules] or ([otherwise] if otherwise else [])
