@@ -64,6 +64,13 @@ def use(koban: Quiet, site: Site, sender: str, device: str, *, number: int) -> N
     assert isinstance(result, Decided), result
 
 
+def share_a_phone(koban: Quiet, site: Site) -> None:
+    """Have two accounts use one phone, three times each."""
+    for number in range(3):
+        for sender in ("a1", "a2"):
+            use(koban, site, sender, "phone", number=number)
+
+
 def archive(koban: Quiet, site: Site, *, days: int) -> None:
     """Let days pass, and what is old enough leave the database."""
     koban.clock.advance(days * DAY)
@@ -74,9 +81,7 @@ def archive(koban: Quiet, site: Site, *, days: int) -> None:
 def test_the_index_that_went_is_made_again_as_it_was(site_of: MakeSite) -> None:
     site = site_of("one")
     with quiet(site) as koban:
-        for number in range(3):
-            for sender in ("a1", "a2"):
-                use(koban, site, sender, "phone", number=number)
+        share_a_phone(koban, site)
         follow_all(koban)
         before = content(koban.database)
         assert len(before["account_links"]) == 2
@@ -93,9 +98,7 @@ def test_the_index_that_went_is_made_again_as_it_was(site_of: MakeSite) -> None:
 def test_entries_that_left_the_database_still_link_accounts(site_of: MakeSite) -> None:
     site = site_of("one")
     with quiet(site) as koban:
-        for number in range(3):
-            for sender in ("a1", "a2"):
-                use(koban, site, sender, "phone", number=number)
+        share_a_phone(koban, site)
         archive(koban, site, days=40)
         use(koban, site, "a2", "phone", number=3)
         use(koban, site, "a3", "phone", number=3)

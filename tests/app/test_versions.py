@@ -4,8 +4,8 @@ import asyncio
 import dataclasses
 import pathlib
 import random
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import httpx
 import pytest
@@ -20,6 +20,8 @@ from koban.audit import SeededSecrets
 from koban.lab.drafts import DraftStale
 from koban.packs import activations, draft_store, files_of, parse_files
 from koban.packs.draft_store import Permit
+
+Give: TypeAlias = Callable[[str, dict[str, str]], Site]
 
 FILES = dict(files_of(SMALL_PACK))
 POLICIES = FILES["policies.yaml"].replace("severity: medium", "severity: severe")
@@ -215,13 +217,20 @@ def test_a_backtest_never_writes_outside_its_folder(house: House) -> None:
         assert (status, refused["code"]) == (422, "file_name_invalid"), name
 
 
-def test_a_pack_given_at_start_is_proposed_when_it_is_severe(site: Site, tmp_path: pathlib.Path) -> None:
-    def given(name: str, files: dict[str, str]) -> Site:
+@pytest.fixture
+def given(site: Site, tmp_path: pathlib.Path) -> Give:
+    """Name a folder and the files of a pack, for a site that is given it at its start."""
+
+    def give(name: str, files: dict[str, str]) -> Site:
         for path, text in files.items():
             (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name / path).write_text(text)
         return dataclasses.replace(site, settings=dataclasses.replace(site.settings, pack=tmp_path / name))
 
+    return give
+
+
+def test_a_pack_given_at_start_is_proposed_when_it_is_severe(given: Give) -> None:
     with given("first", SEVERE).open() as koban:
         first = koban.memory.compiled.pack.digest
     assert first == parse_files(SEVERE).digest  # an installation's first pack is nobody's change
@@ -239,13 +248,7 @@ def test_a_pack_given_at_start_is_proposed_when_it_is_severe(site: Site, tmp_pat
         assert koban.memory.compiled.pack.digest == parse_files(BESIDE).digest
 
 
-def test_a_pack_given_at_start_takes_back_nothing_that_a_person_brought(site: Site, tmp_path: pathlib.Path) -> None:
-    def given(name: str, files: dict[str, str]) -> Site:
-        for path, text in files.items():
-            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name / path).write_text(text)
-        return dataclasses.replace(site, settings=dataclasses.replace(site.settings, pack=tmp_path / name))
-
+def test_a_pack_given_at_start_takes_back_nothing_that_a_person_brought(given: Give) -> None:
     theirs = parse_files(BESIDE)
     with given("first", SEVERE).open() as koban:
         permit = Permit(base=koban.memory.compiled.pack.digest, by="staff_mika", reason="mine", ground="ordinary")
