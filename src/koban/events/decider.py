@@ -27,14 +27,14 @@ R = TypeVar("R")
 class Steps(Generic[U, R]):
     """What the pipeline does; all of it runs on the decider's thread.
 
-    `begin(tx, units)` looks up what the batch needs; `handle(unit)` handles one unit, and gives a refusal as a result
-    after undoing the unit; `waiting(tx, limit)` gives units from the durable inbox; `flush(tx)` writes every buffered
+    `begin(tx, units)` looks up what the batch needs; `handle(units)` handles units in order, and gives a refusal as the
+    result of one after undoing it; `waiting(tx, limit)` gives units from the durable inbox; `flush(tx)` writes every buffered
     row; `committed()` forgets undo lists; `rebuild()` makes memory anew from the database; `until_due()` says in how
     many microseconds a timer wants handling, `tick()` handles those that do.
     """
 
     begin: Callable[[Tx, Sequence[U]], None]
-    handle: Callable[[U], R]
+    handle: Callable[[Sequence[U]], list[R]]
     waiting: Callable[[Tx, int], Sequence[U]]
     tick: Callable[[], None]
     until_due: Callable[[], int | None]
@@ -216,9 +216,8 @@ class Decider(Generic[U, R]):
                 units = [*(unit for job in jobs for unit in job.units), *waiting]
                 self._steps.begin(tx, units)
                 self._steps.tick()
-                results.extend([self._steps.handle(unit) for unit in job.units] for job in jobs)
-                for unit in waiting:
-                    self._steps.handle(unit)
+                results.extend(self._steps.handle(job.units) for job in jobs)
+                self._steps.handle(waiting)
                 self._steps.flush(tx)
                 self._keep_lease(tx)
                 self._renewed_at = self._clock.monotonic()
@@ -302,6 +301,10 @@ class LogTime:
         at, last = self.peek(), self._last
         self._last = at if at > last else Instant(last + 1)
         return self._last
+
+    def go_to(self, at: Instant) -> None:
+        """Make a time that was given out the last one; those given out after it will be given out again, or later ones."""
+        self._last = at
 
 
 LEASE_NAME: Final = "decider"

@@ -37,7 +37,7 @@ from koban.events.routes import Conflicting, Decided, EventQuarantined, Kept, Re
 from koban.events.types import QuarantineMissing
 from koban.pipeline import casework, paying
 from koban.pipeline.ahead import TextsAhead
-from koban.pipeline.flow import Arrival, decide
+from koban.pipeline.flow import Arrival, decide, decide_together
 from koban.pipeline.holds import HOLD_LAPSE, lapse
 from koban.pipeline.memory import Memory, PackAt
 from koban.pipeline.saga import PAYMENT_LAPSE
@@ -51,6 +51,7 @@ T = TypeVar("T")
 
 QUARANTINE = "quarantine"
 TIMER_FIRED = "timer.fired"
+TOGETHER_MAX = 32  # events decided together: of more, what one step left would have gone cold before the next
 
 
 class Desk:
@@ -77,6 +78,7 @@ class Desk:
         self._answers: dict[int, bytes] = {}
         self._waiting_keys: dict[bytes, bytes] = {}
         self._ahead = TextsAhead()
+        self._together = TOGETHER_MAX  # how many events are decided together next
         self.decider: Decider[Unit, Reply] = Decider(
             database,
             memory.clock,
@@ -238,7 +240,55 @@ class Desk:
         people = {person for unit in events for person in unit.prepared.personal}
         self.memory.vault.prepare(tx, self.memory.log_time.peek(), people)
 
-    def _handle(self, unit: Unit) -> Reply:
+    def _handle(self, units: Sequence[Unit]) -> list[Reply]:
+        """Handle units in order: events that nothing is known of yet together, where they stand beside each other."""
+        replies: list[Reply] = []
+        while len(replies) < len(units):
+            run = self._run_of(units, len(replies))
+            # One alone goes through there, too, after a disturbance: so it is found when the wave is over.
+            if len(run) > 1 or (run and self._together == 1):
+                replies += self._take_together(run)
+            else:
+                replies.append(self._handle_one(units[len(replies)]))
+        return replies
+
+    def _run_of(self, units: Sequence[Unit], start: int) -> list[EventUnit]:
+        """Return the units from `start` on that may be decided together: new events that somebody waits for, each once."""
+        run: list[EventUnit] = []
+        pack, keys = self.memory.compiled.pack.digest, set[bytes]()
+        for unit in units[start : start + self._together]:
+            if (
+                not isinstance(unit, EventUnit)
+                or unit.asynchronous
+                or unit.pack != pack
+                or unit.key in keys
+                or unit.key in self._known
+                or unit.key in self._waiting_keys
+            ):
+                break
+            keys.add(unit.key)
+            run.append(unit)
+        return run
+
+    def _take_together(self, run: Sequence[EventUnit]) -> list[Reply]:
+        """Decide events together; where one fails, or disturbs those behind it, fewer of them, and at least one."""
+        memory = self.memory
+        mark = memory.mark()
+        try:
+            arrivals = [self._arrival(unit) for unit in run]
+            answers = decide_together(memory, arrivals, [self._ahead.of(unit) for unit in run])
+        except Exception:  # noqa: BLE001 - an edge: each by itself will show which one it was, and set that one aside
+            memory.back(mark)
+            self._together = 1
+            return [self._handle_one(run[0])]
+        # After a disturbance the next is likely: sanctions come in waves, and what was taken back is done twice.
+        self._together = min(2 * self._together, TOGETHER_MAX) if len(answers) == len(run) else 1
+        for unit, (seq, body) in zip(run, answers, strict=False):
+            self._known[unit.key] = (seq, unit.prepared.digest)
+            self._answers[seq] = body
+        return [Decided(body=msgspec.Raw(body)) for _, body in answers]
+
+    def _handle_one(self, unit: Unit) -> Reply:
         mark = self.memory.mark()
         try:
             match unit:
@@ -290,29 +340,30 @@ class Desk:
             if waiting != prepared.digest:
                 return self._differs(prepared, "data")
             return Taken(id=prepared.id, source=prepared.source)
-        entry = entry_of(prepared, unit.key, seal(self.memory.vault, unit.key, prepared.personal))
-        if unit.imported:
-            entry = msgspec.structs.replace(entry, flags=entry.flags | Flag.IMPORTED)
+        arrival = self._arrival(unit)
         if unit.asynchronous:
             position = self.memory.next_position()
-            self.memory.rows.waiting.append((position, entry))
+            self.memory.rows.waiting.append((position, arrival.entry))
             self._waiting_keys[unit.key] = prepared.digest
             self.decider.nudge()
             return Taken(id=prepared.id, source=prepared.source)
-        body = decide(
-            self.memory,
-            Arrival(
-                entry=entry,
-                row=prepared.row,
-                unread=prepared.unread,
-                since_at=prepared.received_at,
-                hurried=unit.hurried,
-            ),
-            texts,
-        )
+        body = decide(self.memory, arrival, texts)
         self._known[unit.key] = (self.memory.rows.decisions[-1][0], prepared.digest)
         self._answers[self.memory.rows.decisions[-1][0]] = body
         return Decided(body=msgspec.Raw(body))
+
+    def _arrival(self, unit: EventUnit) -> Arrival:
+        prepared = unit.prepared
+        entry = entry_of(prepared, unit.key, seal(self.memory.vault, unit.key, prepared.personal))
+        if unit.imported:
+            entry = msgspec.structs.replace(entry, flags=entry.flags | Flag.IMPORTED)
+        return Arrival(
+            entry=entry,
+            row=prepared.row,
+            unread=prepared.unread,
+            since_at=prepared.received_at,
+            hurried=unit.hurried,
+        )
 
     def _repeat(self, unit: EventUnit, seq: int, digest: bytes | None) -> Reply:
         """Give the first answer again, or say which field differs from the first event."""

@@ -13,6 +13,7 @@ from koban import enforcement
 from koban.base import Instant, to_rfc3339
 from koban.decisions import DecisionRecord, FeatureValue, HoldRecord, Inputs, SignalRecord, Verdict
 from koban.events import Entry, Flag, Row
+from koban.language import Value
 from koban.packs import EventType, RuleDef
 from koban.pipeline.holds import hold
 from koban.pipeline.memory import Memory, subject_of
@@ -35,27 +36,81 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False  # the entry stands in the log already, with its place, time and flags
 
 
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an event before anything follows from it: its entry, its features' values, rules that match."""
+
+    entry: Entry
+    values: dict[str, Value]
+    matched: list[RuleDef]
+
+
 def decide(memory: Memory, arrival: Arrival, texts: dict[str, Normalised] | None = None) -> bytes:
     """Decide one event and return the answer as JSON, byte for byte what is stored.
 
     `texts`: fields that were normalised already; each is at most once, for features and rules alike.
     Law 3: the decision names its signals, their rules' reasons, and the pack's version; its inputs are stored.
     """
-    compiled = memory.compiled
-    event_type = compiled.pack.events[arrival.entry.type]
-    entry = arrival.entry if arrival.replayed else _enter(memory, arrival, event_type)
-    seq, at = entry.seq, entry.log_at
-
+    entry = arrival.entry if arrival.replayed else _enter(memory, arrival)
     texts = {} if texts is None else texts
-    values = memory.features.apply(memory.tx, seq, entry.type, arrival.row, at, texts=texts)
-    rules = compiled.rules.get(entry.type)
-    for key, name, path in rules.scores if rules is not None else ():
-        values[key] = memory.scores.value(name, arrival.row.get(path), at)
-    matched = (
-        memory.awake.matched(rules, memory.modes, arrival.row, values, at, texts=texts) if rules is not None else []
-    )
+    values = memory.features.apply(memory.tx, entry.seq, entry.type, arrival.row, entry.log_at, texts=texts)
+    matched = _match(memory, entry, arrival.row, values, texts)
+    if not arrival.replayed:
+        memory.rows.entries.append(entry)
+    return _conclude(memory, arrival, Looked(entry=entry, values=values, matched=matched), texts)
+
+
+def decide_together(
+    memory: Memory, arrivals: Sequence[Arrival], texts: Sequence[dict[str, Normalised]]
+) -> list[tuple[int, bytes]]:
+    """Decide several events in order and return their places and answers, those that one by one would have given.
+
+    All features are computed, then all rules asked, then each event is concluded: code and tables of one step stay
+    at hand for the next event, which costs a tenth less. Where something follows from an event that those behind it
+    could see, they are taken back and not answered: the list is shorter, by all but one at most.
+    """
+    start = len(memory.undo)
+    entries = [_enter(memory, arrival) for arrival in arrivals]
+    marks, values = [], []
+    apply, mark, tx = memory.features.apply, memory.features.mark, memory.tx
+    for entry, arrival, known in zip(entries, arrivals, texts, strict=True):
+        values.append(apply(tx, entry.seq, entry.type, arrival.row, entry.log_at, texts=known))
+        marks.append(mark())
+    matched = [
+        _match(memory, entry, arrival.row, found, known)
+        for entry, arrival, found, known in zip(entries, arrivals, values, texts, strict=True)
+    ]
+    answers: list[tuple[int, bytes]] = []
+    for place, (entry, arrival) in enumerate(zip(entries, arrivals, strict=True)):
+        memory.go_to(entry.seq, entry.log_at)
+        memory.rows.entries.append(entry)
+        looked = Looked(entry=entry, values=values[place], matched=matched[place])
+        answers.append((entry.seq, _conclude(memory, arrival, looked, texts[place])))
+        # Whatever changes what others see can be undone, or is an entry of its own.
+        if memory.last_seq != entry.seq or len(memory.undo) != start:
+            memory.features.undo(marks[place])
+            break
+    return answers
+
+
+def _match(
+    memory: Memory, entry: Entry, row: Row, values: dict[str, Value], texts: dict[str, Normalised]
+) -> list[RuleDef]:
+    """Return the pack's rules that match, after adding to `values` the scores that they read."""
+    rules = memory.compiled.rules.get(entry.type)
+    if rules is None:
+        return []
+    for key, name, path in rules.scores:
+        values[key] = memory.scores.value(name, row.get(path), entry.log_at)
+    return memory.awake.matched(rules, memory.modes, row, values, entry.log_at, texts=texts)
+
+
+def _conclude(memory: Memory, arrival: Arrival, looked: Looked, texts: dict[str, Normalised]) -> bytes:
+    """Say what becomes of an event whose rules were asked, have it carried out, and gather its rows."""
+    compiled, entry, values = memory.compiled, looked.entry, looked.values
+    event_type = compiled.pack.events[entry.type]
+    seq, at = entry.seq, entry.log_at
     urgent, asked = memory.emergency.run(entry.type, arrival.row, values, at, texts)
-    matched += urgent
+    matched = looked.matched + urgent if urgent else looked.matched
     acting = _text(arrival.row, event_type.acting)
     signals: tuple[Signal, ...] = ()
     if matched:
@@ -147,15 +202,15 @@ class _Brought:
 _NOTHING = _Brought()
 
 
-def _enter(memory: Memory, arrival: Arrival, event_type: EventType) -> Entry:
+def _enter(memory: Memory, arrival: Arrival) -> Entry:
     """Give the event its place and time in the log, and note whether its answer comes too late."""
     seq, at = memory.next_seq(), memory.log_time.next()
     flags = arrival.entry.flags
-    if arrival.hurried and arrival.since_at is not None and at - arrival.since_at > event_type.within_ms * 1_000:
-        flags |= Flag.OVERDUE
-    entry = msgspec.structs.replace(arrival.entry, seq=seq, log_at=at, flags=flags)
-    memory.rows.entries.append(entry)
-    return entry
+    if arrival.hurried and arrival.since_at is not None:
+        within_ms = memory.compiled.pack.events[arrival.entry.type].within_ms
+        if at - arrival.since_at > within_ms * 1_000:
+            flags |= Flag.OVERDUE
+    return msgspec.structs.replace(arrival.entry, seq=seq, log_at=at, flags=flags)
 
 
 def _is_marked(entry: Entry, flag: Flag) -> bool:

@@ -253,6 +253,11 @@ class Memory:
         """The newest place in the log."""
         return self._seq
 
+    def go_to(self, seq: int, at: Instant) -> None:
+        """Make an entry that was given its place and time already the newest of the log: what follows comes after it."""
+        self._seq = seq
+        self.log_time.go_to(at)
+
     def next_position(self) -> int:
         """Return the next place in the inbox."""
         self._position += 1
