@@ -302,6 +302,12 @@ class LogTime:
         self._last = at if at > last else Instant(last + 1)
         return self._last
 
+    def several(self, count: int) -> list[Instant]:
+        """Return the log times of the next entries, which are handled together: the clock is asked once."""
+        first = self.next()
+        self._last = Instant(first + count - 1)
+        return [Instant(at) for at in range(first, first + count)]
+
     def go_to(self, at: Instant) -> None:
         """Make a time that was given out the last one; those given out after it will be given out again, or later ones."""
         self._last = at

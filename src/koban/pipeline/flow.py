@@ -50,7 +50,7 @@ def decide(memory: Memory, arrival: Arrival, texts: dict[str, Normalised] | None
     `texts`: fields that were normalised already; each is at most once, for features and rules alike.
     Law 3: the decision names its signals, their rules' reasons, and the pack's version; its inputs are stored.
     """
-    entry = arrival.entry if arrival.replayed else _enter(memory, arrival)
+    entry = arrival.entry if arrival.replayed else _enter(memory, arrival, memory.log_time.next())
     texts = {} if texts is None else texts
     values = memory.features.apply(memory.tx, entry.seq, entry.type, arrival.row, entry.log_at, texts=texts)
     matched = _match(memory, entry, arrival.row, values, texts)
@@ -69,7 +69,8 @@ def decide_together(
     could see, they are taken back and not answered: the list is shorter, by all but one at most.
     """
     start = len(memory.undo)
-    entries = [_enter(memory, arrival) for arrival in arrivals]
+    times = memory.log_time.several(len(arrivals))
+    entries = [_enter(memory, arrival, at) for arrival, at in zip(arrivals, times, strict=True)]
     marks, values = [], []
     apply, mark, tx = memory.features.apply, memory.features.mark, memory.tx
     for entry, arrival, known in zip(entries, arrivals, texts, strict=True):
@@ -202,15 +203,14 @@ class _Brought:
 _NOTHING = _Brought()
 
 
-def _enter(memory: Memory, arrival: Arrival) -> Entry:
+def _enter(memory: Memory, arrival: Arrival, at: Instant) -> Entry:
     """Give the event its place and time in the log, and note whether its answer comes too late."""
-    seq, at = memory.next_seq(), memory.log_time.next()
     flags = arrival.entry.flags
     if arrival.hurried and arrival.since_at is not None:
         within_ms = memory.compiled.pack.events[arrival.entry.type].within_ms
         if at - arrival.since_at > within_ms * 1_000:
             flags |= Flag.OVERDUE
-    return msgspec.structs.replace(arrival.entry, seq=seq, log_at=at, flags=flags)
+    return msgspec.structs.replace(arrival.entry, seq=memory.next_seq(), log_at=at, flags=flags)
 
 
 def _is_marked(entry: Entry, flag: Flag) -> bool:
