@@ -267,7 +267,7 @@ def _multiply(tx: Tx, *, events: int, cases: int) -> tuple[int, int, int]:
     for copy in range(1, copies + 1):
         by, later = copy * width, copy * span
         special = {"seq": f"seq + {by}", "log_at": f"log_at + {later}"}
-        _copy(tx, "log_entries", special | {"event_key": "randomblob(16)", "event_id": f"event_id || '-{copy}'"},
+        _copy(tx, "log_entries", special | {"event_id": f"event_id || '-{copy}'"},
               f"seq <= {last} AND kind = 'event'")  # fmt: skip
         _copy(tx, "decisions", special, f"seq <= {last}")
         _copy(tx, "signals", special, f"seq <= {last}")

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy
 
 from koban.db import Database, DataForeign, DataTooNew, migrate, newest_revision, revision, upgrade
+from koban.events.store import find_known
 from koban.schema import INDEX_METADATA, METADATA
 
 
@@ -81,8 +82,28 @@ def test_data_of_another_release_or_of_somebody_else_is_refused_and_left_alone(
 
 ENTRY = (
     "INSERT INTO log_entries (seq, log_at, received_at, kind, type, source, event_id, event_key, event_at, data, flags)"
-    " VALUES (?, ?, 1, 'event', 't', 's', 'e', NULL, 1, '{}', 0)"
+    " VALUES (?, ?, 1, 'event', 't', 's', ?, NULL, 1, '{}', 0)"
 )
+
+
+def test_the_log_is_kept_when_its_hashes_go_and_an_event_stands_once_by_its_id_and_source(empty: Database) -> None:
+    config, _ = migrate._scripts()
+    with empty.write() as tx:
+        config.attributes["connection"] = tx.connection
+        alembic.command.upgrade(config, "0031")
+    with empty.write() as tx:
+        tx.many(ENTRY, [(seq, 10 * seq, f"e{seq}") for seq in range(1, 1_001)])
+    upgrade(empty)
+    with empty.read() as tx:
+        rows = tx.rows("SELECT seq, log_at, source, event_id, data, flags FROM log_entries ORDER BY seq")
+        assert rows == [(seq, 10 * seq, "s", f"e{seq}", "{}", 0) for seq in range(1, 1_001)]
+        asked = {b"k": ("s", "e7"), b"l": ("s", "e7000"), b"m": ("other", "e7")}
+        assert list(find_known(tx, asked).values()) == [(7, None)]
+    again = ENTRY.replace("event_key, ", "").replace("NULL, ", "")
+    with empty.write() as tx:
+        tx.many(again.replace("'s'", "'other'"), [(2_001, 1, "e7")])
+    with pytest.raises(Exception, match=r"(?i)unique"), empty.write() as tx:
+        tx.many(again, [(2_002, 1, "e7")])
 
 
 @pytest.mark.parametrize(("followed", "kept"), [(2, [("finding", 2, 20)]), (9, []), (None, [])])
@@ -94,7 +115,7 @@ def test_the_index_keeps_its_place_on_postgresql_and_leaves_the_file_on_sqlite(
         config.attributes["connection"] = tx.connection
         alembic.command.upgrade(config, "0030")
     with empty.write() as tx:
-        tx.many(ENTRY, [(1, 10), (2, 20)])
+        tx.many(ENTRY, [(1, 10, "e1"), (2, 20, "e2")])
         tx.change("INSERT INTO entry_subjects (kind, subject, seq) VALUES ('account', 'a', 2)")
         tx.change(
             "INSERT INTO account_links (account, kind, subject, times, first_at, last_at, last_seq)"

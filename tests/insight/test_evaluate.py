@@ -24,9 +24,9 @@ def made_up(randomness: random.Random, count: int) -> list[Labelled]:
 
 def fill(tx: Tx, rows: list[Labelled]) -> None:
     tx.many(
-        "INSERT INTO log_entries (seq, log_at, received_at, kind, type, source, event_id, event_key, event_at, data, flags)"
-        " VALUES (?, 1, 1, 'event', 'message.sent', 's', ?, ?, 1, '{}', 0)",
-        [(number, f"e{number}", f"k{number}".encode()) for number, *_ in rows],
+        "INSERT INTO log_entries (seq, log_at, received_at, kind, type, source, event_id, event_at, data, flags)"
+        " VALUES (?, 1, 1, 'event', 'message.sent', 's', ?, 1, '{}', 0)",
+        [(number, f"e{number}") for number, *_ in rows],
     )
     tx.many(
         "INSERT INTO decisions (seq, log_at, type, verdict, took_us, body, inputs) VALUES (?, 1, 'message.sent', 'allow', 0, ?, ?)",

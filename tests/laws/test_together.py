@@ -23,7 +23,7 @@ from koban.rules.awake import AwakeRules
 
 LURE = "直取引しませんか"
 TABLES = {
-    "log_entries": "seq, log_at, kind, type, event_id, event_key, event_at, subject, data, digest, flags, cause_seq",
+    "log_entries": "seq, log_at, kind, type, event_id, source, event_at, subject, data, digest, flags, cause_seq",
     "decisions": "*", "signals": "*", "sanctions": "*", "sanction_changes": "*", "notices": "*", "cases": "*",
     "case_signals": "*", "case_members": "*", "timers": "*", "rule_harm": "*", "actions": "*", "hold_ends": "*",
 }  # fmt: skip

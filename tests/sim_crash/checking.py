@@ -52,7 +52,9 @@ class Remains:
         with self.database.read() as tx:
             log = list(event_store.walk_entries(tx))
             decided = {int(row[0]) for row in tx.rows("SELECT seq FROM decisions")}
-            keys = tx.rows("SELECT count(*), count(DISTINCT event_key) FROM log_entries WHERE kind = 'event'")[0]
+            keys = tx.rows(
+                "SELECT count(*), count(DISTINCT source || char(10) || event_id) FROM log_entries WHERE kind = 'event'"
+            )[0]
         assert [entry.seq for entry in log] == list(range(1, len(log) + 1))
         assert all(one.log_at < two.log_at for one, two in itertools.pairwise(log))
         assert {entry.seq for entry in log if entry.kind is Kind.EVENT} == decided

@@ -136,6 +136,20 @@ class Tx:
             found.extend(self.rows(sql.replace("??", ",".join("?" * count)), (*parameters, *part)))
         return found
 
+    def among_pairs(self, sql: str, pairs: Sequence[tuple[str, str]]) -> list[Any]:  # Any: rows of the driver
+        """Run one hot query for many pairs of texts at once: `(??)` in `sql` is a relation of `column1` and `column2`."""
+        if self.dialect == "postgresql":
+            given = "SELECT * FROM unnest(?::text[], ?::text[]) AS given (column1, column2)"
+            columns = [list(column) for column in zip(*pairs, strict=True)]
+            return self.rows(sql.replace("??", given), columns) if pairs else []
+        found: list[Any] = []
+        for start in range(0, len(pairs), _AMONG_MAX // 2):
+            part = list(pairs[start : start + _AMONG_MAX // 2])
+            count = 1 << (len(part) - 1).bit_length()  # padded as in `among`, with what is found in no row twice
+            values = "VALUES " + ",".join(["(?,?)"] * len(part) + ["(NULL,NULL)"] * (count - len(part)))
+            found.extend(self.rows(sql.replace("??", values), tuple(itertools.chain.from_iterable(part))))
+        return found
+
     def rows(self, sql: str, parameters: Row = ()) -> list[Any]:  # Any: rows of the driver
         """Run one hot query through the driver and return its rows as tuples; placeholders as in `many`."""
         cursor = self._driver.cursor()

@@ -1,7 +1,7 @@
 """All SQL of the log: entries, the inbox of events that wait, quarantine, and what the log knows of itself."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import sqlalchemy
@@ -24,9 +24,6 @@ log_entries: Final = Table(
     Column("type", Text, nullable=False, comment="Event type, or the name of the change."),
     Column("source", Text, nullable=False, comment="CloudEvents source; koban: for changes."),
     Column("event_id", Text, nullable=False, comment="CloudEvents id within the source."),
-    Column(
-        "event_key", LargeBinary, nullable=True, unique=True, comment="Hash of source and id: an event stands once."
-    ),
     Column("event_at", BigInteger, nullable=False, comment="When it happened, by its own account."),
     Column("subject", Text, nullable=True, comment="CloudEvents subject."),
     Column("data", Text, nullable=False, comment="JSON without anything personal."),
@@ -35,6 +32,8 @@ log_entries: Final = Table(
     Column("flags", SmallInteger, nullable=False, comment="Bits of events.Flag."),
     Column("cause_seq", BigInteger, nullable=True, comment="The entry that brought this one about."),
     Index("log_entries_type", "type", "seq"),
+    # An event stands once. Why no hash: ids that rise are written to neighbouring places, hashes to a page each.
+    Index("log_entries_once", "event_id", "source", unique=True),
 )
 
 inbox: Final = Table(
@@ -79,8 +78,8 @@ log_state: Final = Table(
 
 SEQS_AT_ONCE: Final = 500  # SQLite takes 999 parameters in its oldest builds
 _INSERT_ENTRY: Final = (
-    "INSERT INTO log_entries (seq, log_at, received_at, kind, type, source, event_id, event_key, event_at, subject,"
-    " data, sealed, digest, flags, cause_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO log_entries (seq, log_at, received_at, kind, type, source, event_id, event_at, subject,"
+    " data, sealed, digest, flags, cause_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_INBOX: Final = (
     "INSERT INTO inbox (position, received_at, type, source, event_id, event_key, event_at, subject, data, sealed,"
@@ -113,7 +112,6 @@ def insert_entries(tx: Tx, entries: Sequence[Entry]) -> None:
                 entry.type,
                 entry.source,
                 entry.event_id,
-                _key_of(entry),
                 entry.event_at,
                 entry.subject,
                 entry.data.decode(),
@@ -127,20 +125,22 @@ def insert_entries(tx: Tx, entries: Sequence[Entry]) -> None:
     )
 
 
-def _key_of(entry: Entry) -> bytes | None:
-    if entry.key is None and entry.kind is Kind.EVENT:
-        return event_key(entry.source, entry.event_id)
-    return entry.key
+def find_known(tx: Tx, named: Mapping[bytes, tuple[str, str]]) -> dict[bytes, tuple[int, bytes | None]]:
+    """Return seq and digest of the events that the log already holds, the archived ones too.
 
-
-def find_keys(tx: Tx, keys: Sequence[bytes]) -> dict[bytes, tuple[int, bytes | None]]:
-    """Return seq and digest of the events among `keys` that the log already holds, the archived ones too."""
-    if not keys:
+    `named`: source and id of the events to look for, by their keys.
+    """
+    if not named:
         return {}
-    found = tx.among("SELECT event_key, seq, digest FROM log_entries WHERE event_key IN (??)", keys)
+    rows = tx.among_pairs(
+        "SELECT e.source, e.event_id, e.seq, e.digest FROM (??) asked CROSS JOIN log_entries e"
+        " WHERE e.event_id = asked.column1 AND e.source = asked.column2",
+        [(event_id, source) for source, event_id in named.values()],
+    )
+    found = [(event_key(source, event_id), seq, digest) for source, event_id, seq, digest in rows]
     # Why asked first: looking for each key in an empty table costs two thirds of looking in the log.
     if tx.rows("SELECT 1 FROM archive_keys LIMIT 1"):
-        found += tx.among("SELECT event_key, seq, digest FROM archive_keys WHERE event_key IN (??)", keys)
+        found += tx.among("SELECT event_key, seq, digest FROM archive_keys WHERE event_key IN (??)", list(named))
     return {bytes(key): (seq, None if digest is None else bytes(digest)) for key, seq, digest in found}
 
 
@@ -224,7 +224,9 @@ def read_some(tx: Tx, seqs: Sequence[int]) -> list[Entry]:
 def find_event(tx: Tx, source: str | None, event_id: str) -> Entry | None:
     """Return an event by id; without a source the newest event of that id."""
     if source is not None:
-        found = tx.rows(f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE event_key = ?", (event_key(source, event_id),))
+        found = tx.rows(
+            f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE event_id = ? AND source = ?", (event_id, source)
+        )
     else:
         found = tx.rows(
             f"SELECT {_ENTRY_COLUMNS} FROM log_entries WHERE event_id = ? AND kind = 'event' ORDER BY seq DESC LIMIT 1",
@@ -354,7 +356,7 @@ def insert_waiting(tx: Tx, rows: Sequence[tuple[int, Entry]]) -> None:
                 entry.type,
                 entry.source,
                 entry.event_id,
-                _key_of(entry),
+                entry.key if entry.key is not None else event_key(entry.source, entry.event_id),
                 entry.event_at,
                 entry.subject,
                 entry.data.decode(),

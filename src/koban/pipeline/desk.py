@@ -231,7 +231,9 @@ class Desk:
         if not events:
             return
         keys = [unit.key for unit in events]
-        self._known = event_store.find_keys(tx, keys)
+        self._known = event_store.find_known(
+            tx, {unit.key: (unit.prepared.source, unit.prepared.id) for unit in events}
+        )
         if self._known:
             bodies = decision_store.read_raw_bodies(tx, [seq for seq, _ in self._known.values()])
             self._answers = {seq: body.encode() for seq, body in bodies.items()}

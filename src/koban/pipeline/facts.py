@@ -42,7 +42,7 @@ def enter_fact(memory: Memory, tx: Tx, fact: Fact, *, cause_seq: int | None) -> 
     preparer = memory.compiled.preparers.get(fact.type)
     source = SOURCE + fact.room
     key = event_store.event_key(source, fact.id)
-    if preparer is None or event_store.find_keys(tx, [key]):
+    if preparer is None or event_store.find_known(tx, {key: (source, fact.id)}):
         return None
     if chain_length(memory, tx, cause_seq) >= limits.CAUSE_CHAIN_MAX:
         detail = (

@@ -357,7 +357,7 @@ def _append(log: NamedLog, prepared: Sequence[Prepared], truths: Sequence[insigh
     """Append what is new of a chunk, in one transaction; return how many that was."""
     with log.database.write() as tx:
         keys = [event_store.event_key(one.source, one.id) for one in prepared]
-        known = event_store.find_keys(tx, keys)
+        known = event_store.find_known(tx, {key: (one.source, one.id) for key, one in zip(keys, prepared, strict=True)})
         last_seq, last_at = event_store.last_entry(tx) or (0, 0)
         log.vault.prepare(tx, Instant(last_at), {person for one in prepared for person in one.personal})
         entries: list[Entry] = []

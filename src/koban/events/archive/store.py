@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text
 from koban.base import Instant
 from koban.db import Tx, metadata, upsert
 from koban.events.archive.types import ArchiveFile
+from koban.events.store import event_key
 
 archive_files: Final = Table(
     "archive_files",
@@ -124,11 +125,14 @@ def read_expired(
 ) -> list[tuple[int, bytes, bytes | None]]:
     """Return seq, key and sealed bytes of events of one type in the database that are past their retention."""
     found = tx.rows(
-        "SELECT seq, event_key, sealed FROM log_entries WHERE type = ? AND seq > ? AND seq <= ? AND log_at < ?"
+        "SELECT seq, source, event_id, sealed FROM log_entries WHERE type = ? AND seq > ? AND seq <= ? AND log_at < ?"
         " AND kind = 'event' ORDER BY seq LIMIT ?",
         (type_, after_seq, upto_seq, before_at, limit),
     )
-    return [(int(row[0]), bytes(row[1]), None if row[2] is None else bytes(row[2])) for row in found]
+    return [
+        (int(seq), event_key(source, event_id), None if sealed is None else bytes(sealed))
+        for seq, source, event_id, sealed in found
+    ]
 
 
 def delete_entries(tx: Tx, seqs: Sequence[int]) -> None:
