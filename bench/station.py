@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pathlib
 import random
+import uuid
 from collections.abc import Iterator, Sequence
 
 from bench.workload import make_events, with_people_talk
@@ -66,11 +67,19 @@ def open_station(folder: pathlib.Path, pack: PackDef, *, archive: Archive | None
         database.close()
 
 
-def bench_bodies(count: int, batch: int, *, seed: int = 11, prefix: str = "e") -> list[bytes]:
-    """Write the workload's events as batches of CloudEvents, with texts as people write them."""
-    randomness = random.Random(seed)
+def bench_bodies(count: int, batch: int, *, seed: int = 11, prefix: str = "e", random_ids: bool = False) -> list[bytes]:
+    """Write the workload's events as batches of CloudEvents, with texts as people write them.
+
+    Their ids rise, as those of a sequence, a ULID or a UUID 7 do; or they are drawn, as a UUID 4 is.
+    """
+    randomness, ids = random.Random(seed), random.Random(seed)
     events = [
-        _cloudevent(f"{prefix}-{number}", "bench", event_type, dict(with_people_talk(event, randomness)))
+        _cloudevent(
+            str(uuid.UUID(int=ids.getrandbits(128), version=4)) if random_ids else f"{prefix}-{number}",
+            "bench",
+            event_type,
+            dict(with_people_talk(event, randomness)),
+        )
         for number, (event_type, event) in enumerate(make_events(seed, count))
     ]
     return _batches(events, batch)

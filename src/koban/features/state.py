@@ -1,8 +1,9 @@
 """The decider's feature state: records in memory, written back in slices, rebuilt after a crash.
 
-Three places hold a subject's record. `hot`: decoded, the most recently used. `cold`: packed, in memory. The table
-`feature_state`: read on first touch, unless everything stored is in memory anyway. Changes reach the table through
-`write_slice`, oldest first; a record leaves memory only when the table has it.
+Three places hold a subject's record. `hot`: decoded, those that came or were changed lately (a queue with a second
+chance). `cold`: packed, in memory. The table `feature_state`: read on first touch, unless everything stored is in
+memory anyway. Changes reach the table through `write_slice`, oldest first; a record leaves memory only when the
+table has it.
 """
 
 import itertools
@@ -23,6 +24,7 @@ from koban.packs import PackDef
 HOT_MAX: Final = 50_000  # decoded records
 COLD_MAX: Final = 4_000_000  # packed records in memory
 EVICT_MAX: Final = 2_000  # records moved from hot to cold, or out of cold, after one batch: about 2 ms
+LATELY: Final = 6  # of as many entries as records may be hot, one in so many are the latest
 SCRATCH: Final = -1  # in a record's place for its first unsaved sequence number: changes to it are thrown away
 
 Entry = tuple[int, str, Row, int]  # sequence number, event type, row, log time
@@ -294,8 +296,7 @@ class _Subjects:
         """Return the record of a subject, ready to be read and changed; an empty one where there is none."""
         record = self._hot.get(subject)
         if record is not None and record[VERSION] == self._version:
-            self._hot.move_to_end(subject)
-            return record
+            return record  # where it stands in the order is not changed: its neighbours there lie anywhere in memory
         return self._load(subject)
 
     def admit(self, subject: str, as_of_seq: int, packed: bytes) -> None:
@@ -380,10 +381,13 @@ class _Subjects:
             self._filled.drop(subject)
 
     def evict(self, hot_limit: int, cold_limit: int | None) -> None:
-        """Pack the records used least, and let go of packed ones that the table has too."""
+        """Pack records that came long ago and were not changed lately, and let go of packed ones that the table has too."""
+        lately = self._position()[1] - hot_limit // LATELY
         for _ in range(min(len(self._hot) - hot_limit, EVICT_MAX)):
             subject, record = self._hot.popitem(last=False)
-            if record[UNSAVED] or any(cell is not None for cell in record[HEAD:]):
+            if record[UNSAVED] > lately:
+                self._hot[subject] = record  # a second chance
+            elif record[UNSAVED] or any(cell is not None for cell in record[HEAD:]):
                 self._cold[subject] = pack_record(record)
         if cold_limit is None:
             return
