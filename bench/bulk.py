@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import pathlib
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -112,7 +113,8 @@ class Stopwatch:
     def watching(self, station: Station) -> Iterator[None]:
         """Watch a station's parts; what lies in none of them is `the rest`."""
         places: list[tuple[object, str, str]] = [
-            (koban.pipeline.desk.Desk, "_unit", "decode"),
+            (koban.pipeline.desk.Desk, "prepare", "decode"),
+            *((sys.modules["koban.events.decode"], name, "decode") for name in ("_cut", "_piece", "_whole")),
             (koban.language.emit, "normalise", "text"),
             (koban.pipeline.ahead, "normalise_many", "text"),
             (PhraseMatcher, "find", "text"),
@@ -125,7 +127,6 @@ class Stopwatch:
         with contextlib.ExitStack() as stack:
             for target, name, part in places:
                 stack.enter_context(mock.patch.object(target, name, self._timed(getattr(target, name), part)))
-            stack.enter_context(mock.patch("bench.station.decode", self._timed(koban.events.decode, "decode")))
             start = time.thread_time_ns()
             commits = self._timed(station.database._writer.dialect.do_commit, "store")  # noqa: SLF001
             stack.enter_context(mock.patch.object(station.database._writer.dialect, "do_commit", commits))  # noqa: SLF001

@@ -14,7 +14,7 @@ from koban.app.running import rare_collections
 from koban.audit import SystemSecrets
 from koban.base import HOUR, Instant, SystemClock, to_rfc3339
 from koban.db import Database, drop_lease
-from koban.events import decode, take_log
+from koban.events import decode_pieces, take_log
 from koban.events.archive import Archive
 from koban.events.decider import Decider, _Job
 from koban.packs import PackDef, load_pack
@@ -36,8 +36,9 @@ class Station:
     def take(self, body: bytes) -> int:
         """Decode, decide and store one batch; return how many answers came."""
         units = [
-            self.desk._unit(item, self.clock.now(), asynchronous=False)  # noqa: SLF001 - the thread's work, done here
-            for item in decode(body, "application/json")
+            unit
+            for piece in decode_pieces(body, "application/json")
+            for unit in self.desk.prepare(piece, self.clock.now(), asynchronous=False)
         ]
         future: concurrent.futures.Future[list[object]] = concurrent.futures.Future()
         decider: Decider[object, object] = self.desk.decider  # type: ignore[assignment]  # any units will do

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from koban.base import Instant, limits
-from koban.events import BodyUnreadable, Envelope, Fault, TooManyEvents, decode
+from koban.events import BodyUnreadable, Envelope, Fault, TooManyEvents, decode, decode_pieces
 
 EVENT = {"specversion": "1.0", "id": "e1", "source": "shop", "type": "message.sent", "data": {"text": "こんにちは"}}
 
@@ -106,6 +106,56 @@ def test_damaged_text_is_repaired_and_marked(raw: bytes, text: str) -> None:
 def test_each_line_answers_for_itself() -> None:
     body = written() + b"\n\n" + b"{broken\n" + written(id="e2")
     assert [type(item) for item in decode(body, "application/x-ndjson; charset=utf-8")] == [Envelope, Fault, Envelope]
+
+
+def compact(**changes: object) -> bytes:
+    return json.dumps(json.loads(written(**changes)), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"half \\ud800"])
+def test_a_large_batch_is_read_in_pieces_as_each_event_by_itself(damage: bytes) -> None:
+    nested: object = "x"
+    for _ in range(limits.JSON_DEPTH_MAX + 2):
+        nested = {"a": nested}
+    odd = {
+        3: b"3", 49: b"null", 50: b"[1]", 170: compact(id=""), 171: compact(source=7), 333: compact(data=nested),
+        421: compact(type=None),
+        999: compact(id="\x00"), 1_099: compact(time="?"),
+    }  # fmt: skip
+    if damage:
+        odd[520] = compact(data={"text": "..."}).replace(b"...", damage)
+    items = [odd.get(number, compact(id=f"e{number}", data={"text": "あ" * 20})) for number in range(1_100)]
+    body = b"[" + b" ,\n".join(items) + b"]"
+    pieces = list(decode_pieces(body, "application/json"))
+    assert (len(pieces) > 10) is (b"ud800" not in damage)  # half a character keeps it from being cut
+    assert [found for piece in pieces for found in piece] == [
+        decode(b"[" + item + b"]", "application/json")[0] for item in items
+    ]
+    lines = decode(b"\n".join(items), "application/x-ndjson")
+    assert [type(found) for piece in pieces for found in piece] == [type(found) for found in lines]
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (b'{"id":nope}', r"no valid JSON: .*byte 7\d\d\d\d"),
+        (b'{"id":"e1","source":"s","type":"t","data":{"n":01}}', "no valid JSON"),
+        (b'{"id":"e1","source":"s","type":"t","data":{"price":1,"price":2}}', "'price' stands twice"),
+        (b"[" * 3_000 + b"]" * 3_000, "nested too deeply"),
+    ],
+)
+def test_a_large_batch_that_is_broken_is_refused_as_a_whole_and_says_where(broken: bytes, message: str) -> None:
+    items = [compact(id=f"e{number}", data={"text": "あ" * 20}) for number in range(1_000)]
+    items[500] = broken
+    body = b"[" + b",".join(items) + b"]"
+    with pytest.raises(BodyUnreadable, match=message):
+        decode(body, "application/json")
+
+
+def test_too_many_events_are_refused_before_any_is_read() -> None:
+    body = b"[" + b",".join([written()] * (limits.BATCH_EVENTS_MAX + 1)) + b"]"
+    with pytest.raises(TooManyEvents):
+        next(iter(decode_pieces(body, "application/json")))
 
 
 def test_deep_data_is_a_fault_and_very_deep_json_a_refusal() -> None:

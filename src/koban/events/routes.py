@@ -3,7 +3,7 @@
 import asyncio
 import concurrent.futures
 from collections.abc import Callable, Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
@@ -12,7 +12,7 @@ from koban.base import Instant, Problem, Refusal, Relay, limits, to_rfc3339
 from koban.db import Database, Tx
 from koban.events import store
 from koban.events.actions import settle_quarantined
-from koban.events.decode import decode
+from koban.events.decode import decode_pieces
 from koban.events.types import (
     BodyUnreadable,
     Entry,
@@ -23,6 +23,8 @@ from koban.events.types import (
     QuarantineMissing,
     TooManyEvents,
 )
+
+U = TypeVar("U")  # an event that was prepared: what the decider takes
 
 
 class EventQuarantined(Refusal):
@@ -66,7 +68,8 @@ class Conflicting(msgspec.Struct, frozen=True, kw_only=True):
 
 Result = Decided | Taken | Kept | Conflicting
 # events, arrival, asynchronous, hurried (somebody waits for one event alone)
-Submit = Callable[[Sequence[Envelope | Fault], Instant, bool, bool], "concurrent.futures.Future[list[Result]]"]
+Prepare = Callable[[Sequence[Envelope | Fault], Instant, bool, bool], Sequence[U]]
+Submit = Callable[[Sequence[U]], "concurrent.futures.Future[list[Result]]"]
 Replay = Callable[[str, str], Result]
 Archived = Callable[[Tx, str, str | None], Entry | None]
 
@@ -165,24 +168,28 @@ def event_view(entry: Entry) -> EventView:
 
 def endpoints(
     database: Database,
-    submit: Submit,
+    prepare: Prepare[U],
+    submit: Submit[U],
     relay: Relay,
+    *,
     replay: Replay,
     archived: Archived = lambda _tx, _id, _source: None,
 ) -> list[Endpoint]:
-    """Describe the routes. `submit` queues events for the decider, whose results come by its `relay`.
+    """Describe the routes. `prepare` reads events by the pack; `submit` queues them for the decider.
 
-    `replay` sends a quarantined event again; `archived` finds an event that has left the database.
+    Results come by the decider's `relay`. `replay` sends a quarantined event again; `archived` finds an event that has left the database.
     """
 
     async def take(call: Call) -> Answer:
-        items = decode(call.raw, call.headers.get("content-type", _JSON))
         asynchronous = call.params_as(EventsQuery).mode == "async"
-        single = len(items) == 1 and not _is_batch(call)
-        chunks = []
-        for start in range(0, len(items), limits.DECIDER_BATCH_MAX):
-            chunks.append(submit(items[start : start + limits.DECIDER_BATCH_MAX], call.at, asynchronous, single))
-            await asyncio.sleep(0)  # a large batch must not keep single events from being read
+        single = not _is_batch(call)
+        units: list[U] = []
+        for piece in decode_pieces(call.raw, call.headers.get("content-type", _JSON)):
+            if units:
+                await asyncio.sleep(0)  # a large batch must not keep single events from being read
+            units += prepare(piece, call.at, asynchronous, single)
+        size = limits.DECIDER_BATCH_MAX
+        chunks = [submit(units[start : start + size]) for start in range(0, len(units), size)]
         results = [result for chunk in chunks for result in await relay.result(chunk)]
         if single:
             return _single(results[0])

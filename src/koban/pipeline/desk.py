@@ -111,7 +111,25 @@ class Desk:
 
         Raises Unavailable when the queue is full.
         """
-        units = [self._unit(item, at, asynchronous=asynchronous, hurried=hurried, imported=imported) for item in items]
+        return self.take(self.prepare(items, at, asynchronous, hurried, imported=imported))
+
+    def prepare(
+        self,
+        items: Sequence[Envelope | Fault],
+        at: Instant,
+        asynchronous: bool,  # noqa: FBT001 - the routes' shape
+        hurried: bool = True,  # noqa: FBT001, FBT002 - the routes' shape
+        *,
+        imported: bool = False,
+    ) -> list[Unit]:
+        """Read events by the pack in force, which takes nothing in yet."""
+        return [self._unit(item, at, asynchronous=asynchronous, hurried=hurried, imported=imported) for item in items]
+
+    def take(self, units: Sequence[Unit]) -> "concurrent.futures.Future[list[Result]]":
+        """Queue events that were prepared; the future gives their results in order.
+
+        Raises Unavailable when the queue is full.
+        """
         future = self.decider.submit(units, deliver=self._deliver)
         return cast(
             "concurrent.futures.Future[list[Result]]", future
