@@ -197,7 +197,8 @@ def _fill(data: pathlib.Path, *, events: int, cases: int, people: int) -> tuple[
             newest = tx.rows("SELECT seq, log_at FROM log_entries ORDER BY seq DESC LIMIT 1")[0]
         with database.write_index() as tx:
             for copy in range(1, copies + 1):
-                _copy(tx, "entry_subjects", {"seq": f"seq + {copy * width}"}, f"seq <= {last}")
+                for table in ("entry_subjects", "account_acts"):
+                    _copy(tx, table, {"seq": f"seq + {copy * width}"}, f"seq <= {last}")
             tx.change("UPDATE index_place SET seq = ?, log_at = ?", newest)
             tx.rows("ANALYZE")
         return secrets, linked

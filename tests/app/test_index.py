@@ -6,6 +6,7 @@ import json
 import pathlib
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,9 +17,10 @@ from koban.app.backup import restore, take_backup
 from koban.app.running import open_desk
 from koban.base import DAY, Instant, ManualClock
 from koban.db import Database
+from koban.decisions import acts_store
 from koban.events import decode
 from koban.events.routes import Decided
-from koban.finding import IndexLag, fit_index, follow, forget_gone, index_lag, neighbourhood, span_of, store
+from koban.finding import IndexLag, fit_index, follow, forget_gone, index_lag, neighbourhood, span_of
 from koban.pipeline.desk import Desk
 from koban.vault import Vault
 
@@ -53,7 +55,8 @@ def rows(database: Database, table: str, columns: str = "*") -> Rows:
 
 
 def content(database: Database) -> dict[str, Rows]:
-    return {table: rows(database, table) for table in ("entry_subjects", "account_links", "index_place")}
+    tables = ("account_acts", "account_links", "entry_subjects", "index_place")
+    return {table: rows(database, table) for table in tables}
 
 
 def use(koban: Quiet, site: Site, sender: str, device: str, *, number: int) -> None:
@@ -86,6 +89,7 @@ def test_the_index_that_went_is_made_again_as_it_was(site_of: MakeSite) -> None:
         before = content(koban.database)
         assert len(before["account_links"]) == 2
         assert len(before["entry_subjects"]) == 6 * 5
+        assert Counter(account for account, _ in before["account_acts"]) == {"a1": 3, "a2": 3}
         with koban.database.read() as tx:
             assert [each.account for each in neighbourhood(tx, "a1").neighbours] == ["a2"]
         koban.database.empty_index()
@@ -116,11 +120,13 @@ def test_entries_that_left_the_database_still_link_accounts(site_of: MakeSite) -
         archive(koban, site, days=40)
         forget_gone(koban.database)
         assert rows(koban.database, "entry_subjects") == [], "nothing is left in the database"
+        assert rows(koban.database, "account_acts") == []
         koban.database.empty_index()
         follow_all(koban)
         after = rows(koban.database, "account_links")
         assert after == before["account_links"], "also when all of it left the database"
         assert rows(koban.database, "entry_subjects") == []
+        assert rows(koban.database, "account_acts") == []
     with quiet(site) as koban:
         assert rows(koban.database, "account_links") == after
 
@@ -128,14 +134,14 @@ def test_entries_that_left_the_database_still_link_accounts(site_of: MakeSite) -
 def test_the_place_of_an_index_is_moved_once_from_where_it_was(database: Database) -> None:
     first, second, third = ((seq, Instant(10 * seq)) for seq in (1, 2, 3))
     with database.write_index() as tx:
-        assert store.read_place(tx) is None
-        assert not store.move_place(tx, before=first, to=second), "it was nowhere"
-        assert store.move_place(tx, before=None, to=first)
-        assert not store.move_place(tx, before=None, to=third), "somebody else was quicker"
-        assert store.move_place(tx, before=first, to=second)
-        assert not store.move_place(tx, before=first, to=third)
-        assert not store.move_place(tx, before=(2, Instant(21)), to=third), "another log has that place"
-        assert store.read_place(tx) == second
+        assert acts_store.read_place(tx) is None
+        assert not acts_store.move_place(tx, before=first, to=second), "it was nowhere"
+        assert acts_store.move_place(tx, before=None, to=first)
+        assert not acts_store.move_place(tx, before=None, to=third), "somebody else was quicker"
+        assert acts_store.move_place(tx, before=first, to=second)
+        assert not acts_store.move_place(tx, before=first, to=third)
+        assert not acts_store.move_place(tx, before=(2, Instant(21)), to=third), "another log has that place"
+        assert acts_store.read_place(tx) == second
 
 
 def test_an_index_is_followed_once_whoever_follows(site_of: MakeSite) -> None:

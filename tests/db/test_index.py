@@ -14,7 +14,7 @@ from koban.db import Database, Tx
 from koban.schema import INDEX_METADATA
 
 INSERT = "INSERT INTO index_place (name, seq, log_at) VALUES (?, ?, ?)"
-TABLES = {"account_links", "entry_subjects", "index_place"}
+TABLES = {"account_acts", "account_links", "entry_subjects", "index_place"}
 
 
 def fill(database: Database, *names: str) -> None:

@@ -132,3 +132,28 @@ def test_the_index_keeps_its_place_on_postgresql_and_leaves_the_file_on_sqlite(
         assert tx.rows("SELECT name, seq, log_at FROM index_place") == kept
         counts = [tx.rows(f"SELECT count(*) FROM {each}")[0][0] for each in ("entry_subjects", "account_links")]
     assert counts == ([1, 1] if kept else [0, 0]), "rows without a place would be counted twice"
+
+
+@pytest.mark.parametrize(("place", "acts"), [(20, [("a", 10), ("b", 20)]), (None, [])])
+def test_who_did_what_is_in_the_index_as_far_as_that_is_made(
+    empty: Database, place: int | None, acts: list[tuple[object, ...]]
+) -> None:
+    config, _ = migrate._scripts()
+    with empty.write() as tx:
+        config.attributes["connection"] = tx.connection
+        alembic.command.upgrade(config, "0031")
+    with empty.write() as tx:
+        tx.many(
+            "INSERT INTO decisions (seq, log_at, type, verdict, acting, took_us, body, inputs)"
+            " VALUES (?, 1, 't', 'allow', ?, 1, '', '')",
+            [(10, "a"), (11, None), (20, "b"), (21, "a")],
+        )
+        if place is not None and empty.dialect == "postgresql":
+            tx.change("INSERT INTO index_place (name, seq, log_at) VALUES ('finding', ?, 1)", (place,))
+    upgrade(empty)
+    with empty.read() as tx:
+        if empty.dialect == "sqlite":
+            assert set(INDEX_METADATA.tables).isdisjoint(tx.table_names())
+            assert tx.rows("SELECT name FROM sqlite_master WHERE tbl_name = 'decisions' AND name LIKE '%acting%'") == []
+        else:
+            assert tx.rows("SELECT account, seq FROM account_acts ORDER BY seq") == acts

@@ -250,6 +250,7 @@ def _restore(koban: Koban, account: str) -> None:
     subject = SubjectRef(kind="account", id=account)
     with koban.database.write() as tx:
         by = demo_account(tx, koban.clock.now(), "lead").id
+    with koban.database.read() as tx:  # a transaction that writes does not see who did what
         own = [each.id for each in sanction_store.read_of_subject(tx, subject)]
         over = [each for record in decision_store.search(tx, before_seq=None, limit=LINES_MAX, acting=account)
                 for each in record.sanctions]  # fmt: skip

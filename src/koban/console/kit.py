@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from koban.access import AccessKit
@@ -121,10 +121,10 @@ class Opener(Protocol):
         """Return the events of the same conversation."""
         ...
 
-    def open_in(
-        self, tx: Tx, case_id: str, entries: Iterable[Entry], *, purpose: str, by: str, at: Instant
+    def open(
+        self, case_id: str, entries: Sequence[Entry], *, purpose: str, by: str, at: Instant
     ) -> Mapping[int, Mapping[str, object]]:
-        """Return personal fields by place; the trail knows of each."""
+        """Return personal fields by place; the trail knows of each before it is shown."""
         ...
 
 

@@ -83,7 +83,7 @@ def _show(kit: ConsoleKit, call: Call) -> Answer:
         asked = store.actions_about(tx, subject, limit=ACTIONS_SHOWN)
         waiting = _money(kit, tx, call.at, subject) if is_account else []
         around = finding.neighbourhood(tx, subject.id) if is_account else None
-        verdicts = account_store.verdicts_of(tx, subject.id, newest=COUNTED_MAX) if is_account else {}
+        verdicts = account_store.verdicts_of(tx, [subject.id], newest=COUNTED_MAX)[subject.id] if is_account else {}
         lag = finding.index_lag(tx)
         span = finding.span_of(tx, subject.kind, subject.id)
         seen = account_store.times_of(tx, span) if span is not None else {}

@@ -178,8 +178,7 @@ def show(
 
 
 def _view(kit: ConsoleKit, call: Call, case_id: str, *, purpose: str) -> View:
-    # Why a write: what is opened is entered into the trail in the transaction that reads it.
-    with kit.database.write() if purpose else kit.database.read() as tx:
+    with kit.database.read() as tx:
         case = case_actions.find(tx, case_id)
         members = read_members(tx, case_id, limit=MEMBERS_SHOWN)
         signals = case_store.read_signals(tx, case_id, limit=SIGNALS_SHOWN)
@@ -187,11 +186,6 @@ def _view(kit: ConsoleKit, call: Call, case_id: str, *, purpose: str) -> View:
         entries = kit.opener.entries_of(tx, case_id, limit=EVIDENCE_SHOWN)
         accounts = [account.id] if account is not None else []
         around = kit.opener.around(tx, entries, accounts)
-        fields: Mapping[int, Mapping[str, object]] = {}
-        if purpose:
-            fields = kit.opener.open_in(
-                tx, case_id, [*entries, *around], purpose=purpose, by=call.principal.id, at=call.at
-            )
         appeal = None if case.appeal is None else appeal_store.read(tx, case.appeal)
         about = dict.fromkeys([member.subject for member in members])
         if account is not None:
@@ -204,12 +198,12 @@ def _view(kit: ConsoleKit, call: Call, case_id: str, *, purpose: str) -> View:
         words = Words(language_of(call.language))
         f = Formats(language_of(call.language), kit.zone, call.at)
         severities = {name: words.named("severity", name) for name in ("low", "medium", "high", "severe")}
-        return View(
+        view = View(
             case=case,
             members=members,
             signals=signals,
             terms=terms_of(case, f, severities),
-            evidence=_evidence(kit, f, entries, around, fields),
+            evidence=[],
             person=None if account is None else _person(tx, account, call.at),
             similar=case_store.similar(tx, case, limit=SIMILAR_SHOWN),
             timeline=work_store.read_timeline(tx, case_id, limit=TIMELINE_SHOWN),
@@ -221,6 +215,11 @@ def _view(kit: ConsoleKit, call: Call, case_id: str, *, purpose: str) -> View:
             colleagues={who: name for who, name in names_of(tx).items() if who != call.principal.id},
             why_not=work_store.exclusions(tx, case_id, call.principal.id),
         )
+    # Why a transaction of its own: a trail is written, and a transaction that writes does not see who did what (0020).
+    fields: Mapping[int, Mapping[str, object]] = {}
+    if purpose:
+        fields = kit.opener.open(case_id, [*entries, *around], purpose=purpose, by=call.principal.id, at=call.at)
+    return msgspec.structs.replace(view, evidence=_evidence(kit, f, entries, around, fields))
 
 
 def _account(case: Case, members: Sequence[CaseMember]) -> SubjectRef | None:

@@ -1,4 +1,7 @@
-"""Signals become one verdict with reasons. Owns `decisions` and `signals`; a decision once given never changes."""
+"""Signals become one verdict with reasons. Owns `decisions` and `signals`; a decision once given never changes.
+
+Owns `account_acts` and `index_place` too, which `koban.finding` fills: who did what is found by them.
+"""
 
 from koban.decisions.logic import conclude, describe_actions, fallback_verdict, remaining_verdict, verdict_name
 from koban.decisions.types import (

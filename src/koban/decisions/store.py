@@ -9,7 +9,9 @@ from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
 
 from koban.base import Instant
 from koban.db import Tx, metadata, upsert
+from koban.decisions.acts_store import account_acts, indexed_upto
 from koban.decisions.types import DecisionRecord, HoldEnd, Inputs
+from koban.events import store as event_store
 
 decisions: Final = Table(
     "decisions",
@@ -22,7 +24,7 @@ decisions: Final = Table(
     Column("took_us", BigInteger, nullable=False, comment="Microseconds from arrival to the decision."),
     Column("body", Text, nullable=False, comment="The answer as given, JSON."),
     Column("inputs", Text, nullable=False, comment="Feature values and versions that it read, JSON."),
-    Index("decisions_acting", "acting", "seq"),
+    # Who acted is found in `account_acts`: an index here would cost the decider a page of its own for each event.
     Index(
         "decisions_not_allowed",
         "verdict",
@@ -132,17 +134,20 @@ def read_inputs_of(tx: Tx, seqs: Sequence[int]) -> dict[int, Inputs]:
 
 def accounts_signalled(tx: Tx, accounts: Sequence[str], *, since_at: int) -> frozenset[str]:
     """Return those of some accounts of whose events a rule matched one since a moment."""
-    found: set[str] = set()
-    for start in range(0, len(accounts), _IN_MAX):
-        some = tuple(accounts[start : start + _IN_MAX])
-        marks = ", ".join("?" * len(some))
-        rows = tx.rows(
-            "SELECT DISTINCT d.acting FROM decisions d WHERE d.log_at >= ? AND d.acting IN"
-            f" ({marks}) AND EXISTS (SELECT 1 FROM signals s WHERE s.seq = d.seq)",
-            (since_at, *some),
-        )
-        found.update(str(row[0]) for row in rows)
-    return frozenset(found)
+    since, upto = event_store.seq_since(tx, Instant(since_at)), indexed_upto(tx)
+    indexed = tx.among(
+        "SELECT DISTINCT a.account FROM account_acts a WHERE a.seq >= ?"
+        " AND EXISTS (SELECT 1 FROM signals s WHERE s.seq = a.seq) AND a.account IN (??)",
+        accounts,
+        (since,),
+    )
+    tail = tx.among(
+        "SELECT DISTINCT d.acting FROM decisions d WHERE d.seq >= ?"
+        " AND EXISTS (SELECT 1 FROM signals s WHERE s.seq = d.seq) AND d.acting IN (??)",
+        accounts,
+        (max(since, upto + 1),),
+    )
+    return frozenset(str(row[0]) for row in (*indexed, *tail))
 
 
 def read_whole(tx: Tx, seqs: Sequence[int]) -> dict[int, tuple[str, str]]:
@@ -165,16 +170,46 @@ def delete_decisions(tx: Tx, seqs: Sequence[int]) -> None:
     tx.many("DELETE FROM decisions WHERE seq = ?", rows)
 
 
+def rows_of(
+    tx: Tx,
+    account: str,
+    statement: sqlalchemy.Select[*tuple[Any, ...]],  # Any: SQLAlchemy's own word, as in `Tx.execute`
+    *,
+    since_seq: int | None = None,
+    before_seq: int | None = None,
+    limit: int,
+    oldest_first: bool = False,
+) -> list[sqlalchemy.Row[*tuple[Any, ...]]]:
+    """Run a query of decisions for those of one account, in the order of the log, newest first unless asked otherwise.
+
+    Why two queries: the index finds what it has taken in, and the log after it is walked. Often one of them suffices,
+    and each gives its rows in order, so that no more are read than are wanted.
+    """
+    acts = account_acts.c
+    tail = statement.where(decisions.c.acting == account, decisions.c.seq > indexed_upto(tx))
+    indexed = statement.join(account_acts, acts.seq == decisions.c.seq).where(acts.account == account)
+    parts = [(tail, decisions.c.seq), (indexed, acts.seq)]
+    found: list[sqlalchemy.Row[*tuple[Any, ...]]] = []
+    for part, place in reversed(parts) if oldest_first else parts:
+        bounded = part
+        if since_seq is not None:
+            bounded = bounded.where(place >= since_seq)
+        if before_seq is not None:
+            bounded = bounded.where(place < before_seq)
+        if len(found) < limit:
+            bounded = bounded.order_by(place if oldest_first else place.desc())
+            found.extend(tx.execute(bounded.limit(limit - len(found))))
+    return found
+
+
 def seqs_around(tx: Tx, accounts: Sequence[str], *, around_seq: int, limit: int) -> list[int]:
     """Return what some accounts did around a place in the log: as many decisions before it as after it."""
     found: list[int] = []
+    seqs, after = sqlalchemy.select(decisions.c.seq), around_seq + 1
     for account in accounts:
-        for beyond, order in (("<=", "DESC"), (">", "")):
-            rows = tx.rows(
-                f"SELECT seq FROM decisions WHERE acting = ? AND seq {beyond} ? ORDER BY seq {order} LIMIT ?",
-                (account, around_seq, limit // 2),
-            )
-            found += [int(row[0]) for row in rows]
+        earlier = rows_of(tx, account, seqs, before_seq=after, limit=limit // 2)
+        later = rows_of(tx, account, seqs, since_seq=after, limit=limit // 2, oldest_first=True)
+        found += [int(row[0]) for row in (*earlier, *later)]
     return found
 
 
@@ -208,23 +243,25 @@ def search(
         statement = statement.join(entries, entries.c.seq == decisions.c.seq)
         if type is not None:
             statement = statement.where(entries.c.type == type)
-            place = place if rule is not None or acting is not None else entries.c.seq
+            place = place if rule is not None else entries.c.seq
         if source is not None:
             statement = statement.where(entries.c.source == source)
-    for column, value in ((decisions.c.verdict, verdict), (decisions.c.acting, acting)):
-        if value is not None:
-            statement = statement.where(column == value)
-    if verdict is not None and verdict != "allow":
-        # What the partial index holds, in its words: SQLite takes it only then.
+    if verdict is not None:
+        statement = statement.where(decisions.c.verdict == verdict)
+    if verdict is not None and verdict != "allow" and acting is None:
+        # What the partial index holds, in its words: SQLite takes it only then. One account has fewer decisions than it.
         statement = statement.where(sqlalchemy.text("decisions.verdict <> 'allow'"))
-    if before_seq is not None:
-        statement = statement.where(place < before_seq)
-    if since_seq is not None:
-        statement = statement.where(place >= since_seq)
     if since_at is not None:
         statement = statement.where(decisions.c.log_at >= since_at)
     if until_at is not None:
         statement = statement.where(decisions.c.log_at < until_at)
+    if acting is not None:
+        rows = rows_of(tx, acting, statement, since_seq=since_seq, before_seq=before_seq, limit=limit)
+        return [_RECORD.decode(row[0]) for row in rows]
+    if before_seq is not None:
+        statement = statement.where(place < before_seq)
+    if since_seq is not None:
+        statement = statement.where(place >= since_seq)
     return [_RECORD.decode(row[0]) for row in tx.execute(statement.order_by(place.desc()).limit(limit))]
 
 

@@ -1,6 +1,6 @@
 """Finding: which entries name which subject, which accounts share a thing, views that people keep, lists taken out.
 
-Owns `entry_subjects`, `account_links`, `index_place` and `saved_views`. Publishes nothing.
+Owns `entry_subjects`, `account_links` and `saved_views`; fills `account_acts`. Publishes nothing.
 Guarantees: the index follows the log by itself, and one that went, is damaged or was made from another log is made again
 from it; on SQLite it has a writer of its own, elsewhere its transactions are small; it holds ids and pseudonyms, never
 what people wrote; what is exported is bounded, open and in the audit trail.

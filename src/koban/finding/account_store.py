@@ -1,16 +1,20 @@
 """SQL of the list of accounts."""
 
+import collections
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from koban.base import Instant
 from koban.db import Tx
+from koban.decisions import acts_store
 
 Place = tuple[int, int]  # the last thing that the account before did; of those that did nothing, how many were shown
 IN_FORCE_MAX: Final = 10_000  # newest sanctions that a filter by state looks at
 
 # A subquery for each row, and no NOT EXISTS: PostgreSQL would turn that into a join over the whole log.
-_NEWEST: Final = "(SELECT max(n.seq) FROM decisions n WHERE n.acting = d.acting) = d.seq"
+_NEWEST: Final = (
+    f"{acts_store.last_indexed('d.acting')} = d.seq AND d.acting NOT IN (SELECT t.account FROM ({acts_store.TAIL}) t)"
+)
 _OPEN_CASE: Final = (
     "EXISTS (SELECT 1 FROM cases c WHERE c.acting_kind = 'account' AND c.acting_id = {name} AND c.status = 'open')"
 )
@@ -21,22 +25,33 @@ def last_active(
 ) -> tuple[list[tuple[str, int]], int | None]:
     """Return accounts with the last thing they did, the latest first, and where to go on if `scan` rows held too few.
 
-    Why it walks the log backwards: nothing else knows whom the last hour was about, and a row is an account's last one
-    where its index has no later one.
+    Why it walks the log backwards: nothing else knows whom the last hour was about, and a decision is the last about an
+    account where neither the index nor the log after it has a later one.
     """
-    walked = (
-        "SELECT seq, acting FROM decisions WHERE acting IS NOT NULL AND seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?"
+    upto = acts_store.indexed_upto(tx)
+    found: list[Any] = []  # Any: rows of the driver
+    if before_seq > upto + 1:
+        case = f" AND {_OPEN_CASE.format(name='t.account')}" if has_case else ""
+        found = tx.rows(
+            f"SELECT t.account, t.last FROM ({acts_store.TAIL}) t WHERE t.last < ? AND t.last >= ?{case}"
+            " ORDER BY t.last DESC LIMIT ?",
+            (upto, before_seq, since_seq, limit),
+        )
+    begin = min(before_seq, upto + 1)
+    rest = tx.rows(
+        "SELECT seq FROM decisions WHERE seq < ? AND seq >= ? ORDER BY seq DESC LIMIT 1 OFFSET ?",
+        (begin, since_seq, scan - 1),
     )
-    wanted = f"{_NEWEST} AND {_OPEN_CASE.format(name='d.acting')}" if has_case else _NEWEST
-    rows = tx.rows(
-        f"SELECT d.acting, d.seq FROM ({walked}) d WHERE {wanted} ORDER BY d.seq DESC LIMIT ?",
-        (before_seq, since_seq, scan, limit),
-    )
-    found = [(str(row[0]), int(row[1])) for row in rows]
-    if len(found) == limit:
-        return found, None
-    walked_rows, walked_to = tx.rows(f"SELECT count(*), min(seq) FROM ({walked}) d", (before_seq, since_seq, scan))[0]
-    return found, int(walked_to) if int(walked_rows) == scan else None
+    walked_to = int(rest[0][0]) if rest else since_seq
+    if len(found) < limit:
+        case = f" AND {_OPEN_CASE.format(name='d.acting')}" if has_case else ""
+        found += tx.rows(
+            f"SELECT d.acting, d.seq FROM decisions d WHERE d.seq < ? AND d.seq >= ? AND d.acting IS NOT NULL AND {_NEWEST}"
+            f"{case} ORDER BY d.seq DESC LIMIT ?",
+            (begin, walked_to, upto, limit - len(found)),
+        )
+    is_over = len(found) == limit or not rest
+    return [(str(row[0]), int(row[1])) for row in found], None if is_over else walked_to
 
 
 def in_force(
@@ -71,8 +86,11 @@ def _by_last(
     tx: Tx, candidates: str, values: Sequence[object], *, begins: str, has_case: bool, span: tuple[int, int],
     after: Place | None, limit: int,
 ) -> list[tuple[str, int]]:  # fmt: skip
-    last = "COALESCE((SELECT max(d.seq) FROM decisions d WHERE d.acting = a.account), 0)"
-    inner, bound = f"SELECT a.account AS account, {last} AS last FROM ({candidates}) a", list(values)
+    last = f"COALESCE(t.last, {acts_store.last_indexed('a.account')}, 0)"
+    inner = (
+        f"SELECT a.account AS account, {last} AS last FROM ({candidates}) a LEFT JOIN tail t ON t.account = a.account"
+    )
+    bound = [acts_store.indexed_upto(tx), *values]
     outer = ["last >= ?", "last < ?"]
     bound += span
     if begins:
@@ -86,7 +104,8 @@ def _by_last(
         bound.append(after[0])
         passed = after[1]
     rows = tx.rows(
-        f"SELECT account, last FROM ({inner}) l WHERE {' AND '.join(outer)} ORDER BY last DESC, account LIMIT ? OFFSET ?",
+        f"WITH tail AS ({acts_store.TAIL}) SELECT account, last FROM ({inner}) l WHERE {' AND '.join(outer)}"
+        " ORDER BY last DESC, account LIMIT ? OFFSET ?",
         (*bound, limit, passed),
     )
     return [(str(row[0]), int(row[1])) for row in rows]
@@ -98,21 +117,37 @@ def firsts_of(tx: Tx, accounts: Sequence[str]) -> Mapping[str, int]:
         return {}
     marks = ", ".join(["(?)"] * len(accounts))
     rows = tx.rows(
-        f"WITH given (account) AS (VALUES {marks})"
-        " SELECT account, (SELECT min(d.seq) FROM decisions d WHERE d.acting = given.account) FROM given",
-        tuple(accounts),
+        f"WITH tail AS ({acts_store.TAIL}), given (account) AS (VALUES {marks}) SELECT given.account,"
+        f" COALESCE({acts_store.first_indexed('given.account')}, t.first) FROM given LEFT JOIN tail t ON t.account = given.account",
+        (acts_store.indexed_upto(tx), *accounts),
     )
     return {str(row[0]): int(row[1]) for row in rows if row[1] is not None}
 
 
-def verdicts_of(tx: Tx, account: str, *, newest: int) -> Mapping[str, int]:
-    """Return how the newest events of an account were decided."""
-    rows = tx.rows(
-        "SELECT verdict, count(*) FROM (SELECT verdict FROM decisions WHERE acting = ? ORDER BY seq DESC LIMIT ?) d"
-        " GROUP BY verdict",
-        (account, newest),
+def verdicts_of(tx: Tx, accounts: Sequence[str], *, newest: int) -> Mapping[str, Mapping[str, int]]:
+    """Return how the newest events of each of some accounts were decided; one that did nothing has no verdicts.
+
+    Why all at once: what the index lacks is then walked once, however many accounts there are.
+    """
+    upto = acts_store.indexed_upto(tx)
+    found: dict[str, collections.Counter[str]] = {account: collections.Counter() for account in accounts}
+    tail = tx.among(
+        "WITH bound (newest) AS (VALUES (?)) SELECT account, verdict, count(*) FROM ("
+        "SELECT acting AS account, verdict, row_number() OVER (PARTITION BY acting ORDER BY seq DESC) AS place"
+        " FROM decisions WHERE seq > ? AND acting IN (??)) d JOIN bound ON place <= newest GROUP BY account, verdict",
+        accounts,
+        (newest, upto),
     )
-    return {str(row[0]): int(row[1]) for row in rows}
+    for account, verdict, count in tail:
+        found[str(account)][str(verdict)] += int(count)
+    for account, counts in found.items():
+        rows = tx.rows(
+            "SELECT verdict, count(*) FROM (SELECT d.verdict FROM account_acts a CROSS JOIN decisions d"
+            " WHERE a.account = ? AND d.seq = a.seq ORDER BY a.seq DESC LIMIT ?) d GROUP BY verdict",
+            (account, newest - counts.total()),
+        )
+        counts.update({str(verdict): int(count) for verdict, count in rows})
+    return found
 
 
 def open_cases_of(tx: Tx, accounts: Sequence[str]) -> Mapping[str, int]:

@@ -87,11 +87,12 @@ def _lines(tx: Tx, rows: Sequence[tuple[str, int]]) -> list[AccountLine]:
         times = account_store.times_of(tx, sorted({*firsts.values(), *(last for _, last in some)}))
         effects = store.suspended_among(tx, ids)
         cases = account_store.open_cases_of(tx, ids)
+        verdicts = account_store.verdicts_of(tx, ids, newest=VERDICTS_OF)
         found += [
             AccountLine(
                 id=account, first_at=times.get(firsts.get(account, 0)), last_at=times.get(last),
                 effects=effects.get(account, ()), open_cases=cases.get(account, 0),
-                verdicts=account_store.verdicts_of(tx, account, newest=VERDICTS_OF),
+                verdicts=verdicts[account],
             )
             for account, last in some
         ]  # fmt: skip

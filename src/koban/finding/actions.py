@@ -10,6 +10,7 @@ from koban.access import Principal
 from koban.audit import record
 from koban.base import Instant, random_id
 from koban.db import Database, Tx
+from koban.decisions import acts_store
 from koban.events import Entry, Kind
 from koban.events import store as event_store
 from koban.finding import store
@@ -52,7 +53,7 @@ def follow(
     """
     database.mend_index()
     with database.read() as tx:
-        place = store.read_place(tx)
+        place = acts_store.read_place(tx)
         entries = [] if archived is None else _read_archived(tx, archived, place)
     if entries:
         return _enter_archived(database, events, entries, place, rest)
@@ -61,14 +62,16 @@ def follow(
         if is_busy():
             break
         with database.read() as tx:
-            place = store.read_place(tx)
+            place = acts_store.read_place(tx)
             is_far = event_store.last_seq(tx) - _seq(place) > FOLLOW_FAR_BEHIND
             chunk = FOLLOW_CHUNK_BEHIND if is_far else FOLLOW_CHUNK
             rows = store.unindexed(tx, after_seq=_seq(place), limit=chunk)
         if not rows:
             break
         to = (int(rows[-1][0]), Instant(int(rows[-1][1])))
-        if not _enter(database, *_read(rows, events), before=place, to=to):
+        subjects, links = _read(rows, events)
+        acts = [(acting, seq) for seq, _, _, _, _, acting in rows if acting is not None]
+        if not _enter(database, subjects, links, acts, before=place, to=to):
             break
         done += len(rows)
         if len(rows) < chunk:
@@ -85,7 +88,7 @@ def fit_index(database: Database, archived: ReadArchived | None = None) -> bool:
     """
     database.mend_index()
     with database.read() as tx:
-        place = store.read_place(tx)
+        place = acts_store.read_place(tx)
         if place is None:
             return True
         entries = event_store.read_some(tx, [place[0]])
@@ -99,12 +102,12 @@ def fit_index(database: Database, archived: ReadArchived | None = None) -> bool:
 
 def behind(tx: Tx) -> int:
     """Return the last place in the log that the index knows."""
-    return _seq(store.read_place(tx))
+    return acts_store.indexed_upto(tx)
 
 
 def index_lag(tx: Tx) -> IndexLag | None:
     """Return how far the index is where so much is missing that people should know; None where little is."""
-    place = store.read_place(tx)
+    place = acts_store.read_place(tx)
     if store.newest_seq(tx) - _seq(place) <= FOLLOW_FAR_BEHIND:
         return None
     return IndexLag(up_to=None if place is None else place[1])
@@ -115,12 +118,15 @@ def forget_gone(database: Database) -> int:
     deleted = 0
     while True:
         with database.read() as tx:
-            some = store.read_gone(tx, before_seq=store.first_seq(tx), limit=FORGET_CHUNK)
-        if some:
+            first = store.first_seq(tx)
+            subjects = store.read_gone(tx, before_seq=first, limit=FORGET_CHUNK)
+            acts = acts_store.read_gone(tx, before_seq=first, limit=FORGET_CHUNK)
+        if subjects or acts:
             with database.write_index() as tx:
-                store.delete(tx, some)
-        deleted += len(some)
-        if len(some) < FORGET_CHUNK:
+                store.delete(tx, subjects)
+                acts_store.delete(tx, acts)
+        deleted += len(subjects) + len(acts)
+        if max(len(subjects), len(acts)) < FORGET_CHUNK:
             return deleted
 
 
@@ -182,19 +188,21 @@ def _enter(
     database: Database,
     subjects: Sequence[store.SubjectRow],
     links: Sequence[store.LinkRow],
+    acts: Sequence[acts_store.ActRow],
     *,
-    before: store.Place | None,
-    to: store.Place,
+    before: acts_store.Place | None,
+    to: acts_store.Place,
 ) -> bool:
     """Enter what was read, with the place up to which the index is made; tell whether it was next."""
     with database.write_index() as tx:
-        if not store.move_place(tx, before=before, to=to):
+        if not acts_store.move_place(tx, before=before, to=to):
             return False  # somebody else follows too, or the index was thrown away: rows count once
         store.add(tx, subjects, links)
+        acts_store.add(tx, acts)
     return True
 
 
-def _read_archived(tx: Tx, archived: ReadArchived, place: store.Place | None) -> list[Entry]:
+def _read_archived(tx: Tx, archived: ReadArchived, place: acts_store.Place | None) -> list[Entry]:
     """Return the next entries that left the database, while the index is behind them."""
     if _seq(place) >= event_store.read_state(tx, "archived_seq"):
         return []
@@ -205,10 +213,13 @@ def _enter_archived(
     database: Database,
     events: Mapping[str, EventType],
     entries: Sequence[Entry],
-    place: store.Place | None,
+    place: acts_store.Place | None,
     rest: Callable[[], object],
 ) -> int:
-    """Enter what accounts used; which entries name which subjects is known of those in the database alone."""
+    """Enter what accounts used; which entries name which subjects is known of those in the database alone.
+
+    Entries of the archive may be in the database, too, until they are deleted there: so long their accounts' acts count.
+    """
     for start in range(0, len(entries), FOLLOW_CHUNK_BEHIND):
         some = entries[start : start + FOLLOW_CHUNK_BEHIND]
         rows = [
@@ -217,7 +228,9 @@ def _enter_archived(
             if entry.kind is Kind.EVENT
         ]
         to = (some[-1].seq, some[-1].log_at)
-        if not _enter(database, [], _read(rows, events)[1], before=place, to=to):
+        with database.read() as tx:
+            acts = acts_store.acts_between(tx, after_seq=_seq(place), upto_seq=to[0])
+        if not _enter(database, [], _read(rows, events)[1], acts, before=place, to=to):
             return start
         place = to
         rest()
@@ -252,7 +265,7 @@ def _named(sent: Mapping[str, object], declared: EventType | None) -> set[tuple[
     return {(role.kind, value) for path, role in declared.subjects.items() if (value := _at(sent, path))}
 
 
-def _seq(place: store.Place | None) -> int:
+def _seq(place: acts_store.Place | None) -> int:
     return 0 if place is None else place[0]
 
 

@@ -40,17 +40,6 @@ account_links: Final = Table(
     comment="What each account used: two that used the same are linked.",
 )
 
-index_place: Final = Table(
-    "index_place",
-    index_metadata,
-    Column("name", Text, primary_key=True, comment="What follows the log: `finding`."),
-    Column("seq", BigInteger, nullable=False, comment="The last entry that it took in."),
-    Column(
-        "log_at", BigInteger, nullable=False, comment="Log time of that entry: a log that has another there is another."
-    ),
-    comment="Up to which entry of the log an index is made.",
-)
-
 saved_views: Final = Table(
     "saved_views",
     metadata,
@@ -68,7 +57,6 @@ saved_views: Final = Table(
 _entries: Final = event_store.log_entries
 SubjectRow = tuple[str, str, int]  # kind, id, an entry that names it
 LinkRow = tuple[str, str, str, int, int, int, int]
-Place = tuple[int, Instant]  # an entry, with its log time
 EventRow = tuple[int, int, str, str, str, str | None]  # seq, log time, type, event id, data, acting account
 
 _INSERT_SUBJECT: Final = (
@@ -80,7 +68,6 @@ _ADD_LINK: Final = (
     " ON CONFLICT (account, kind, subject) DO UPDATE SET times = account_links.times + excluded.times,"
     " last_at = excluded.last_at, last_seq = excluded.last_seq"
 )
-_FINDING: Final = "finding"  # the name of this index's place
 _AFTER_ALL: Final = "\U0010ffff"
 
 
@@ -88,21 +75,6 @@ def add(tx: Tx, subjects: Sequence[SubjectRow], links: Sequence[LinkRow]) -> Non
     """Enter which entries name which subjects, and what accounts used."""
     tx.many(_INSERT_SUBJECT, subjects)
     tx.many(_ADD_LINK, links)
-
-
-def read_place(tx: Tx) -> Place | None:
-    """Return the last entry that the index took in, with its log time; None before the first."""
-    rows = tx.rows("SELECT seq, log_at FROM index_place WHERE name = ?", (_FINDING,))
-    return (int(rows[0][0]), Instant(int(rows[0][1]))) if rows else None
-
-
-def move_place(tx: Tx, *, before: Place | None, to: Place) -> bool:
-    """Move it on from where it was; tell whether it still was there."""
-    if before is None:
-        sql = "INSERT INTO index_place (name, seq, log_at) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING"
-        return tx.change(sql, (_FINDING, *to)) == 1
-    sql = "UPDATE index_place SET seq = ?, log_at = ? WHERE name = ? AND seq = ? AND log_at = ?"
-    return tx.change(sql, (*to, _FINDING, *before)) == 1
 
 
 def unindexed(tx: Tx, *, after_seq: int, limit: int) -> list[EventRow]:
@@ -141,20 +113,24 @@ def search_entries(
         _entries.c.subject, _entries.c.flags, decided.c.verdict, decided.c.acting,
     )  # fmt: skip
     acting = filters.get("acting")
-    place = _entries.c.seq
+    statement = sqlalchemy.select(*columns)
     if acting is None:
-        statement = sqlalchemy.select(*columns).outerjoin_from(_entries, decided, decided.c.seq == _entries.c.seq)
+        statement = statement.outerjoin_from(_entries, decided, decided.c.seq == _entries.c.seq)
     else:
-        statement = sqlalchemy.select(*columns).join_from(decided, _entries, decided.c.seq == _entries.c.seq)
-        statement, place = statement.where(decided.c.acting == acting), decided.c.seq
+        statement = statement.join_from(decided, _entries, decided.c.seq == _entries.c.seq)
     for name, value in filters.items():
         if name != "acting":
             statement = statement.where(_entries.c[name] == value)
     if among is not None:
         statement = statement.where(_entries.c.seq.in_(among))
-    statement = statement.where(place < before_seq, place >= since_seq)
-    found = tx.execute(statement.order_by(place.desc()).limit(limit)).mappings()
-    return [EntryLine(**{**row, "log_at": Instant(row["log_at"])}) for row in found]
+    if acting is None:
+        place = _entries.c.seq
+        statement = statement.where(place < before_seq, place >= since_seq)
+        found = list(tx.execute(statement.order_by(place.desc()).limit(limit)))
+    else:
+        found = decision_store.rows_of(tx, acting, statement, since_seq=since_seq, before_seq=before_seq, limit=limit)
+    names = [column.name for column in columns]
+    return [EntryLine(**dict(zip(names, row, strict=True))) for row in found]
 
 
 def entries_of_event(tx: Tx, event_id: str) -> list[int]:
