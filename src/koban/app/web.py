@@ -290,7 +290,7 @@ def _console_kit(
         contacts_box=koban_.box,
         may_allow_private=koban_.settings.allow_private_webhooks,
         zone=koban_.settings.zone,
-        versions=versions_of(desk, koban_.randomness, koban_.runs),
+        versions=versions_of(desk, koban_.randomness),
         start_backtest=lambda files, arguments: runs.start(files, koban_.clock.now(), arguments),
         find_backtest=runs.find,
         stop_backtest=runs.stop,
@@ -347,7 +347,7 @@ def _declared(pack: PackDef) -> dict[str, tuple[str, int]]:
 
 
 def _bring(koban_: Koban, pack: PackDef, call: Call, how: pack_routes.Bringing) -> Switched:
-    desk = versions_of(koban_.desk, koban_.randomness, koban_.runs)
+    desk = versions_of(koban_.desk, koban_.randomness)
     by = call.principal.actor
     return bring_in(desk, pack, call.at, by=by, reason=how.reason, back=how.back, base=how.base)
 

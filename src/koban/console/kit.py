@@ -166,6 +166,11 @@ class BacktestRun(Protocol):
         ...
 
     @property
+    def kept(self) -> bool:
+        """Whether it was read again from the database, without its samples."""
+        ...
+
+    @property
     def report(self) -> Report | None:
         """What it found, once it is done."""
         ...
