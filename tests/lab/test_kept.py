@@ -7,11 +7,14 @@ from tests.lab.test_severity import FILES, OLD
 from koban.base import Instant
 from koban.db import Database
 from koban.insight import Measured, Share
-from koban.lab import Report, Sample, Total, kept
+from koban.lab import Report, RuleFigures, Sample, Total, kept
 from koban.lab.kept import keep_report, kept_report, kept_run, touched_rules
 from koban.packs import parse_files, save_activation
 
 NOTHING = Share(hits=0, of=0, value=None, low=None, high=None)
+MEASURED = Measured(
+    name="any rule", flagged=1, true=0, false=0, unknown=1, precision=NOTHING, recall=NOTHING, false_alarms=NOTHING
+)
 SAMPLE = Sample(seq=1, event_id="e1", type="message.sent", at="", acting="a1", truth="unknown", rules=(), fields={})
 
 
@@ -51,6 +54,20 @@ def test_a_report_is_kept_without_its_samples_and_the_next_takes_its_place(datab
     assert (again.run_id, again.report.hours) == ("run_2", 99)
 
 
+@pytest.mark.parametrize(("rules", "hours", "newest"), [(("a", "b"), 24, 2), (("a",), 99, 1), (("a", "b"), 23, 1)])
+def test_a_backtest_that_tells_less_takes_no_place(
+    database: Database, rules: tuple[str, ...], hours: int, newest: int
+) -> None:
+    first = msgspec.structs.replace(reported("a" * 64), rules=(figures("a"), figures("b")))
+    second = msgspec.structs.replace(first, hours=hours, rules=tuple(figures(each) for each in rules))
+    with database.write() as tx:
+        keep_report(tx, Instant(1), "run_1", first)
+        keep_report(tx, Instant(2), "run_2", second)
+        found = kept_report(tx, "a" * 64)
+    assert found is not None
+    assert found.run_id == f"run_{newest}"
+
+
 def test_what_was_only_tried_goes_and_what_came_into_force_stays(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,14 +80,18 @@ def test_what_was_only_tried_goes_and_what_came_into_force_stays(
         assert [number for number in range(5) if kept_run(tx, f"run_{number}")] == [0, 3, 4]
 
 
+def figures(rule: str) -> RuleFigures:
+    return RuleFigures(
+        rule=rule, mode="live", changed="added", engine="sql", why_live="", measured=MEASURED, people=1, honest_people=0,
+        person_hours=1, also_old=0, overlaps=(), before=None,
+    )  # fmt: skip
+
+
 def reported(digest: str) -> Report:
     """A report of one version over 30 hours."""
-    measured = Measured(
-        name="any rule", flagged=1, true=0, false=0, unknown=1, precision=NOTHING, recall=NOTHING, false_alarms=NOTHING
-    )
     return Report(
         log="", pack=digest, against=None, since="", until="", days=1.25, hours=30, events=1, harmful=0, honest=0,
         engines={}, before=None, test_part=None, rules=(), removed=(), left_out={}, work=(), per_day=(),
-        total=Total(hits=1, measured=measured, people=1, honest_people=0, harmful_people=NOTHING, caught=()),
+        total=Total(hits=1, measured=MEASURED, people=1, honest_people=0, harmful_people=NOTHING, caught=()),
         caught_samples=(SAMPLE,), freed_samples=(), harm_from="nothing", bounded=False, took_s=0.1,
     )  # fmt: skip

@@ -50,8 +50,11 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 def keep_report(tx: Tx, at: Instant, run_id: str, report: Report) -> None:
     """Keep what a whole backtest of the live log said, in place of an earlier one of the same version.
 
-    Of versions that nobody proposed and that never came into force the newest two hundred stay.
+    One that tells less than the earlier stands back: else whoever may try rules could take a ceiling away. Of versions that nobody proposed and that never came into force the newest two hundred stay.
     """
+    earlier = kept_report(tx, report.pack)
+    if earlier is not None and _tells_less(report, earlier.report):
+        return
     bare = msgspec.structs.replace(report, caught_samples=(), freed_samples=())
     row = {
         "digest": report.pack,
@@ -61,6 +64,12 @@ def keep_report(tx: Tx, at: Instant, run_id: str, report: Report) -> None:
     }
     upsert(tx, _backtests, [row], keys=["digest"], update=["run_id", "started_at", "report"])
     tx.many(_PRUNE, [(UNUSED_MAX, UNUSED_MAX)])
+
+
+def _tells_less(report: Report, earlier: Report) -> bool:
+    """Tell whether a backtest leaves out a rule that an earlier one tried, or has not seen a day where that one had."""
+    rules = {each.rule for each in report.rules}
+    return any(each.rule not in rules for each in earlier.rules) or report.hours < min(earlier.hours, HOURS_MIN)
 
 
 def kept_report(tx: Tx, digest: str) -> Kept | None:
