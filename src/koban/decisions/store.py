@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
 from koban.base import Instant
 from koban.db import Tx, metadata, upsert
 from koban.decisions.types import DecisionRecord, HoldEnd, Inputs
+from koban.rules.types import ONLY_REVIEW
 
 decisions: Final = Table(
     "decisions",
@@ -45,6 +46,10 @@ signals: Final = Table(
     # Everything that is counted of a rule, so that counting reads no signal: a day may hold 200,000 of one rule.
     Index("signals_rule", "rule", "seq", "log_at", "applied", "acting"),
 )
+
+# Of a signal that only opened a case nobody says that it acted: to people, nothing happened by itself.
+_CASE_ALONE: Final = ", ".join(f"'{each}'" for each in sorted(ONLY_REVIEW))
+ACTED_SQL: Final = f"(applied = 1 AND withheld NOT IN ({_CASE_ALONE}))"
 
 decision_withdrawals: Final = Table(
     "decision_withdrawals",

@@ -31,6 +31,9 @@ class Why(enum.StrEnum):
     OVERDUE = "overdue"  # the answer was the fallback, and what it did not do needs a person's look
 
 
+ONLY_REVIEW: Final = frozenset({Why.REVIEW_MODE, Why.BUDGET_TRIPPED, Why.REVIEW_ALL, Why.OVERDUE})  # a case, no more
+
+
 class Applied(msgspec.Struct, frozen=True, kw_only=True, tag="applied"):
     """The signal acts as its rule says."""
 
