@@ -22,7 +22,7 @@ import structlog
 from koban.base import Instant, Refusal, random_id
 from koban.base.settings import Settings
 from koban.db import Database
-from koban.lab import Report
+from koban.lab import Report, Suggestions
 from koban.lab.kept import Kept, keep_report, kept_report, kept_run
 
 _log = structlog.get_logger("koban.lab")
@@ -60,13 +60,14 @@ class FileNameInvalid(Refusal):
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """A backtest that runs, is done, failed, or was stopped because nobody waits for it any more."""
+    """A backtest, or a search for rules, that runs, is done, failed, or was stopped because nobody waits for it."""
 
     id: str
     state: Literal["running", "done", "failed", "stopped"]
     report: Report | None = None
     problem: str = ""
     kept: bool = False  # read again from the database: its samples were let go
+    suggested: Suggestions | None = None  # of a search for rules
 
 
 class Runs:
@@ -88,6 +89,17 @@ class Runs:
 
         Refuses: RunsFull, FileNameInvalid.
         """
+        whole = None if {"--log", "--list-add", "--list-remove"} & set(arguments) else "--newest" not in arguments
+        return self._begin(files, at, ["backtest", *arguments], whole=whole)
+
+    def suggest(self, files: Mapping[str, str], at: Instant, event: str, arguments: Sequence[str]) -> RunView:
+        """Start a search for rules over an event type; `arguments` are further ones of `koban suggest`.
+
+        Refuses: RunsFull, FileNameInvalid.
+        """
+        return self._begin(files, at, ["suggest", event, *arguments], whole=None)
+
+    def _begin(self, files: Mapping[str, str], at: Instant, command: Sequence[str], *, whole: bool | None) -> RunView:
         for name in files:
             if not _FILE_NAME.fullmatch(name) or ".." in name.split("/"):
                 raise FileNameInvalid(f"{name[:80]!r} does not lie in the pack's folder.")
@@ -96,11 +108,11 @@ class Runs:
                 raise RunsFull("Wait for one of them.")
             run = RunView(id=random_id("run", at, self._randomness), state="running")
             self._kept[run.id] = run
-            if not {"--log", "--list-add", "--list-remove"} & set(arguments):
-                self._whole[run.id] = "--newest" not in arguments
+            if whole is not None:
+                self._whole[run.id] = whole
             while len(self._kept) > KEPT_MAX:
                 self._whole.pop(self._kept.popitem(last=False)[0], None)
-        threading.Thread(target=self._run, args=(run.id, at, dict(files), tuple(arguments)), name="koban-backtest",
+        threading.Thread(target=self._run, args=(run.id, at, dict(files), tuple(command)), name="koban-backtest",
                          daemon=True).start()  # fmt: skip
         return run
 
@@ -155,15 +167,17 @@ class Runs:
                 whole = _view(kept_report(tx, digest))
         return whole or next(iter(found), None)
 
-    def _run(self, run_id: str, at: Instant, files: Mapping[str, str], arguments: Sequence[str]) -> None:
+    def _run(self, run_id: str, at: Instant, files: Mapping[str, str], command: Sequence[str]) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="koban-lab-") as name:
                 folder = pathlib.Path(name)
                 for path, text in files.items():
                     (folder / path).parent.mkdir(parents=True, exist_ok=True)
                     (folder / path).write_text(text, encoding="utf-8")
-                done = self._child(run_id, ["backtest", "--pack", name, "--json", *arguments])
-            if done.returncode == 0:
+                done = self._child(run_id, [*command, "--pack", name, "--json"])
+            if done.returncode == 0 and command[0] == "suggest":
+                view = RunView(id=run_id, state="done", suggested=msgspec.json.decode(done.stdout, type=Suggestions))
+            elif done.returncode == 0:
                 report = msgspec.json.decode(done.stdout, type=Report)
                 self._keep(run_id, at, report)
                 view = RunView(id=run_id, state="done", report=report)

@@ -35,7 +35,7 @@ import koban.vault.routes as people_routes
 from koban import access, board, console, emergency, finding, oncall, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
 from koban.app import opening, private
-from koban.app.backtests import backtest_endpoints
+from koban.app.backtests import SuggestBody, backtest_endpoints, start_suggesting
 from koban.app.banking import bank_desk, expected_commands
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
@@ -293,6 +293,9 @@ def _console_kit(
         versions=versions_of(desk, koban_.randomness),
         start_backtest=lambda files, arguments: runs.start(files, koban_.clock.now(), arguments),
         find_backtest=runs.find,
+        suggest=lambda at, event, log, precision, without: start_suggesting(
+            koban_, at, SuggestBody(event=event, log=log, precision=precision, without=list(without))
+        ),
         stop_backtest=runs.stop,
         backtest_of=runs.find_of,
         feature_value=functools.partial(_feature_value, koban_),
