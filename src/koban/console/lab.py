@@ -40,6 +40,7 @@ from koban.packs import (
     parse_files,
     version_files,
 )
+from koban.packs import store as pack_store
 from koban.packs.sections import SEVERITIES
 
 REASON_CHARS_MAX: Final = 1_000
@@ -224,9 +225,9 @@ def _told(kit: ConsoleKit, call: Call, run: BacktestRun) -> dict[str, object]:
 
 def _versions(kit: ConsoleKit, call: Call) -> Answer:
     with kit.database.read() as tx:
-        history = activations(tx)
+        history, total = activations(tx), pack_store.count_activations(tx)
         drafts = draft_store.read_drafts(tx)
-    return page(kit, call, "versions.html", history=history, drafts=drafts, pack=kit.pack())
+    return page(kit, call, "versions.html", history=history, total=total, drafts=drafts, pack=kit.pack())
 
 
 def _version(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
