@@ -17,8 +17,7 @@ from koban.cases.types import CaseOutcome, DecideCase
 from koban.console import live
 from koban.console.live import Broadcast
 from koban.db import Database
-from koban.decisions import DecisionRecord
-from koban.decisions.store import ACTED_SQL
+from koban.decisions import ACTED_SQL, DecisionRecord
 from koban.enforcement import ImposeSanction, LiftSanction, OverturnSanctions, SubjectRef
 from koban.events import decode
 from koban.events.routes import Decided

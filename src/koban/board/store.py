@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, Table, Text
 from koban.base import MINUTE, Instant
 from koban.board.types import ActionFigures, CaseFigures
 from koban.db import Tx, metadata, upsert
-from koban.decisions.store import ACTED_SQL
+from koban.decisions import ACTED_SQL
 
 minutes: Final = Table(
     "board_minutes",

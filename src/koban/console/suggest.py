@@ -7,6 +7,7 @@ from typing import Final
 from koban.access import Answer, Call, Endpoint, endpoint, redirect
 from koban.base import Refusal
 from koban.console.kit import ConsoleKit
+from koban.console.lab import refused
 from koban.console.pages import page, with_query
 
 PRECISIONS: Final = ("0.95", "0.9", "0.8", "0.7", "0.5")
@@ -54,7 +55,7 @@ def _start(kit: ConsoleKit, call: Call) -> Answer:
     try:
         run = kit.suggest(call.at, event, log, float(precision), without)
     except Refusal as refusal:
-        return _form(kit, call, problem="lab.refused", detail=refusal.detail)
+        return _form(kit, call, **refused(refusal))
     return redirect(
         with_query("/lab/suggest", event=event, log=log, precision=precision, without=", ".join(without), run=run.id)
     )

@@ -1,6 +1,7 @@
 """Signals become one verdict with reasons. Owns `decisions` and `signals`; a decision once given never changes."""
 
 from koban.decisions.logic import conclude, describe_actions, fallback_verdict, remaining_verdict, verdict_name
+from koban.decisions.store import ACTED_SQL
 from koban.decisions.types import (
     VERDICT_NAMES,
     Allow,
@@ -21,6 +22,7 @@ from koban.decisions.types import (
 )
 
 __all__ = [
+    "ACTED_SQL",
     "VERDICT_NAMES",
     "Allow",
     "Block",

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
 from koban.base import Instant
 from koban.db import Tx, metadata, upsert
 from koban.decisions.types import DecisionRecord, HoldEnd, Inputs
-from koban.rules.types import ONLY_REVIEW
+from koban.rules import Why
 
 decisions: Final = Table(
     "decisions",
@@ -48,7 +48,7 @@ signals: Final = Table(
 )
 
 # Of a signal that only opened a case nobody says that it acted: to people, nothing happened by itself.
-_CASE_ALONE: Final = ", ".join(f"'{each}'" for each in sorted(ONLY_REVIEW))
+_CASE_ALONE: Final = ", ".join(f"'{each}'" for each in Why if each.only_reviews)
 ACTED_SQL: Final = f"(applied = 1 AND withheld NOT IN ({_CASE_ALONE}))"
 
 decision_withdrawals: Final = Table(

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, Table, Text
 
 from koban.base import HOUR, Instant
 from koban.db import Tx, metadata, upsert
-from koban.decisions.store import ACTED_SQL
+from koban.decisions import ACTED_SQL
 
 rule_hours: Final = Table(
     "rule_hours",
