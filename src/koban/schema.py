@@ -18,6 +18,7 @@ import koban.features.store
 import koban.finding.store
 import koban.insight.health_store
 import koban.insight.store
+import koban.lab.kept
 import koban.labels.store
 import koban.ledger.booking_store
 import koban.ledger.posting_store

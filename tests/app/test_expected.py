@@ -1,10 +1,12 @@
 """What the backtest of a draft said is what its rules are expected to do, from the moment it is switched to."""
 
+import copy
 import time
 
-from tests.app.conftest import send
-from tests.app.test_versions import BESIDE, SEVERE, House, house, site
+from tests.app.conftest import Site, send
+from tests.app.test_versions import BESIDE, FILES, SEVERE, House, house, noted, site
 
+from koban.app.web import asgi
 from koban.base import HOUR
 from koban.packs import parse_files
 from koban.rules import RuleExpected, ceiling_of
@@ -28,8 +30,12 @@ def payouts(house: House, site: object, hours: int) -> None:
 def tried(house: House, draft: str, body: dict[str, object]) -> dict[str, object]:
     status, run = house.ask("mika", "POST", f"/v1/drafts/{draft}/backtest", body)
     assert status == 202, run
+    return waited(house, run["id"])
+
+
+def waited(house: House, run: str) -> dict[str, object]:
     for _ in range(900):
-        status, found = house.ask("mika", "GET", f"/v1/backtests/{run['id']}")
+        _, found = house.ask("mika", "GET", f"/v1/backtests/{run}")
         if found["state"] != "running":
             assert found["state"] == "done", found
             return dict(found["report"])
@@ -69,3 +75,53 @@ def test_a_first_look_or_a_day_not_seen_is_no_expectation(house: House, site: ob
     assert tried(house, draft, {"since": "90d", "newest": 10_000})["hours"] == 40
     assert house.approve(draft, "ken")[0] == 200
     assert expected(house, "big_payout") is None
+
+
+def test_what_a_version_was_tried_with_outlives_a_restart_of_the_server(site: Site) -> None:
+    with site.open() as koban:
+        before = House(koban)
+        before.bring(SEVERE)
+        payouts(before, site, HOURS)
+        draft = before.ask("mika", "POST", "/v1/drafts", {"files": BESIDE, "reason": "rarely right"})[1]["id"]
+        run = before.ask("mika", "POST", f"/v1/drafts/{draft}/backtest", {"since": "90d"})[1]["id"]
+        report = waited(before, run)
+    with site.open() as koban:
+        after = copy.copy(before)
+        after.koban, after.app = koban, asgi(koban)
+        found = after.ask("mika", "GET", f"/v1/backtests/{run}")[1]
+        assert (found["state"], found["kept"]) == ("done", True)
+        assert found["report"] == report | {"caught_samples": [], "freed_samples": []}
+        kept = koban.runs.find_of(parse_files(BESIDE).digest)
+        assert kept is not None
+        assert kept.id == run
+        assert after.approve(draft, "ken")[0] == 200
+
+        held = expected(after, "big_payout")
+        assert held is not None
+        assert (held.basis, held.people, held.hours, held.ceiling) == ("backtest", 40, HOURS, ceiling_of(40, HOURS))
+
+
+def test_a_way_back_takes_back_nothing_that_was_said_of_a_rule_since(house: House, site: object) -> None:
+    fewer = FILES | {
+        "rules/rules.yaml": FILES["rules/rules.yaml"].replace("amount_minor >= 100000", "amount_minor >= 200000")
+    }
+    payouts(house, site, HOURS)
+    draft = house.ask("mika", "POST", "/v1/drafts", {"files": fewer, "reason": "rarely right"})[1]["id"]
+    tried(house, draft, {"since": "90d"})
+    assert house.approve(draft, "ken")[0] == 200
+    assert expected(house, "big_payout") is not None
+    status, _ = house.ask(
+        "mika", "PUT", "/v1/rules/big_payout/expectation", {"people": 7, "hours": 24, "reason": "the season is over"}
+    )
+    assert status == 200
+    said = expected(house, "big_payout")
+
+    noted_since = fewer | {"pack.yaml": noted("again")["pack.yaml"]}
+    house.bring(noted_since)
+    assert house.back(parse_files(fewer).digest)[0] == 200
+    assert expected(house, "big_payout") == said
+    house.bring(FILES)  # the rule as it was: what is known of it, nobody has tried
+    assert house.back(parse_files(fewer).digest)[0] == 200
+    again = expected(house, "big_payout")
+    assert again is not None
+    assert (again.basis, again.people, again.hours) == ("backtest", 40, HOURS)

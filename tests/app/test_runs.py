@@ -9,14 +9,15 @@ import pytest
 from koban.app.runs import RUNNING_MAX, RunMissing, Runs, RunsFull
 from koban.base import Instant
 from koban.base.settings import read_settings
+from koban.db import Database
 from koban.packs import files_of
 
 SMALL_PACK = pathlib.Path(__file__).parents[1] / "small_pack"
 PATIENCE_S = 60.0  # an end for a test that would hang, and no measurement
 
 
-def test_a_backtest_that_is_stopped_makes_room_and_stays_stopped(tmp_path: pathlib.Path) -> None:
-    runs = Runs(read_settings({"KOBAN_DATA": str(tmp_path / "data")}), random.Random(3))
+def test_a_backtest_that_is_stopped_makes_room_and_stays_stopped(tmp_path: pathlib.Path, database: Database) -> None:
+    runs = Runs(read_settings({"KOBAN_DATA": str(tmp_path / "data")}), random.Random(3), database)
     files = files_of(SMALL_PACK)
     started = [runs.start(files, Instant(number), ()) for number in range(RUNNING_MAX)]
     with pytest.raises(RunsFull):

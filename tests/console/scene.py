@@ -51,7 +51,7 @@ from koban.events.archive import Archive, Places
 from koban.events.routes import Decided
 from koban.finding import FindingDesk, follow
 from koban.finding import endpoints as finding_endpoints
-from koban.lab import Behind, Log, Question, backtest, behind_subject
+from koban.lab import Behind, Log, Question, backtest, behind_subject, suggest_rules
 from koban.ledger import LedgerReport, verify
 from koban.oncall import OncallKit
 from koban.packs import PackDef, active_at, load_pack, load_version, parse_files
@@ -212,6 +212,16 @@ class Tries:
         self._runs[run.id] = run
         return run
 
+    def suggest(self, at: Instant, event: str, log: str, precision: float, without: Sequence[str]) -> RunView:  # noqa: ARG002 - the live log is asked
+        with self._database.read() as tx:
+            pack = pack_in_force(tx)
+            assert pack is not None
+            opened = Log(tx=tx, archive=self.archive, vault=self._vault)
+            found = suggest_rules(opened, pack, event, precision=precision, without=without)
+        run = RunView(id=f"run_{len(self._runs)}", state="done", suggested=found)
+        self._runs[run.id] = run
+        return run
+
     def find(self, run_id: str) -> RunView:
         return self._runs[run_id]
 
@@ -270,6 +280,7 @@ def _kit(
         versions=versions_of(desk, random.Random(5)),
         start_backtest=tries.start,
         find_backtest=tries.find,
+        suggest=tries.suggest,
         stop_backtest=tries.find,
         backtest_of=tries.find_of,
         feature_value=lambda feature, subject: tries.behind(feature, subject, desk, clock),

@@ -17,13 +17,14 @@ from koban.cases.types import CaseOutcome, DecideCase
 from koban.console import live
 from koban.console.live import Broadcast
 from koban.db import Database
-from koban.decisions import DecisionRecord
+from koban.decisions import ACTED_SQL, DecisionRecord
 from koban.enforcement import ImposeSanction, LiftSanction, OverturnSanctions, SubjectRef
 from koban.events import decode
 from koban.events.routes import Decided
 from koban.labels import LabelSet, LabelSource
-from koban.packs import PackDef
+from koban.packs import Mode, ModeName, PackDef
 from koban.pipeline import casework, commands
+from koban.rules import ModeChanged
 
 
 def decide(scene: Scene, event_id: str, type_: str, data: dict[str, object]) -> DecisionRecord:
@@ -224,13 +225,36 @@ def test_a_tally_that_reads_on_equals_one_that_reads_anew(scene: Scene) -> None:
     assert [len(spans) for _, spans in seen] == [49] * 5
 
 
+def put(scene: Scene, rule: str, mode: ModeName | None) -> None:
+    change = ModeChanged(
+        rule=rule, mode=None if mode is None else Mode(name=mode), by="staff_x", reason="a test", approved_by="staff_y"
+    )
+    scene.desk.command(lambda live_, tx: commands.set_mode(live_, tx, change))
+
+
+def test_a_signal_that_only_opened_a_case_is_a_hit_that_did_not_act(scene: Scene) -> None:
+    lure = "直取引しませんか。手数料分お安くします"
+    rule = next(signal.rule for signal in scene.message("only-first", lure).signals if signal.applied)
+    put(scene, rule, ModeName.REVIEW)
+    tally = RuleTally(lambda _account, _at: False)
+    with scene.database.read() as tx:
+        before = tally.activity_of(tx, scene.clock.now(), rule)
+    limited = next(each for each in scene.message("only-second", lure).signals if each.rule == rule)
+    put(scene, rule, None)
+    assert (limited.applied, limited.withheld) == (True, "review_mode")
+    with scene.database.read() as tx:
+        after = tally.activity_of(tx, scene.clock.now(), rule)
+    assert (after.hits, after.applied, after.accounts) == (before.hits + 1, before.applied, before.accounts)
+
+
 def test_rules_done_in_a_day_are_what_the_signals_say(scene: Scene) -> None:
     scene.message("tally-signals", "直取引しませんか。手数料分お安くします")
     at = scene.clock.now()
     with scene.database.read() as tx:
         found = RuleTally(lambda _account, _at: True).activity(tx, at)
         told = tx.rows(
-            "SELECT rule, count(*), sum(applied), count(DISTINCT CASE WHEN applied = 1 THEN acting END), max(log_at)"
+            f"SELECT rule, count(*), sum(CASE WHEN {ACTED_SQL} THEN 1 ELSE 0 END),"
+            f" count(DISTINCT CASE WHEN {ACTED_SQL} THEN acting END), max(log_at)"
             " FROM signals WHERE log_at >= ? GROUP BY rule",
             ((at - DAY) // MINUTE * MINUTE,),
         )

@@ -47,6 +47,14 @@ def test_a_rule_is_typed_previewed_and_started_and_ends_by_hand(admin: Visitor, 
     assert scene.message("em-3", "zzlure once more").verdict == "allow"
 
 
+def test_a_reason_that_is_too_long_is_told_and_stays_as_it_was_typed(admin: Visitor) -> None:
+    long = "a wave of lures " * 63
+    refused = admin.send("/emergency/new", "/emergency/new", **{**TYPED, "reason": long}, name="long", do="preview")
+    assert refused.status_code == 422
+    assert "1,007 / 1,000" in refused.text
+    assert long.strip() in refused.text
+
+
 def test_without_its_preview_a_rule_does_not_start(admin: Visitor, scene: Scene) -> None:
     refused = admin.send("/emergency/new", "/emergency/new", **TYPED, name="unseen", do="start", preview="0" * 24)
     assert refused.status_code == 422

@@ -136,7 +136,7 @@ def test_a_mode_is_switched_after_its_consequence_was_shown_and_with_a_reason(ad
     assert '<span class="pill">Shadow</span>' in text
     assert "too eager" in text
     admin.send(f"/rules/{rule}/mode?to=25%25", f"/rules/{rule}/mode", to="25%", reason="carefully")
-    assert "Live for 25.0%" in admin.get(f"/rules/{rule}").text
+    assert "Live for 25%" in admin.get(f"/rules/{rule}").text
     admin.send(f"/rules/{rule}/mode?to=pack", f"/rules/{rule}/mode", to="pack", reason="back")
     assert one(scene, "SELECT mode FROM rule_modes WHERE rule = ?", rule) is None
 

@@ -7,10 +7,13 @@ import pytest
 from tests.console.conftest import Visitor
 from tests.console.scene import Scene
 
+from koban.app.runs import RunsFull
+from koban.console.lab import refused
 from koban.console.tried import day_bars, why_live
 from koban.console.words import Words
 from koban.insight import measure
 from koban.lab import RuleFigures
+from koban.lab.drafts import NothingChanged
 from koban.lab.editing import block_of
 from koban.packs import PackDef
 
@@ -254,3 +257,11 @@ def test_who_agreed_to_a_version_stands_in_its_history_by_name(scene: Scene, adm
     page = admin.get("/versions").text
     assert "(approved by" not in page
     assert re.search(r"five are enough</span> · approved by <span[^>]*>Mika Sato</span>", page)
+
+
+def test_too_many_runs_at_once_are_told_in_the_readers_words() -> None:
+    assert refused(RunsFull("Wait for one of them.")) == {"problem": "lab.runs_full"}
+    assert refused(NothingChanged("Change something first.")) == {
+        "problem": "lab.refused",
+        "detail": "Change something first.",
+    }

@@ -14,6 +14,7 @@ from koban.base import DAY, HOUR, MINUTE, SECOND, Instant
 from koban.console.formats import Formats, spark_bars, spark_line
 from koban.console.paged import step_said
 from koban.console.pages import NAVIGATION, local_path, theme_of, with_query
+from koban.console.tripped import trip_said
 from koban.console.undelivered import undelivered
 from koban.console.words import LANGUAGES, Words, catalogue
 from koban.decisions import VERDICT_NAMES
@@ -85,6 +86,24 @@ def test_what_a_step_of_a_page_says_is_told_in_the_readers_language(
     names = {"staff_1": "Mika"}
     told = [step_said(Words(language), lambda each: names.get(each, ""), what, detail) for language in LANGUAGES]
     assert told == [japanese, english]
+
+
+@pytest.mark.parametrize(
+    ("said", "english", "japanese"),
+    [
+        ("The rule harmed 100 people within an hour; 0 in 24 hours were expected. It only opens cases until a person decides.",
+         "It harmed 100 people within an hour; 0 in 24 hours were expected. It only opens cases until a person decides.",
+         "1時間に100人に影響しました（想定は24時間で0人）。人が判断するまで案件の作成だけを行います。"),
+        ("100 people harmed within an hour",
+         "It harmed 100 people within an hour, as many as it may. It only opens cases until a person decides.",
+         "1時間に100人に影響し、上限に達しました。人が判断するまで案件の作成だけを行います。"),
+        ("51 where fewer were expected, within an hour", "51 within an hour, far more than was expected.",
+         "1時間に51件となり、想定を大きく超えました。"),
+        ("A case was not decided in its time.", "", ""),
+    ],
+)  # fmt: skip
+def test_why_a_rule_stopped_is_told_in_the_readers_language(said: str, english: str, japanese: str) -> None:
+    assert (trip_said(Words("en"), said), trip_said(Words("ja"), said)) == (english, japanese)
 
 
 def test_no_template_writes_whoever_did_something_as_a_bare_id() -> None:
@@ -267,3 +286,8 @@ def test_an_event_is_held_and_a_case_is_paused_each_in_a_word_of_its_own() -> No
     assert {"verdict.hold", "done.case_paused"} <= held | paused
     clocks = {key for key, text in english.items() if re.search(r"(?i)\bclocks? (?:of this case )?stands?\b", text)}
     assert {key for key in clocks if "中断" not in japanese[key]} == set()
+
+
+@pytest.mark.parametrize(("basis_points", "said"), [(1_000, "10%"), (750, "7.5%"), (1_234, "12.34%"), (5, "0.05%")])
+def test_the_share_of_accounts_for_which_a_rule_is_live_is_told_as_it_was_set(basis_points: int, said: str) -> None:
+    assert Formats("ja", "Asia/Tokyo", AT).share(basis_points) == said

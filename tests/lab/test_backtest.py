@@ -241,6 +241,18 @@ def test_since_and_newest_bound_what_is_judged(told: Station) -> None:
     assert (bounded.events, bounded.bounded, bounded.total.hits) == (2, True, 1)
 
 
+@pytest.mark.parametrize("mode", ["off", "retired"])
+def test_a_rule_that_is_off_is_tried_when_it_is_asked_for_by_name(told: Station, mode: str) -> None:
+    off = edited(
+        told.pack, **{rule_file(told.pack): ("  mode: live\n  cap: 5 per hour", f"  mode: {mode}\n  cap: 5 per hour")}
+    )
+    assert off.rules["lure"].mode.name.value == mode
+    alone = run(told, pack=off, against=off, rules=["lure"])
+    figures = {each.rule: each for each in alone.rules}["lure"]
+    assert (figures.measured.flagged, figures.mode, figures.changed, figures.before) == (3, mode, "changed", None)
+    assert "lure" not in {each.rule for each in run(told, pack=off).rules}, "of the whole pack it is no part"
+
+
 def test_what_cannot_be_run_is_refused(told: Station) -> None:
     with pytest.raises(NothingToTest):
         run(told, rules=["no_such_rule"])

@@ -254,6 +254,9 @@ def test_pages_let_one_propose_and_another_approve(office: Office) -> None:
             "level": "identity", "reason": "a line that nobody booked"}  # fmt: skip
     assert read("finance", "/money/bookings/new", {**form, "p_amount": "many"}).status_code == 422
     assert read("finance", "/money/bookings/new", {**form, "reason": "so"}).status_code == 422
+    long = read("finance", "/money/bookings/new", {**form, "reason": "長い" * 251})
+    assert (long.status_code, "502 / 500" in long.text, "長い" * 251 in long.text) == (422, True, True)
+    assert read("second", "/money/bookings/page1").status_code == 404, "nothing was kept, cut or whole"
     assert "parameter_invalid" in read("finance", "/money/bookings/new", {**form, "p_amount": "0"}).text
     assert (
         read("finance", "/money/bookings/new", form).headers["location"]
@@ -264,6 +267,9 @@ def test_pages_let_one_propose_and_another_approve(office: Office) -> None:
     assert (own.status_code, "Somebody else must approve" in own.text) == (422, True)
     assert office.wallet() == 0
     assert "wallet.JPY:a" in read("second", "/money/bookings/page1").text
+    wordy = read("second", "/money/bookings/page1/decide", {"do": "approve", "answer": "x" * 501}, language="ja")
+    assert (wordy.status_code, "501 / 500" in wordy.text, "x" * 501 in wordy.text) == (422, True, True)
+    assert office.wallet() == 0
     assert read("second", "/money/bookings/page1/decide", {"do": "approve"}).status_code == 303
     assert office.wallet() == 1_500
     assert "Booked" in read("lead", "/money/bookings?status=approved").text

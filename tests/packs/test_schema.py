@@ -155,9 +155,13 @@ def test_one_exit_code_means_one_thing(tmp_path: pathlib.Path) -> None:
     rules = faulty / "rules" / "rules.yaml"
     rules.write_text(rules.read_text(encoding="utf-8").replace("messages_1h >= 3", "mesages_1h >= 3"), encoding="utf-8")
 
+    said: list[str] = []
+
     def code(*arguments: str) -> int:
         environment = {**os.environ, "KOBAN_DATA": str(tmp_path / "data")}
-        return subprocess.run([KOBAN, *arguments], capture_output=True, check=False, env=environment).returncode
+        done = subprocess.run([KOBAN, *arguments], capture_output=True, check=False, env=environment, text=True)
+        said.append(done.stderr)
+        return done.returncode
 
     for verb, of_fine in (("check", 0), ("test", 1)):  # not all of its rules have cases
         codes = (code(verb, fine), code(verb, str(faulty)), code(verb, missing), code(verb))
@@ -171,3 +175,6 @@ def test_one_exit_code_means_one_thing(tmp_path: pathlib.Path) -> None:
     assert code("pack", "diff", fine, fine) == 0
     assert code("pack", "diff", fine, str(faulty)) == 1
     assert code("pack", "diff", fine, missing) == 2
+    assert "is no folder" in said[-1], "a path that is wrong is no server that is missing"
+    assert code("pack", "diff", fine, "0c48c9cf") == 2
+    assert "No server runs" in said[-1]

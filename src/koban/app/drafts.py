@@ -127,7 +127,7 @@ def look_at(files: dict[str, str], current: PackDef, language: str = "en") -> Lo
 
 def draft_endpoints(koban_: Koban) -> list[Endpoint]:
     """Describe the routes."""
-    desk = versions_of(koban_.desk, koban_.randomness, koban_.runs)
+    desk = versions_of(koban_.desk, koban_.randomness)
 
     def check(call: Call) -> Looked:
         return look_at(call.body_as(CheckBody).files, desk.pack(), call.language)

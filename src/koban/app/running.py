@@ -35,6 +35,7 @@ from koban.events import take_log
 from koban.finding import fit_index, follow
 from koban.insight import watch_health
 from koban.lab.drafts import VersionDesk, bring_in, checked, propose
+from koban.lab.kept import expected_of_version
 from koban.lab.mode_drafts import ModeDesk
 from koban.oncall import Mail, OncallKit, deliver_by, mail_by, no_mail, read_smtp
 from koban.packs import PackDef, active_at, load_pack, load_version
@@ -44,7 +45,6 @@ from koban.pipeline import money
 from koban.pipeline.commands import Entered, activate_with, expect, features_to_fill, set_approved_mode, set_mode
 from koban.pipeline.desk import Desk
 from koban.pipeline.memory import Memory
-from koban.rules import RuleExpected, ceiling_of
 from koban.subscriptions import DailyProof, Job, daily, jobs, pagers, sign_off, watch_chain, watchers
 from koban.vault import Vault
 from koban.webhooks import HttpSender, Post, SecretBox, Send, WebhookWorker, raise_alert
@@ -59,7 +59,6 @@ COLLECT_AFTER: Final = (20_000, 50, 1_000)  # new objects; young collections to 
 PAGERS: Final = 4  # threads that send pages, apart from everything else
 INDEX_RESTS_S: Final = 0.020  # after each small transaction of the index: it shares the interpreter with the decider
 INDEX_GIVES_WAY_AT: Final = 64  # events waiting in memory: then the index waits for the decider
-EXPECTED_HOURS_MIN: Final = 24  # hours of a log below which a backtest has not seen a day
 HONEST: Final = "honest"
 HANDLERS: Final = 8  # threads for blocking handlers: they mostly wait for the decider or the disk
 
@@ -315,7 +314,7 @@ def open_koban(
             box=box,
             oncall=oncall_kit,
             pool=pool,
-            runs=Runs(settings, randomness),
+            runs=Runs(settings, randomness, database),
             held=held,
             providers=providers,
             payment_worker=payment_worker,
@@ -455,13 +454,13 @@ def _activate_given(
             raise_alert(tx, at, randomness, kind="pack.waits", about=f"draft:{switched.draft}", detail=detail)
 
 
-def versions_of(desk: Desk, randomness: random.Random, runs: Runs | None = None) -> VersionDesk:
-    """Return what bringing a version into force needs; with `runs`, its rules are expected to do what their backtest said."""
+def versions_of(desk: Desk, randomness: random.Random) -> VersionDesk:
+    """Return what bringing a version into force needs."""
     return VersionDesk(
         database=desk.database,
         randomness=randomness,
         pack=lambda: desk.memory.compiled.pack,
-        switch=lambda pack, permit: _switch_expecting(desk, pack, permit, runs),
+        switch=lambda pack, permit: switch_pack(desk, pack, permit),
     )
 
 
@@ -486,33 +485,11 @@ def _without_off(desk: Desk, entered: Entered) -> int:
     return entered.seq
 
 
-def _switch_expecting(desk: Desk, pack: PackDef, permit: Permit, runs: Runs | None) -> int:
-    """Switch to a pack, and say of what it adds or changes what the backtest of this very version said.
-
-    Why afterwards: until then a new rule may act a few times only, which is less than any backtest allows.
-    """
-    seq = switch_pack(desk, pack, permit)
-    report = None if runs is None else runs.report_of(pack.digest)
-    if report is None or report.hours < EXPECTED_HOURS_MIN:
-        return seq
-    reason = f"backtest of this version over {report.hours} hours, {report.since[:10]} to {report.until[:10]}"
-    for each in report.rules:
-        if each.changed != "same" and each.rule in pack.rules:
-            change = RuleExpected(
-                rule=each.rule, basis="backtest", people=each.person_hours, hours=report.hours,
-                ceiling=ceiling_of(each.person_hours, report.hours), counts="people", by=permit.by, reason=reason,
-            )  # fmt: skip
-            desk.command(functools.partial(_expect, change=change))
-    return seq
-
-
-def _expect(memory: Memory, tx: Tx, *, change: RuleExpected) -> Entered:
-    return expect(memory, tx, change, measured=True)
-
-
 def switch_pack(desk: Desk, pack: PackDef, permit: Permit) -> int:
     """Compile a pack, fill its new features from the log, and switch to it at one place; return that place.
 
+    What it brings or changes is expected to do what the backtest of this very version said. That is read over the version
+    in force now; over another one the permit is worth nothing.
     Refuses: DraftStale, DraftMissing.
     """
     from koban.pipeline.filling import fill_features
@@ -520,9 +497,11 @@ def switch_pack(desk: Desk, pack: PackDef, permit: Permit) -> int:
     compiled = desk.memory.compile(pack)
     wanted = features_to_fill(desk.memory, compiled)
     filled = fill_features(desk, compiled, wanted) if wanted and desk.memory.last_seq else None
+    with desk.database.read() as tx:
+        expected = expected_of_version(tx, desk.memory.compiled.pack, pack, by=permit.by)
     entered = desk.command(
         lambda memory, tx: activate_with(
-            memory, tx, compiled, permit, filled=filled.caught_up(tx) if filled is not None else None
+            memory, tx, compiled, permit, filled=filled.caught_up(tx) if filled is not None else None, expected=expected
         ),
         alone=True,
     )

@@ -1,4 +1,7 @@
-"""Backtests that a server starts: each in a read-only process of its own with a memory cap, asked about while it runs."""
+"""Backtests that a server starts: each in a read-only process of its own with a memory cap, asked about while it runs.
+
+Whole ones of the live log are kept in the database with the version that they tried (`koban.lab.kept`).
+"""
 
 import collections
 import contextlib
@@ -18,7 +21,9 @@ import structlog
 
 from koban.base import Instant, Refusal, random_id
 from koban.base.settings import Settings
-from koban.lab import Report
+from koban.db import Database
+from koban.lab import Report, Suggestions
+from koban.lab.kept import Kept, keep_report, kept_report, kept_run
 
 _log = structlog.get_logger("koban.lab")
 
@@ -55,20 +60,23 @@ class FileNameInvalid(Refusal):
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """A backtest that runs, is done, failed, or was stopped because nobody waits for it any more."""
+    """A backtest, or a search for rules, that runs, is done, failed, or was stopped because nobody waits for it."""
 
     id: str
     state: Literal["running", "done", "failed", "stopped"]
     report: Report | None = None
     problem: str = ""
+    kept: bool = False  # read again from the database: its samples were let go
+    suggested: Suggestions | None = None  # of a search for rules
 
 
 class Runs:
-    """The backtests of one server, the last fifty of them."""
+    """The backtests of one server: the last fifty of them, and the newest whole one of each version."""
 
-    def __init__(self, settings: Settings, randomness: random.Random) -> None:
-        """Start with none."""
+    def __init__(self, settings: Settings, randomness: random.Random, database: Database) -> None:
+        """Start with those that are kept."""
         self._settings = settings
+        self._database = database
         self._randomness = randomness
         self._lock = threading.Lock()
         self._kept: collections.OrderedDict[str, RunView] = collections.OrderedDict()
@@ -81,6 +89,17 @@ class Runs:
 
         Refuses: RunsFull, FileNameInvalid.
         """
+        whole = None if {"--log", "--list-add", "--list-remove"} & set(arguments) else "--newest" not in arguments
+        return self._begin(files, at, ["backtest", *arguments], whole=whole)
+
+    def suggest(self, files: Mapping[str, str], at: Instant, event: str, arguments: Sequence[str]) -> RunView:
+        """Start a search for rules over an event type; `arguments` are further ones of `koban suggest`.
+
+        Refuses: RunsFull, FileNameInvalid.
+        """
+        return self._begin(files, at, ["suggest", event, *arguments], whole=None)
+
+    def _begin(self, files: Mapping[str, str], at: Instant, command: Sequence[str], *, whole: bool | None) -> RunView:
         for name in files:
             if not _FILE_NAME.fullmatch(name) or ".." in name.split("/"):
                 raise FileNameInvalid(f"{name[:80]!r} does not lie in the pack's folder.")
@@ -89,11 +108,11 @@ class Runs:
                 raise RunsFull("Wait for one of them.")
             run = RunView(id=random_id("run", at, self._randomness), state="running")
             self._kept[run.id] = run
-            if not {"--log", "--list-add", "--list-remove"} & set(arguments):
-                self._whole[run.id] = "--newest" not in arguments
+            if whole is not None:
+                self._whole[run.id] = whole
             while len(self._kept) > KEPT_MAX:
                 self._whole.pop(self._kept.popitem(last=False)[0], None)
-        threading.Thread(target=self._run, args=(run.id, dict(files), tuple(arguments)), name="koban-backtest",
+        threading.Thread(target=self._run, args=(run.id, at, dict(files), tuple(command)), name="koban-backtest",
                          daemon=True).start()  # fmt: skip
         return run
 
@@ -128,15 +147,13 @@ class Runs:
         with self._lock:
             run = self._kept.get(run_id)
         if run is None:
+            with self._database.read() as tx:
+                run = _view(kept_run(tx, run_id))
+        if run is None:
             raise RunMissing(f"No backtest {run_id[:60]!r} is kept.")
         return run
 
-    def report_of(self, digest: str) -> Report | None:
-        """Return what the newest whole backtest of a version over the live log said; None where nobody ran one."""
-        run = self.find_of(digest, whole=True)
-        return None if run is None else run.report
-
-    def find_of(self, digest: str, *, whole: bool = False) -> RunView | None:
+    def find_of(self, digest: str) -> RunView | None:
         """Return the newest backtest of a version over the live log, a whole one before first looks; None without any."""
         with self._lock:
             found = [
@@ -144,31 +161,45 @@ class Runs:
                 for run in reversed(self._kept.values())
                 if run.id in self._whole and run.report is not None and run.report.pack == digest
             ]
-            wholes = [run for run in found if self._whole[run.id]]
-        return next(iter(wholes if whole else [*wholes, *found]), None)
+            whole = next((run for run in found if self._whole[run.id]), None)
+        if whole is None:
+            with self._database.read() as tx:
+                whole = _view(kept_report(tx, digest))
+        return whole or next(iter(found), None)
 
-    def _run(self, run_id: str, files: Mapping[str, str], arguments: Sequence[str]) -> None:
+    def _run(self, run_id: str, at: Instant, files: Mapping[str, str], command: Sequence[str]) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="koban-lab-") as name:
                 folder = pathlib.Path(name)
                 for path, text in files.items():
                     (folder / path).parent.mkdir(parents=True, exist_ok=True)
                     (folder / path).write_text(text, encoding="utf-8")
-                done = self._child(run_id, ["backtest", "--pack", name, "--json", *arguments])
-            if done.returncode == 0:
+                done = self._child(run_id, [*command, "--pack", name, "--json"])
+            if done.returncode == 0 and command[0] == "suggest":
+                view = RunView(id=run_id, state="done", suggested=msgspec.json.decode(done.stdout, type=Suggestions))
+            elif done.returncode == 0:
                 report = msgspec.json.decode(done.stdout, type=Report)
+                self._keep(run_id, at, report)
                 view = RunView(id=run_id, state="done", report=report)
             else:
                 said = done.stderr.decode(errors="replace").strip().splitlines()
                 told = next((line for line in said if line.startswith("koban:")), said[-1] if said else "")
                 view = RunView(id=run_id, state="failed", problem=told.removeprefix("koban:").strip())
-        except (OSError, subprocess.SubprocessError, msgspec.MsgspecError) as error:
+        except Exception as error:  # noqa: BLE001 - an edge, the thread's: whoever waits must hear that it failed
             _log.warning("backtest_failed", error=str(error))
             view = RunView(id=run_id, state="failed", problem=type(error).__name__)
         with self._lock:
             self._children.pop(run_id, None)
             if run_id in self._kept and self._kept[run_id].state == "running":
                 self._kept[run_id] = view
+
+    def _keep(self, run_id: str, at: Instant, report: Report) -> None:
+        """Keep a whole backtest of the live log before anybody hears that it is done: a switch may follow at once."""
+        with self._lock:
+            whole = self._whole.get(run_id, False)
+        if whole:
+            with self._database.write() as tx:
+                keep_report(tx, at, run_id, report)
 
     def _child(self, run_id: str, arguments: Sequence[str]) -> "subprocess.CompletedProcess[bytes]":
         command = [sys.executable, "-c", "from koban.cli import main; main()", *arguments]
@@ -196,3 +227,7 @@ class Runs:
                 with self._lock:
                     self._alive -= 1
         return subprocess.CompletedProcess(command, child.returncode, out, said)
+
+
+def _view(kept: Kept | None) -> RunView | None:
+    return None if kept is None else RunView(id=kept.run_id, state="done", report=kept.report, kept=True)

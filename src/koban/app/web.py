@@ -35,7 +35,7 @@ import koban.vault.routes as people_routes
 from koban import access, board, console, emergency, finding, oncall, webhooks
 from koban.access import PUBLIC, Answer, Call, Endpoint, endpoint
 from koban.app import opening, private
-from koban.app.backtests import backtest_endpoints
+from koban.app.backtests import SuggestBody, backtest_endpoints, start_suggesting
 from koban.app.banking import bank_desk, expected_commands
 from koban.app.casework import appeal_desk, sign_links, workbench
 from koban.app.demo import Demo
@@ -295,9 +295,12 @@ def _console_kit(
         contacts_box=koban_.box,
         may_allow_private=koban_.settings.allow_private_webhooks,
         zone=koban_.settings.zone,
-        versions=versions_of(desk, koban_.randomness, koban_.runs),
+        versions=versions_of(desk, koban_.randomness),
         start_backtest=lambda files, arguments: runs.start(files, koban_.clock.now(), arguments),
         find_backtest=runs.find,
+        suggest=lambda at, event, log, precision, without: start_suggesting(
+            koban_, at, SuggestBody(event=event, log=log, precision=precision, without=list(without))
+        ),
         stop_backtest=runs.stop,
         backtest_of=runs.find_of,
         feature_value=functools.partial(_feature_value, koban_),
@@ -352,7 +355,7 @@ def _declared(pack: PackDef) -> dict[str, tuple[str, int]]:
 
 
 def _bring(koban_: Koban, pack: PackDef, call: Call, how: pack_routes.Bringing) -> Switched:
-    desk = versions_of(koban_.desk, koban_.randomness, koban_.runs)
+    desk = versions_of(koban_.desk, koban_.randomness)
     by = call.principal.actor
     return bring_in(desk, pack, call.at, by=by, reason=how.reason, back=how.back, base=how.base)
 

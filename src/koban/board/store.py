@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Column, Table, Text
 from koban.base import MINUTE, Instant
 from koban.board.types import ActionFigures, CaseFigures
 from koban.db import Tx, metadata, upsert
+from koban.decisions import ACTED_SQL
 
 minutes: Final = Table(
     "board_minutes",
@@ -122,7 +123,7 @@ def newest_signal(tx: Tx) -> int:
 def hits_by_minute(tx: Tx, *, since_seq: int, until_seq: int) -> list[tuple[str, int, int, int, int]]:
     """Return rule, minute, signals, those that acted and log time of the newest, of a part of the log."""
     rows = tx.rows(
-        f"SELECT rule, log_at / {MINUTE}, count(*), sum(applied), max(log_at) FROM signals"
+        f"SELECT rule, log_at / {MINUTE}, count(*), sum(CASE WHEN {ACTED_SQL} THEN 1 ELSE 0 END), max(log_at) FROM signals"
         " WHERE seq >= ? AND seq <= ? GROUP BY 1, 2",
         (since_seq, until_seq),
     )
@@ -133,7 +134,7 @@ def acted_on(tx: Tx, *, since_seq: int, until_seq: int) -> list[tuple[str, str, 
     """Return each rule with each account that it acted on in a part of the log, and the log time when it last did."""
     rows = tx.rows(
         "SELECT rule, acting, max(log_at) FROM signals"
-        " WHERE seq >= ? AND seq <= ? AND applied = 1 AND acting IS NOT NULL GROUP BY rule, acting",
+        f" WHERE seq >= ? AND seq <= ? AND {ACTED_SQL} AND acting IS NOT NULL GROUP BY rule, acting",
         (since_seq, until_seq),
     )
     return [(str(row[0]), str(row[1]), int(row[2])) for row in rows]

@@ -1,6 +1,7 @@
 """Packs and rules: checking and testing them on disk, pushing and switching them on the running server."""
 
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
@@ -153,6 +154,7 @@ def run_cases_of(
 Over = Annotated[
     bool, typer.Option("--over", help="Even if another version came into force since the files were pulled.")
 ]
+DIGEST: Final = re.compile(r"[0-9a-f]{0,64}")
 MADE_FROM: Final = ".koban-made-from"  # digests of versions that a folder's files were made from
 
 
@@ -328,6 +330,8 @@ def _files_named(text: str) -> dict[str, str]:
 
     if text and pathlib.Path(text).is_dir():
         return dict(files_of(pathlib.Path(text)))
+    if not DIGEST.fullmatch(text):  # no server is needed to know
+        raise PackVersionMissing(f"{text[:200]!r} is no folder, and no version's digest begins so.")
     where = running_server()
     digests = [str(one["digest"]) for one in call(where, "GET", "/v1/packs/activations")["items"]]  # type: ignore[attr-defined]  # JSON
     whole = next((each for each in digests if each.startswith(text)), None)

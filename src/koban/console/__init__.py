@@ -36,6 +36,7 @@ from koban.console import (
     search,
     story,
     subjects,
+    suggest,
     truth,
     under,
     workspace,
@@ -50,7 +51,7 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     """Return every page of the console."""
     parts = (
         entrance, access, board, search, accounts, decisions, decision, under, rules, rule_limits, sanctions, subjects, cases,
-        workspace, appeals, emergency, lists, lab, oncall, keep, story, truth, own, money, closing,
+        workspace, appeals, emergency, lists, lab, suggest, oncall, keep, story, truth, own, money, closing,
         refunds, reroute, pay_order, payments, bank, expected, exceptions, bookings,
     )  # fmt: skip
     return tuple(each for part in parts for each in part.endpoints(kit))

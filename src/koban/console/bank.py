@@ -24,6 +24,7 @@ from koban.banking.zengin import FILE_BYTES_MAX
 from koban.base import Instant, Refusal
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
+from koban.console.typed import typed_text
 from koban.db import Tx
 
 STATES: Final[tuple[CashOutState, ...]] = (
@@ -156,7 +157,7 @@ def _decide(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
         if do == "approve":
             batch = desk.approve_batch(batch_id, by)
             return done(call, f"/bank/batches/{batch_id}", "bank_empty" if batch.state == "empty" else "bank_approved")
-        reason = call.form.get("reason", "").strip()[:REASON_CHARS_MAX]
+        reason = typed_text(call.form, "reason", REASON_CHARS_MAX)
         if not reason:
             raise MatchUnfit("A decline says why.")
         desk.decline_batch(batch_id, by, reason)
@@ -237,13 +238,13 @@ def _line(
 
 
 def _match(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
-    wanted = routes.proposal(
-        kind="match",
-        about=call.path["id"],
-        target=(call.form.get("other", "").strip() or call.form.get("target", ""))[:80],
-        reason=call.form.get("reason", "").strip()[:REASON_CHARS_MAX],
-    )
     try:
+        wanted = routes.proposal(
+            kind="match",
+            about=call.path["id"],
+            target=(call.form.get("other", "").strip() or call.form.get("target", ""))[:80],
+            reason=typed_text(call.form, "reason", REASON_CHARS_MAX),
+        )
         desk.propose(wanted, call.principal.actor)
     except LineMissing:
         raise
@@ -316,11 +317,13 @@ def _found(tx: Tx, cash_out_id: str) -> CashOut:
 
 
 def _fail(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
-    reason = call.form.get("reason", "").strip()[:REASON_CHARS_MAX]
-    wanted = routes.proposal(
-        kind="fail", about=call.path["id"], reason=reason, fee_back=call.form.get("fee_back") == "1"
-    )
     try:
+        wanted = routes.proposal(
+            kind="fail",
+            about=call.path["id"],
+            reason=typed_text(call.form, "reason", REASON_CHARS_MAX),
+            fee_back=call.form.get("fee_back") == "1",
+        )
         desk.propose(wanted, call.principal.actor)
     except CashOutMissing:
         raise
@@ -341,9 +344,9 @@ def _names(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
 
 def _account(kit: ConsoleKit, desk: routes.BankDesk, call: Call) -> Answer:
     typed = {name: value.strip() for name, value in call.form.items() if name in routes.AccountBody.__struct_fields__}
-    reason = call.form.get("reason", "").strip()[:REASON_CHARS_MAX]
     do, by = call.form.get("do", "add"), call.principal.actor
     try:
+        reason = typed_text(call.form, "reason", REASON_CHARS_MAX)
         if do != "add" and not reason:
             raise MatchUnfit("Say why.")
         if do == "close":

@@ -8,6 +8,7 @@ from koban.base import Refusal, keyset, keyset_of, random_id
 from koban.console.filters import TYPED_CHARS_MAX, read_number
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
+from koban.console.typed import TextTooLong, typed_text
 from koban.ledger import BookMissing, Template, statement
 from koban.ledger.booking_store import find, list_bookings
 from koban.ledger.bookings import (
@@ -100,13 +101,16 @@ def _new(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         bounds={side: asked.get(side, "")[:TYPED_CHARS_MAX] for side in ("debit", "credit")},
         problem=problem,
         detail=detail,
-        reason=asked.get("reason", "")[:TEXT_CHARS_MAX],
+        reason=asked.get("reason", ""),
     )
 
 
 def _propose(kit: ConsoleKit, call: Call) -> Answer:
     form = call.form
-    reason = form.get("reason", "").strip()[:TEXT_CHARS_MAX]
+    try:
+        reason = typed_text(form, "reason", TEXT_CHARS_MAX)
+    except TextTooLong as long:
+        return _new(kit, call, problem="form.too_long", detail=long.detail)
     wants = _wants_limits(form) if form.get("book") else _wants_posting(kit, form)
     if wants is None:
         return _new(kit, call, problem="bookings.problem_form")
@@ -178,9 +182,11 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
 
 def _decide(kit: ConsoleKit, call: Call) -> Answer:
     approves = call.form.get("do", "") == "approve"
-    answer = call.form.get("answer", "").strip()[:TEXT_CHARS_MAX]
     try:
+        answer = typed_text(call.form, "answer", TEXT_CHARS_MAX)
         kit.bookings.decide(call.path["id"], approves, answer, call.principal.actor)
+    except TextTooLong as long:
+        return _one(kit, call, problem="form.too_long", detail=long.detail)
     except Refusal as refusal:
         if isinstance(refusal, BookingOwn | BookingRefused | BookingDecided):
             return _one(kit, call, problem=f"bookings.problem_{refusal.code}", detail=str(refusal))

@@ -12,6 +12,7 @@ from koban.console import store
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page, with_query
+from koban.console.typed import TextTooLong, typed_text
 from koban.console.words import language_of
 from koban.emergency import (
     Emergency,
@@ -126,6 +127,7 @@ def _form(
     made: Preview | None = None,
     problems: tuple[Problem, ...] = (),
     problem: str = "",
+    detail: str = "",
 ) -> Answer:
     pack = kit.pack()
     return page(
@@ -144,6 +146,7 @@ def _form(
         made=made,
         problems=problems,
         problem=problem,
+        detail=detail,
         due_at=kit.emergencies.review_due(call.at),
         because=BECAUSE,
     )
@@ -164,6 +167,8 @@ def _look(kit: ConsoleKit, call: Call) -> Answer:
         made = kit.emergencies.preview(msgspec.structs.replace(started, reason=started.reason or "-"))
     except EmergencyNotPreviewed:
         return _form(kit, call, typed, problem="emergency.preview_old")
+    except TextTooLong as long:
+        return _form(kit, call, typed, problem="form.too_long", detail=long.detail)
     except EmergencyInvalid as invalid:
         problems = invalid.problems or (Problem(path="", detail=invalid.detail),)
         return _form(kit, call, typed, problems=problems)
@@ -195,7 +200,7 @@ def _started(kit: ConsoleKit, call: Call, typed: Mapping[str, str]) -> Emergency
         ends_at=Instant(call.at + lasts_us),
         review_due_at=kit.emergencies.review_due(call.at),
         by=call.principal.actor,
-        reason=typed.get("reason", "").strip()[:REASON_CHARS_MAX],
+        reason=typed_text(typed, "reason", REASON_CHARS_MAX),
     )
 
 

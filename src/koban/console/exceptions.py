@@ -10,6 +10,7 @@ from koban.base import Refusal
 from koban.console.filters import read_number
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
+from koban.console.typed import TextTooLong, typed_text
 from koban.ledger import Template
 from koban.reconciliation import (
     AdjustmentMissing,
@@ -161,7 +162,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         known=templates,
         problem=problem,
         detail=detail,
-        reason=call.form.get("reason", "")[:TEXT_CHARS_MAX],
+        reason=call.form.get("reason", ""),
     )
 
 
@@ -197,7 +198,10 @@ def _own(kit: ConsoleKit, call: Call) -> Answer:
 
 def _propose(kit: ConsoleKit, call: Call) -> Answer:
     form = call.form
-    reason = form.get("reason", "").strip()[:TEXT_CHARS_MAX]
+    try:
+        reason = typed_text(form, "reason", TEXT_CHARS_MAX)
+    except TextTooLong as long:
+        return _one(kit, call, problem="form.too_long", detail=long.detail)
     if len(reason) < REASON_CHARS_MIN:
         return _one(kit, call, problem="exceptions.problem_reason")
     name = form.get("template", "")[:NAME_CHARS_MAX]
@@ -224,12 +228,14 @@ def _propose(kit: ConsoleKit, call: Call) -> Answer:
 
 def _decide(kit: ConsoleKit, call: Call) -> Answer:
     approves = call.form.get("do", "") == "approve"
-    body = DecideBody(
-        proposal=call.form.get("proposal", "")[:NAME_CHARS_MAX],
-        reason=call.form.get("answer", "").strip()[:TEXT_CHARS_MAX],
-    )
     try:
+        body = DecideBody(
+            proposal=call.form.get("proposal", "")[:NAME_CHARS_MAX],
+            reason=typed_text(call.form, "answer", TEXT_CHARS_MAX),
+        )
         kit.reconciliation.decide(call.path["id"], body, approves, call.principal.actor)
+    except TextTooLong as long:
+        return _one(kit, call, problem="form.too_long", detail=long.detail)
     except Refusal as refusal:
         if isinstance(refusal, AdjustmentMissing | AdjustmentOwn | AdjustmentRefused):
             return _one(kit, call, problem=f"exceptions.problem_{refusal.code}", detail=str(refusal))

@@ -119,6 +119,10 @@ class Formats:
         """Write a whole number with its digits grouped."""
         return f"{number:,}".replace("-", MINUS)
 
+    def share(self, basis_points: int) -> str:
+        """Write the share of accounts for which a rule is live as it was set: 10%, 7.5%, 0.05%."""
+        return f"{basis_points / 100:g}%"
+
     def percent(self, part: int, whole: int) -> str:
         """Write a share; small ones that are not nothing keep a digit that is not zero."""
         if whole <= 0:

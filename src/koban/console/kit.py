@@ -19,7 +19,7 @@ from koban.enforcement import AppealDesk, Command, Outcome
 from koban.events import Entry
 from koban.finding import DiscloseBody, DisclosedField, SealedFound, SealedQuery
 from koban.insight.types import LogDesk
-from koban.lab import Behind, Report
+from koban.lab import Behind, Report, Suggestions
 from koban.lab.drafts import VersionDesk
 from koban.lab.mode_drafts import ModeDesk
 from koban.ledger import LedgerReport
@@ -166,6 +166,16 @@ class BacktestRun(Protocol):
         ...
 
     @property
+    def suggested(self) -> Suggestions | None:
+        """What a search for rules found; None of a backtest."""
+        ...
+
+    @property
+    def kept(self) -> bool:
+        """Whether it was read again from the database, without its samples."""
+        ...
+
+    @property
     def report(self) -> Report | None:
         """What it found, once it is done."""
         ...
@@ -212,6 +222,7 @@ class ConsoleKit:
     payments: Commands | None = None  # None: a console without payments, in tests of other pages
     start_backtest: Callable[[Mapping[str, str], Sequence[str]], BacktestRun]  # files, further arguments
     find_backtest: Callable[[str], BacktestRun]
+    suggest: Callable[[Instant, str, str, float, Sequence[str]], BacktestRun]  # when, event, log, precision, left out
     stop_backtest: Callable[[str], object]
     backtest_of: Callable[
         [str], BacktestRun | None

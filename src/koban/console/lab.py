@@ -40,6 +40,7 @@ from koban.packs import (
     parse_files,
     version_files,
 )
+from koban.packs import store as pack_store
 from koban.packs.sections import SEVERITIES
 
 REASON_CHARS_MAX: Final = 1_000
@@ -190,7 +191,7 @@ def _act(kit: ConsoleKit, call: Call) -> Answer:
             return _edit(kit, call, problem="lab.changed_meanwhile")
         draft = propose(kit.versions, candidate.files, call.at, by=call.principal.actor, reason=reason)
     except Refusal as refusal:
-        return _edit(kit, call, problem="lab.refused", detail=refusal.detail)
+        return _edit(kit, call, **refused(refusal))
     return done(call, f"/drafts/{draft.id}", "draft_proposed")
 
 
@@ -224,9 +225,9 @@ def _told(kit: ConsoleKit, call: Call, run: BacktestRun) -> dict[str, object]:
 
 def _versions(kit: ConsoleKit, call: Call) -> Answer:
     with kit.database.read() as tx:
-        history = activations(tx)
+        history, total = activations(tx), pack_store.count_activations(tx)
         drafts = draft_store.read_drafts(tx)
-    return page(kit, call, "versions.html", history=history, drafts=drafts, pack=kit.pack())
+    return page(kit, call, "versions.html", history=history, total=total, drafts=drafts, pack=kit.pack())
 
 
 def _version(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
@@ -282,13 +283,20 @@ def _draft(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") 
     )  # fmt: skip
 
 
+def refused(refusal: Refusal) -> dict[str, str]:
+    """Return how a page says that something was refused: too many runs at once in the reader's words."""
+    if refusal.code == "runs_full":
+        return {"problem": "lab.runs_full"}
+    return {"problem": "lab.refused", "detail": refusal.detail}
+
+
 def _try(kit: ConsoleKit, call: Call) -> Answer:
     with kit.database.read() as tx:
         draft, files = draft_store.read_draft(tx, call.path["id"])
     try:
         started = kit.start_backtest(files, _asked(call, kit.pack(), checked(files)))
     except Refusal as refusal:
-        return _draft(kit, call, problem="lab.refused", detail=refusal.detail)
+        return _draft(kit, call, **refused(refusal))
     return redirect(with_query(f"/drafts/{draft.id}", run=started.id))
 
 

@@ -15,6 +15,7 @@ from koban.console import formats
 from koban.console.kit import ConsoleKit
 from koban.console.names import names_when_asked
 from koban.console.paged import step_said
+from koban.console.tripped import trip_said
 from koban.console.undelivered import undelivered
 from koban.console.words import Language, Words, language_of
 
@@ -120,6 +121,7 @@ def _environment() -> jinja2.Environment:
     environment.globals["with_query"] = with_query
     environment.globals["why_undelivered"] = undelivered
     environment.globals["step_said"] = step_said
+    environment.globals["trip_said"] = trip_said
     environment.filters["path"] = lambda value: urllib.parse.quote(str(value), safe="")
     return environment
 

@@ -9,6 +9,7 @@ from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Instant, keyset, keyset_of
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
+from koban.console.typed import TextTooLong, typed_text
 from koban.payments import store
 from koban.payments.logic import is_left_to_people, unsent_of
 from koban.payments.routes import Commands
@@ -122,7 +123,7 @@ def _list(kit: ConsoleKit, call: Call) -> Answer:
     )
 
 
-def _one(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
+def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
     with kit.database.read() as tx:
         payment = store.find(tx, call.path["id"])
         if payment is None:
@@ -137,7 +138,8 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         "payment.html",
         status=422 if problem else 200,
         problem=problem,
-        said={name: call.form.get(name, "")[:TEXT_CHARS_MAX] for name in ("happened", "reference", "reason")},
+        detail=detail,
+        said={name: call.form.get(name, "") for name in ("happened", "reference", "reason")},
         payment=payment,
         parts=parts,
         story=_story(lines, notices),
@@ -198,7 +200,10 @@ def _mend(kit: ConsoleKit, call: Call, verb: str) -> Answer:
 
 def _say(kit: ConsoleKit, call: Call) -> Answer:
     commands, payment_id, form = _commands(kit), call.path["id"], call.form
-    reference, reason = (form.get(name, "").strip()[:TEXT_CHARS_MAX] for name in ("reference", "reason"))
+    try:
+        reference, reason = (typed_text(form, name, TEXT_CHARS_MAX) for name in ("reference", "reason"))
+    except TextTooLong as long:
+        return _one(kit, call, problem="form.too_long", detail=long.detail)
     happened = {"yes": True, "no": False}.get(form.get("happened", ""))
     if happened is None or len(reason) < REASON_CHARS_MIN or (happened and not reference):
         return _one(kit, call, problem="payments.say_incomplete")

@@ -12,6 +12,7 @@ from koban.console import store
 from koban.console.filters import Filters, holds, read_filters
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
+from koban.console.life import life_of_rule
 from koban.console.pages import done, page
 from koban.console.words import language_of
 from koban.db import Tx
@@ -130,7 +131,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") ->
         waiting = mode_drafts.open_mode_drafts(tx, rule=rule.name)
         expected = rule_store.expectation_of(tx, rule.name)
         mute = rule_store.snoozes_in_force(tx, call.at, rule=rule.name)
-        life = store.life_of_rule(tx, rule.name)
+        life = life_of_rule(tx, rule.name)
         state = states.get(rule.name)
         trip = store.trip_of(tx, state.tripped_seq) if state is not None and state.tripped_seq is not None else None
     return page(

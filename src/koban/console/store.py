@@ -12,8 +12,7 @@ from koban.decisions import store as decision_store
 from koban.enforcement import SubjectRef
 from koban.events import store as event_store
 from koban.finding import EntryLine
-from koban.packs import Mode
-from koban.rules import BUDGET_TRIPPED, MODE_CHANGED, BudgetTripped, ModeChanged
+from koban.rules import BUDGET_TRIPPED, BudgetTripped
 from koban.webhooks import store as webhook_store
 from koban.webhooks.types import Action
 
@@ -21,41 +20,12 @@ _entries: Final = event_store.log_entries
 _signals: Final = decision_store.signals
 
 
-class LifeStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A mode that somebody gave a rule; None: it follows its pack again."""
-
-    at: Instant
-    mode: Mode | None
-    by: str
-    approved_by: str | None
-    reason: str
-
-
-_MODES_READ_MAX: Final = 2_000  # changes of mode, of all rules together
-_LIFE_MAX: Final = 30
 _IN_MAX: Final = 500  # SQLite takes 999 parameters in its oldest builds
 
 
 def hits_since(tx: Tx, rule: str, *, since_seq: int) -> int:
     """Return how many signals of a rule there are since a place in the log."""
     return int(tx.rows("SELECT count(*) FROM signals WHERE rule = ? AND seq >= ?", (rule, since_seq))[0][0])
-
-
-def life_of_rule(tx: Tx, rule: str) -> list[LifeStep]:
-    """Return the modes that people gave a rule, the newest first, as the log holds them."""
-    statement = (
-        sqlalchemy.select(_entries.c.log_at, _entries.c.data)
-        .where(_entries.c.type == MODE_CHANGED)
-        .order_by(_entries.c.seq.desc())
-        .limit(_MODES_READ_MAX)
-    )
-    found = ((row.log_at, msgspec.json.decode(row.data, type=ModeChanged)) for row in tx.execute(statement))
-    steps = [
-        LifeStep(at=Instant(at), mode=change.mode, by=change.by, approved_by=change.approved_by, reason=change.reason)
-        for at, change in found
-        if change.rule == rule
-    ]
-    return steps[:_LIFE_MAX]
 
 
 def trip_of(tx: Tx, seq: int) -> BudgetTripped | None:

@@ -205,7 +205,7 @@ def _preview(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         milder=[each for each in after if each.id in changed and each.id not in {one.id for one in chosen}],
         pack=kit.pack(),
         problem=problem,
-        reason=fields.get("reason", "")[:REASON_CHARS_MAX],
+        reason=fields.get("reason", ""),
     )
 
 

@@ -4,6 +4,7 @@ Owns `account_acts` and `index_place` too, which `koban.finding` fills: who did 
 """
 
 from koban.decisions.logic import conclude, describe_actions, fallback_verdict, remaining_verdict, verdict_name
+from koban.decisions.store import ACTED_SQL
 from koban.decisions.types import (
     VERDICT_NAMES,
     Allow,
@@ -24,6 +25,7 @@ from koban.decisions.types import (
 )
 
 __all__ = [
+    "ACTED_SQL",
     "VERDICT_NAMES",
     "Allow",
     "Block",

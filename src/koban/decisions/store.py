@@ -12,6 +12,7 @@ from koban.db import Tx, metadata, upsert
 from koban.decisions.acts_store import account_acts, indexed_upto
 from koban.decisions.types import DecisionRecord, HoldEnd, Inputs
 from koban.events import store as event_store
+from koban.rules import Why
 
 decisions: Final = Table(
     "decisions",
@@ -47,6 +48,10 @@ signals: Final = Table(
     # Everything that is counted of a rule, so that counting reads no signal: a day may hold 200,000 of one rule.
     Index("signals_rule", "rule", "seq", "log_at", "applied", "acting"),
 )
+
+# Of a signal that only opened a case nobody says that it acted: to people, nothing happened by itself.
+_CASE_ALONE: Final = ", ".join(f"'{each}'" for each in Why if each.only_reviews)
+ACTED_SQL: Final = f"(applied = 1 AND withheld NOT IN ({_CASE_ALONE}))"
 
 decision_withdrawals: Final = Table(
     "decision_withdrawals",

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, Table, Text
 
 from koban.base import HOUR, Instant
 from koban.db import Tx, metadata, upsert
+from koban.decisions import ACTED_SQL
 
 rule_hours: Final = Table(
     "rule_hours",
@@ -58,7 +59,8 @@ def count_events(tx: Tx, *, from_seq: int, until_seq: int) -> dict[str, int]:
 def count_signals(tx: Tx, *, from_seq: int, until_seq: int) -> dict[str, tuple[int, int, int]]:
     """Return per rule hits, hits that acted, and different accounts, between two places of the log."""
     rows = tx.rows(
-        "SELECT rule, count(*), sum(applied), count(DISTINCT acting) FROM signals WHERE seq >= ? AND seq < ? GROUP BY rule",
+        f"SELECT rule, count(*), sum(CASE WHEN {ACTED_SQL} THEN 1 ELSE 0 END), count(DISTINCT acting) FROM signals"
+        " WHERE seq >= ? AND seq < ? GROUP BY rule",
         (from_seq, until_seq),
     )
     return {str(row[0]): (int(row[1]), int(row[2] or 0), int(row[3])) for row in rows}

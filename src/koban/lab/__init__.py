@@ -1,7 +1,7 @@
 """The detection lab: what a rule would have done before it does anything.
 
-Owns nothing that lasts: it reads a log, the live one or a named one, as of one moment, and says what a pack would have
-done to it. Guarantees: SQL and the live engine find the same hits (law 2); lists and labels count as of each event;
+It reads a log, the live one or a named one, as of one moment, and says what a pack would have done to it. Owns what the
+newest whole backtest of each version said (`kept.py`). Guarantees: SQL and the live engine find the same hits (law 2); lists and labels count as of each event;
 what people wrote is opened only where a condition needs it, in memory, and is never part of a report on the live log.
 """
 

@@ -59,12 +59,14 @@ def hits_of(log: Log, question: Question) -> set[tuple[int, str]]:
 
 
 def _judged(which: str, pack: PackDef, question: Question, *, start: int, other: Judged | None) -> Judged:
+    # A rule that is asked about by its name is run though it is off: one wants to know before switching it on.
+    named = None if which == OLD else question.rules
     wanted = {
-        name: rule
-        for name, rule in pack.rules.items()
-        if rule.mode.name.is_asked and (question.rules is None or which == OLD or name in question.rules)
+        name: rule for name, rule in pack.rules.items() if (rule.mode.name.is_asked if named is None else name in named)
     }
     if not wanted and which == NEW:
+        if named is not None:
+            raise NothingToTest(f"The pack has no rule {', '.join(repr(each[:80]) for each in sorted(named)[:5])}.")
         raise NothingToTest("The pack has no rule that is neither off nor retired.")
     trial = msgspec.structs.replace(pack, rules=wanted)
     typed, faults = typed_rules(trial)

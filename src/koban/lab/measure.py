@@ -1,6 +1,6 @@
 """From hits to figures: precision and recall with intervals, harm caught, people touched, work, samples to read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 import duckdb
@@ -67,7 +67,7 @@ def report(ran: Ran) -> Report:
         total=_total(connection, NEW, rates, basis),
         before=None if old is None else _total(connection, OLD, rates, basis),
         test_part=None if not any(tested) else _test_part(connection, tested),
-        rules=tuple(_rules(connection, new, old, rates)),
+        rules=tuple(_rules(connection, new, old, rates, () if question.against is None else question.against.rules)),
         removed=() if old is None else tuple(sorted(old.rules.keys() - question.pack.rules.keys())),
         left_out={**({} if old is None else old.unfit), **new.unfit},
         work=tuple(_work(ran, days)),
@@ -204,8 +204,13 @@ def _test_part(connection: duckdb.DuckDBPyConnection, tested: tuple[int, int, in
 
 
 def _rules(
-    connection: duckdb.DuckDBPyConnection, new: Judged, old: Judged | None, rates: Mapping[str, int]
+    connection: duckdb.DuckDBPyConnection,
+    new: Judged,
+    old: Judged | None,
+    rates: Mapping[str, int],
+    known: Collection[str],
 ) -> Iterator[RuleFigures]:
+    """Measure each rule; `known` are all rules of the pack that is compared with, those that are off, too."""
     counts = store.counts_of_rules(connection)
     shared, overlaps = store.also_old(connection), store.overlaps(connection)
     names = {} if old is None else {number: name for name, number in old.numbers.items()}
@@ -217,6 +222,8 @@ def _rules(
         if old is not None and name in old.numbers:
             before = sum(counts.get(old.numbers[name], nothing)[:3])
             changed = "same" if name in old.copied else "changed"
+        elif name in known:  # it was off
+            changed = "changed"
         yield RuleFigures(
             rule=name,
             mode=new.rules[name].mode.name.value,

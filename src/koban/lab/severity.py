@@ -67,7 +67,7 @@ class _Guarded:
 
 def _guarded(pack: PackDef) -> _Guarded:
     rules = _severe_rules(pack)
-    read = _read_by(pack, rules)
+    read = read_by(pack, rules)
     features = [feature for name, feature in pack.features.items() if name in read]
     return _Guarded(
         policies=frozenset(name for name, policy in pack.policies.items() if policy.severity == "severe"),
@@ -98,7 +98,7 @@ def _severe_rules(pack: PackDef) -> list[RuleDef]:
     return [rule for rule in pack.rules.values() if pack.policies[rule.policy].severity == "severe"]
 
 
-def _read_by(pack: PackDef, rules: list[RuleDef]) -> set[str]:
+def read_by(pack: PackDef, rules: list[RuleDef]) -> set[str]:
     """Return every word that these rules' conditions say, and what is behind those that are names, to the end."""
     found: set[str] = set()
     waiting = {word for rule in rules for word in _words(rule.when)}

@@ -112,6 +112,11 @@ def activations(tx: Tx, *, limit: int = 100) -> list[Activation]:
     return [Activation(**row) for row in rows.mappings()]
 
 
+def count_activations(tx: Tx) -> int:
+    """Return how often a version came into force."""
+    return int(tx.rows("SELECT count(*) FROM pack_activations")[0][0])
+
+
 def active_at(tx: Tx, seq: int) -> Activation | None:
     """Return the activation that a decision at `seq` stands under: the last one before it."""
     newest = sqlalchemy.select(_activations).where(_activations.c.seq < seq).order_by(_activations.c.seq.desc())

@@ -253,11 +253,19 @@ def undo_verdicts(memory: Memory, tx: Tx, verdicts: Sequence[enforcement.UndoVer
 
 
 def activate(
-    memory: Memory, tx: Tx, compiled: Compiled, *, by: str, reason: str, filled: FeatureStore | None = None
+    memory: Memory,
+    tx: Tx,
+    compiled: Compiled,
+    *,
+    by: str,
+    reason: str,
+    filled: FeatureStore | None = None,
+    expected: Sequence[RuleExpected] = (),
 ) -> Entered:
     """Switch to another version of the pack at one place in the log; runs alone in its batch.
 
-    `filled` holds the new features, computed over the log up to here; unchanged ones carry over.
+    `filled` holds the new features, computed over the log up to here; unchanged ones carry over. `expected`
+    is what its rules are held to from here on, in this transaction: no crash comes in between.
     Refuses: MethodInUse.
     """
     pack: PackDef = compiled.pack
@@ -270,12 +278,20 @@ def activate(
     memory.features.switch(tx, compiled.features, seq, filled=filled)
     before, memory.compiled = memory.compiled.pack, compiled
     refit(memory, tx, seq)
+    for change in expected:
+        expect(memory, tx, change, cause_seq=seq, measured=True)
     _doubt_new_rules(memory, tx, before, seq)
     return Entered(seq=seq)
 
 
 def activate_with(
-    memory: Memory, tx: Tx, compiled: Compiled, permit: Permit, *, filled: FeatureStore | None = None
+    memory: Memory,
+    tx: Tx,
+    compiled: Compiled,
+    permit: Permit,
+    *,
+    filled: FeatureStore | None = None,
+    expected: Sequence[RuleExpected] = (),
 ) -> Entered:
     """Switch to a version with the permit that was given for it, and close its draft.
 
@@ -286,7 +302,7 @@ def activate_with(
     base = memory.compiled.pack.digest
     if permit.base != base:
         raise DraftStale(f"It was made from {permit.base[:12]}, and {base[:12]} decides now. Propose it anew.")
-    entered = activate(memory, tx, compiled, by=permit.by, reason=permit.reason, filled=filled)
+    entered = activate(memory, tx, compiled, by=permit.by, reason=permit.reason, filled=filled, expected=expected)
     at = memory.log_time.peek()
     if permit.draft_id is not None:
         by = permit.approved_by or permit.by

@@ -30,6 +30,11 @@ class Why(enum.StrEnum):
     LATE = "late"  # the event arrived late, and a backlog must not count against a person
     OVERDUE = "overdue"  # the answer was the fallback, and what it did not do needs a person's look
 
+    @property
+    def only_reviews(self) -> bool:
+        """Tell whether such a signal opens a case and no more: to people, nothing happens by itself."""
+        return self in {Why.REVIEW_MODE, Why.BUDGET_TRIPPED, Why.REVIEW_ALL, Why.OVERDUE}
+
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True, tag="applied"):
     """The signal acts as its rule says."""

@@ -1,14 +1,14 @@
 """An event stands once by its id and source themselves; the hash of them, and its index, are gone
 
-Revision: 0033
-Before: 0031
+Revision: 0034
+Before: 0033
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0033"
-down_revision = "0031"
+revision = "0034"
+down_revision = "0033"
 branch_labels = None
 depends_on = None
 
