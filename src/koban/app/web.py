@@ -129,6 +129,14 @@ def _look_ahead(koban_: Koban, shown: console.ConsoleKit) -> None:
         shown.tally.honest(tx, koban_.clock.now())
 
 
+def _event_endpoints(koban_: Koban) -> list[Endpoint]:
+    desk = koban_.desk
+    return event_routes.endpoints(
+        koban_.database, desk.prepare, desk.take, desk.decider.relay, replay=desk.replay_quarantined,
+        archived=functools.partial(_archived, koban_),
+    )  # fmt: skip
+
+
 def endpoints_of(
     koban_: Koban, kit: access.AccessKit, own: OwnData, verbs: emergency.Emergencies | None = None
 ) -> list[Endpoint]:
@@ -140,14 +148,7 @@ def endpoints_of(
     set_mode = functools.partial(bring_mode, modes_of(desk, koban_.randomness))
     label = lambda change: desk.command(lambda memory, tx: commands.label(memory, tx, change))  # noqa: E731
     return [
-        *event_routes.endpoints(
-            database,
-            desk.prepare,
-            desk.take,
-            desk.decider.relay,
-            replay=desk.replay_quarantined,
-            archived=functools.partial(_archived, koban_),
-        ),
+        *_event_endpoints(koban_),
         *decision_routes.endpoints(
             database, lambda seq: explain(database, koban_.vault, seq, archive=desk.archive), Explained
         ),

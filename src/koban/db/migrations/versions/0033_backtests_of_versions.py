@@ -1,14 +1,14 @@
 """Backtests are kept with the versions that they tried
 
 Revision: 0033
-Before: 0031
+Before: 0032
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0033"
-down_revision = "0031"
+down_revision = "0032"
 branch_labels = None
 depends_on = None
 
