@@ -50,7 +50,7 @@ def test_the_page_tells_versions_and_modes_in_one_list(admin: Visitor, scene: Sc
     scene.kit.modes.change(change)
     page = admin.get(f"/rules/{rule}").text
     scene.kit.modes.change(ModeChanged(rule=rule, mode=None, by="staff_x", reason="done", approved_by="staff_y"))
-    life = page.split("Its life")[1].split("</table>")[0]
+    life = page.split('aria-label="Its life"')[1].split("</table>")[0]
     assert "for a look" in life
     assert f'href="/versions/{scene.pack.digest}"' in life
     assert life.index("for a look") < life.index("/versions/"), "the newest stands first"
