@@ -1,7 +1,10 @@
 """Reading packs: what a good one says, and what is said about a bad one."""
 
 import decimal
+import json
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -324,3 +327,15 @@ def test_a_command_says_each_fault_of_a_pack_once(capsys: pytest.CaptureFixture[
     said = capsys.readouterr().err
     assert [said.count(fault.detail) for fault in caught.value.faults] == [1]
     assert said.startswith("koban: The pack has errors. The pack has 1 error.\npack.yaml:4:1: ")
+
+
+def test_what_is_logged_is_no_part_of_what_a_verb_prints() -> None:
+    said = (
+        "import structlog\nfrom koban.cli.frame import print_json, settings_of_environment\n"
+        "log = structlog.get_logger('koban.test')\nsettings_of_environment()\n"
+        "log.warning('something happened', text='直取引')\nprint_json({'answer': 1})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout) == {"answer": 1}
+    logged = json.loads(done.stderr)
+    assert (logged["event"], logged["text"], logged["level"]) == ("something happened", "直取引", "warning")

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TextIO
 
 import typer
 
@@ -37,10 +37,37 @@ def refuse(refusal: Exception) -> NoReturn:
 
 
 def settings_of_environment() -> "Settings":
-    """Read the settings; refusals name the variable."""
+    """Read the settings; refusals name the variable. Whatever is logged from here on is no part of a verb's output."""
     from koban.base.settings import read_settings
 
-    return read_settings(os.environ)
+    settings = read_settings(os.environ)
+    structlog = sys.modules.get("structlog")  # a verb that loaded nothing that logs need not wait for it
+    if structlog is not None and not structlog.is_configured():
+        log_to(sys.stderr, settings.log_level)
+    return settings
+
+
+def log_to(stream: TextIO, log_level: str) -> None:
+    """Write the program's own log to a stream: for people on a terminal, as JSON elsewhere."""
+    import logging
+
+    import structlog
+
+    level = {"debug": 10, "info": 20, "warning": 30, "error": 40}[log_level]
+    logging.basicConfig(level=max(level, logging.WARNING), stream=stream)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=False)
+            if stream.isatty()
+            else structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+    )
 
 
 def print_json(document: object) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Final, TextIO, cast
 
 import typer
 
-from koban.cli.frame import settings_of_environment
+from koban.cli.frame import log_to, settings_of_environment
 
 app = typer.Typer()
 DEMO_LOG: Final = "demo.log"
@@ -53,7 +53,7 @@ def demo(
         _log_to_stderr()
     else:
         # Its write, flush and isatty are all that is used of it.
-        _log_to(cast("TextIO", _LateFile(settings.data / DEMO_LOG)))
+        log_to(cast("TextIO", _LateFile(settings.data / DEMO_LOG)), settings.log_level)
     showing = parts.Showing(seed=seed, speed=speed, minutes=minutes)
     evening = evening_of(seed, SystemClock().now(), minutes=minutes, speed=speed)
 
@@ -158,26 +158,4 @@ class _LateFile(io.TextIOBase):
 
 
 def _log_to_stderr() -> None:
-    _log_to(sys.stderr)
-
-
-def _log_to(stream: TextIO) -> None:
-    import logging
-
-    import structlog
-
-    level = {"debug": 10, "info": 20, "warning": 30, "error": 40}[settings_of_environment().log_level]
-    logging.basicConfig(level=max(level, logging.WARNING), stream=stream)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer(colors=False)
-            if stream.isatty()
-            else structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream),
-    )
+    log_to(sys.stderr, settings_of_environment().log_level)
