@@ -16,6 +16,7 @@ from koban.console.words import language_of
 from koban.db import Tx
 from koban.decisions import VERDICT_NAMES, DecisionRecord
 from koban.decisions import store as decision_store
+from koban.events import store as event_store
 from koban.finding import entries_of_event, search_entries
 
 WALK_MAX: Final = 50_000  # entries that one page walks where no index helps; the next page goes on
@@ -120,7 +121,11 @@ def _span(tx: Tx, filters: Filters, *, is_indexed: bool) -> _Part:
     since, until = filters.span.seqs(tx, before_seq=filters.before_seq)
     if is_indexed or until - since <= WALK_MAX:
         return _Part(since_seq=since, until_seq=until, rest="")
-    return _Part(since_seq=until - WALK_MAX, until_seq=until, rest=str(until - WALK_MAX))
+    # Why from the newest entry on: a restored log goes on a whole epoch later, and no page could walk what is between.
+    begin = event_store.newest_before(tx, until) + 1 - WALK_MAX
+    if begin <= since:
+        return _Part(since_seq=since, until_seq=until, rest="")
+    return _Part(since_seq=begin, until_seq=until, rest=str(begin))
 
 
 def _decision_lines(tx: Tx, filters: Filters, span: _Part) -> list[DecisionLine]:

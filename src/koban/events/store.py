@@ -164,6 +164,11 @@ def last_seq(tx: Tx) -> int:
     return max(0 if found is None else found[0], read_state(tx, "last_seq"))
 
 
+def newest_before(tx: Tx, seq: int) -> int:
+    """Return the newest place before another that an entry stands at, 0 where none does."""
+    return int(tx.rows("SELECT coalesce(max(seq), 0) FROM log_entries WHERE seq < ?", (seq,))[0][0])
+
+
 def seq_since(tx: Tx, at: Instant) -> int:
     """Return the first place in the log whose log time is not before `at`; past the end where there is none.
 
