@@ -210,7 +210,7 @@ def test_what_cannot_be_restored_leaves_nothing_behind(site_of: MakeSite, tmp_pa
     refused(BackupUnreadable, "format 2")
     table = backup / "tables" / "log_entries.ndjson.gz"
     whole = table.read_bytes()
-    table.write_bytes(whole[:-9] + b"\x00" + whole[-8:])
+    table.write_bytes(whole[:-9] + bytes([whole[-9] ^ 0xFF]) + whole[-8:])
     refused(BackupDamaged, "log_entries")
     table.unlink()
     refused(BackupDamaged, "missing")
