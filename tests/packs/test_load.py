@@ -339,3 +339,20 @@ def test_what_is_logged_is_no_part_of_what_a_verb_prints() -> None:
     assert json.loads(done.stdout) == {"answer": 1}
     logged = json.loads(done.stderr)
     assert (logged["event"], logged["text"], logged["level"]) == ("something happened", "直取引", "warning")
+
+
+def test_a_server_that_reads_its_settings_first_still_chooses_where_everything_is_logged(
+    tmp_path: pathlib.Path,
+) -> None:
+    said = (
+        "import logging, structlog, sys\nfrom koban.cli.frame import log_to, settings_of_environment\n"
+        "settings = settings_of_environment()\n"
+        "with open(sys.argv[1], 'w', encoding='utf-8') as file:\n"
+        "    log_to(file, settings.log_level)\n"
+        "    structlog.get_logger('koban.test').warning('ours')\n"
+        "    logging.getLogger('uvicorn').warning('of a library')\n"
+    )
+    command = [sys.executable, "-c", said, str(tmp_path / "log")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    logged = (tmp_path / "log").read_text(encoding="utf-8")
+    assert ("ours" in logged, "of a library" in logged, done.stdout, done.stderr) == (True, True, "", "")

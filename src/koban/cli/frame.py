@@ -17,6 +17,8 @@ LOOKED_AT: Final = frozenset(
     {"pack_invalid", "pack_refused", "not_in_dialect"}
 )  # refusals that are the answer to what was asked
 
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result for machines.")]
 
 
@@ -43,18 +45,22 @@ def settings_of_environment() -> "Settings":
     settings = read_settings(os.environ)
     structlog = sys.modules.get("structlog")  # a verb that loaded nothing that logs need not wait for it
     if structlog is not None and not structlog.is_configured():
-        log_to(sys.stderr, settings.log_level)
+        _own_log_to(sys.stderr, _LEVELS[settings.log_level])
     return settings
 
 
 def log_to(stream: TextIO, log_level: str) -> None:
-    """Write the program's own log to a stream: for people on a terminal, as JSON elsewhere."""
+    """Write what Koban and the libraries beneath it log to a stream: for people on a terminal, as JSON elsewhere."""
     import logging
 
+    level = _LEVELS[log_level]
+    logging.basicConfig(level=max(level, logging.WARNING), stream=stream)
+    _own_log_to(stream, level)
+
+
+def _own_log_to(stream: TextIO, level: int) -> None:
     import structlog
 
-    level = {"debug": 10, "info": 20, "warning": 30, "error": 40}[log_level]
-    logging.basicConfig(level=max(level, logging.WARNING), stream=stream)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
