@@ -119,13 +119,11 @@ def _has(filters: Filters, *names: str) -> bool:
 def _span(tx: Tx, filters: Filters, *, is_indexed: bool) -> _Part:
     """Return from where to where to look: moments become places in the log, and a filter without an index a bounded walk."""
     since, until = filters.span.seqs(tx, before_seq=filters.before_seq)
-    if is_indexed or until - since <= WALK_MAX:
-        return _Part(since_seq=since, until_seq=until, rest="")
-    # Why from the newest entry on: a restored log goes on a whole epoch later, and no page could walk what is between.
-    begin = event_store.newest_before(tx, until) + 1 - WALK_MAX
-    if begin <= since:
-        return _Part(since_seq=since, until_seq=until, rest="")
-    return _Part(since_seq=begin, until_seq=until, rest=str(begin))
+    begin = since
+    if not is_indexed:
+        # Why from the newest entry on: a restored log goes on a whole epoch later, and no page could walk what is between.
+        begin = max(since, event_store.newest_before(tx, until) + 1 - WALK_MAX)
+    return _Part(since_seq=begin, until_seq=until, rest=str(begin) if begin > since else "")
 
 
 def _decision_lines(tx: Tx, filters: Filters, span: _Part) -> list[DecisionLine]:
