@@ -265,11 +265,7 @@ class Desk:
         replies: list[Reply] = []
         while len(replies) < len(units):
             run = self._run_of(units, len(replies))
-            # One alone goes through there, too, after a disturbance: so it is found when the wave is over.
-            if len(run) > 1 or (run and self._together == 1):
-                replies += self._take_together(run)
-            else:
-                replies.append(self._handle_one(units[len(replies)]))
+            replies += self._take_together(run) if run else [self._handle_one(units[len(replies)])]
         return replies
 
     def _run_of(self, units: Sequence[Unit], start: int) -> list[EventUnit]:

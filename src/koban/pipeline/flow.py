@@ -36,14 +36,6 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool = False  # the entry stands in the log already, with its place, time and flags
 
 
-class Looked(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an event before anything follows from it: its entry, its features' values, rules that match."""
-
-    entry: Entry
-    values: dict[str, Value]
-    matched: list[RuleDef]
-
-
 def decide(memory: Memory, arrival: Arrival, texts: dict[str, Normalised] | None = None) -> bytes:
     """Decide one event and return the answer as JSON, byte for byte what is stored.
 
@@ -56,7 +48,7 @@ def decide(memory: Memory, arrival: Arrival, texts: dict[str, Normalised] | None
     matched = _match(memory, entry, arrival.row, values, texts)
     if not arrival.replayed:
         memory.rows.entries.append(entry)
-    return _conclude(memory, arrival, Looked(entry=entry, values=values, matched=matched), texts)
+    return _conclude(memory, entry, arrival, values=values, matched=matched, texts=texts)
 
 
 def decide_together(
@@ -84,8 +76,8 @@ def decide_together(
     for place, (entry, arrival) in enumerate(zip(entries, arrivals, strict=True)):
         memory.go_to(entry.seq, entry.log_at)
         memory.rows.entries.append(entry)
-        looked = Looked(entry=entry, values=values[place], matched=matched[place])
-        answers.append((entry.seq, _conclude(memory, arrival, looked, texts[place])))
+        body = _conclude(memory, entry, arrival, values=values[place], matched=matched[place], texts=texts[place])
+        answers.append((entry.seq, body))
         # Whatever changes what others see can be undone, or is an entry of its own.
         if memory.last_seq != entry.seq or len(memory.undo) != start:
             memory.features.undo(marks[place])
@@ -105,13 +97,21 @@ def _match(
     return memory.awake.matched(rules, memory.modes, row, values, entry.log_at, texts=texts)
 
 
-def _conclude(memory: Memory, arrival: Arrival, looked: Looked, texts: dict[str, Normalised]) -> bytes:
+def _conclude(
+    memory: Memory,
+    entry: Entry,
+    arrival: Arrival,
+    *,
+    values: dict[str, Value],
+    matched: list[RuleDef],
+    texts: dict[str, Normalised],
+) -> bytes:
     """Say what becomes of an event whose rules were asked, have it carried out, and gather its rows."""
-    compiled, entry, values = memory.compiled, looked.entry, looked.values
+    compiled = memory.compiled
     event_type = compiled.pack.events[entry.type]
     seq, at = entry.seq, entry.log_at
     urgent, asked = memory.emergency.run(entry.type, arrival.row, values, at, texts)
-    matched = looked.matched + urgent if urgent else looked.matched
+    matched += urgent
     acting = _text(arrival.row, event_type.acting)
     signals: tuple[Signal, ...] = ()
     if matched:
