@@ -98,6 +98,7 @@ def take(reader: Reader, case_id: str, flow: str = "") -> None:
     reader.go(f"/cases/{case_id}" + (f"?flow={flow}" if flow else ""))
     reader.page.keyboard.press("c")
     expect(reader.page.locator(".judge")).to_be_visible()
+    reader.page.wait_for_load_state()  # the form may be seen before the script that hears its keys has run
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
