@@ -106,7 +106,7 @@ def _story(kit: ConsoleKit, call: Call) -> Story:
             raise DecisionMissing(f"There is no decision {seq}.")
         record = decision_store.read_bodies(tx, [seq]).get(seq)
         hold_end = decision_store.read_hold_ends(tx, [seq]).get(seq)
-        acting, took_us = store.facts_of(tx, [seq]).get(seq, (None, 0))
+        acting, took_us = decision_store.read_facts(tx, [seq]).get(seq, (None, 0))
         followed = store.causes(tx, seq, FOLLOWED_MAX)
         found = sanction_store.read(tx, record.sanctions) if record is not None else {}
         return Story(

@@ -6,7 +6,6 @@ import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import Instant
-from koban.console import store
 from koban.console.filters import MOMENTS, Filters, read_filters
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
@@ -143,7 +142,7 @@ def _decision_lines(tx: Tx, filters: Filters, span: _Part) -> list[DecisionLine]
 
 def with_facts(tx: Tx, records: list[DecisionRecord]) -> list[DecisionLine]:
     """Add to decisions what lists show beside them."""
-    facts = store.facts_of(tx, [record.seq for record in records])
+    facts = decision_store.read_facts(tx, [record.seq for record in records])
     lines = []
     for record in records:
         acting, took_us = facts.get(record.seq, (None, 0))

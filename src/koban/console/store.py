@@ -20,9 +20,6 @@ _entries: Final = event_store.log_entries
 _signals: Final = decision_store.signals
 
 
-_IN_MAX: Final = 500  # SQLite takes 999 parameters in its oldest builds
-
-
 def hits_since(tx: Tx, rule: str, *, since_seq: int) -> int:
     """Return how many signals of a rule there are since a place in the log."""
     return int(tx.rows("SELECT count(*) FROM signals WHERE rule = ? AND seq >= ?", (rule, since_seq))[0][0])
@@ -40,15 +37,6 @@ def harmed_lately(tx: Tx, *, after: Instant) -> Mapping[str, int]:
     """Return how many distinct accounts each rule acted against since a moment: what counts against its cap."""
     rows = tx.rows("SELECT rule, count(DISTINCT account) FROM rule_harm WHERE at > ? GROUP BY rule", (int(after),))
     return {str(row[0]): int(row[1]) for row in rows}
-
-
-def facts_of(tx: Tx, seqs: Sequence[int]) -> Mapping[int, tuple[str | None, int]]:
-    """Return acting account and microseconds taken of some decisions."""
-    if not seqs:
-        return {}
-    marks = ", ".join("?" * len(seqs))
-    rows = tx.rows(f"SELECT seq, acting, took_us FROM decisions WHERE seq IN ({marks})", seqs)
-    return {int(row[0]): (None if row[1] is None else str(row[1]), int(row[2])) for row in rows}
 
 
 def last_seq(tx: Tx) -> int:
@@ -83,14 +71,10 @@ class NamedEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 def entries_named(tx: Tx, seqs: Sequence[int]) -> list[NamedEntry]:
     """Return some entries with their open data, newest first."""
-    found: list[NamedEntry] = []
-    for start in range(0, len(seqs), _IN_MAX):
-        some = seqs[start : start + _IN_MAX]
-        marks = ", ".join("?" * len(some))
-        rows = tx.rows(f"SELECT seq, log_at, type, data FROM log_entries WHERE seq IN ({marks})", some)
-        found.extend(
-            NamedEntry(seq=int(row[0]), log_at=Instant(int(row[1])), type=str(row[2]), data=str(row[3])) for row in rows
-        )
+    rows = tx.among("SELECT seq, log_at, type, data FROM log_entries WHERE seq IN (??)", seqs)
+    found = [
+        NamedEntry(seq=int(row[0]), log_at=Instant(int(row[1])), type=str(row[2]), data=str(row[3])) for row in rows
+    ]
     return sorted(found, key=lambda entry: -entry.seq)
 
 

@@ -80,7 +80,6 @@ hold_ends: Final = Table(
 Row = tuple[int, int, str, str, str | None, int, str, str]
 SignalRow = tuple[int, str, int, str, int, str, str | None]
 
-_IN_MAX: Final = 500  # SQLite takes 999 parameters in its oldest builds
 _RECORD: Final = msgspec.json.Decoder(DecisionRecord)
 _INPUTS: Final = msgspec.json.Decoder(Inputs)
 
@@ -103,23 +102,13 @@ def insert_signals(tx: Tx, rows: Sequence[SignalRow]) -> None:
 
 def read_bodies(tx: Tx, seqs: Sequence[int]) -> dict[int, DecisionRecord]:
     """Return the answers that were given to some entries."""
-    if not seqs:
-        return {}
-    marks = ", ".join("?" * len(seqs))
-    return {
-        int(seq): _RECORD.decode(body)
-        for seq, body in tx.rows(f"SELECT seq, body FROM decisions WHERE seq IN ({marks})", seqs)
-    }
+    return {seq: _RECORD.decode(body) for seq, body in read_raw_bodies(tx, seqs).items()}
 
 
 def read_raw_bodies(tx: Tx, seqs: Sequence[int]) -> dict[int, str]:
     """Return the answers that were given to some entries, byte for byte."""
-    if not seqs:
-        return {}
-    marks = ", ".join("?" * len(seqs))
-    return {
-        int(row[0]): str(row[1]) for row in tx.rows(f"SELECT seq, body FROM decisions WHERE seq IN ({marks})", seqs)
-    }
+    rows = tx.among("SELECT seq, body FROM decisions WHERE seq IN (??)", seqs)
+    return {int(row[0]): str(row[1]) for row in rows}
 
 
 def read_inputs(tx: Tx, seq: int) -> Inputs | None:
@@ -130,10 +119,7 @@ def read_inputs(tx: Tx, seq: int) -> Inputs | None:
 
 def read_inputs_of(tx: Tx, seqs: Sequence[int]) -> dict[int, Inputs]:
     """Return what some decisions read."""
-    if not seqs:
-        return {}
-    marks = ", ".join("?" * len(seqs))
-    rows = tx.rows(f"SELECT seq, inputs FROM decisions WHERE seq IN ({marks})", tuple(seqs))
+    rows = tx.among("SELECT seq, inputs FROM decisions WHERE seq IN (??)", seqs)
     return {int(row[0]): _INPUTS.decode(row[1]) for row in rows}
 
 
@@ -157,13 +143,8 @@ def accounts_signalled(tx: Tx, accounts: Sequence[str], *, since_at: int) -> fro
 
 def read_whole(tx: Tx, seqs: Sequence[int]) -> dict[int, tuple[str, str]]:
     """Return the answers to some entries and what they were decided on, both as stored: for the archive."""
-    found: dict[int, tuple[str, str]] = {}
-    for start in range(0, len(seqs), _IN_MAX):
-        some = seqs[start : start + _IN_MAX]
-        marks = ", ".join("?" * len(some))
-        rows = tx.rows(f"SELECT seq, body, inputs FROM decisions WHERE seq IN ({marks})", some)
-        found.update({int(row[0]): (str(row[1]), str(row[2])) for row in rows})
-    return found
+    rows = tx.among("SELECT seq, body, inputs FROM decisions WHERE seq IN (??)", seqs)
+    return {int(row[0]): (str(row[1]), str(row[2])) for row in rows}
 
 
 def delete_decisions(tx: Tx, seqs: Sequence[int]) -> None:
@@ -291,13 +272,8 @@ def resume_hold(tx: Tx, seq: int) -> None:
 
 def read_hold_ends(tx: Tx, seqs: Sequence[int]) -> dict[int, HoldEnd]:
     """Return how holds ended, of those among some decisions that have."""
-    found: dict[int, HoldEnd] = {}
-    for part in range(0, len(seqs), 500):
-        some = tuple(seqs[part : part + 500])
-        marks = ", ".join("?" * len(some))
-        rows = tx.rows(f"SELECT seq, ended_at, why, verdict, cause_seq FROM hold_ends WHERE seq IN ({marks})", some)
-        found.update({int(row[0]): _hold_end(row) for row in rows})
-    return found
+    rows = tx.among("SELECT seq, ended_at, why, verdict, cause_seq FROM hold_ends WHERE seq IN (??)", seqs)
+    return {int(row[0]): _hold_end(row) for row in rows}
 
 
 def hold_ends_of(tx: Tx, cause_seq: int) -> dict[int, HoldEnd]:
@@ -357,10 +333,5 @@ def rule_hits(tx: Tx, *, since_at: int) -> list[tuple[str, int, int, int]]:
 
 def read_facts(tx: Tx, seqs: Sequence[int]) -> dict[int, tuple[str | None, int]]:
     """Return acting account and microseconds taken of some decisions."""
-    found: dict[int, tuple[str | None, int]] = {}
-    for start in range(0, len(seqs), _IN_MAX):
-        some = seqs[start : start + _IN_MAX]
-        marks = ", ".join("?" * len(some))
-        rows = tx.rows(f"SELECT seq, acting, took_us FROM decisions WHERE seq IN ({marks})", some)
-        found.update({int(row[0]): (None if row[1] is None else str(row[1]), int(row[2])) for row in rows})
-    return found
+    rows = tx.among("SELECT seq, acting, took_us FROM decisions WHERE seq IN (??)", seqs)
+    return {int(row[0]): (None if row[1] is None else str(row[1]), int(row[2])) for row in rows}
