@@ -1,12 +1,11 @@
 """A filter that no index helps walks the log page by page, over the gap that a restored log leaves, too."""
 
 import pytest
+from tests.events.entries import bare_entry
 
-from koban.base import Instant
 from koban.console import decisions
 from koban.console.filters import Filters
 from koban.db import Database
-from koban.events import Entry, Flag, Kind
 from koban.events.store import first_seq, insert_entries
 from koban.finding import Span
 
@@ -17,7 +16,7 @@ def test_every_entry_is_walked_once_and_the_gap_between_two_epochs_in_one_page(
     monkeypatch.setattr(decisions, "WALK_MAX", 100)
     seqs = [*range(1, 251), *range(first_seq(1), first_seq(1) + 120)]
     with database.write() as tx:
-        insert_entries(tx, [_entry(seq) for seq in seqs])
+        insert_entries(tx, [bare_entry(seq, f"e{seq}") for seq in seqs])
     walked: list[int] = []
     cursor, pages = "", 0
     with database.read() as tx:
@@ -30,11 +29,3 @@ def test_every_entry_is_walked_once_and_the_gap_between_two_epochs_in_one_page(
                 break
     assert sorted(walked) == seqs
     assert pages == 5
-
-
-def _entry(seq: int) -> Entry:
-    return Entry(
-        seq=seq, log_at=Instant(seq), received_at=Instant(1), kind=Kind.EVENT, type="t", source="shop",
-        event_id=f"e{seq}", event_at=Instant(1), subject=None, data=b"{}", sealed=None, digest=None, flags=Flag.NONE,
-        cause_seq=None,
-    )  # fmt: skip

@@ -1,17 +1,9 @@
 """Which events the log holds already: found by id and source, however many are asked for, and without reading it all."""
 
-from koban.base import Instant
+from tests.events.entries import bare_entry
+
 from koban.db import Database
-from koban.events import Entry, Flag, Kind
 from koban.events.store import event_key, find_event, find_known, insert_entries
-
-
-def _entry(seq: int, source: str, event_id: str) -> Entry:
-    return Entry(
-        seq=seq, log_at=Instant(seq), received_at=Instant(1), kind=Kind.EVENT, type="t", source=source,
-        event_id=event_id, event_at=Instant(1), subject=None, data=b"{}", sealed=None, digest=b"d%d" % seq,
-        flags=Flag.NONE, cause_seq=None,
-    )  # fmt: skip
 
 
 def _named(*pairs: tuple[str, str]) -> dict[bytes, tuple[str, str]]:
@@ -21,7 +13,7 @@ def _named(*pairs: tuple[str, str]) -> dict[bytes, tuple[str, str]]:
 def test_each_is_found_under_its_own_source(database: Database) -> None:
     with database.write() as tx:
         shops = [(f"shop{number % 3}", f"注文-{number // 3}") for number in range(2_100)]
-        insert_entries(tx, [_entry(seq, *shop) for seq, shop in enumerate(shops, 1)])
+        insert_entries(tx, [bare_entry(seq, event_id, source=shop) for seq, (shop, event_id) in enumerate(shops, 1)])
     asked = [("shop1", f"注文-{number}") for number in range(690, 710)] + [("注文-1", "shop1"), ("shop9", "注文-1")]
     with database.read() as tx:
         found = find_known(tx, _named(*asked))
