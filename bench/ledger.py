@@ -20,7 +20,7 @@ import sqlalchemy
 import koban.ledger.posting_store
 import koban.ledger.store
 from bench.measure import Row, Size, quantile
-from koban.app.running import rare_collections
+from koban.app.garbage import short_collections
 from koban.base import Instant, SystemClock
 from koban.db import Database, metadata
 from koban.ledger import BookKind, Chart, Flag, NewBook, Transfer, create_books, create_transfers, verify
@@ -76,7 +76,7 @@ END $$ LANGUAGE plpgsql;
 def measure_ledger(size: Size) -> list[Row]:
     """Measure the ledger on SQLite, then both ledgers on one PostgreSQL, then SQLite as books grow."""
     books = min(BOOKS, size.accounts)
-    with rare_collections():  # as a server runs
+    with short_collections():  # as a server runs
         return _measure(books, size)
 
 

@@ -22,9 +22,9 @@ from koban.access.store import insert_staff
 from koban.access.types import Staff
 from koban.app import Koban, open_koban
 from koban.app.banking import bank_desk
+from koban.app.garbage import short_collections
 from koban.app.money import ledger_commands
 from koban.app.payments import payment_commands
-from koban.app.running import rare_collections
 from koban.audit import SystemSecrets
 from koban.banking import calendar, expected_store, store, zengin
 from koban.banking.routes import AccountBody, BankDesk, CashOutBody, PayeeBody, account_from
@@ -65,7 +65,7 @@ def _koban(folder: pathlib.Path) -> Iterator[Koban]:
     settings = read_settings({"KOBAN_DATA": str(folder / "data"), "KOBAN_PACK": str(pack)})
     clock = SystemClock()
     with (
-        rare_collections(),  # as a server runs
+        short_collections(),  # as a server runs
         open_koban(settings, clock, random.Random(1), SystemSecrets(), simulated=True) as koban,
     ):
         # The one that is opened writes its whole memory to a file at each call, which a provider's servers do not do here.

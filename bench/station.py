@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 
 from bench.workload import make_events, with_people_talk
-from koban.app.running import rare_collections
+from koban.app.garbage import short_collections
 from koban.audit import SystemSecrets
 from koban.base import HOUR, Instant, SystemClock, to_rfc3339
 from koban.db import Database, drop_lease
@@ -59,7 +59,7 @@ def open_station(folder: pathlib.Path, pack: PackDef, *, archive: Archive | None
         memory = Memory(vault, clock, random.Random(1), consequences=True)
         with database.write() as tx:
             memory.load(tx, lambda _tx, _seq: pack)
-        with rare_collections():
+        with short_collections():
             desk = Desk(database, memory, lease, lambda _tx, _seq: pack, archive=archive)
             yield Station(database=database, clock=clock, desk=desk)
         with database.write() as tx:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import gc
 import hmac
 import json
 import os
@@ -22,6 +21,7 @@ import koban.schema
 from koban.access import SYSTEM, StaffDirectory
 from koban.app.archiving import archive_of, run_when_due
 from koban.app.banking import carry_on
+from koban.app.garbage import LOOK_EVERY_S, WholeCollections, short_collections
 from koban.app.money import prove as money_proof
 from koban.app.payments import Providers, payment_kit, read_providers, take_simulated_notices
 from koban.app.reconciliation import reconciliation_desk, run_daily
@@ -55,7 +55,6 @@ VAULT_KEY: Final = "vault.key"
 AUDIT_KEY: Final = "audit.key"
 CHECKPOINTS: Final = "audit-checkpoints.jsonl"
 SERVER_FILE: Final = "server.json"
-COLLECT_AFTER: Final = (20_000, 50, 1_000)  # new objects; young collections to a middle one; middle ones to a full one
 PAGERS: Final = 4  # threads that send pages, apart from everything else
 INDEX_RESTS_S: Final = 0.020  # after each small transaction of the index: it shares the interpreter with the decider
 INDEX_GIVES_WAY_AT: Final = 64  # events waiting in memory: then the index waits for the decider
@@ -192,24 +191,6 @@ def require_this_release(found: str | None) -> None:
         )
 
 
-@contextlib.contextmanager
-def rare_collections() -> Iterator[None]:
-    """Have Python look for garbage in cycles seldom, and never in what was there at the start.
-
-    Why: an event makes hundreds of small objects, which go by themselves when it is done; walking over them and over
-    the whole memory of the decider again and again took a tenth of its time and held up answers.
-    """
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
 def pack_at(fallback: Callable[[], PackDef]) -> Callable[[Tx, int], PackDef]:
     """Return the function that tells which pack is in force after an entry; `fallback` before the first activation."""
     cache: dict[str, PackDef] = {}
@@ -300,7 +281,7 @@ def open_koban(
         _start_pagers(stack, oncall_kit)
         pool = ThreadPoolExecutor(HANDLERS, thread_name_prefix="koban-handler", initializer=roam)
         stack.callback(pool.shutdown)
-        stack.enter_context(rare_collections())
+        _collect_garbage(stack, memory)
         yield Koban(
             settings=settings,
             clock=clock,
@@ -320,6 +301,12 @@ def open_koban(
             payment_worker=payment_worker,
             stopping=threading.Event(),
         )
+
+
+def _collect_garbage(stack: contextlib.ExitStack, memory: Memory) -> None:
+    stack.enter_context(short_collections())
+    whole = WholeCollections(lambda: memory.last_seq)
+    stack.callback(Periodic("memory.collect", LOOK_EVERY_S, whole.look).close)
 
 
 def _sign_off(database: Database, clock: Clock, signing_key: SigningKey, checkpoints: pathlib.Path) -> None:
