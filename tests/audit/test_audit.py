@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from koban.audit import (
+    AuditKeyMissing,
     Broken,
     Checkpoint,
     Report,
@@ -366,6 +367,15 @@ def test_the_key_is_made_once_for_its_owner_alone(tmp_path: pathlib.Path) -> Non
     file.write_bytes(b"")
     with pytest.raises(Unavailable):
         SigningKey.open(file, SeededSecrets(3))
+
+
+def test_a_key_that_is_not_there_is_not_made_to_check_with(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "audit.key"
+    with pytest.raises(AuditKeyMissing, match="Put the installation's own there"):
+        SigningKey.read(file)
+    assert not file.exists()
+    made = SigningKey.open(file, SeededSecrets(1))
+    assert SigningKey.read(file).public == made.public
 
 
 def test_two_sealers_never_give_one_place_twice(database: Database) -> None:

@@ -66,6 +66,22 @@ def test_what_a_server_did_last_is_signed_when_it_stops(tmp_path: pathlib.Path) 
     assert f"position {signed[-1].position}" in verified.stdout
 
 
+def test_without_the_key_that_signed_nothing_is_called_false(tmp_path: pathlib.Path) -> None:
+    data, backup, restored = tmp_path / "data", tmp_path / "backup", tmp_path / "restored"
+    with start_server(data):
+        pass
+    assert run_koban("backup", str(backup), data=data, port=free_port()).returncode == 0
+    done = run_koban("restore", str(backup), "--key", str(data / "vault.key"), data=restored, port=free_port())
+    assert f"Put audit.key into {restored}" in done.stdout, done.stderr
+    for verb in ("audit", "ledger"):
+        refused = run_koban(verb, "verify", data=restored, port=free_port())
+        assert refused.returncode not in (0, 1), refused.stdout
+        assert "audit.key is not there" in refused.stderr
+    assert not (restored / "audit.key").exists(), "no other key takes its place"
+    shutil.copy(data / "audit.key", restored)
+    assert run_koban("audit", "verify", data=restored, port=free_port()).returncode == 0
+
+
 def test_after_a_kill_the_next_server_starts_at_once(tmp_path: pathlib.Path) -> None:
     with start_server(tmp_path / "data") as first:
         first.process.kill()

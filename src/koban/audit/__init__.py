@@ -6,6 +6,7 @@ transaction that did the thing; after sealing, no single entry can be altered, r
 
 from koban.audit.actions import (
     CHECKPOINT_EVERY_US,
+    AuditKeyMissing,
     SigningKey,
     append_checkpoint,
     chain_end,
@@ -26,6 +27,7 @@ from koban.audit.types import AuditEntry, Broken, Checkpoint, Report, Sealed
 __all__ = [
     "CHECKPOINT_EVERY_US",
     "AuditEntry",
+    "AuditKeyMissing",
     "Broken",
     "Checkpoint",
     "Report",

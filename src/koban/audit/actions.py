@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from koban.audit import logic, store
 from koban.audit.secrets import Secrets
 from koban.audit.types import AuditEntry, Broken, Checkpoint, Detail, Report, Sealed
-from koban.base import MINUTE, Instant, Unavailable
+from koban.base import MINUTE, Instant, Refusal, Unavailable
 from koban.db import Tx, upsert
 
 SEAL_MAX_ENTRIES: Final = 1_000
@@ -115,6 +115,14 @@ def verify(tx: Tx, checkpoints: Sequence[Checkpoint] = (), key: Ed25519PublicKey
     )
 
 
+class AuditKeyMissing(Refusal):
+    """Checkpoints cannot be checked: the key that signed them is not here, and another would call them false."""
+
+    code = "audit_key_missing"
+    status = 409
+    title = "The key that signs checkpoints of the audit trail is not in the data folder."
+
+
 class SigningKey:
     """The key that signs checkpoints: a file of its own, readable by its owner alone."""
 
@@ -137,6 +145,13 @@ class SigningKey:
                 os.fsync(file.fileno())
             aside.rename(path)
             sync_folder(path.parent)
+        return SigningKey.read(path)
+
+    @staticmethod
+    def read(path: pathlib.Path) -> "SigningKey":
+        """Read the key file and make none. Raises AuditKeyMissing; Unavailable when it cannot be read."""
+        if not path.exists():
+            raise AuditKeyMissing(f"{path} is not there. Put the installation's own there; backups never hold it.")
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -140,13 +140,15 @@ def restore(
     """Make an empty data folder from a backup. Sequence numbers and webhook-ids go on in a new epoch."""
     from koban.app.backup import read_erasures
     from koban.app.backup import restore as run
+    from koban.app.running import AUDIT_KEY
     from koban.audit import SystemSecrets
     from koban.base import SystemClock
 
+    settings = settings_of_environment()
     repeated = read_erasures(erasures) if erasures is not None else []
     with progress_of("restoring", quiet=json) as progress:
         done = run(
-            settings_of_environment(),
+            settings,
             SystemSecrets(),
             SystemClock(),
             folder,
@@ -163,6 +165,11 @@ def restore(
     )
     if erasures is None:
         print("No erasures were given: people who were erased after the backup can be read again. See --erasures.")
+    if not (settings.data / AUDIT_KEY).exists():
+        print(
+            f"Put audit.key into {settings.data} before the server starts: it makes a new one otherwise, and what the old one"
+        )
+        print("signed is called false.")
 
 
 @app.command()
@@ -230,7 +237,7 @@ def audit_verify(json: Json = False) -> None:  # noqa: FBT002 - a flag
     settings = settings_of_environment()
     database, _vault = open_to_read(settings, SystemSecrets())
     with contextlib.closing(database):
-        key = SigningKey.open(settings.data / AUDIT_KEY, SystemSecrets())
+        key = SigningKey.read(settings.data / AUDIT_KEY)
         with database.read() as tx:
             report = verify(tx, read_checkpoints(settings.data / CHECKPOINTS), key.public)
     if json:

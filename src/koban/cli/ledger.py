@@ -27,7 +27,7 @@ def ledger_verify(json: Json = False) -> None:  # noqa: FBT002 - a flag
     settings = settings_of_environment()
     database, _vault = open_to_read(settings, SystemSecrets())
     with contextlib.closing(database):
-        report = prove(database, settings.data, SigningKey.open(settings.data / AUDIT_KEY, SystemSecrets()).public)
+        report = prove(database, settings.data, SigningKey.read(settings.data / AUDIT_KEY).public)
     if json:
         print_json(report)
     elif report.broken is None:
