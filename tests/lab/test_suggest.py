@@ -51,6 +51,7 @@ def test_a_planted_trick_is_proposed_and_holds_on_the_part_held_out(planted: Sta
     assert (first.test.precision.value or 0) >= 0.6
     assert first.when.count(" AND ") <= 2
     assert f"- rule: {first.name}" in first.text
+    assert "policy: fraud/lure # choose" in first.text  # as most rules on such events, not the first of the pack
     assert "mode: shadow" in first.text
     assert usual.rules
     assert all((rule.train.precision.low or 0) > 0.25 for rule in usual.rules)  # better than anybody taken blindly

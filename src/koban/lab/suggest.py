@@ -446,9 +446,14 @@ def _joined(conditions: Sequence[str]) -> str:
 
 
 def _draft(pack: PackDef, event: EventType, name: str, when: str) -> str:
-    """Write a proposal as it would stand in a pack."""
+    """Write a proposal as it would stand in a pack, under the policy and for the queue that most rules on such events have."""
+    beside = [rule for rule in pack.rules.values() if event.name in rule.on]
+    policies = collections.Counter(rule.policy for rule in beside)
+    queues = collections.Counter(action.queue for rule in beside for action in rule.then if isinstance(action, Review))
+    policy = max(pack.policies, key=lambda each: policies[each])
+    queue = max(pack.queues, key=lambda each: queues[each])
     return (
-        f"- rule: {name}\n  policy: {next(iter(pack.policies))} # choose\n  on: [{event.name}]\n  when: >-\n    {when}\n"
-        f"  then: [{{review: {next(iter(pack.queues))}}}] # choose\n  mode: shadow\n"
+        f"- rule: {name}\n  policy: {policy} # choose\n  on: [{event.name}]\n  when: >-\n    {when}\n"
+        f"  then: [{{review: {queue}}}] # choose\n  mode: shadow\n"
         '  because: {en: "proposed from labelled events", ja: "ラベル付きのイベントから提案"}\n'
     )
