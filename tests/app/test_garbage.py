@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from koban.app.garbage import BUSY_GROWTH, QUIET_GROWTH, YOUNG, WholeCollections, short_collections
+from koban.app.garbage import GROWN_BUSY, GROWN_QUIET, YOUNG, WholeCollections, short_collections
 
 
 class _Knot:
@@ -48,8 +48,8 @@ def test_young_garbage_goes_without_a_whole_look(collections_seen: list[int]) ->
     assert set(collections_seen) == {0}
 
 
-@pytest.mark.parametrize(("is_quiet", "growth"), [(True, QUIET_GROWTH), (False, BUSY_GROWTH)])
-def test_old_garbage_goes_when_memory_has_grown(collections_seen: list[int], *, is_quiet: bool, growth: float) -> None:
+@pytest.mark.parametrize(("is_quiet", "grown"), [(True, GROWN_QUIET), (False, GROWN_BUSY)])
+def test_old_garbage_goes_when_memory_has_grown(collections_seen: list[int], *, is_quiet: bool, grown: float) -> None:
     done = 0
 
     def work() -> int:
@@ -64,7 +64,7 @@ def test_old_garbage_goes_when_memory_has_grown(collections_seen: list[int], *, 
     kept: list[list[int]] = [[number] for number in range(YOUNG * 2)]
     del knot  # it was looked through while somebody had it: no later short look will find it
     whole.look()  # what was done until now is known
-    for _ in range(int(before * (growth - 1)) // YOUNG - 5):
+    for _ in range(int(before * grown) // YOUNG - 5):
         kept += [[] for _ in range(YOUNG)]
         assert not whole.look()
     assert gone() is not None

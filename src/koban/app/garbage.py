@@ -10,13 +10,9 @@ import structlog
 
 _log = structlog.get_logger("koban.app")
 
-YOUNG: Final = (
-    2_000  # objects that are new and not gone by themselves: looking through so many takes a millisecond or two
-)
-# Never reached: what one look leaves is set aside before another counts it.
-COLLECT_AFTER: Final = (YOUNG, 1_000, 1_000)
-QUIET_GROWTH: Final = 1.5  # so much more than after the last whole look: look when nobody waits
-BUSY_GROWTH: Final = 3.0  # look although somebody waits
+YOUNG: Final = 2_000  # objects that are new and not gone by themselves: a look through so many takes 1 to 2 ms
+GROWN_QUIET: Final = 0.5  # so much more than after the last whole look, as a share of it: look when nobody waits
+GROWN_BUSY: Final = 2.0  # look although somebody waits
 LOOK_EVERY_S: Final = 10.0
 
 
@@ -30,10 +26,9 @@ def short_collections() -> Iterator[None]:
     `WholeCollections` finds these. Source: https://docs.python.org/3/library/gc.html#gc.freeze
     """
     before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
     gc.callbacks.append(_set_aside)
+    gc.collect()
+    gc.set_threshold(YOUNG)  # the older generations stay empty
     try:
         yield
     finally:
@@ -64,12 +59,11 @@ class WholeCollections:
         """Collect when memory has grown by half and nothing was done since the last call, or when it grew threefold."""
         done, grown = self._done(), (_short_looks() - self._short) * YOUNG
         is_quiet, self._seen = done == self._seen, done
-        if grown < self._after * ((QUIET_GROWTH if is_quiet else BUSY_GROWTH) - 1):
+        if grown < self._after * (GROWN_QUIET if is_quiet else GROWN_BUSY):
             return False
         start = time.perf_counter()
         gc.unfreeze()
-        gone = gc.collect()
-        gc.freeze()
+        gone = gc.collect()  # what it leaves is set aside as after every look
         self._note()
         _log.info("memory_collected", objects=self._after, gone=gone, seconds=round(time.perf_counter() - start, 2))
         return True
