@@ -48,14 +48,15 @@ def jobs(
     expire_pendings: Callable[[], object] = lambda: None,
     keep_minute: Callable[[], object] = lambda: None,
     follow: Callable[[], object] = lambda: None,
+    collect: Callable[[], object] = lambda: None,
     carry_on_banking: Callable[[], object] = lambda: None,
     take_notices: Callable[[], object] = lambda: None,
 ) -> Sequence[Job]:
     """Return the table.
 
     `archive` starts the process that moves old entries, `expire_pendings` asks the decider, `keep_minute` keeps the
-    board's figures, `follow` enters new events into the index, `carry_on_banking` asks the decider, `take_notices` takes
-    the webhooks of simulated payment providers.
+    board's figures, `follow` enters new events into the index, `collect` looks for garbage in memory, `carry_on_banking`
+    asks the decider, `take_notices` takes the webhooks of simulated payment providers.
     """
     return (
         Job(
@@ -69,6 +70,9 @@ def jobs(
             every_s=0.5,
             run=database.move_log,
             why="SQLite's log of writes goes into its file beside the decider, whose commits do not stop for it.",
+        ),
+        Job(
+            name="memory.collect", every_s=10.0, run=collect, why="No short look finds garbage that lived for a while."
         ),
         Job(
             name="archive.run",

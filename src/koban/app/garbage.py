@@ -13,7 +13,6 @@ _log = structlog.get_logger("koban.app")
 YOUNG: Final = 2_000  # objects that are new and not gone by themselves: a look through so many takes 1 to 2 ms
 GROWN_QUIET: Final = 0.5  # so much more than after the last whole look, as a share of it: look when nobody waits
 GROWN_BUSY: Final = 2.0  # look although somebody waits
-LOOK_EVERY_S: Final = 10.0
 
 
 @contextlib.contextmanager

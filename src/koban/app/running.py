@@ -21,7 +21,7 @@ import koban.schema
 from koban.access import SYSTEM, StaffDirectory
 from koban.app.archiving import archive_of, run_when_due
 from koban.app.banking import carry_on
-from koban.app.garbage import LOOK_EVERY_S, WholeCollections, short_collections
+from koban.app.garbage import WholeCollections, short_collections
 from koban.app.money import prove as money_proof
 from koban.app.payments import Providers, payment_kit, read_providers, take_simulated_notices
 from koban.app.reconciliation import reconciliation_desk, run_daily
@@ -259,17 +259,18 @@ def open_koban(
         health = functools.partial(_watch_health, desk, clock, randomness)
         chain = functools.partial(watch_chain, database, clock, randomness, signing_key, settings.data / CHECKPOINTS)
         held = HeldMoney()
+        stack.enter_context(short_collections())
         table = jobs(
             *signs,
             archive=archive,
             expire_pendings=functools.partial(money.expire_when_due, desk),
             keep_minute=functools.partial(_keep_minute, desk, clock, held),
             follow=functools.partial(_follow_log, desk),
+            collect=WholeCollections(lambda: memory.last_seq).look,
             carry_on_banking=functools.partial(carry_on, desk, vault),
             take_notices=functools.partial(take_simulated_notices, desk, clock, providers),
         )
-        for job in (*table, *watchers(health, chain), *_daily(settings, desk, randomness, signing_key, providers)):
-            stack.callback(Periodic(job.name, job.every_s, job.run).close)
+        _start(stack, (*table, *watchers(health, chain), *_daily(settings, desk, randomness, signing_key, providers)))
         box = SecretBox(vault.webhook_key, secrets)
         sender = HttpSender()
         stack.callback(sender.close)
@@ -281,7 +282,6 @@ def open_koban(
         _start_pagers(stack, oncall_kit)
         pool = ThreadPoolExecutor(HANDLERS, thread_name_prefix="koban-handler", initializer=roam)
         stack.callback(pool.shutdown)
-        _collect_garbage(stack, memory)
         yield Koban(
             settings=settings,
             clock=clock,
@@ -303,10 +303,9 @@ def open_koban(
         )
 
 
-def _collect_garbage(stack: contextlib.ExitStack, memory: Memory) -> None:
-    stack.enter_context(short_collections())
-    whole = WholeCollections(lambda: memory.last_seq)
-    stack.callback(Periodic("memory.collect", LOOK_EVERY_S, whole.look).close)
+def _start(stack: contextlib.ExitStack, table: Sequence[Job]) -> None:
+    for job in table:
+        stack.callback(Periodic(job.name, job.every_s, job.run).close)
 
 
 def _sign_off(database: Database, clock: Clock, signing_key: SigningKey, checkpoints: pathlib.Path) -> None:
@@ -348,8 +347,7 @@ def _start_payments(stack: contextlib.ExitStack, kit: PaymentKit, providers: Pro
 def _start_pagers(stack: contextlib.ExitStack, kit: OncallKit) -> None:
     messages = ThreadPoolExecutor(PAGERS, thread_name_prefix="koban-pager")
     stack.callback(messages.shutdown)
-    for pager in pagers(kit, messages):
-        stack.callback(Periodic(pager.name, pager.every_s, pager.run).close)
+    _start(stack, pagers(kit, messages))
 
 
 def _daily(
