@@ -152,11 +152,12 @@ def test_an_index_is_followed_once_whoever_follows(site_of: MakeSite) -> None:
         events = koban.desk.memory.compiled.pack.events
         beside = 0
 
-        def rest() -> None:  # another one comes in between
+        def goes_on() -> bool:  # another one comes in between
             nonlocal beside
             beside += follow(koban.database, events)
+            return True
 
-        own = follow(koban.database, events, rest=rest)
+        own = follow(koban.database, events, goes_on=goes_on)
         follow_all(koban)
         assert own <= 30
         assert beside <= 30

@@ -10,7 +10,6 @@ import pathlib
 import random
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -21,6 +20,7 @@ import koban.schema
 from koban.access import SYSTEM, StaffDirectory
 from koban.app.archiving import archive_of, run_when_due
 from koban.app.banking import carry_on
+from koban.app.following import IndexFollower
 from koban.app.garbage import WholeCollections, short_collections
 from koban.app.money import prove as money_proof
 from koban.app.payments import Providers, payment_kit, read_providers, take_simulated_notices
@@ -32,7 +32,7 @@ from koban.base.settings import Settings
 from koban.board import HeldMoney, read_now, sample
 from koban.db import Database, Tx, newest_revision, revision, upgrade
 from koban.events import take_log
-from koban.finding import fit_index, follow
+from koban.finding import fit_index
 from koban.insight import watch_health
 from koban.lab.drafts import VersionDesk, bring_in, checked, propose
 from koban.lab.kept import expected_of_version
@@ -56,8 +56,6 @@ AUDIT_KEY: Final = "audit.key"
 CHECKPOINTS: Final = "audit-checkpoints.jsonl"
 SERVER_FILE: Final = "server.json"
 PAGERS: Final = 4  # threads that send pages, apart from everything else
-INDEX_RESTS_S: Final = 0.020  # after each small transaction of the index: it shares the interpreter with the decider
-INDEX_GIVES_WAY_AT: Final = 64  # events waiting in memory: then the index waits for the decider
 HONEST: Final = "honest"
 HANDLERS: Final = 8  # threads for blocking handlers: they mostly wait for the decider or the disk
 
@@ -259,21 +257,22 @@ def open_koban(
         health = functools.partial(_watch_health, desk, clock, randomness)
         chain = functools.partial(watch_chain, database, clock, randomness, signing_key, settings.data / CHECKPOINTS)
         held = HeldMoney()
+        follower = stack.enter_context(contextlib.closing(IndexFollower(desk, settings)))
         stack.enter_context(short_collections())
         table = jobs(
             *signs,
             archive=archive,
             expire_pendings=functools.partial(money.expire_when_due, desk),
             keep_minute=functools.partial(_keep_minute, desk, clock, held),
-            follow=functools.partial(_follow_log, desk),
+            follow=follower.look,
             collect=WholeCollections(lambda: memory.last_seq).look,
             carry_on_banking=functools.partial(carry_on, desk, vault),
             take_notices=functools.partial(take_simulated_notices, desk, clock, providers),
         )
         _start(stack, (*table, *watchers(health, chain), *_daily(settings, desk, randomness, signing_key, providers)))
+        stack.callback(follower.stop)
         box = SecretBox(vault.webhook_key, secrets)
-        sender = HttpSender()
-        stack.callback(sender.close)
+        sender = stack.enter_context(contextlib.closing(HttpSender()))
         worker = WebhookWorker(Post(database=database, clock=clock, send=sender, box=box, randomness=randomness))
         memory.on_told = worker.wake
         stack.callback(worker.close)
@@ -318,23 +317,6 @@ def _sign_off(database: Database, clock: Clock, signing_key: SigningKey, checkpo
 def _keep_minute(desk: Desk, clock: Clock, held: HeldMoney) -> None:
     at, figures, pack = clock.now(), desk.memory.figures, desk.memory.compiled.pack
     sample(desk.database, lambda tx: read_now(tx, at, figures.snapshot(at), pack, held))
-
-
-def _follow_log(desk: Desk) -> None:
-    seen = desk.memory.last_seq
-
-    def rest() -> None:
-        nonlocal seen
-        newest = desk.memory.last_seq
-        if newest != seen:  # the decider is at work
-            time.sleep(INDEX_RESTS_S)
-        seen = newest
-
-    events, decider = desk.memory.compiled.pack.events, desk.decider
-    archived = desk.archive.next_entries if desk.archive is not None else None
-    follow(
-        desk.database, events, archived, is_busy=lambda: decider.queued > INDEX_GIVES_WAY_AT, rest=rest
-    )  # fmt: skip
 
 
 def _start_payments(stack: contextlib.ExitStack, kit: PaymentKit, providers: Providers) -> PaymentWorker:

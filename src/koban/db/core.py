@@ -258,6 +258,17 @@ class Database:
         return _open_postgresql(url, durable=durable, schema=schema, read_only=read_only)
 
     @staticmethod
+    def open_beside(url: str) -> "Database":
+        """Open for a process beside the one that holds the log: it reads, and writes the tables of `index_metadata` alone.
+
+        On SQLite it never asks for the writer's place in the database, and neither makes the index's file nor throws it
+        away: both is left to the holder. Raises Unavailable as `open`, and where the index's file is not there.
+        """
+        if url.startswith("sqlite:///"):
+            return _open_sqlite(url, durable=True, read_only=True, has_index=True, is_beside=True)
+        return _open_postgresql(url, durable=True, schema=None, read_only=False)
+
+    @staticmethod
     def open_schema(url: str, schema: str) -> "Database":
         """Open a schema of its own in a PostgreSQL database, made where it is missing."""
         engine = sqlalchemy.create_engine(sqlalchemy.make_url(url).set(drivername="postgresql+psycopg"))
@@ -345,6 +356,11 @@ class Database:
         self._reader.dispose()  # who reads now goes on in the file that was; whoever comes next sees the new one
         return True
 
+    def suspect_index(self) -> None:
+        """Have `mend_index` look whether the index's file is whole: another process met trouble with it."""
+        if self._index is not None:
+            self._index.suspect()
+
     def empty_index(self) -> None:
         """Make all tables of `index_metadata` empty: they were made from another log."""
         if self._index is not None:
@@ -406,12 +422,13 @@ class Database:
             self._index.close()
 
 
-def _open_sqlite(url: str, *, durable: bool, read_only: bool, has_index: bool) -> Database:
+def _open_sqlite(url: str, *, durable: bool, read_only: bool, has_index: bool, is_beside: bool = False) -> Database:
     path = pathlib.Path(url.removeprefix("sqlite:///"))
     synchronous = "FULL" if durable else "OFF"
     build = functools.partial(build_engine, path, synchronous=synchronous)
     beside = path.with_name(INDEX_FILE)
-    index = IndexFile(beside, durable=durable) if has_index and not read_only else None
+    is_index_open = has_index and (is_beside or not read_only)
+    index = IndexFile(beside, durable=durable, is_ours=not is_beside) if is_index_open else None
     attach = index.attach if index is not None else functools.partial(attach_to_look, beside)
     database = Database(
         build(begin=("BEGIN" if read_only else "BEGIN IMMEDIATE",), query_only=read_only, pool_size=1),
@@ -429,6 +446,9 @@ def _open_sqlite(url: str, *, durable: bool, read_only: bool, has_index: bool) -
         path = beside
         if index is not None:
             index.open()
+    except Unavailable:
+        database.close()
+        raise
     except (sqlite3.Error, sqlalchemy.exc.DBAPIError) as error:
         database.close()
         raise Unavailable("database", 5, f"cannot open {path}: {getattr(error, 'orig', error)}") from error

@@ -16,6 +16,7 @@ import sqlalchemy
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import Connection, Engine
 
+from koban.base import Unavailable
 from koban.db.sqlite import build_engine, run_alone
 
 INDEX_FILE: Final = "index.db"
@@ -31,9 +32,13 @@ index_metadata: Final = sqlalchemy.MetaData()
 class IndexFile:
     """The file while it is open: one writer, and readers that attach it."""
 
-    def __init__(self, path: pathlib.Path, *, durable: bool) -> None:
-        """Call `open` before anything else. Not even a durable one waits for the disk with each commit."""
+    def __init__(self, path: pathlib.Path, *, durable: bool, is_ours: bool = True) -> None:
+        """Call `open` before anything else. Not even a durable one waits for the disk with each commit.
+
+        `is_ours=False`: another process makes the file and throws it away; this one only goes with it.
+        """
         self._path = path
+        self._is_ours = is_ours
         self._synchronous = "NORMAL" if durable else "OFF"
         self._writing = threading.RLock()
         self._replacing = threading.Lock()  # nobody attaches a file that is half thrown away
@@ -44,9 +49,12 @@ class IndexFile:
     def open(self) -> None:
         """Open the file; one that is damaged or holds other tables than this release's is thrown away.
 
-        Raises sqlite3.Error, sqlalchemy.exc.DBAPIError.
+        Raises sqlite3.Error, sqlalchemy.exc.DBAPIError; Unavailable where another process makes the file and has not yet.
         """
         with self._writing, self._replacing:
+            if not self._is_ours:
+                self._join()
+                return
             try:
                 fits = self._open()
             except (sqlite3.DatabaseError, sqlalchemy.exc.DatabaseError) as error:
@@ -80,8 +88,16 @@ class IndexFile:
         self._is_suspect = True
 
     def mend(self) -> bool:
-        """Make the file anew if it is not there any more, or if it is suspected and rightly; tell whether that was so."""
+        """Make the file anew if it is not there any more, or if it is suspected and rightly; tell whether that was so.
+
+        Where another process makes it: open the one that took its place. Raises Unavailable as `open`.
+        """
         with self._writing:
+            if not self._is_ours:
+                if self._is_there():
+                    return False
+                self.open()
+                return True
             if self._is_there() and not (self._is_suspect and self._is_damaged()):
                 self._is_suspect = False
                 return False
@@ -106,11 +122,16 @@ class IndexFile:
         if self._engine is not None:
             self._engine.dispose()
 
+    def _join(self) -> None:
+        self.close()
+        if not self._path.is_file() or not self._open():
+            raise Unavailable("index", 1, f"{self._path.name} is not there, or is of another release.")
+
     def _open(self) -> bool:
         """Open what is there, or make it; tell whether it holds the tables of this release."""
         self._engine = build_engine(self._path, begin=("BEGIN IMMEDIATE",), synchronous=self._synchronous, pool_size=1)
         with self._engine.connect() as connection, connection.begin():
-            if connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one() == 0:
+            if self._is_ours and connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one() == 0:
                 index_metadata.create_all(connection)
                 connection.exec_driver_sql(f"PRAGMA user_version={_version()}")
             self._number = self._path.stat().st_ino

@@ -17,8 +17,8 @@ from koban.finding import store
 from koban.finding.types import IndexLag, ReadArchived, SavedView, SubjectHit, ViewMissing, ViewNotYours, ViewUnfit
 from koban.packs import EventType
 
-FOLLOW_CHUNK: Final = 25  # events in one transaction: the decider waits for no more than these
-FOLLOW_CHUNK_BEHIND: Final = 200  # the same when it is far behind: then it must come nearer under any load
+FOLLOW_CHUNK: Final = 25  # events in one transaction beside a decider: it waits for no more than these
+ARCHIVED_CHUNK: Final = 200
 FOLLOW_FAR_BEHIND: Final = 20_000  # log entries
 FOLLOW_CHUNKS_MAX: Final = 400  # in one run of the job
 ARCHIVED_AT_ONCE: Final = 20_000  # entries that left the database, read for one run of the job
@@ -42,29 +42,26 @@ def follow(
     events: Mapping[str, EventType],
     archived: ReadArchived | None = None,
     *,
-    is_busy: Callable[[], bool] = lambda: False,
-    rest: Callable[[], object] = lambda: None,
+    chunk: int = FOLLOW_CHUNK,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> int:
-    """Enter new events into the index, in small transactions with a `rest` after each; return how many there were.
+    """Enter new events into the index, in transactions of `chunk` of them, after each of which it asks whether it `goes_on`.
+
+    Returns how many events there were.
 
     An index that is behind the archive takes what accounts used from there: entries that left the database link them, too.
-    Why it gives way: it shares the interpreter with the decider (on PostgreSQL the database, too), and nobody waits for an
-    index. Everything is made ready before it writes, in few statements: at each one the interpreter's lock goes around.
+    Everything is made ready before it writes, in few statements: at each one the interpreter's lock goes around.
     """
     database.mend_index()
     with database.read() as tx:
         place = acts_store.read_place(tx)
         entries = [] if archived is None else _read_archived(tx, archived, place)
     if entries:
-        return _enter_archived(database, events, entries, place, rest)
+        return _enter_archived(database, events, entries, place, goes_on)
     done = 0
     for _ in range(FOLLOW_CHUNKS_MAX):
-        if is_busy():
-            break
         with database.read() as tx:
             place = acts_store.read_place(tx)
-            is_far = event_store.last_seq(tx) - _seq(place) > FOLLOW_FAR_BEHIND
-            chunk = FOLLOW_CHUNK_BEHIND if is_far else FOLLOW_CHUNK
             rows = store.unindexed(tx, after_seq=_seq(place), limit=chunk)
         if not rows:
             break
@@ -74,9 +71,8 @@ def follow(
         if not _enter(database, subjects, links, acts, before=place, to=to):
             break
         done += len(rows)
-        if len(rows) < chunk:
+        if len(rows) < chunk or not goes_on():
             break
-        rest()
     return done
 
 
@@ -214,14 +210,14 @@ def _enter_archived(
     events: Mapping[str, EventType],
     entries: Sequence[Entry],
     place: acts_store.Place | None,
-    rest: Callable[[], object],
+    goes_on: Callable[[], bool],
 ) -> int:
     """Enter what accounts used; which entries name which subjects is known of those in the database alone.
 
     Entries of the archive may be in the database, too, until they are deleted there: so long their accounts' acts count.
     """
-    for start in range(0, len(entries), FOLLOW_CHUNK_BEHIND):
-        some = entries[start : start + FOLLOW_CHUNK_BEHIND]
+    for start in range(0, len(entries), ARCHIVED_CHUNK):
+        some = entries[start : start + ARCHIVED_CHUNK]
         rows = [
             (entry.seq, entry.log_at, entry.type, entry.event_id, entry.data.decode(), _acting(entry, events))
             for entry in some
@@ -233,7 +229,8 @@ def _enter_archived(
         if not _enter(database, [], _read(rows, events)[1], acts, before=place, to=to):
             return start
         place = to
-        rest()
+        if not goes_on():
+            return start + len(some)
     return len(entries)
 
 

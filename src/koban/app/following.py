@@ -1,0 +1,119 @@
+"""Who makes the index beside the log: this process while little happens, one of its own while much does."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from typing import Final
+
+import msgspec
+import structlog
+
+from koban.app.archiving import archive_of
+from koban.base.settings import Settings
+from koban.decisions import acts_store
+from koban.finding import follow
+from koban.finding.worker import Job
+from koban.pipeline.desk import Desk
+
+_log = structlog.get_logger("koban.finding")
+
+APART_AT: Final = 200  # entries that the index is behind when it is looked at, once a second
+RESTS_S: Final = 0.020  # after each small transaction in this process: it shares the interpreter with the decider
+ALONE_AFTER_FAILURE: Final = 60  # looks for which this process does it by itself, when the other one failed
+ENDS_WITHIN_S: Final = 10.0
+
+
+class IndexFollower:
+    """Has the index follow the log. Whoever else follows meanwhile, each entry is taken in once."""
+
+    def __init__(self, desk: Desk, settings: Settings) -> None:
+        """Start nothing yet."""
+        self._desk = desk
+        self._settings = settings
+        self._child: subprocess.Popen[bytes] | None = None
+        self._alone = 0
+        self._closing = threading.Event()
+
+    def look(self) -> None:
+        """Take in what is new, or see to it that the other process does."""
+        self._desk.database.mend_index()
+        if self._runs_apart():
+            return
+        if self._alone:
+            self._alone -= 1
+        elif self._behind() > APART_AT and self._start():
+            return
+        follow(
+            self._desk.database,
+            self._desk.memory.compiled.pack.events,
+            archive_of(self._settings).next_entries,
+            goes_on=lambda: not self._closing.wait(RESTS_S),
+        )
+
+    @property
+    def process(self) -> int | None:
+        """The number of the other process while it runs."""
+        return self._child.pid if self._child is not None and self._child.poll() is None else None
+
+    def stop(self) -> None:
+        """Say that it will be closed: a look that goes on comes to its end."""
+        self._closing.set()
+
+    def close(self) -> None:
+        """End the other process, which finishes the transaction that it is in. Nobody may look any more."""
+        if self._child is None:
+            return
+        try:
+            self._child.communicate(timeout=ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.communicate()
+        self._child = None
+
+    def _behind(self) -> int:
+        with self._desk.database.read() as tx:
+            return self._desk.memory.last_seq - acts_store.indexed_upto(tx)
+
+    def _runs_apart(self) -> bool:
+        """Tell whether the other process runs. If it failed: the index may be damaged, and is made here for a while."""
+        child = self._child
+        if child is None:
+            return False
+        code = child.poll()
+        if code is None:
+            return True
+        _, said = child.communicate()
+        self._child = None
+        if code != 0:
+            self._do_it_here(code=code, said=said.decode(errors="replace").strip().rpartition("\n")[2])
+            self._desk.database.suspect_index()
+            self._desk.database.mend_index()
+        return False
+
+    def _do_it_here(self, **why: object) -> None:
+        _log.warning("index_process_failed", **why)
+        self._alone = ALONE_AFTER_FAILURE
+
+    def _start(self) -> bool:
+        """Start the other process; tell whether that could be done."""
+        job = Job(database_url=self._settings.database_url, archive=str(archive_of(self._settings).places.folder))
+        try:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "koban.finding.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                process_group=0,  # an interrupt at the keyboard is the server's, which ends it
+            )
+        except OSError as error:
+            self._do_it_here(said=str(error))
+            return False
+        assert child.stdin is not None, "a pipe was asked for"
+        self._child = child
+        with contextlib.suppress(BrokenPipeError):  # it is looked at again in a second
+            child.stdin.write(msgspec.json.encode(job) + b"\n")
+            child.stdin.flush()
+        return True

@@ -1,0 +1,218 @@
+"""The index is made in a process of its own while much happens; whatever becomes of that process, the index is whole."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+from tests.app.conftest import MakeSite, Site
+from tests.app.test_index import Quiet, content, follow_all, quiet, use
+
+from koban.app.archiving import archive_of
+from koban.app.following import APART_AT, IndexFollower
+from koban.app.running import switch_pack
+from koban.base import Instant, Unavailable
+from koban.db import Database
+from koban.decisions import acts_store
+from koban.finding.worker import CHUNK, QUIET_EVENTS, ROUNDS_LOOKED_BACK, Job, follow_along
+from koban.packs import load_pack
+from koban.packs.draft_store import Permit
+
+PATIENCE_S = 60.0
+
+
+def fill(koban: Quiet, site: Site, number: int, *, begin: int = 0) -> None:
+    for each in range(begin, begin + number):
+        use(koban, site, f"a{each % 7}", f"phone{each % 5}", number=each)
+
+
+def wait(done: Callable[[], bool], why: str) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < until, why
+        time.sleep(0.02)
+
+
+def is_whole(koban: Quiet) -> bool:
+    with koban.database.read() as tx:
+        return acts_store.indexed_upto(tx) == koban.desk.memory.last_seq
+
+
+def put_in_force(koban: Quiet, site: Site) -> None:
+    """Activate the pack, as a server does when it starts."""
+    pack = load_pack(site.settings.pack)
+    base = koban.desk.memory.compiled.pack.digest
+    switch_pack(koban.desk, pack, Permit(base=base, by="system", reason="first", ground="first"))
+
+
+@contextlib.contextmanager
+def follower_of(koban: Quiet, site: Site) -> Iterator[IndexFollower]:
+    put_in_force(koban, site)
+    follower = IndexFollower(koban.desk, site.settings)
+    try:
+        yield follower
+    finally:
+        follower.close()
+
+
+def as_made_here(koban: Quiet) -> bool:
+    """Tell whether the index is the one that this process makes."""
+    found = content(koban.database)
+    koban.database.empty_index()
+    follow_all(koban)
+    return found == content(koban.database)
+
+
+def runs_none(follower: IndexFollower) -> bool:
+    return follower.process is None
+
+
+def is_gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_little_is_taken_in_here_and_much_in_a_process_of_its_own(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with quiet(site) as koban, follower_of(koban, site) as follower:
+        fill(koban, site, 30)
+        follower.look()
+        assert is_whole(koban)
+        assert runs_none(follower)
+        fill(koban, site, APART_AT + 30, begin=30)
+        follower.look()
+        process = follower.process
+        assert process is not None
+        wait(lambda: is_whole(koban), "the other process takes in what there is")
+        fill(koban, site, 30, begin=APART_AT + 60)
+        follower.look()
+        assert follower.process == process, "it goes on"
+        wait(lambda: is_whole(koban), "and what comes later")
+        follower.close()
+        assert is_gone(process)
+        assert as_made_here(koban)
+
+
+def test_what_a_killed_process_left_is_taken_in_here_once(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with quiet(site) as koban, follower_of(koban, site) as follower:
+        fill(koban, site, 4 * CHUNK)
+        follower.look()
+        process = follower.process
+        assert process is not None
+        wait(lambda: content(koban.database)["index_place"] != [], "it begins")
+        os.kill(process, signal.SIGKILL)
+        wait(lambda: follower.process is None, "it is gone")
+        fill(koban, site, APART_AT + 1, begin=4 * CHUNK)
+        while not is_whole(koban):
+            follower.look()
+            assert follower.process is None, "no other one for a while"
+        assert as_made_here(koban)
+
+
+@pytest.mark.parametrize("site_of", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("harm", ["gone", "anew", "damaged"])
+def test_a_file_thrown_away_under_the_process_is_made_anew_and_followed(site_of: MakeSite, harm: str) -> None:
+    site = site_of("one")
+    with quiet(site) as koban, follower_of(koban, site) as follower:
+        fill(koban, site, APART_AT + 1)
+        follower.look()
+        wait(lambda: is_whole(koban), "it takes in what there is")
+        file = site.settings.data / "index.db"
+        if harm == "anew":
+            koban.database.empty_index()
+        elif harm == "gone":
+            file.unlink()
+        else:
+            with file.open("r+b") as opened:  # the second page on: what is inside tables
+                opened.seek(4096)
+                opened.write(os.urandom(max(4096, file.stat().st_size - 4096)))
+            file.with_name("index.db-wal").unlink()
+        fill(koban, site, 30, begin=APART_AT + 1)
+
+        def look_on() -> bool:
+            follower.look()
+            with contextlib.suppress(sqlite3.DatabaseError):
+                return is_whole(koban)
+            return False
+
+        wait(look_on, "whoever follows")
+        assert as_made_here(koban)
+
+
+def test_the_process_ends_with_the_one_that_started_it(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with quiet(site):
+        job = Job(database_url=site.settings.database_url, archive=str(archive_of(site.settings).places.folder))
+        starts = (
+            "import subprocess, sys, time\n"
+            "child = subprocess.Popen([sys.executable, '-m', 'koban.finding.worker'], stdin=subprocess.PIPE)\n"
+            "child.stdin.write(sys.argv[1].encode() + b'\\n'); child.stdin.flush()\n"
+            "print(child.pid, flush=True); time.sleep(60)\n"
+        )
+        command = [sys.executable, "-c", starts, msgspec.json.encode(job).decode()]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+            assert parent.stdout is not None
+            process = int(parent.stdout.readline())
+            time.sleep(2.0)  # it follows
+            assert not is_gone(process)
+            parent.kill()
+        wait(lambda: is_gone(process), "nobody is there to follow for")
+
+
+def test_a_process_that_cannot_open_the_data_says_why_and_is_not_started_again_at_once(
+    site_of: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_of("one")
+    with quiet(site) as koban, follower_of(koban, site) as follower:
+        fill(koban, site, APART_AT + 1)
+        with monkeypatch.context() as there:
+            there.setattr(sys, "executable", str(pathlib.Path(sys.executable).with_name("no-such-python")))
+            follower.look()
+        assert follower.process is None
+        assert is_whole(koban), "it was taken in here"
+        fill(koban, site, APART_AT + 1, begin=APART_AT + 1)
+        follower.look()
+        assert follower.process is None
+        assert is_whole(koban)
+
+
+def test_it_follows_by_the_pack_in_force_and_ends_when_little_happens(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with quiet(site) as koban:
+        assert koban.desk.archive is not None
+        put_in_force(koban, site)
+        fill(koban, site, 40)
+        beside = Database.open_beside(site.settings.database_url)
+        with contextlib.closing(beside):
+            follow_along(beside, koban.desk.archive.next_entries, threading.Event(), round_s=0.0)
+        assert ROUNDS_LOOKED_BACK * 0.1 < QUIET_EVENTS  # fifty a second, and it was forty in all
+        assert as_made_here(koban)
+
+
+def test_a_process_beside_the_log_makes_no_file_of_its_own(tmp_path: pathlib.Path) -> None:
+    url = f"sqlite:///{tmp_path}/koban.db"
+    with contextlib.closing(Database.open(url, durable=False)):
+        with pytest.raises(Unavailable, match=r"index\.db is not there"):
+            Database.open_beside(url)
+        assert not (tmp_path / "index.db").exists()
+
+
+def test_a_process_beside_the_log_does_not_ask_for_the_writer_s_place(tmp_path: pathlib.Path) -> None:
+    url = f"sqlite:///{tmp_path}/koban.db"
+    with contextlib.closing(Database.open(url, durable=False, index=True)) as holder, holder.write():
+        start = time.monotonic()
+        with contextlib.closing(Database.open_beside(url)) as beside, beside.write_index() as tx:
+            assert acts_store.move_place(tx, before=None, to=(1, Instant(1)))
+        assert time.monotonic() - start < 5, "SQLite would wait ten seconds"
