@@ -89,10 +89,14 @@ def test_several_cases_are_judged_after_their_consequence_was_shown_and_taken_ba
     assert shown.status_code == 200
     assert f"<strong>{len(set(cases))}</strong>" in shown.text
     assert rows(scene, "SELECT count(*) FROM cases WHERE id IN (?, ?) AND status = 'closed'", *cases) == [(0,)]
+    long = admin.send("/cases", "/cases/bulk", **form, do="apply", note="長" * 4_001)
+    assert (long.status_code, "4,001 / 4,000" in long.text, "長" * 4_001 in long.text) == (422, True, True)
     done = admin.send("/cases", "/cases/bulk", **form, do="apply", note="our own newsletter")
     batch = done.headers["location"].partition("?")[0]
     assert {row[0] for row in rows(scene, "SELECT outcome FROM cases WHERE id IN (?, ?)", *cases)} == {"honest"}
     assert all(each in admin.get(batch).text for each in cases)
+    long = admin.send(batch, batch, reason="長" * 2_001)
+    assert (long.status_code, "2,001 / 2,000" in long.text, "長" * 2_001 in long.text) == (422, True, True)
     undone = admin.send(batch, batch, reason="the wrong ones")
     assert undone.headers["location"].startswith(f"{batch}?done=cases_undone")
     assert {row[0] for row in rows(scene, "SELECT status FROM cases WHERE id IN (?, ?)", *cases)} == {"open"}

@@ -318,6 +318,49 @@ def test_a_case_is_claimed_judged_and_closed_and_another_cannot_take_it(admin: V
     assert case in admin.get("/cases?status=closed").text
 
 
+@pytest.mark.parametrize(
+    ("form", "field", "most"),
+    [
+        ({"do": "decide", "outcome": "honest"}, "note", 4_000),
+        ({"do": "preview", "outcome": "upheld"}, "facts_ja", 2_000),
+        ({"do": "skip", "reason": "language"}, "note", 4_000),
+        ({"do": "pause", "reason": "person", "hours": "24"}, "note", 4_000),
+        ({"do": "purpose"}, "purpose", 500),
+        ({"do": "reopen"}, "reason_text", 2_000),
+    ],
+)
+def test_what_is_typed_about_a_case_is_never_cut(
+    admin: Visitor, scene: Scene, form: dict[str, str], field: str, most: int
+) -> None:
+    case = scene.message(f"case-long-{form['do']}", PHISHING).cases[0]
+    page = f"/cases/{case}"
+    if form["do"] != "purpose":  # whoever holds a case need not say why they read
+        admin.send(page, page, do="claim")
+    fence = re.search(r'name="fence" value="(\d+)"', admin.get(page).text)
+    sent = {**form, "fence": fence[1] if fence else "0"}
+    answer = admin.send("/lists", page, **sent, **{field: "長" * (most + 1)})
+    assert answer.status_code == 409
+    assert f"{most + 1:,} / {most:,}" in answer.text
+    if form["do"] in ("decide", "preview", "purpose"):
+        assert "長" * (most + 1) in answer.text, "it stands in the form again"
+    assert one(scene, "SELECT status FROM cases WHERE id = ?", case) == "open"
+    assert one(scene, "SELECT paused_at FROM cases WHERE id = ?", case) is None
+    if fence is not None:
+        admin.send(page, page, do="release", fence=fence[1])
+
+
+def test_the_end_of_a_line_counts_once(admin: Visitor, scene: Scene) -> None:
+    case = scene.message("case-lines", PHISHING).cases[0]
+    page = f"/cases/{case}"
+    admin.send(page, page, do="claim")
+    fence = re.search(r'name="fence" value="(\d+)"', admin.get(page).text)
+    assert fence is not None
+    note = "長" * 1_999 + "\r\n" + "短" * 2_000
+    answer = admin.send(page, page, do="decide", outcome="honest", note=note, subject_0="1", fence=fence[1])
+    assert answer.status_code == 303
+    assert "短" * 2_000 in html.unescape(admin.get(page).text)
+
+
 def test_the_next_case_of_a_queue_is_taken_and_given_back(admin: Visitor, scene: Scene) -> None:
     queue = one(scene, "SELECT queue FROM cases WHERE id = ?", scene.message("case-2", PHISHING).cases[0])
     answer = admin.send("/cases", "/cases", queue=str(queue))

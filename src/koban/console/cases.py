@@ -15,12 +15,15 @@ from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
 from koban.console.search import views_of
+from koban.console.typed import TextTooLong, typed_text
 from koban.console.words import language_of
 from koban.packs import QueueDef
 
 OUTCOMES: Final = ("upheld", "honest", "unclear")
 FIGURE_DAYS: Final = 7
 BULK_MAX: Final = 50  # on one page
+NOTE_CHARS_MAX: Final = 4_000
+REASON_CHARS_MAX: Final = 2_000
 
 
 def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
@@ -44,7 +47,7 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     )  # fmt: skip
 
 
-def _list(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
+def _list(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") -> Answer:
     names = ("queue", "status", "mine", "late")
     filters = read_filters(call.query, names, Formats(language_of(call.language), kit.zone, call.at))
     columns = {"queue": queue} if (queue := filters.get("queue")) else {}
@@ -84,6 +87,7 @@ def _list(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         outcomes=OUTCOMES,
         pack=kit.pack(),
         problem=problem,
+        detail=detail,
     )
 
 
@@ -124,23 +128,28 @@ def _bulk(kit: ConsoleKit, call: Call) -> Answer:
     outcome = form.get("outcome", "")
     if not chosen or outcome not in OUTCOMES:
         return _list(kit, call, problem="cases.problem_bulk")
+    long = ""
+    try:
+        note = typed_text(form, "note", NOTE_CHARS_MAX)
+    except TextTooLong as refusal:
+        note, long = "", refusal.detail
     body = work_routes.BulkBody(
         case_ids=chosen,
         judgement=work_routes.JudgementBody(
             outcome=cast("CaseOutcome", outcome),  # cast: it is one of the three that were just looked up
             hide=bool(form.get("hide")) and outcome == "upheld",
             strike=bool(form.get("strike")) and outcome == "upheld",
-            note=form.get("note", "")[:4_000],
+            note=note,
         ),
     )
-    if form.get("do") != "apply":
+    if long or form.get("do") != "apply":
         preview = work_routes.bulk_preview(kit.bench, body, by=call.principal.actor, at=call.at)
-        return page(kit, call, "case_bulk.html", body=body, preview=preview)
+        return page(kit, call, "case_bulk.html", status=422 if long else 200, body=body, preview=preview, long=long)
     result = work_routes.bulk_decide(kit.bench, body, by=call.principal.actor, at=call.at)
     return done(call, f"/cases/batches/{result.batch_id}", "cases_decided")
 
 
-def _batch(kit: ConsoleKit, call: Call) -> Answer:
+def _batch(kit: ConsoleKit, call: Call, *, long: str = "") -> Answer:
     with kit.database.read() as tx:
         batch = work_store.read_batch(tx, call.path["id"])
         if batch is None:
@@ -150,6 +159,8 @@ def _batch(kit: ConsoleKit, call: Call) -> Answer:
         kit,
         call,
         "case_batch.html",
+        status=422 if long else 200,
+        long=long,
         batch_id=call.path["id"],
         made_by=batch[0],
         made_at=batch[1],
@@ -163,12 +174,16 @@ def _batch(kit: ConsoleKit, call: Call) -> Answer:
 
 
 def _undo(kit: ConsoleKit, call: Call) -> Answer:
+    try:
+        reason = typed_text(call.form, "reason", REASON_CHARS_MAX)
+    except TextTooLong as long:
+        return _batch(kit, call, long=long.detail)
     work_routes.bulk_undo(
         kit.bench,
         call.path["id"],
         by=call.principal.actor,
         at=call.at,
-        reason=call.form.get("reason", "").strip()[:2_000] or "undone",
+        reason=reason or "undone",
         may_any="cases.assign" in call.principal.grants,
     )
     return done(call, f"/cases/batches/{call.path['id']}", "cases_undone")

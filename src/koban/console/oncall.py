@@ -9,6 +9,7 @@ from koban.base import Refusal, to_rfc3339
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
+from koban.console.typed import TextTooLong, typed_text
 from koban.console.words import language_of
 from koban.oncall import (
     ContactBody,
@@ -35,6 +36,8 @@ from koban.oncall.types import SEVERITIES
 
 STAFF_MAX: Final = 2_000
 DAYS: Final = tuple(range(7))
+REASON_CHARS_MAX: Final = 500
+DETAIL_CHARS_MAX: Final = 1_000
 KINDS: Final = ("webhook", "slack", "mail")
 
 
@@ -138,6 +141,10 @@ def _add_line(kit: ConsoleKit, call: Call) -> Answer:
     if "oncall.manage" not in call.principal.grants:
         return _home(kit, call, problem="oncall.problem", told="oncall.manage")
     level, staff_id = _level(form.get("level", "")), form.get("staff", "")
+    try:
+        why = typed_text(form, "reason", REASON_CHARS_MAX)
+    except TextTooLong as long:
+        return _home(kit, call, problem="form.too_long", told=long.detail)
     formats = Formats(language_of(call.language), kit.zone, call.at)
     with kit.database.write() as tx:
         require_staff(tx, staff_id)
@@ -151,14 +158,17 @@ def _add_line(kit: ConsoleKit, call: Call) -> Answer:
         else:
             override = Override(
                 id="", level=level, staff_id=staff_id, from_at=formats.read_field(form.get("from", "")) or call.at,
-                until_at=formats.read_field(form.get("until", "")) or call.at, reason=form.get("reason", "")[:500],
+                until_at=formats.read_field(form.get("until", "")) or call.at, reason=why,
             )  # fmt: skip
             add_override(tx, call.at, kit.oncall.randomness, override, by=call.principal.actor)
     return done(call, "/on-call", "rota_changed")
 
 
 def _call_somebody(kit: ConsoleKit, call: Call) -> Answer:
-    detail = call.form.get("detail", "").strip()[:1_000]
+    try:
+        detail = typed_text(call.form, "detail", DETAIL_CHARS_MAX)
+    except TextTooLong as long:
+        return _home(kit, call, problem="form.too_long", told=long.detail)
     if not detail:
         return _home(kit, call, problem="oncall.problem")
     severity = call.form.get("severity", "high")

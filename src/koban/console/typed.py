@@ -17,9 +17,10 @@ class TextTooLong(Refusal):
 def typed_text(form: Mapping[str, str], name: str, most: int) -> str:
     """Return what was typed into a field, without the spaces around it.
 
+    A line's end counts once, as where browsers count what is typed; they send it as two characters.
     Refuses: TextTooLong.
     """
-    text = form.get(name, "").strip()
+    text = form.get(name, "").replace("\r\n", "\n").strip()
     if len(text) > most:
         raise TextTooLong(f"{len(text):,} / {most:,}")
     return text

@@ -37,6 +37,7 @@ from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.names import names_of
 from koban.console.pages import done, page
+from koban.console.typed import TextTooLong, typed_text
 from koban.console.words import Words, language_of
 from koban.db import Tx
 from koban.decisions import store as decision_store
@@ -57,6 +58,8 @@ TIMELINE_SHOWN: Final = 40
 TEXT_CHARS_MAX: Final = 4_000
 FACTS_CHARS_MAX: Final = 2_000
 PURPOSE_CHARS_MIN: Final = 8
+PURPOSE_CHARS_MAX: Final = 500
+REASON_CHARS_MAX: Final = 2_000
 JUDGING: Final = "judging the case under a claim"
 
 
@@ -115,7 +118,13 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
 
 
 def show(
-    kit: ConsoleKit, call: Call, *, problem: str = "", preview: Preview | None = None, purpose: str = ""
+    kit: ConsoleKit,
+    call: Call,
+    *,
+    problem: str = "",
+    detail: str = "",
+    preview: Preview | None = None,
+    purpose: str = "",
 ) -> Answer:
     """Show a case; what was typed stands in the form again."""
     case_id = call.path["id"]
@@ -160,6 +169,7 @@ def show(
         pause_hours=PAUSE_HOURS,
         colleagues=view.colleagues,
         problem=problem,
+        detail=detail,
         preview=preview,
         purpose=purpose,
         flow=flow,
@@ -320,11 +330,15 @@ def _next_step(kit: ConsoleKit, call: Call, view: View) -> str:
 
 
 def _command(kit: ConsoleKit, call: Call, case_id: str, fence: int) -> DecideCase | str:
-    """Read the form of a judgement; a text instead names what is wrong with it."""
+    """Read the form of a judgement; a text instead names what is wrong with it.
+
+    Refuses: TextTooLong.
+    """
     form = call.form
     outcome = form.get("outcome", "")
-    note, en, ja = (form.get(name, "").strip() for name in ("note", "facts_en", "facts_ja"))
-    if outcome not in OUTCOMES or len(note) > TEXT_CHARS_MAX or max(len(en), len(ja)) > FACTS_CHARS_MAX:
+    note = typed_text(form, "note", TEXT_CHARS_MAX)
+    en, ja = (typed_text(form, name, FACTS_CHARS_MAX) for name in ("facts_en", "facts_ja"))
+    if outcome not in OUTCOMES:
         return "cases.problem_outcome"
     with kit.database.read() as tx:
         members = read_members(tx, case_id, limit=MEMBERS_SHOWN)
@@ -352,8 +366,8 @@ def _work(kit: ConsoleKit, call: Call) -> Answer:
     verb = form.get("do", "")
     try:
         if verb == "purpose":
-            purpose = form.get("purpose", "")[:500]
-            problem = "" if len(purpose.strip()) >= PURPOSE_CHARS_MIN else "cases.problem_purpose"
+            purpose = typed_text(form, "purpose", PURPOSE_CHARS_MAX)
+            problem = "" if len(purpose) >= PURPOSE_CHARS_MIN else "cases.problem_purpose"
             return show(kit, call, purpose=purpose, problem=problem)
         if verb in ("preview", "decide"):
             return _judge(kit, call, case_id, fence, only_preview=verb == "preview")
@@ -362,6 +376,8 @@ def _work(kit: ConsoleKit, call: Call) -> Answer:
         return _other(kit, call, case_id, fence, verb)
     except CaseMissing:
         raise
+    except TextTooLong as long:
+        return show(kit, call, problem="form.too_long", detail=long.detail)
     except Refusal as refusal:
         return show(kit, call, problem=f"problem.{refusal.code}")
 
@@ -387,10 +403,10 @@ def _judge(kit: ConsoleKit, call: Call, case_id: str, fence: int, *, only_previe
 
 def _answer_appeal(kit: ConsoleKit, call: Call, case_id: str, fence: int, verb: str) -> Answer:
     form = call.form
-    en, ja = form.get("facts_en", "").strip(), form.get("facts_ja", "").strip()
+    en, ja = (typed_text(form, name, FACTS_CHARS_MAX) for name in ("facts_en", "facts_ja"))
     if "appeals.decide" not in call.principal.grants:
         return show(kit, call, problem="problem.not_allowed")
-    if not (en or ja) or max(len(en), len(ja)) > FACTS_CHARS_MAX:
+    if not (en or ja):
         return show(kit, call, problem="cases.problem_answer")
     kit.appeals.decide(
         DecideAppeal(
@@ -398,7 +414,7 @@ def _answer_appeal(kit: ConsoleKit, call: Call, case_id: str, fence: int, verb: 
             fence=fence,
             verb=cast("Literal['uphold', 'overturn']", verb),  # cast: the caller looked
             answer={"en": en or ja, "ja": ja or en},
-            note=form.get("note", "").strip()[:TEXT_CHARS_MAX],
+            note=typed_text(form, "note", TEXT_CHARS_MAX),
             by=call.principal.id,
         )
     )
@@ -407,7 +423,7 @@ def _answer_appeal(kit: ConsoleKit, call: Call, case_id: str, fence: int, verb: 
 
 def _other(kit: ConsoleKit, call: Call, case_id: str, fence: int, verb: str) -> Answer:
     form, by, flow = call.form, call.principal.id, call.form.get("flow", "")
-    note = form.get("note", "").strip()[:TEXT_CHARS_MAX] or form.get("reason_text", "").strip()[:2_000]
+    note = typed_text(form, "note", TEXT_CHARS_MAX) or typed_text(form, "reason_text", REASON_CHARS_MAX)
     here = f"/cases/{case_id}" + (f"?flow={flow}" if flow else "")
     match verb:
         case "claim":
