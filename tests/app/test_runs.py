@@ -37,3 +37,17 @@ def test_a_backtest_that_is_stopped_makes_room_and_stays_stopped(tmp_path: pathl
         time.sleep(0.05)
     assert {runs.find(each.id).state for each in (*started, third)} == {"stopped"}
     assert runs.find_of("0" * 64) is None
+
+
+def test_what_was_asked_for_is_told_with_how_it_ended(tmp_path: pathlib.Path, database: Database) -> None:
+    runs = Runs(read_settings({"KOBAN_DATA": str(tmp_path / "data")}), random.Random(3), database)
+    files = files_of(SMALL_PACK)
+    begun = [runs.start(files, Instant(1), ()), runs.suggest(files, Instant(2), "message.sent", ())]
+    assert [each.kind for each in begun] == ["backtest", "suggest"]
+    ends = time.monotonic() + PATIENCE_S
+    while any(runs.find(each.id).state == "running" for each in begun):
+        assert time.monotonic() < ends, "there is no data to look at"
+        time.sleep(0.05)
+    found = [runs.find(each.id) for each in begun]
+    assert [(each.kind, each.state) for each in found] == [("backtest", "failed"), ("suggest", "failed")]
+    assert all("no database" in each.problem for each in found), found

@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from tests.browser.conftest import Opener, Site
 
 from koban.decisions import store as decision_store
@@ -126,3 +126,34 @@ def test_the_events_of_the_scene_are_of_every_verdict_that_the_pages_show(site: 
         counts = decision_store.count_verdicts(tx, since_at=0)
     assert counts["allow"] > 500
     assert counts["block"] >= 3
+
+
+def test_what_the_lab_said_of_another_text_is_not_shown_while_it_looks_again(open_reader: Opener, site: Site) -> None:
+    reader = open_reader("ja").sign_in()
+    page = reader.page
+    rule = next(iter(site.scene.desk.memory.compiled.pack.rules))
+    reader.go(f"/lab?section=rules&name={rule}")
+    good, again = page.get_by_text("誤りはありません"), page.get_by_text("検査しています")
+    expect(good).to_be_visible()
+    expect(again).to_be_hidden()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/lab/check", hold)
+    whole = page.locator("#text").input_value()
+    page.fill("#text", whole + "\nnonsense")
+    expect(good).to_be_hidden()
+    expect(again).to_be_visible()
+    page.fill("#text", whole)
+    expect(good).to_be_visible()
+    page.fill("#text", whole + "\nnonsense")
+    page.wait_for_timeout(1_000)
+    assert held, "it asks"
+    expect(good).to_be_hidden()
+    for each in held:
+        each.continue_()
+    expect(again).to_be_hidden()
+    expect(page.locator("#checked .pill.bad")).to_be_visible()
+    expect(good).to_be_hidden()

@@ -218,7 +218,7 @@ class Tries:
             assert pack is not None
             opened = Log(tx=tx, archive=self.archive, vault=self._vault)
             found = suggest_rules(opened, pack, event, precision=precision, without=without)
-        run = RunView(id=f"run_{len(self._runs)}", state="done", suggested=found)
+        run = RunView(id=f"run_{len(self._runs)}", state="done", kind="suggest", suggested=found)
         self._runs[run.id] = run
         return run
 

@@ -59,11 +59,15 @@ class FileNameInvalid(Refusal):
     title = "This is no name for a file of a pack."
 
 
+RunKind = Literal["backtest", "suggest"]
+
+
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """A backtest, or a search for rules, that runs, is done, failed, or was stopped because nobody waits for it."""
 
     id: str
     state: Literal["running", "done", "failed", "stopped"]
+    kind: RunKind = "backtest"
     report: Report | None = None
     problem: str = ""
     kept: bool = False  # read again from the database: its samples were let go
@@ -106,7 +110,7 @@ class Runs:
         with self._lock:
             if sum(each.state == "running" for each in self._kept.values()) >= RUNNING_MAX:
                 raise RunsFull("Wait for one of them.")
-            run = RunView(id=random_id("run", at, self._randomness), state="running")
+            run = RunView(id=random_id("run", at, self._randomness), state="running", kind=_kind(command))
             self._kept[run.id] = run
             if whole is not None:
                 self._whole[run.id] = whole
@@ -127,7 +131,7 @@ class Runs:
                 run.state != "running" or self._kept.get(run_id) is not run
             ):  # it has ended meanwhile, or is kept no more
                 return self._kept.get(run_id, run)
-            run = self._kept[run_id] = RunView(id=run_id, state="stopped")
+            run = self._kept[run_id] = RunView(id=run_id, state="stopped", kind=run.kind)
             child = self._children.pop(run_id, None)
         if child is not None:
             child.kill()
@@ -168,6 +172,7 @@ class Runs:
         return whole or next(iter(found), None)
 
     def _run(self, run_id: str, at: Instant, files: Mapping[str, str], command: Sequence[str]) -> None:
+        kind = _kind(command)
         try:
             with tempfile.TemporaryDirectory(prefix="koban-lab-") as name:
                 folder = pathlib.Path(name)
@@ -175,8 +180,13 @@ class Runs:
                     (folder / path).parent.mkdir(parents=True, exist_ok=True)
                     (folder / path).write_text(text, encoding="utf-8")
                 done = self._child(run_id, [*command, "--pack", name, "--json"])
-            if done.returncode == 0 and command[0] == "suggest":
-                view = RunView(id=run_id, state="done", suggested=msgspec.json.decode(done.stdout, type=Suggestions))
+            if done.returncode == 0 and kind == "suggest":
+                view = RunView(
+                    id=run_id,
+                    state="done",
+                    kind="suggest",
+                    suggested=msgspec.json.decode(done.stdout, type=Suggestions),
+                )
             elif done.returncode == 0:
                 report = msgspec.json.decode(done.stdout, type=Report)
                 self._keep(run_id, at, report)
@@ -184,10 +194,10 @@ class Runs:
             else:
                 said = done.stderr.decode(errors="replace").strip().splitlines()
                 told = next((line for line in said if line.startswith("koban:")), said[-1] if said else "")
-                view = RunView(id=run_id, state="failed", problem=told.removeprefix("koban:").strip())
+                view = RunView(id=run_id, state="failed", kind=kind, problem=told.removeprefix("koban:").strip())
         except Exception as error:  # noqa: BLE001 - an edge, the thread's: whoever waits must hear that it failed
             _log.warning("backtest_failed", error=str(error))
-            view = RunView(id=run_id, state="failed", problem=type(error).__name__)
+            view = RunView(id=run_id, state="failed", kind=kind, problem=type(error).__name__)
         with self._lock:
             self._children.pop(run_id, None)
             if run_id in self._kept and self._kept[run_id].state == "running":
@@ -227,6 +237,10 @@ class Runs:
                 with self._lock:
                     self._alive -= 1
         return subprocess.CompletedProcess(command, child.returncode, out, said)
+
+
+def _kind(command: Sequence[str]) -> RunKind:
+    return "suggest" if command[0] == "suggest" else "backtest"
 
 
 def _view(kept: Kept | None) -> RunView | None:

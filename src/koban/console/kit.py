@@ -166,6 +166,11 @@ class BacktestRun(Protocol):
         ...
 
     @property
+    def kind(self) -> str:
+        """Backtest or suggest."""
+        ...
+
+    @property
     def suggested(self) -> Suggestions | None:
         """What a search for rules found; None of a backtest."""
         ...

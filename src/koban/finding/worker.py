@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from koban.db import Database
-from koban.events.archive import Archive, Places
+from koban.events import archive as archives
 from koban.finding.actions import follow
 from koban.finding.types import ReadArchived
 from koban.packs import PackDef, active_at, load_version
@@ -41,7 +41,8 @@ def main() -> int:
     threading.Thread(target=_wait_for_end, args=(ended,), name="koban-end", daemon=True).start()
     database = Database.open_beside(job.database_url)
     try:
-        follow_along(database, Archive(places=Places(folder=pathlib.Path(job.archive))).next_entries, ended)
+        archive = archives.Archive(places=archives.Places(folder=pathlib.Path(job.archive)))
+        follow_along(database, archive.next_entries, ended)
     finally:
         database.close()
     return 0

@@ -158,6 +158,26 @@
     });
   }
 
+  // What a check said holds for the text that it read. While another one stands there, it says that it looks again.
+  const checked = document.querySelector("[data-checked-in]");
+  if (checked) {
+    const said = () => document.getElementById(checked.dataset.checkedIn);
+    let shown = said();
+    let read = checked.defaultValue;
+    let asked = read;
+    const look = () => {
+      if (checked.value === read) said()?.removeAttribute("aria-busy");
+      else said()?.setAttribute("aria-busy", "true");
+    };
+    checked.addEventListener("input", look);
+    document.addEventListener("htmx:before:request", (event) => { if (event.target === checked) asked = checked.value; });
+    document.addEventListener("htmx:after:swap", () => {
+      if (said() !== shown) { shown = said(); read = asked; }
+      look();
+    });
+    look();
+  }
+
   // What a form came back with is where reading goes on: a new page says nothing by itself to those who hear it, and its
   // keyboard would start at the navigation again.
   const told = document.querySelector("main .notice[role=alert]") || document.querySelector("[data-goes-on]")
