@@ -12,6 +12,7 @@ import msgspec
 from koban.access import ROLE_TITLES, SIGNED_IN, Answer, Call, Principal, ProblemBody, redirect
 from koban.base import Instant
 from koban.console import formats
+from koban.console.alerted import alert_said
 from koban.console.kit import ConsoleKit
 from koban.console.names import names_when_asked
 from koban.console.paged import step_said
@@ -122,6 +123,7 @@ def _environment() -> jinja2.Environment:
     environment.globals["why_undelivered"] = undelivered
     environment.globals["step_said"] = step_said
     environment.globals["trip_said"] = trip_said
+    environment.globals["alert_said"] = alert_said
     environment.filters["path"] = lambda value: urllib.parse.quote(str(value), safe="")
     return environment
 
