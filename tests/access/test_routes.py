@@ -160,6 +160,8 @@ def test_staff_are_invited_listed_changed_and_disabled(site: Site) -> None:
     assert site.browser.get("/v1/staff", headers=aoi).status_code == 200
     assert site.browser.post(f"/v1/staff/{staff_id}/disable", headers=admin).json()["disabled_at"] is not None
     assert site.browser.get("/v1/me", headers=aoi).status_code == 401
+    assert site.browser.post(f"/v1/staff/{staff_id}/revoke-tokens", headers=admin).json() == {"revoked": 0}
+    assert site.browser.post("/v1/staff/staff_x/revoke-tokens", headers=admin).json()["code"] == "staff_missing"
     assert site.browser.post(f"/v1/staff/{staff_id}/enable", headers=admin).json()["disabled_at"] is None
     link = site.browser.post(f"/v1/staff/{staff_id}/link", headers=admin)
     assert (link.status_code, site.browser.get(link.json()["path"]).status_code) == (201, 303)

@@ -405,6 +405,31 @@ def test_somebody_can_always_manage_staff(database: Database, admin: Principal) 
         assert actions.disable_staff(tx, AT, by=admin, staff_id=admin.id).disabled_at == AT
 
 
+def test_tokens_of_who_left_hold_until_they_are_revoked_all_at_once(database: Database, admin: Principal) -> None:
+    with database.write() as tx:
+        second, _ = actions.invite_staff(
+            tx, AT, RANDOM, SECRETS, by=admin, email="aoi@example.com", name="Aoi", roles=("admin",)
+        )
+        aoi = msgspec.structs.replace(admin, id=second.id)
+        issued = [
+            actions.issue_token(tx, AT, RANDOM, SECRETS, by=by, name="shop", scopes=("events.write",), days=days)[1]
+            for by, days in ((aoi, 30), (aoi, 30), (aoi, 1), (admin, 30))
+        ]
+        actions.disable_staff(tx, AT, by=admin, staff_id=second.id)
+    later = after(2 * DAY)
+    with database.read() as tx:
+        assert store.count_valid_tokens(tx, later) == {second.id: 2, admin.id: 1}
+    assert StaffDirectory(database).look_up("bearer", issued[0], later) is not None, "machines work with them"
+    with database.write() as tx:
+        assert actions.revoke_tokens_of(tx, later, by=admin, staff_id=second.id) == 2, "one was over"
+        assert actions.revoke_tokens_of(tx, later, by=admin, staff_id=second.id) == 0
+        found = list_entries(tx, before_id=None, limit=9, actor=None, action="token.all_revoked", object_id=None)
+    assert [(one.actor, one.object_id, one.details) for one in found] == [(admin.id, second.id, {"tokens": 2})]
+    directory = StaffDirectory(database)
+    assert [directory.look_up("bearer", each, later) is not None for each in issued] == [False, False, False, True]
+    refused(database, StaffMissing, lambda tx: actions.revoke_tokens_of(tx, AT, by=admin, staff_id="staff_x"))
+
+
 def test_who_is_disabled_is_out_at_once(database: Database, admin: Principal) -> None:
     with database.write() as tx:
         invited, link = actions.invite_staff(

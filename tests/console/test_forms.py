@@ -71,6 +71,25 @@ def test_the_first_link_asks_for_a_name_and_a_password_and_then_opens_the_board(
     assert Visitor(scene).get(scene.first_link).status_code == 410
 
 
+def test_tokens_of_who_left_are_seen_and_revoked_together(admin: Visitor, scene: Scene) -> None:
+    name = "Leaver"
+    admin.send("/staff", "/staff", do="invite", name=name, email="leaver@koban.test", role="admin")
+    leaver = str(one(scene, "SELECT id FROM staff WHERE name = ?", name))
+    admin.send("/tokens", "/tokens", name="shop", days="90", **{"scope.events.write": "1"})
+    token = str(one(scene, "SELECT id FROM api_tokens WHERE name = 'shop'"))
+    with scene.database.write() as tx:
+        tx.change("UPDATE api_tokens SET created_by = ? WHERE id = ?", (leaver, token))
+    admin.send("/staff", "/staff", do="disable", id=leaver)
+    page = admin.get("/staff").text
+    assert "Tokens issued that still hold: 1" in page
+    assert f'aria-label="Revoke their tokens {name}"' in page
+    assert name in admin.get("/tokens").text, "who issued it"
+    admin.send("/staff", "/staff", do="revoke", id=leaver)
+    assert "still hold" not in re.sub(r"(?s)<td>.*?admin@koban.test.*?</td>", "", admin.get("/staff").text)
+    assert one(scene, "SELECT revoked_at FROM api_tokens WHERE id = ?", token) is not None
+    assert "Revoked every token that somebody issued" in admin.get("/audit?action=token.all_revoked").text
+
+
 def test_guessing_the_present_password_is_slowed(scene: Scene) -> None:
     thief = Visitor(scene).sign_in("auditor")
     form = {"name": "Mine", "email": "mine@koban.test", "password": ""}

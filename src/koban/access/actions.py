@@ -261,6 +261,7 @@ def change_roles(tx: Tx, at: Instant, *, by: Principal, staff_id: str, roles: tu
 def disable_staff(tx: Tx, at: Instant, *, by: Principal, staff_id: str) -> Staff:
     """Keep somebody from signing in, and end their sessions. Twice is once.
 
+    Tokens that they issued hold on, because machines work with them: `revoke_tokens_of` ends those, too.
     Refuses: StaffMissing, BeyondOwnGrants, LastAdmin.
     """
     owner = _staff(tx, staff_id)
@@ -352,6 +353,18 @@ def revoke_token(tx: Tx, at: Instant, *, by: Principal, token_id: str) -> Token:
     if token is None:
         raise TokenMissing("it never was, or its id is mistyped")
     return token
+
+
+def revoke_tokens_of(tx: Tx, at: Instant, *, by: Principal, staff_id: str) -> int:
+    """Make worthless every token that somebody issued and may still know; return how many held.
+
+    Refuses: StaffMissing.
+    """
+    owner = _staff(tx, staff_id)
+    revoked = store.revoke_tokens_of(tx, owner.id, at)
+    if revoked:
+        record(tx, at, by.id, "token.all_revoked", owner.id, {"tokens": revoked})
+    return revoked
 
 
 def normal_email(email: str) -> str:

@@ -165,6 +165,12 @@ class TokenBody(msgspec.Struct, frozen=True, kw_only=True):
     used_day: str | None
 
 
+class RevokedBody(msgspec.Struct, frozen=True, kw_only=True):
+    """How many tokens held until now."""
+
+    revoked: int
+
+
 class IssuedBody(msgspec.Struct, frozen=True, kw_only=True):
     """A token with its secret, which is shown this once."""
 
@@ -481,6 +487,12 @@ def _token_endpoints(kit: AccessKit) -> tuple[Endpoint, ...]:
             )  # fmt: skip
         return IssuedBody(token=_token_body(token), secret=secret)
 
+    def post_revoke_all(call: Call) -> object:
+        with kit.database.write() as tx:
+            revoked = actions.revoke_tokens_of(tx, call.at, by=call.principal, staff_id=call.path["id"])
+        kit.directory.forget()
+        return RevokedBody(revoked=revoked)
+
     def delete_token(call: Call) -> object:
         with kit.database.write() as tx:
             token = actions.revoke_token(tx, call.at, by=call.principal, token_id=call.path["id"])
@@ -494,6 +506,8 @@ def _token_endpoints(kit: AccessKit) -> tuple[Endpoint, ...]:
                  returns=IssuedBody, status=201, raises=(types.RoleUnknown, types.BeyondOwnGrants)),
         endpoint("DELETE", "/v1/tokens/{id}", "tokens.manage", delete_token, summary="Revoke an API token",
                  returns=TokenBody, raises=(types.TokenMissing,)),
+        endpoint("POST", "/v1/staff/{id}/revoke-tokens", "tokens.manage", post_revoke_all, returns=RevokedBody,
+                 summary="Revoke every API token that somebody issued", raises=(types.StaffMissing,)),
     )  # fmt: skip
 
 

@@ -317,6 +317,22 @@ def revoke_tokens_named(tx: Tx, name: str, created_by: str, revoked_at: Instant)
     return int(tx.execute(query.values(revoked_at=revoked_at)).rowcount)
 
 
+def revoke_tokens_of(tx: Tx, created_by: str, revoked_at: Instant) -> int:
+    """Revoke every token that somebody issued; return how many still held."""
+    query = tokens.update().where(
+        tokens.c.created_by == created_by, tokens.c.revoked_at.is_(None), tokens.c.expires_at > revoked_at
+    )
+    return int(tx.execute(query.values(revoked_at=revoked_at)).rowcount)
+
+
+def count_valid_tokens(tx: Tx, at: Instant) -> dict[str, int]:
+    """Return how many tokens hold, by who issued them."""
+    query = sqlalchemy.select(tokens.c.created_by, sqlalchemy.func.count()).where(
+        tokens.c.revoked_at.is_(None), tokens.c.expires_at > at
+    )
+    return {str(row[0]): int(row[1]) for row in tx.execute(query.group_by(tokens.c.created_by))}
+
+
 def touch_token(tx: Tx, token_id: str, day: int) -> None:
     """Note on which day a token was last used."""
     tx.execute(tokens.update().where(tokens.c.id == token_id).values(used_day=day))

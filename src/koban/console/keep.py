@@ -170,12 +170,14 @@ def _verify(kit: ConsoleKit, call: Call) -> Answer:
 def _staff(kit: ConsoleKit, call: Call, *, problem: str = "", link: str = "") -> Answer:
     with kit.database.read() as tx:
         items = access_store.list_staff(tx, after_id="", limit=STAFF_MAX)
+        tokens = access_store.count_valid_tokens(tx, call.at)
     return page(
         kit,
         call,
         "staff.html",
         status=422 if problem else 200,
         items=items,
+        tokens=tokens,
         roles=tuple(ROLES),
         titles=ROLE_TITLES,
         problem=problem,
@@ -201,6 +203,8 @@ def _staff_change(kit: ConsoleKit, call: Call) -> Answer:
                 link = access_actions.renew_link(tx, call.at, kit.access.secrets, by=by, staff_id=staff_id).path
             elif verb == "disable":
                 access_actions.disable_staff(tx, call.at, by=by, staff_id=staff_id)
+            elif verb == "revoke" and "tokens.manage" in by.grants:
+                access_actions.revoke_tokens_of(tx, call.at, by=by, staff_id=staff_id)
             elif verb == "enable":
                 access_actions.enable_staff(tx, call.at, by=by, staff_id=staff_id)
     except Refusal as refusal:
