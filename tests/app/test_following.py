@@ -201,6 +201,19 @@ def test_it_follows_by_the_pack_in_force_and_ends_when_little_happens(site_of: M
         assert as_made_here(koban)
 
 
+def test_a_process_that_little_happens_for_ends_as_if_told_to(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with quiet(site):
+        folder = archive_of(site.settings).places.folder
+        job = Job(database_url=site.settings.database_url, archive=str(folder), round_s=0.0)
+        command = [sys.executable, "-m", "koban.finding.worker"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+            assert child.stdin is not None
+            child.stdin.write(msgspec.json.encode(job) + b"\n")
+            child.stdin.flush()  # and it stays open: the server is there
+            assert child.wait(PATIENCE_S) == 0
+
+
 def test_a_process_beside_the_log_makes_no_file_of_its_own(tmp_path: pathlib.Path) -> None:
     url = f"sqlite:///{tmp_path}/koban.db"
     with contextlib.closing(Database.open(url, durable=False)):

@@ -27,10 +27,11 @@ _NEWEST: Final = 1 << 62
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the data is."""
+    """Where the data is, and how long to rest between two looks at it."""
 
     database_url: str
     archive: str
+    round_s: float = ROUND_S
 
 
 def main() -> int:
@@ -42,7 +43,7 @@ def main() -> int:
     database = Database.open_beside(job.database_url)
     try:
         archive = archives.Archive(places=archives.Places(folder=pathlib.Path(job.archive)))
-        follow_along(database, archive.next_entries, ended)
+        follow_along(database, archive.next_entries, ended, round_s=job.round_s)
     finally:
         database.close()
     return 0
@@ -66,7 +67,9 @@ def follow_along(
 
 
 def _wait_for_end(ended: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    # Why not by `sys.stdin`: an interpreter that ends while a thread waits there aborts, for it cannot take its lock.
+    while os.read(sys.stdin.fileno(), 1):
+        pass
     ended.set()
 
 
