@@ -22,8 +22,9 @@ from koban.app.running import switch_pack
 from koban.base import Instant, Unavailable
 from koban.db import Database
 from koban.decisions import acts_store
+from koban.finding import span_of
 from koban.finding.worker import CHUNK, QUIET_EVENTS, ROUNDS_LOOKED_BACK, Job, follow_along
-from koban.packs import load_pack
+from koban.packs import files_of, load_pack, parse_files
 from koban.packs.draft_store import Permit
 
 PATIENCE_S = 60.0
@@ -199,6 +200,43 @@ def test_it_follows_by_the_pack_in_force_and_ends_when_little_happens(site_of: M
             follow_along(beside, koban.desk.archive.next_entries, threading.Event(), round_s=0.0)
         assert ROUNDS_LOOKED_BACK * 0.1 < QUIET_EVENTS  # fifty a second, and it was forty in all
         assert as_made_here(koban)
+
+
+class Meanwhile(threading.Event):
+    """An end that never comes; something happens when it is first asked for."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        super().__init__()
+        self._todo = [do]
+
+    def is_set(self) -> bool:
+        while self._todo:
+            self._todo.pop()()
+        return super().is_set()
+
+
+def test_what_a_new_pack_decided_meanwhile_is_not_read_by_the_old_one(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with quiet(site) as koban:
+        assert koban.desk.archive is not None
+        put_in_force(koban, site)
+        fill(koban, site, CHUNK + 30)
+
+        def name_codes() -> None:
+            files = dict(files_of(site.settings.pack))
+            declared = files["events.yaml"].replace("device.id: device}", "device.id: device, to.id: code}")
+            files["events.yaml"] = declared.replace("device.id: {", "to.id: text\n    device.id: {")
+            base = koban.desk.memory.compiled.pack.digest
+            permit = Permit(base=base, by="staff_new", reason="codes", ground="ordinary")
+            switch_pack(koban.desk, parse_files(files), permit)
+            use(koban, site, "a1", "phone", number=CHUNK + 30, to={"id": "a-code"})
+
+        beside = Database.open_beside(site.settings.database_url)
+        with contextlib.closing(beside):
+            follow_along(beside, koban.desk.archive.next_entries, Meanwhile(name_codes), round_s=0.0)
+        assert is_whole(koban)
+        with koban.database.read() as tx:
+            assert span_of(tx, "code", "a-code") is not None
 
 
 def test_a_process_that_little_happens_for_ends_as_if_told_to(site_of: MakeSite) -> None:

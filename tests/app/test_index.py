@@ -59,9 +59,9 @@ def content(database: Database) -> dict[str, Rows]:
     return {table: rows(database, table) for table in tables}
 
 
-def use(koban: Quiet, site: Site, sender: str, device: str, *, number: int) -> None:
+def use(koban: Quiet, site: Site, sender: str, device: str, *, number: int, **data: object) -> None:
     koban.clock.advance(1_000)
-    event = site.event(f"e{number}-{sender}", sender=sender, device={"id": device})
+    event = site.event(f"e{number}-{sender}", sender=sender, device={"id": device}, **data)
     items = decode(json.dumps(event).encode(), "application/json")
     result = koban.desk.submit(items, koban.clock.now(), asynchronous=False).result(timeout=60)[0]
     assert isinstance(result, Decided), result
@@ -162,6 +162,22 @@ def test_an_index_is_followed_once_whoever_follows(site_of: MakeSite) -> None:
         assert own <= 30
         assert beside <= 30
         assert rows(koban.database, "account_links", "account, times") == [("a1", 30)]
+
+
+def test_what_leaves_the_database_while_an_index_follows_is_taken_in_from_the_archive(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with quiet(site) as koban:
+        for number in range(60):
+            use(koban, site, "a1", "phone", number=number)
+
+        def goes_on() -> bool:  # the first 25 were taken in, and all 60 go
+            archive(koban, site, days=40)
+            use(koban, site, "a2", "phone", number=60)
+            return True
+
+        assert follow(koban.database, koban.desk.memory.compiled.pack.events, goes_on=goes_on) == 25
+        follow_all(koban)
+        assert rows(koban.database, "account_links", "account, times") == [("a1", 60), ("a2", 1)]
 
 
 def test_an_empty_index_fits_every_log(site_of: MakeSite) -> None:

@@ -45,11 +45,15 @@ class IndexFollower:
             self._alone -= 1
         elif self._behind() > APART_AT and self._start():
             return
+        memory = self._desk.memory
+        pack = memory.compiled.pack
         follow(
             self._desk.database,
-            self._desk.memory.compiled.pack.events,
+            pack.events,
             archive_of(self._settings).next_entries,
             goes_on=lambda: not self._closing.wait(RESTS_S),
+            # The decider changes its memory before it commits: what the new pack decided is never read by the old one.
+            is_current=lambda _tx: memory.compiled.pack is pack,
         )
 
     @property

@@ -44,10 +44,12 @@ def follow(
     *,
     chunk: int = FOLLOW_CHUNK,
     goes_on: Callable[[], bool] = lambda: True,
+    is_current: Callable[[Tx], bool] = lambda _tx: True,
 ) -> int:
     """Enter new events into the index, in transactions of `chunk` of them, after each of which it asks whether it `goes_on`.
 
-    Returns how many events there were.
+    `is_current` is asked where events were read whether `events` still is of the pack in force; if not, nothing of them is
+    entered. Returns how many events there were.
 
     An index that is behind the archive takes what accounts used from there: entries that left the database link them, too.
     Everything is made ready before it writes, in few statements: at each one the interpreter's lock goes around.
@@ -55,7 +57,10 @@ def follow(
     database.mend_index()
     with database.read() as tx:
         place = acts_store.read_place(tx)
-        entries = [] if archived is None else _read_archived(tx, archived, place)
+        left = event_store.read_state(tx, "archived_seq")
+        entries: list[Entry] = []
+        if archived is not None and _seq(place) < left:
+            entries = archived(tx, after_seq=_seq(place), limit=ARCHIVED_AT_ONCE)
     if entries:
         return _enter_archived(database, events, entries, place, goes_on)
     done = 0
@@ -63,7 +68,9 @@ def follow(
         with database.read() as tx:
             place = acts_store.read_place(tx)
             rows = store.unindexed(tx, after_seq=_seq(place), limit=chunk)
-        if not rows:
+            # What left the database meanwhile is missing among these rows, and is in the archive.
+            is_next = event_store.read_state(tx, "archived_seq") == left and is_current(tx)
+        if not rows or not is_next:
             break
         to = (int(rows[-1][0]), Instant(int(rows[-1][1])))
         subjects, links = _read(rows, events)
@@ -196,13 +203,6 @@ def _enter(
         store.add(tx, subjects, links)
         acts_store.add(tx, acts)
     return True
-
-
-def _read_archived(tx: Tx, archived: ReadArchived, place: acts_store.Place | None) -> list[Entry]:
-    """Return the next entries that left the database, while the index is behind them."""
-    if _seq(place) >= event_store.read_state(tx, "archived_seq"):
-        return []
-    return archived(tx, after_seq=_seq(place), limit=ARCHIVED_AT_ONCE)
 
 
 def _enter_archived(

@@ -4,6 +4,7 @@ It is told where the data is in one line of JSON on standard input, and ends whe
 started it. It also ends by itself after a quiet minute: the little that happens then needs no process.
 """
 
+import functools
 import os
 import pathlib
 import sys
@@ -12,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from koban.db import Database
+from koban.db import Database, Tx
 from koban.events import archive as archives
 from koban.finding.actions import follow
 from koban.finding.types import ReadArchived
@@ -61,7 +62,14 @@ def follow_along(
                 return
             pack = _in_force(database, pack)
             if pack is not None:
-                done += follow(database, pack.events, archived, chunk=CHUNK, goes_on=lambda: not ended.is_set())
+                done += follow(
+                    database,
+                    pack.events,
+                    archived,
+                    chunk=CHUNK,
+                    goes_on=lambda: not ended.is_set(),
+                    is_current=functools.partial(_is_in_force, pack),
+                )
         if done < QUIET_EVENTS:
             return
 
@@ -80,6 +88,11 @@ def _in_force(database: Database, known: PackDef | None) -> PackDef | None:
         if active is None or (known is not None and known.digest == active.digest):
             return known
         return load_version(tx, active.digest)
+
+
+def _is_in_force(pack: PackDef, tx: Tx) -> bool:
+    active = active_at(tx, _NEWEST)
+    return active is not None and active.digest == pack.digest
 
 
 if __name__ == "__main__":
