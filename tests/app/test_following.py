@@ -1,6 +1,7 @@
 """The index is made in a process of its own while much happens; whatever becomes of that process, the index is whole."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import signal
@@ -24,8 +25,10 @@ from koban.db import Database
 from koban.decisions import acts_store
 from koban.finding import span_of
 from koban.finding.worker import CHUNK, QUIET_EVENTS, ROUNDS_LOOKED_BACK, Job, follow_along
+from koban.labels import LabelSet, LabelSource
 from koban.packs import files_of, load_pack, parse_files
 from koban.packs.draft_store import Permit
+from koban.pipeline.commands import label
 
 PATIENCE_S = 60.0
 
@@ -103,6 +106,25 @@ def test_little_is_taken_in_here_and_much_in_a_process_of_its_own(site_of: MakeS
         follower.close()
         assert is_gone(process)
         assert as_made_here(koban)
+
+
+def test_changes_after_the_newest_event_are_no_work_for_a_process(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with quiet(site) as koban, follower_of(koban, site) as follower:
+        fill(koban, site, 1)
+        follower.look()
+        for number in range(APART_AT + 1):
+            change = LabelSet(
+                subject_kind="account", subject_id=f"a{number}", label="honest", value="yes",
+                source=LabelSource.IMPORT, by="test",
+            )  # fmt: skip
+            koban.desk.command(functools.partial(label, change=change))
+        follower.look()
+        assert runs_none(follower)
+        fill(koban, site, 1, begin=1)
+        follower.look()
+        assert runs_none(follower)
+        assert is_whole(koban)
 
 
 def test_what_a_killed_process_left_is_taken_in_here_once(site_of: MakeSite) -> None:
@@ -229,7 +251,7 @@ def test_what_a_new_pack_decided_meanwhile_is_not_read_by_the_old_one(site_of: M
             base = koban.desk.memory.compiled.pack.digest
             permit = Permit(base=base, by="staff_new", reason="codes", ground="ordinary")
             switch_pack(koban.desk, parse_files(files), permit)
-            use(koban, site, "a1", "phone", number=CHUNK + 30, to={"id": "a-code"})
+            use(koban, site, "a1", "phone", number=CHUNK + 30, code="a-code")
 
         beside = Database.open_beside(site.settings.database_url)
         with contextlib.closing(beside):

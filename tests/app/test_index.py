@@ -59,9 +59,9 @@ def content(database: Database) -> dict[str, Rows]:
     return {table: rows(database, table) for table in tables}
 
 
-def use(koban: Quiet, site: Site, sender: str, device: str, *, number: int, **data: object) -> None:
+def use(koban: Quiet, site: Site, sender: str, device: str, *, number: int, code: str = "") -> None:
     koban.clock.advance(1_000)
-    event = site.event(f"e{number}-{sender}", sender=sender, device={"id": device}, **data)
+    event = site.event(f"e{number}-{sender}", sender=sender, device={"id": device}, to={"id": code})
     items = decode(json.dumps(event).encode(), "application/json")
     result = koban.desk.submit(items, koban.clock.now(), asynchronous=False).result(timeout=60)[0]
     assert isinstance(result, Decided), result

@@ -12,14 +12,13 @@ import structlog
 
 from koban.app.archiving import archive_of
 from koban.base.settings import Settings
-from koban.decisions import acts_store
-from koban.finding import follow
+from koban.finding import events_behind, follow
 from koban.finding.worker import Job
 from koban.pipeline.desk import Desk
 
 _log = structlog.get_logger("koban.finding")
 
-APART_AT: Final = 200  # entries that the index is behind when it is looked at, once a second
+APART_AT: Final = 200  # events that the index is behind when it is looked at, once a second
 RESTS_S: Final = 0.020  # after each small transaction in this process: it shares the interpreter with the decider
 ALONE_AFTER_FAILURE: Final = 60  # looks for which this process does it by itself, when the other one failed
 ENDS_WITHIN_S: Final = 10.0
@@ -78,7 +77,7 @@ class IndexFollower:
 
     def _behind(self) -> int:
         with self._desk.database.read() as tx:
-            return self._desk.memory.last_seq - acts_store.indexed_upto(tx)
+            return events_behind(tx, at_most=APART_AT + 1)
 
     def _runs_apart(self) -> bool:
         """Tell whether the other process runs. If it failed: the index may be damaged, and is made here for a while."""

@@ -9,6 +9,7 @@ what people wrote; what is exported is bounded, open and in the audit trail.
 from koban.finding.accounts import ANY, AccountLine, AccountsAsked, AccountsFound, list_accounts
 from koban.finding.actions import (
     delete_view,
+    events_behind,
     fit_index,
     follow,
     forget_gone,
@@ -72,6 +73,7 @@ __all__ = [
     "delete_view",
     "endpoints",
     "entries_of_event",
+    "events_behind",
     "fit_index",
     "folded",
     "follow",

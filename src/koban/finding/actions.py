@@ -116,6 +116,14 @@ def index_lag(tx: Tx) -> IndexLag | None:
     return IndexLag(up_to=None if place is None else place[1])
 
 
+def events_behind(tx: Tx, *, at_most: int) -> int:
+    """Return how many events of the database the index has not taken in, counted up to a number.
+
+    Why not by places in the log: changes stand between events, and are no work for it.
+    """
+    return store.count_unindexed(tx, after_seq=acts_store.indexed_upto(tx), at_most=at_most)
+
+
 def forget_gone(database: Database) -> int:
     """Delete what points to events that left the database, in chunks; return how many rows."""
     deleted = 0

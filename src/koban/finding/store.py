@@ -86,6 +86,12 @@ def unindexed(tx: Tx, *, after_seq: int, limit: int) -> list[EventRow]:
     )
 
 
+def count_unindexed(tx: Tx, *, after_seq: int, at_most: int) -> int:
+    """Return how many events come next, counted up to a number."""
+    counted = "SELECT count(*) FROM (SELECT seq FROM decisions WHERE seq > ? LIMIT ?) AS next_ones"
+    return int(tx.rows(counted, (after_seq, at_most))[0][0])
+
+
 def seqs_of(tx: Tx, kind: str, subject: str, *, before_seq: int | None, since_seq: int = 0, limit: int) -> list[int]:
     """Return the entries that name a subject, newest first."""
     bound = before_seq if before_seq is not None else (1 << 62)
