@@ -1,6 +1,7 @@
 """The index is made in a process of its own while much happens; whatever becomes of that process, the index is whole."""
 
 import contextlib
+import dataclasses
 import functools
 import os
 import pathlib
@@ -14,11 +15,12 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
+import structlog
 from tests.app.conftest import MakeSite, Site
 from tests.app.test_index import Quiet, content, follow_all, quiet, use
 
 from koban.app.archiving import archive_of
-from koban.app.following import APART_AT, IndexFollower
+from koban.app.following import APART_AT, STANDS_STILL_AT, IndexFollower
 from koban.app.running import switch_pack
 from koban.base import Instant, Unavailable
 from koban.db import Database
@@ -142,6 +144,69 @@ def test_what_a_killed_process_left_is_taken_in_here_once(site_of: MakeSite) -> 
             follower.look()
             assert follower.process is None, "no other one for a while"
         assert as_made_here(koban)
+
+
+def test_a_process_that_stands_still_is_ended_and_its_work_done_here(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with quiet(site) as koban, follower_of(koban, site) as follower:
+        fill(koban, site, APART_AT + 1)
+        follower.look()
+        process = follower.process
+        assert process is not None
+        os.kill(process, signal.SIGSTOP)
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(STANDS_STILL_AT):
+                assert follower.process == process
+                follower.look()
+            follower.look()
+        assert is_gone(process)
+        assert [each["said"] for each in logs] == ["it stood still and was ended"]
+        assert is_whole(koban)
+        assert as_made_here(koban)
+
+
+def test_a_process_that_was_told_to_end_is_no_failure(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with quiet(site) as koban, follower_of(koban, site) as follower:
+        fill(koban, site, APART_AT + 1)
+        follower.look()
+        assert follower.process is not None
+        with structlog.testing.capture_logs() as logs:
+            os.kill(follower.process, signal.SIGTERM)
+            wait(lambda: follower.process is None, "it ends")
+            follower.look()
+        assert logs == []
+        assert runs_none(follower), "whoever stops all that runs here wants no other one"
+        assert is_whole(koban)
+
+
+@pytest.mark.parametrize("site_of", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("sqlite:////nowhere/koban.db", "koban.base.refusals.Unavailable: cannot open /nowhere/koban.db"),
+        (
+            "postgresql://koban:pass-word@127.0.0.1:1/koban",
+            "koban.base.refusals.Unavailable: cannot reach the PostgreSQL",
+        ),
+        ("sqlite:///{data}/alone.db", "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) no such table"),
+    ],
+)
+def test_why_a_process_failed_is_logged_without_a_secret(site_of: MakeSite, url: str, why: str) -> None:
+    site = site_of("one")
+    with quiet(site) as koban:
+        put_in_force(koban, site)
+        fill(koban, site, APART_AT + 1)
+        elsewhere = dataclasses.replace(site.settings, database_url=url.format(data=site.settings.data))
+        with contextlib.closing(IndexFollower(koban.desk, elsewhere)) as follower:
+            follower.look()
+            wait(lambda: follower.process is None, "it fails")
+            with structlog.testing.capture_logs() as logs:
+                follower.look()
+        assert [(each["event"], each["code"]) for each in logs] == [("index_process_failed", 1)]
+        assert logs[0]["said"].startswith(why)
+        assert "pass-word" not in str(logs)
+        assert is_whole(koban)
 
 
 @pytest.mark.parametrize("site_of", ["sqlite"], indirect=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import structlog
 
 from koban.app.archiving import archive_of
 from koban.base.settings import Settings
+from koban.decisions import acts_store
 from koban.finding import events_behind, follow
 from koban.finding.worker import Job
 from koban.pipeline.desk import Desk
@@ -21,7 +23,9 @@ _log = structlog.get_logger("koban.finding")
 APART_AT: Final = 200  # events that the index is behind when it is looked at, once a second
 RESTS_S: Final = 0.020  # after each small transaction in this process: it shares the interpreter with the decider
 ALONE_AFTER_FAILURE: Final = 60  # looks for which this process does it by itself, when the other one failed
-ENDS_WITHIN_S: Final = 10.0
+STANDS_STILL_AT: Final = 300  # looks in which it took nothing in of what there was: then it is ended
+ENDS_WITHIN_S: Final = 3.0  # of which a transaction needs hundredths; a process killed in one leaves the index whole
+_TRACEBACK: Final = "Traceback (most recent call last):"
 
 
 class IndexFollower:
@@ -33,6 +37,7 @@ class IndexFollower:
         self._settings = settings
         self._child: subprocess.Popen[bytes] | None = None
         self._alone = 0
+        self._still: tuple[int, int] = (0, 0)  # up to where the index is made, and for how many looks
         self._closing = threading.Event()
 
     def look(self) -> None:
@@ -84,16 +89,31 @@ class IndexFollower:
         child = self._child
         if child is None:
             return False
-        code = child.poll()
-        if code is None:
+        if child.poll() is None and not self._stands_still():
             return True
+        is_ended_here = child.poll() is None
+        if is_ended_here:
+            child.kill()
         _, said = child.communicate()
         self._child = None
-        if code != 0:
-            self._do_it_here(code=code, said=said.decode(errors="replace").strip().rpartition("\n")[2])
+        if is_ended_here:
+            self._do_it_here(said="it stood still and was ended")
+        elif child.returncode == -signal.SIGTERM:  # somebody stops all that runs here: the index is as it was
+            self._alone = ALONE_AFTER_FAILURE
+        elif child.returncode != 0:
+            self._do_it_here(code=child.returncode, said=_reason(said.decode(errors="replace")))
             self._desk.database.suspect_index()
             self._desk.database.mend_index()
         return False
+
+    def _stands_still(self) -> bool:
+        """Tell whether the other process took nothing in for long, although something was there."""
+        with self._desk.database.read() as tx:
+            upto = acts_store.indexed_upto(tx)
+            is_behind = events_behind(tx, at_most=1) > 0
+        looks = self._still[1] + 1 if is_behind and upto == self._still[0] else 0
+        self._still = (upto, looks)
+        return looks >= STANDS_STILL_AT
 
     def _do_it_here(self, **why: object) -> None:
         _log.warning("index_process_failed", **why)
@@ -116,7 +136,14 @@ class IndexFollower:
             return False
         assert child.stdin is not None, "a pipe was asked for"
         self._child = child
+        self._still = (0, 0)
         with contextlib.suppress(BrokenPipeError):  # it is looked at again in a second
             child.stdin.write(msgspec.json.encode(job) + b"\n")
             child.stdin.flush()
         return True
+
+
+def _reason(said: str) -> str:
+    """Return the line that names the error: around it stand the places it went through, and what libraries say at an end."""
+    after = said.rpartition(_TRACEBACK)[2].strip("\n").split("\n")
+    return next((line for line in after if line and not line.startswith(" ")), "")
