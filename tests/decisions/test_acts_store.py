@@ -15,7 +15,9 @@ from koban.decisions import store as decision_store
 from koban.events import Entry, Flag, Kind
 from koban.events import store as event_store
 from koban.finding import AccountsAsked, follow, forget_gone, list_accounts, search_entries
+from koban.finding import store as finding_store
 from koban.finding.account_store import firsts_of, verdicts_of
+from koban.finding.actions import FORGET_CHUNK
 
 ACCOUNTS = ("a1", "a2", "a3", "a4", "a5")
 TYPES = ("short", "long")
@@ -255,3 +257,18 @@ def test_what_is_archived_but_still_in_the_database_is_found(under_measures: Dat
     while follow(database, {}, archived):
         pass
     check(database, acts[10:])
+
+
+def test_what_left_is_forgotten_wherever_it_lies_and_however_much_it_is(database: Database) -> None:
+    seqs = range(1, 3 * FORGET_CHUNK)
+    first = 2 * FORGET_CHUNK + 1
+    enter(database, [Act(seq=first, account=None, type="long", verdict="allow", signalled=False)])
+    with database.write_index() as tx:
+        finding_store.add(tx, [(("account", "item")[seq % 2], f"s{seq % 7}", seq) for seq in seqs], [])
+        acts_store.add(tx, [(f"a{seq % 5}", seq) for seq in seqs])
+    assert forget_gone(database) == 2 * (first - 1)
+    kept = list(range(first, 3 * FORGET_CHUNK))
+    with database.read() as tx:
+        for table in ("entry_subjects", "account_acts"):
+            assert sorted(row[0] for row in tx.rows(f"SELECT seq FROM {table}")) == kept, table
+    assert forget_gone(database) == 0

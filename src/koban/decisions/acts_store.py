@@ -93,9 +93,12 @@ def add(tx: Tx, acts: Sequence[ActRow]) -> None:
     tx.many("INSERT INTO account_acts (account, seq) VALUES (?, ?) ON CONFLICT (account, seq) DO NOTHING", acts)
 
 
-def read_gone(tx: Tx, *, before_seq: int, limit: int) -> list[ActRow]:
-    """Return what points to decisions that left the database."""
-    return tx.rows("SELECT account, seq FROM account_acts WHERE seq < ? LIMIT ?", (before_seq, limit))
+def read_gone(tx: Tx, *, before_seq: int, after: ActRow, limit: int) -> list[ActRow]:
+    """Return what points to decisions that left the database, in the order of the table, after a row of it."""
+    return tx.rows(
+        "SELECT account, seq FROM account_acts WHERE (account, seq) > (?, ?) AND seq < ? ORDER BY account, seq LIMIT ?",
+        (*after, before_seq, limit),
+    )
 
 
 def delete(tx: Tx, acts: Sequence[ActRow]) -> None:

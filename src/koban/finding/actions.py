@@ -125,20 +125,33 @@ def events_behind(tx: Tx, *, at_most: int) -> int:
 
 
 def forget_gone(database: Database) -> int:
-    """Delete what points to events that left the database, in chunks; return how many rows."""
+    """Delete what points to events that left the database, in chunks; return how many rows.
+
+    Each table is walked once from its beginning to its end, whatever lies between the rows that go.
+    """
+    with database.read() as tx:
+        first = store.first_seq(tx)
     deleted = 0
+    subject: store.SubjectRow = ("", "", 0)
     while True:
         with database.read() as tx:
-            first = store.first_seq(tx)
-            subjects = store.read_gone(tx, before_seq=first, limit=FORGET_CHUNK)
-            acts = acts_store.read_gone(tx, before_seq=first, limit=FORGET_CHUNK)
-        if subjects or acts:
-            with database.write_index() as tx:
-                store.delete(tx, subjects)
-                acts_store.delete(tx, acts)
-        deleted += len(subjects) + len(acts)
-        if max(len(subjects), len(acts)) < FORGET_CHUNK:
+            subjects = store.read_gone(tx, before_seq=first, after=subject, limit=FORGET_CHUNK)
+        if not subjects:
+            break
+        subject = subjects[-1]
+        with database.write_index() as tx:
+            store.delete(tx, subjects)
+        deleted += len(subjects)
+    act: acts_store.ActRow = ("", 0)
+    while True:
+        with database.read() as tx:
+            acts = acts_store.read_gone(tx, before_seq=first, after=act, limit=FORGET_CHUNK)
+        if not acts:
             return deleted
+        act = acts[-1]
+        with database.write_index() as tx:
+            acts_store.delete(tx, acts)
+        deleted += len(acts)
 
 
 def is_named(kind: str, subject: str, entry: Entry, declared: EventType | None) -> bool:

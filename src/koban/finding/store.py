@@ -224,9 +224,13 @@ def suspended_among(tx: Tx, accounts: Sequence[str]) -> dict[str, tuple[str, ...
     return found
 
 
-def read_gone(tx: Tx, *, before_seq: int, limit: int) -> list[SubjectRow]:
-    """Return what points to entries that left the database."""
-    return tx.rows("SELECT kind, subject, seq FROM entry_subjects WHERE seq < ? LIMIT ?", (before_seq, limit))
+def read_gone(tx: Tx, *, before_seq: int, after: SubjectRow, limit: int) -> list[SubjectRow]:
+    """Return what points to entries that left the database, in the order of the table, after a row of it."""
+    return tx.rows(
+        "SELECT kind, subject, seq FROM entry_subjects WHERE (kind, subject, seq) > (?, ?, ?) AND seq < ?"
+        " ORDER BY kind, subject, seq LIMIT ?",
+        (*after, before_seq, limit),
+    )
 
 
 def delete(tx: Tx, subjects: Sequence[SubjectRow]) -> None:
