@@ -38,6 +38,7 @@ from koban.console.kit import ConsoleKit
 from koban.console.names import names_of
 from koban.console.pages import done, page
 from koban.console.typed import TextTooLong, typed_text
+from koban.console.unfit import unfit_said
 from koban.console.words import Words, language_of
 from koban.db import Tx
 from koban.decisions import store as decision_store
@@ -379,7 +380,8 @@ def _work(kit: ConsoleKit, call: Call) -> Answer:
     except TextTooLong as long:
         return show(kit, call, problem="form.too_long", detail=long.detail)
     except Refusal as refusal:
-        return show(kit, call, problem=f"problem.{refusal.code}")
+        detail = unfit_said(Words(language_of(call.language)), refusal.detail)
+        return show(kit, call, problem=f"problem.{refusal.code}", detail=detail)
 
 
 def _judge(kit: ConsoleKit, call: Call, case_id: str, fence: int, *, only_preview: bool) -> Answer:
