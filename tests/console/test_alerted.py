@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import html
 import pathlib
 import re
 
@@ -19,7 +20,8 @@ NAMES = {"staff_1": "Mika"}
 
 
 def told(language: Language, said: str) -> str:
-    return alert_said(Words(language), Formats(language, "Asia/Tokyo", NOW), lambda each: NAMES.get(each, ""), said)
+    text = alert_said(Words(language), Formats(language, "Asia/Tokyo", NOW), lambda each: NAMES.get(each, ""), said)
+    return html.unescape(re.sub(r"</?bdi[^>]*>", "", text))
 
 
 @pytest.mark.parametrize(
@@ -90,3 +92,12 @@ def test_the_words_that_are_known_are_those_in_which_the_code_speaks(name: str) 
     told_by = [each for each in pieces if len(each) >= TELLING]
     assert told_by
     assert not [piece for piece in told_by if not any(piece in each for each in sentences())]
+
+
+def test_what_is_in_nobodys_language_is_marked_and_cannot_be_markup() -> None:
+    said = "payment_1 gave no answer 5 times: <b>no answer</b>"
+    text = alert_said(Words("ja"), Formats("ja", "Asia/Tokyo", NOW), lambda _: "", said)
+    assert text == (
+        '<bdi translate="no">payment_1</bdi>が5回応答しませんでした。'
+        '<bdi translate="no">&lt;b&gt;no answer&lt;/b&gt;</bdi>'
+    )

@@ -8,7 +8,7 @@ from koban.base import from_rfc3339
 from koban.console.formats import Formats
 from koban.console.tripped import trip_said
 from koban.console.undelivered import undelivered
-from koban.console.words import Words, recognised
+from koban.console.words import Words, as_it_is, recognised
 
 KNOWN: Final = tuple(
     (name, re.compile(pattern, re.DOTALL))
@@ -70,18 +70,30 @@ def alert_said(words: Words, formats: Formats, name_of: Callable[[str], str], sa
     if found is None:
         return trip_said(words, said)
     name, values = found
-    at = from_rfc3339(values.get("at", ""))
-    if at is not None:
-        values["at"] = formats.full(at)
-    if "by" in values:
-        values["by"] = name_of(values["by"]) or values["by"]
-    if "error" in values:
-        values["error"] = undelivered(words, values["error"]) or values["error"]
-    if "first" in values:
-        values["first"] = _AND_MORE.sub(lambda more: words("alert_said.and_more", count=more[1]), values["first"])
-    if "queue" in values:
-        values["queue"] = _in_language(words, values["queue"])
-    return words(f"alert_said.{name}", **values)
+    return words(
+        f"alert_said.{name}", **{key: _told(words, formats, name_of, key, each) for key, each in values.items()}
+    )
+
+
+def _told(words: Words, formats: Formats, name_of: Callable[[str], str], key: str, value: str) -> str:
+    """Return a value as the reader is told it: in their words where it has any, else marked as nobody's language."""
+    match key:
+        case "count" | "found" | "expected" | "position" | "cap" | "seconds":
+            return value
+        case "at":
+            at = from_rfc3339(value)
+            return value if at is None else formats.full(at)
+        case "error":
+            return undelivered(words, value) or as_it_is(value)
+        case "queue":
+            return _in_language(words, value)
+        case "by":
+            return as_it_is(name_of(value) or value)
+        case "first":
+            more = _AND_MORE.search(value)
+            return as_it_is(_AND_MORE.sub("", value)) + (words("alert_said.and_more", count=more[1]) if more else "")
+        case _:
+            return as_it_is(value)
 
 
 def _in_language(words: Words, titles: str) -> str:

@@ -57,6 +57,11 @@ class Words:
         return texts.get(self.language) or next(iter(texts.values()), "")
 
 
+def as_it_is(value: str) -> Markup:
+    """Return a value that is in nobody's language, a name or what another system said, marked so."""
+    return Markup('<bdi translate="no">{}</bdi>').format(value)
+
+
 def language_of(name: str) -> Language:
     """Return a language of ours for a name from outside."""
     return "ja" if name == "ja" else "en"
