@@ -1,6 +1,7 @@
 """Tables that can be made again: a writer and, on SQLite, a file of their own, which is thrown away when it is no good."""
 
 import contextlib
+import os
 import pathlib
 import sqlite3
 import threading
@@ -210,6 +211,24 @@ def test_damage_that_a_reader_meets_is_mended_and_others_go_on(tmp_path: pathlib
         fill(database, "one")
         assert not database.mend_index()
         assert filled(database) == ["one"]
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_damage_that_the_writer_does_not_see_is_mended(tmp_path: pathlib.Path, is_open: bool) -> None:  # noqa: FBT001
+    with opened(tmp_path) as database:
+        fill(database, "one")
+        if is_open:
+            assert filled(database) == ["one"]
+        database.forget_deleted()  # all of it stands in the file
+        os.truncate(tmp_path / "index.db", 0)
+        with pytest.raises(
+            (sqlalchemy.exc.DatabaseError, sqlite3.DatabaseError), match=r"not a database|no such table"
+        ):
+            filled(database)
+        assert database.mend_index()
+        assert filled(database) == []
+        fill(database, "two")
+        assert filled(database) == ["two"]
 
 
 def test_damage_of_the_other_file_is_not_the_indexs(tmp_path: pathlib.Path) -> None:

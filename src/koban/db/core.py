@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, CursorResult, Engine
 
 from koban.base import Unavailable
-from koban.db.index import INDEX_FILE, SEE_INDEX, IndexFile, attach_to_look, index_metadata, is_damage
+from koban.db.index import INDEX_FILE, SEE_INDEX, IndexFile, attach_to_look, index_metadata, is_suspicious
 from koban.db.sqlite import build_engine, run_alone
 
 Dialect = Literal["sqlite", "postgresql"]
@@ -292,7 +292,7 @@ class Database:
             with self._reader.connect() as connection, connection.begin():
                 yield Tx(connection, self.dialect)
         except (sqlite3.DatabaseError, sqlalchemy.exc.DatabaseError) as error:
-            if self._index is not None and is_damage(error):
+            if self._index is not None and is_suspicious(error):
                 self._index.suspect()
             raise
 

@@ -80,7 +80,7 @@ class IndexFile:
                 with self._engine.connect() as connection, connection.begin():
                     yield connection
             except (sqlite3.DatabaseError, sqlalchemy.exc.DatabaseError) as error:
-                self._is_suspect = self._is_suspect or is_damage(error)
+                self._is_suspect = self._is_suspect or is_suspicious(error)
                 raise
 
     def suspect(self) -> None:
@@ -124,8 +124,13 @@ class IndexFile:
 
     def _join(self) -> None:
         self.close()
-        if not self._path.is_file() or not self._open():
-            raise Unavailable("index", 1, f"{self._path.name} is not there, or is of another release.")
+        if not self._path.is_file():
+            raise Unavailable("index", 1, f"{self._path.name} is not there.")
+        number = self._path.stat().st_ino
+        if not self._open():
+            raise Unavailable("index", 1, f"{self._path.name} is of another release.")
+        # Why the number from before: a file that took its place meanwhile is another one then, and is opened next.
+        self._number = number
 
     def _open(self) -> bool:
         """Open what is there, or make it; tell whether it holds the tables of this release."""
@@ -152,10 +157,12 @@ class IndexFile:
             return False
 
     def _is_damaged(self) -> bool:
-        assert self._engine is not None, "opened"
+        # Why a connection of its own: the writer's answers from pages that it keeps, whatever became of them on the disk.
         try:
-            return bool(run_alone(self._engine, "PRAGMA quick_check(1)")[0] != "ok")
-        except (sqlite3.DatabaseError, sqlalchemy.exc.DatabaseError) as error:
+            with contextlib.closing(sqlite3.connect(self._path, timeout=10.0)) as fresh:
+                is_whole = fresh.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+                return not is_whole or int(fresh.execute("PRAGMA user_version").fetchone()[0]) != _version()
+        except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
             return True
@@ -189,6 +196,11 @@ def is_damage(error: BaseException) -> bool:
     """Tell whether SQLite says that a file is damaged, or is none of its own."""
     code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
     return int(code) & 0xFF in _DAMAGED
+
+
+def is_suspicious(error: BaseException) -> bool:
+    """Tell whether an error may come from a damaged file: one that was cut to nothing is an empty database to SQLite."""
+    return is_damage(error) or "no such table" in str(error)
 
 
 def _version() -> int:
