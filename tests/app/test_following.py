@@ -276,6 +276,30 @@ def test_a_process_that_cannot_open_the_data_says_why_and_is_not_started_again_a
         assert is_whole(koban)
 
 
+def test_a_file_where_the_server_was_started_is_not_imported(
+    site_of: MakeSite, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_of("one")
+    with quiet(site) as koban, follower_of(koban, site) as follower:
+        fill(koban, site, APART_AT + 1)
+        for name in ("random.py", "msgspec.py"):
+            (tmp_path / name).write_text("raise SystemExit(3)\n", encoding="utf-8")
+        monkeypatch.chdir(tmp_path)
+        follower.look()
+        wait(lambda: is_whole(koban), "the other process takes in what there is")
+        assert follower.process is not None
+
+
+def test_nothing_begins_once_it_will_be_closed(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with quiet(site) as koban, follower_of(koban, site) as follower:
+        fill(koban, site, APART_AT + 1)
+        follower.stop()
+        follower.look()
+        assert runs_none(follower)
+        assert content(koban.database)["index_place"] == []
+
+
 def test_it_follows_by_the_pack_in_force_and_ends_when_little_happens(site_of: MakeSite) -> None:
     site = site_of("one")
     with quiet(site) as koban:

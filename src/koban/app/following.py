@@ -41,7 +41,9 @@ class IndexFollower:
         self._closing = threading.Event()
 
     def look(self) -> None:
-        """Take in what is new, or see to it that the other process does."""
+        """Take in what is new, or see to it that the other process does; nothing once it will be closed."""
+        if self._closing.is_set():
+            return
         self._desk.database.mend_index()
         if self._runs_apart():
             return
@@ -124,7 +126,7 @@ class IndexFollower:
         job = Job(database_url=self._settings.database_url, archive=str(archive_of(self._settings).places.folder))
         try:
             child = subprocess.Popen(
-                [sys.executable, "-m", "koban.finding.worker"],
+                [sys.executable, "-P", "-m", "koban.finding.worker"],  # -P: nothing is imported from where we stand
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
