@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -12,7 +11,7 @@ import structlog
 
 import koban.decisions.store as decision_store
 import koban.events.store as event_store
-from koban.base import DAY, Clock, Instant, limits, to_rfc3339
+from koban.base import DAY, Clock, Instant, child_command, limits, to_rfc3339
 from koban.base.settings import Settings
 from koban.db import Database, Tx
 from koban.events.archive import (
@@ -152,8 +151,8 @@ def run_when_due(
         "KOBAN_DATABASE_URL": settings.database_url,
         "KOBAN_PACK": str(settings.pack),
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "koban.cli", "archive", "run", "--json", "--quietly"],
+    done = subprocess.run(  # noqa: S603 - our own command with our own arguments
+        child_command("koban.cli", "archive", "run", "--json", "--quietly"),
         env=environment,
         capture_output=True,
         timeout=CHILD_MAX_S,

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 from typing import Final
 
@@ -12,6 +11,7 @@ import msgspec
 import structlog
 
 from koban.app.archiving import archive_of
+from koban.base import child_command
 from koban.base.settings import Settings
 from koban.decisions import acts_store
 from koban.finding import events_behind, follow
@@ -125,8 +125,8 @@ class IndexFollower:
         """Start the other process; tell whether that could be done."""
         job = Job(database_url=self._settings.database_url, archive=str(archive_of(self._settings).places.folder))
         try:
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "koban.finding.worker"],  # -P: nothing is imported from where we stand
+            child = subprocess.Popen(  # noqa: S603 - our own command with our own arguments
+                child_command("koban.finding.worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

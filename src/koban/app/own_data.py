@@ -10,7 +10,6 @@ import pathlib
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ import koban.insight.store as insight_store
 from koban.app.own_worker import Job
 from koban.app.running import Koban
 from koban.audit import record
-from koban.base import DAY, Instant, Problem, wilson
+from koban.base import DAY, Instant, Problem, child_command, wilson
 from koban.events import Entry, decode_document, make_preparer, read_row
 from koban.insight import Evaluation, evaluate
 from koban.insight.columns import Chosen, Looked
@@ -312,8 +311,8 @@ class OwnData:
         return self._speak(name, kept, do, self._child(), seconds=CHILD_S_MAX, event=event, encoding=encoding)
 
     def _child(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "koban.app.own_worker"],
+        return subprocess.Popen(  # noqa: S603 - our own command with our own arguments
+            child_command("koban.app.own_worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

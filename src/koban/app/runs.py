@@ -10,7 +10,6 @@ import pathlib
 import random
 import re
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Final, Literal
 import msgspec
 import structlog
 
-from koban.base import Instant, Refusal, random_id
+from koban.base import Instant, Refusal, child_command, random_id
 from koban.base.settings import Settings
 from koban.db import Database
 from koban.lab import Report, Suggestions
@@ -212,7 +211,7 @@ class Runs:
                 keep_report(tx, at, run_id, report)
 
     def _child(self, run_id: str, arguments: Sequence[str]) -> "subprocess.CompletedProcess[bytes]":
-        command = [sys.executable, "-c", "from koban.cli import main; main()", *arguments]
+        command = child_command("koban.cli", *arguments)
         data, database = str(self._settings.data), self._settings.database_url
         with subprocess.Popen(  # noqa: S603 - our own command with our own arguments
             command, env={**os.environ, "KOBAN_DATA": data, "KOBAN_DATABASE_URL": database},

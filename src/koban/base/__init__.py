@@ -1,5 +1,6 @@
 """Ground: time, ids, money, limits, settings and refusals. Knows no domain and imports nothing of ours."""
 
+from koban.base.children import child_command
 from koban.base.clock import (
     DAY,
     HOUR,
@@ -39,6 +40,7 @@ __all__ = [
     "Share",
     "SystemClock",
     "Unavailable",
+    "child_command",
     "format_money",
     "from_rfc3339",
     "instant_of",
