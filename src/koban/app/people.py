@@ -8,10 +8,10 @@ from typing import TypeVar
 import msgspec
 
 import koban.events.store as event_store
-from koban.app.remote import call, find_server
 from koban.app.running import Koban, open_data, open_desk
 from koban.audit import Secrets
 from koban.base import Clock, Unavailable
+from koban.base.remote import call, find_server
 from koban.base.settings import Settings
 from koban.db import Database, Tx
 from koban.pipeline.desk import QUARANTINE, Desk

@@ -111,7 +111,7 @@ def import_statement(
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Bring in a statement or notice of a bank; the same file again changes nothing."""
-    from koban.app.remote import send
+    from koban.base.remote import send
 
     path = f"/v1/bank/statements?name={urllib.parse.quote(file.name)}"
     found = send(running_server(), "POST", path, file.read_bytes())
@@ -189,7 +189,7 @@ def take_file(
     to: Annotated[pathlib.Path | None, typer.Option(help="Where to; without it, the file's own name here.")] = None,
 ) -> None:
     """Take the file of a batch out."""
-    from koban.app.remote import send
+    from koban.base.remote import send
 
     row = _ask("GET", f"/v1/bank/batches/{batch}")
     data = send(running_server(), "POST", f"/v1/bank/batches/{batch}/file", b"")
@@ -244,6 +244,6 @@ def decline_proposal(proposal: Annotated[str, typer.Argument(help="Its id.")]) -
 
 
 def _ask(method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:  # Any: JSON of the server
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     return call(running_server(), method, path, body)

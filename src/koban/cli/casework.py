@@ -110,6 +110,6 @@ def file(
 
 
 def _ask(method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:  # Any: JSON of the server
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     return call(running_server(), method, path, body)

@@ -38,7 +38,7 @@ def preview(
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Show what a rule would have done in the last two hours. Nothing is changed."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     body = _body(when, on, then, policy=policy, name=name, cap=cap)
     made = call(running_server(), "POST", "/v1/emergency/preview", body)
@@ -61,7 +61,7 @@ def start(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask after the preview.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Preview a rule, ask, and start it."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     where = running_server()
     body = _body(when, on, then, policy=policy, name=name, cap=cap) | {"minutes": minutes, "reason": reason}
@@ -76,7 +76,7 @@ def start(
 @emergency_app.command("list")
 def list_rules(json: Json = False) -> None:  # noqa: FBT002 - a flag
     """Say which emergency rules stand, and which did of late."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     found: Any = call(running_server(), "GET", "/v1/emergency")  # Any: JSON
     if json:
@@ -98,7 +98,7 @@ def extend(
     minutes: Minutes = 60,
 ) -> None:
     """Let a rule that somebody else started live longer, once."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     done = call(running_server(), "POST", f"/v1/emergency/{name}/extend", {"reason": reason, "minutes": minutes})
     print(f"{name} decides until {done['ends_at']}")
@@ -110,7 +110,7 @@ def end(
     reason: Annotated[str, typer.Option(help="Why.")],
 ) -> None:
     """End a rule now."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     call(running_server(), "POST", f"/v1/emergency/{name}/end", {"reason": reason})
     print(f"{name} is over")
@@ -128,7 +128,7 @@ def undo(
     """List what rules did to people, and take it back where a reason is given."""
     import urllib.parse
 
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     where = running_server()
     wanted = {

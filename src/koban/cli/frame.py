@@ -115,7 +115,7 @@ def running_server(url: str | None = None, token: str | None = None) -> tuple[st
 
     Refuses: SettingInvalid, where the environment names a server and no token: the folder owner's stays on this machine.
     """
-    from koban.app.remote import find_server
+    from koban.base.remote import find_server
     from koban.base.settings import SettingInvalid
 
     named, own = os.environ.get("KOBAN_URL", "").rstrip("/"), os.environ.get("KOBAN_TOKEN", "")

@@ -25,7 +25,7 @@ def token_issue(
     days: Annotated[int, typer.Option(help="How long it is good.")] = 90,
 ) -> None:
     """Issue an API token; its secret is printed this one time."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     issued = call(running_server(), "POST", "/v1/tokens", {"name": name, "scopes": scope, "days": days})
     print(issued["secret"])

@@ -101,7 +101,7 @@ def ledger_post(
     """Make a posting with a machine's token (scope ledger.post); people propose. Exit code 1 when it was refused."""
     import msgspec
 
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     answer = call(running_server(url, token), "POST", "/v1/ledger/postings", msgspec.json.decode(file.read_bytes()))
     print_json(answer)
@@ -119,7 +119,7 @@ def ledger_propose(
     """Propose a posting, transfers or limits of a book; a second person approves. Nothing is booked before."""
     import msgspec
 
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     print_json(call(running_server(url, token), "POST", "/v1/ledger/bookings", msgspec.json.decode(file.read_bytes())))
 
@@ -134,7 +134,7 @@ def ledger_bookings(
     """List what people want booked, newest first."""
     import urllib.parse
 
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     query = urllib.parse.urlencode({"status": status, "limit": 200})
     answer = call(running_server(url, token), "GET", f"/v1/ledger/bookings?{query}")
@@ -163,7 +163,7 @@ def ledger_decide(
     """Approve or decline a colleague's booking, with a token of one's own: the folder owner's approves nothing."""
     import urllib.parse
 
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     if do not in {"approve", "decline"}:
         raise typer.BadParameter("say approve or decline")
@@ -182,7 +182,7 @@ def ledger_close(
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Close the books for booking dates up to a date, on the running server."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     answer = call(
         running_server(),
@@ -200,7 +200,7 @@ def ledger_reopen(
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Open a closed period again, on the running server."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     answer = call(running_server(), "POST", "/v1/ledger/periods/reopen", {"through": through, "reason": reason})
     print_json(answer) if json else print(f"The books are closed through {answer['closed_through'] or 'no date'}.")

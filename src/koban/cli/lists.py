@@ -15,7 +15,7 @@ Name = Annotated[str, typer.Argument(help="Name of the list.")]
 
 
 def _ask(method: str, path: str, body: dict[str, object] | None = None, **query: object) -> Any:  # Any: JSON
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     wanted = urllib.parse.urlencode({name: value for name, value in query.items() if value is not None})
     return call(running_server(), method, f"{path}?{wanted}" if wanted else path, body)

@@ -16,7 +16,7 @@ PageId = Annotated[str, typer.Argument(help="Id of the page.")]
 @oncall_app.command("who")
 def who(json: Json = False) -> None:  # noqa: FBT002 - a flag
     """Say who is on call now, who is next, and where nobody is."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     view: Any = call(running_server(), "GET", "/v1/oncall")  # Any: JSON
     if json:
@@ -33,7 +33,7 @@ def who(json: Json = False) -> None:  # noqa: FBT002 - a flag
 @oncall_app.command("pages")
 def pages(json: Json = False) -> None:  # noqa: FBT002 - a flag
     """List pages, newest first."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     found: Any = call(running_server(), "GET", "/v1/oncall/pages")  # Any: JSON
     if json:
@@ -46,7 +46,7 @@ def pages(json: Json = False) -> None:  # noqa: FBT002 - a flag
 @oncall_app.command("take")
 def take(page: PageId) -> None:
     """Take a page: nobody else is called about it."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     call(running_server(), "POST", f"/v1/oncall/pages/{page}/acknowledge")
     print(f"{page} is taken")
@@ -55,7 +55,7 @@ def take(page: PageId) -> None:
 @oncall_app.command("resolve")
 def resolve(page: PageId) -> None:
     """Say that it is over; the alert behind it is taken note of."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     call(running_server(), "POST", f"/v1/oncall/pages/{page}/resolve")
     print(f"{page} is over")
@@ -67,7 +67,7 @@ def call_somebody(
     severity: Annotated[str, typer.Option(help="low, medium, high or critical.")] = "high",
 ) -> None:
     """Call whoever is on call."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     made = call(running_server(), "POST", "/v1/oncall/pages", {"detail": detail, "severity": severity})
     print(f"{made['id']}: level {made['level']} is called")
@@ -76,7 +76,7 @@ def call_somebody(
 @app.command("rule-health")
 def rule_health(json: Json = False) -> None:  # noqa: FBT002 - a flag
     """Say which rules drifted, stopped by themselves, or match nothing, and which lists are of no use."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     health: Any = call(running_server(), "GET", "/v1/rule-health")  # Any: JSON
     if json:

@@ -168,7 +168,7 @@ def pack_push(
 
     Files that were pulled are refused once another version is in force, so that nobody's change is taken back unseen.
     """
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     where = running_server()
     bases = _bases(pack)
@@ -187,7 +187,7 @@ def _bases(pack: pathlib.Path) -> list[str]:
 
 def _brought(where: tuple[str, str], pack: pathlib.Path, reason: str, bases: Sequence[str]) -> dict[str, object]:
     """Return what is sent of a folder: its files, why, and which version they were made from."""
-    from koban.app.remote import call
+    from koban.base.remote import call
     from koban.packs import files_of
 
     body: dict[str, object] = {"files": dict(files_of(pack)), "reason": reason}
@@ -206,7 +206,7 @@ def _note_bases(pack: pathlib.Path, bases: Sequence[str], digest: str, *, waits:
 @pack_app.command("history")
 def pack_history() -> None:
     """Say which versions decided."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     for one in call(running_server(), "GET", "/v1/packs/activations")["items"]:  # type: ignore[attr-defined]  # JSON
         print(f"{one['seq']:>12}  {one['digest'][:12]}  {one['activated_at']}  {one['author']}  {one['reason']}")
@@ -218,7 +218,7 @@ def pack_rollback(
     reason: Annotated[str, typer.Option(help="Why.")],
 ) -> None:
     """Switch back to a version that was active before, or propose that where a second person must look."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     where = running_server()
     items = call(where, "GET", "/v1/packs/activations")["items"]
@@ -229,7 +229,7 @@ def pack_rollback(
 @pack_app.command("drafts")
 def pack_drafts() -> None:
     """Say which versions were proposed, and which of them wait for a second person."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     for one in call(running_server(), "GET", "/v1/drafts")["items"]:  # type: ignore[attr-defined]  # JSON
         state = "waits for a second person" if one["state"] == "open" and one["severe"] else one["state"]
@@ -246,7 +246,7 @@ def pack_propose(
 
     Files that were pulled are refused once another version is in force, as at a push.
     """
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     where = running_server()
     bases = _bases(pack)
@@ -259,7 +259,7 @@ def pack_propose(
 @pack_app.command("approve")
 def pack_approve(draft: Annotated[str, typer.Argument(help="Id of the draft.")]) -> None:
     """Switch to a draft; where a policy is severe, with the token of somebody else than its author."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     done = call(running_server(), "POST", f"/v1/drafts/{draft}/approve")
     print(f"{str(done['digest'])[:12]} decides from log entry {done['seq']} on")
@@ -268,7 +268,7 @@ def pack_approve(draft: Annotated[str, typer.Argument(help="Id of the draft.")])
 @pack_app.command("withdraw")
 def pack_withdraw(draft: Annotated[str, typer.Argument(help="Id of the draft.")]) -> None:
     """Close a draft unused."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     call(running_server(), "POST", f"/v1/drafts/{draft}/withdraw")
     print(f"{draft}: withdrawn")
@@ -325,7 +325,7 @@ def pack_pull(
 
 def _files_named(text: str) -> dict[str, str]:
     """Return the files of a folder, or of a version on the running server; empty: the version in force."""
-    from koban.app.remote import call
+    from koban.base.remote import call
     from koban.packs import PackVersionMissing, files_of
 
     if text and pathlib.Path(text).is_dir():
@@ -361,7 +361,7 @@ def rule_mode(
     percent: Annotated[float, typer.Option(help="Share of accounts for which it is live.")] = 100.0,
 ) -> None:
     """Switch a rule's mode on the running server."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     body = {"mode": None if mode == "pack" else mode, "reason": reason, "basis_points": round(percent * 100)}
     entered = call(running_server(), "POST", f"/v1/rules/{rule}/mode", body)
@@ -399,7 +399,7 @@ def rule_expect(
     reason: Annotated[str, typer.Option(help="Where the figures come from.")],
 ) -> None:
     """Say what a backtest expects of a rule: from the ceiling that follows on, it only opens cases."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     body = {"people": people, "hours": hours, "reason": reason}
     said = call(running_server(), "PUT", f"/v1/rules/{rule}/expectation", body)
@@ -420,8 +420,8 @@ def rule_snooze(
 ) -> None:
     """Mute a rule for one subject until then."""
     from koban.app.lab import parse_until
-    from koban.app.remote import call
     from koban.base import SystemClock, to_rfc3339
+    from koban.base.remote import call
 
     end = to_rfc3339(parse_until(until, SystemClock().now()))
     body = {"kind": kind, "subject": subject, "until": end, "reason": reason}
@@ -437,7 +437,7 @@ def rule_unsnooze(
     kind: Annotated[str, typer.Option(help="Kind of the subject: listing, device, …")] = "account",
 ) -> None:
     """Let a rule speak for a subject again."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     body = {"kind": kind, "subject": subject, "until": None, "reason": reason}
     call(running_server(), "POST", f"/v1/rules/{rule}/snooze", body)
@@ -458,7 +458,7 @@ def rule_snoozes(
     """List which rules are mute for whom."""
     import urllib.parse
 
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     wanted = urllib.parse.urlencode(
         {name: value for name, value in (("rule", rule), ("kind", kind), ("subject", subject)) if value is not None}
@@ -476,7 +476,7 @@ def rule_snoozes(
 @rule_app.command("drafts")
 def rule_drafts() -> None:
     """List modes and ceilings of severe rules that somebody proposed."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     found: list[dict[str, object]] = call(running_server(), "GET", "/v1/mode-drafts")["items"]  # type: ignore[assignment]  # JSON
     for each in found:
@@ -491,7 +491,7 @@ def rule_drafts() -> None:
 @rule_app.command("approve")
 def rule_approve(draft: Annotated[str, typer.Argument(help="Id of the draft.")]) -> None:
     """Agree that a severe rule acts, or may touch more people, as somebody else than whoever proposed it."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     entered = call(running_server(), "POST", f"/v1/mode-drafts/{draft}/approve")
     print(f"{draft}: in force from log entry {entered['seq']} on")
@@ -500,7 +500,7 @@ def rule_approve(draft: Annotated[str, typer.Argument(help="Id of the draft.")])
 @rule_app.command("withdraw")
 def rule_withdraw(draft: Annotated[str, typer.Argument(help="Id of the draft.")]) -> None:
     """Close a proposed mode or ceiling unused."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     call(running_server(), "POST", f"/v1/mode-drafts/{draft}/withdraw")
     print(f"{draft}: withdrawn")
@@ -513,8 +513,8 @@ def rule_undo(
     minutes: Annotated[int, typer.Option(help="How far back.")] = 60,
 ) -> None:
     """Take back everything a rule did to people lately."""
-    from koban.app.remote import call
     from koban.base import MINUTE, Instant, SystemClock, to_rfc3339
+    from koban.base.remote import call
 
     since = to_rfc3339(Instant(SystemClock().now() - minutes * MINUTE))
     done = call(running_server(), "POST", "/v1/undo", {"rule": rule, "since": since, "reason": reason})
@@ -529,7 +529,7 @@ def rule_review_all(
     reason: Annotated[str, typer.Option(help="Why.")],
 ) -> None:
     """Put every rule to review, or back."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     entered = call(running_server(), "POST", "/v1/review-all", {"on": switch == "on", "reason": reason})
     print(f"all rules to review: {switch}, from log entry {entered['seq']} on")

@@ -17,7 +17,7 @@ Step = Annotated[str, typer.Argument(help="Id of the step, as in p1-3.")]
 
 
 def _call(method: str, path: str, body: dict[str, object] | None = None) -> Any:  # Any: JSON
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     return call(running_server(), method, path, body)
 

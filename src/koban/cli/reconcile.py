@@ -25,7 +25,7 @@ def reconcile_load(
     """Take a report or a statement in, on the running server. The same rows again are the same rows."""
     import msgspec
 
-    from koban.app.remote import send
+    from koban.base.remote import send
 
     query = urllib.parse.urlencode({"kind": kind, "source": source})
     said = send(running_server(), "POST", f"/v1/reconciliation/files?{query}", file.read_bytes())
@@ -35,7 +35,7 @@ def reconcile_load(
 @reconcile_app.command("run")
 def reconcile_run(json: Json = False) -> None:  # noqa: FBT002 - a flag
     """Compare everything that is open, on the running server. Happens every day by itself."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     answer = call(running_server(), "POST", "/v1/reconciliation/runs")
     if json:
@@ -54,7 +54,7 @@ def reconcile_list(
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """List exceptions, those due first."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     query = urllib.parse.urlencode({"state": state, "type": type_, "limit": 200})
     answer = call(running_server(), "GET", f"/v1/reconciliation/exceptions?{query}")
@@ -75,7 +75,7 @@ def reconcile_list(
 @reconcile_app.command("show")
 def reconcile_show(exception: Annotated[str, typer.Argument(help="Id of the exception.")]) -> None:
     """Show an exception with the rows of each side, what shares a reference, and its proposals, as JSON."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     print_json(call(running_server(), "GET", f"/v1/reconciliation/exceptions/{urllib.parse.quote(exception, safe='')}"))
 
@@ -83,6 +83,6 @@ def reconcile_show(exception: Annotated[str, typer.Argument(help="Id of the exce
 @reconcile_app.command("status")
 def reconcile_status() -> None:
     """Say when it was last compared, what matched by which pass, and what is open by age, as JSON."""
-    from koban.app.remote import call
+    from koban.base.remote import call
 
     print_json(call(running_server(), "GET", "/v1/reconciliation"))
