@@ -308,8 +308,10 @@ def test_an_order_paid_twice_is_on_its_page_among_the_alerts_and_in_a_queue(shop
         assert ("This order was paid more than once" in page) is (name == "p2")
     assert "Its money came by p1 (¥1,000), p2 (¥1,000)." in page
     assert "p1 (1,000円)、p2 (1,000円)で代金が支払われました。" in read(shop, "/money/orders?order=o1", "ja")[1]
-    assert "An order was paid more than once Paid by p1 (1,000 JPY), and again by p2" in read(shop, "/alerts")[1]
-    assert "同じ取引の代金が二重に支払われました" in read(shop, "/alerts", "ja")[1]
+    alerts = {language: read(shop, "/alerts", language)[1] for language in ("en", "ja")}
+    assert "An order was paid more than once Paid by p1 (1,000 JPY)" in alerts["en"]
+    assert "and again by p2 (1,000 JPY)" in alerts["en"]
+    assert "同じ取引の代金が二重に支払われました p1 (1,000 JPY) で支払われたあと" in alerts["ja"]
     [case] = shop.ask("GET", "/v1/cases?queue=money")[1]["items"]
     assert case["subject"] == {"kind": "account", "id": "b1"}
     assert shop.ask("POST", "/v1/payments/p2/refunds", {"id": "r1", "amount_minor": 1_000})[0] == 200
