@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -33,6 +33,8 @@ NOT_LINKING: Final = frozenset({
 })  # fmt: skip
 # Kinds that an account meets rather than has. Everything else (device, address, card, bank, phone, ip, image, code) links
 # the accounts that use it.
+
+R = TypeVar("R")
 
 _DATA: Final = msgspec.json.Decoder(dict[str, object])
 
@@ -131,27 +133,17 @@ def forget_gone(database: Database) -> int:
     """
     with database.read() as tx:
         first = store.first_seq(tx)
-    deleted = 0
-    subject: store.SubjectRow = ("", "", 0)
-    while True:
-        with database.read() as tx:
-            subjects = store.read_gone(tx, before_seq=first, after=subject, limit=FORGET_CHUNK)
-        if not subjects:
-            break
-        subject = subjects[-1]
-        with database.write_index() as tx:
-            store.delete(tx, subjects)
-        deleted += len(subjects)
-    act: acts_store.ActRow = ("", 0)
-    while True:
-        with database.read() as tx:
-            acts = acts_store.read_gone(tx, before_seq=first, after=act, limit=FORGET_CHUNK)
-        if not acts:
-            return deleted
-        act = acts[-1]
-        with database.write_index() as tx:
-            acts_store.delete(tx, acts)
-        deleted += len(acts)
+    return _forget(
+        database,
+        lambda tx, after: store.read_gone(tx, before_seq=first, after=after, limit=FORGET_CHUNK),
+        store.delete,
+        begin=("", "", 0),
+    ) + _forget(
+        database,
+        lambda tx, after: acts_store.read_gone(tx, before_seq=first, after=after, limit=FORGET_CHUNK),
+        acts_store.delete,
+        begin=("", 0),
+    )
 
 
 def is_named(kind: str, subject: str, entry: Entry, declared: EventType | None) -> bool:
@@ -206,6 +198,22 @@ def named_exactly(tx: Tx, kind: str, subject: str) -> list[SubjectHit]:
     """Return a subject if the log names it."""
     span = store.span_of(tx, kind, subject)
     return [] if span is None else [SubjectHit(kind=kind, id=subject, last_seq=span[1])]
+
+
+def _forget(
+    database: Database, read: Callable[[Tx, R], list[R]], delete: Callable[[Tx, Sequence[R]], None], *, begin: R
+) -> int:
+    """Walk a table from `begin` to its end and delete what `read` finds, in chunks; return how many rows."""
+    deleted, after = 0, begin
+    while True:
+        with database.read() as tx:
+            rows = read(tx, after)
+        if not rows:
+            return deleted
+        after = rows[-1]
+        with database.write_index() as tx:
+            delete(tx, rows)
+        deleted += len(rows)
 
 
 def _enter(
