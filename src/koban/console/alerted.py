@@ -1,5 +1,6 @@
 """What an alert says, in the reader's language: it is raised in English, with the log's own names and figures."""
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Final
@@ -8,7 +9,7 @@ from koban.base import from_rfc3339
 from koban.console.formats import Formats
 from koban.console.tripped import trip_said
 from koban.console.undelivered import undelivered
-from koban.console.words import Words, as_it_is, recognised
+from koban.console.words import Words, as_it_is, retold
 
 KNOWN: Final = tuple(
     (name, re.compile(pattern, re.DOTALL))
@@ -66,13 +67,8 @@ def alert_said(words: Words, formats: Formats, name_of: Callable[[str], str], sa
 
     `name_of` gives the name of whoever has an id, and nothing where nobody has.
     """
-    found = recognised(KNOWN, said)
-    if found is None:
-        return trip_said(words, said)
-    name, values = found
-    return words(
-        f"alert_said.{name}", **{key: _told(words, formats, name_of, key, each) for key, each in values.items()}
-    )
+    value = functools.partial(_told, words, formats, name_of)
+    return retold(words, "alert_said", KNOWN, said, value) or trip_said(words, said)
 
 
 def _told(words: Words, formats: Formats, name_of: Callable[[str], str], key: str, value: str) -> str:

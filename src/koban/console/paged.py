@@ -1,5 +1,6 @@
 """What a page's steps wrote for the log, in the reader's language and with people by name."""
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Final
@@ -7,7 +8,7 @@ from typing import Final
 from markupsafe import Markup
 
 from koban.console.undelivered import undelivered
-from koban.console.words import Words, recognised
+from koban.console.words import Words, as_it_is, retold
 
 _NOBODY_REACHED: Final = "nobody there can be reached"
 _SAID: Final = (
@@ -33,13 +34,10 @@ def step_said(words: Words, name_of: Callable[[str], str], what: str, detail: st
     if what == "opened":
         told = words.named("alert", detail)
         return "" if told == detail else told
-    found = recognised(_SAID, detail)
-    if found is None:
-        return ""
-    name, values = found
-    if "people" in values:
-        marked = Markup('<bdi translate="no">{}</bdi>')
-        values["people"] = Markup(", ").join(
-            marked.format(name_of(each) or each) for each in values["people"].split(", ")
-        )
-    return words(f"page_said.{name}", **values)
+    return retold(words, "page_said", _SAID, detail, functools.partial(_told, name_of))
+
+
+def _told(name_of: Callable[[str], str], name: str, value: str) -> str:
+    if name != "people":
+        return value
+    return Markup(", ").join(as_it_is(name_of(each) or each) for each in value.split(", "))

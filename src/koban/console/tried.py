@@ -8,7 +8,7 @@ import msgspec
 
 from koban.console.fields import FieldLine, field_lines
 from koban.console.formats import Formats
-from koban.console.words import Words, recognised
+from koban.console.words import Words, retold
 from koban.lab import Report, RuleFigures, Sample
 from koban.packs import PackDef
 
@@ -113,8 +113,7 @@ def _rank(line: FieldLine, pack: PackDef, kind: str) -> int:
 
 def why_live(words: Words, rule: RuleFigures) -> str:
     """Return in the reader's words why a rule was run by the live engine; its own words where no others are known."""
-    found = recognised(_LIVE, rule.why_live)
-    return rule.why_live if found is None else words(f"why_live.{found[0]}", **found[1])
+    return retold(words, "why_live", _LIVE, rule.why_live) or rule.why_live
 
 
 def work_a_day(report: Report) -> float | None:

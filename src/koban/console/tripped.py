@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from koban.console.words import Words, recognised
+from koban.console.words import Words, retold
 
 _ENDS: Final = r"( It only opens cases until a person decides\.)?"
 _SAID: Final = (
@@ -23,8 +23,4 @@ _SAID: Final = (
 
 def trip_said(words: Words, said: str) -> str:
     """Return in the reader's words why a rule stopped; nothing where only its own words can tell it."""
-    found = recognised(_SAID, said)
-    if found is None:
-        return ""
-    name, values = found
-    return words(f"trip.{name}", **{key: value for key, value in values.items() if value is not None})
+    return retold(words, "trip", _SAID, said)

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from koban.console.words import Words, recognised
+from koban.console.words import Words, retold
 
 _KNOWN: Final = (
     ("answered", re.compile(r"the receiver answered (?P<status>\d{3})")),
@@ -17,5 +17,4 @@ _KNOWN: Final = (
 
 def undelivered(words: Words, error: str) -> str:
     """Return the reason in the reader's words; nothing where it is one that only its own words can tell."""
-    found = recognised(_KNOWN, error)
-    return "" if found is None else words(f"undelivered.{found[0]}", **found[1])
+    return retold(words, "undelivered", _KNOWN, error)

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from koban.console.words import Words, as_it_is, recognised
+from koban.console.words import Words, as_it_is, retold
 
 KNOWN: Final = tuple(
     (name, re.compile(pattern))
@@ -25,7 +25,4 @@ KNOWN: Final = tuple(
 
 def unfit_said(words: Words, said: str) -> str:
     """Return the reason in the reader's words; nothing where it is none of those that are known."""
-    found = recognised(KNOWN, said)
-    return (
-        "" if found is None else words(f"unfit.{found[0]}", **{key: as_it_is(each) for key, each in found[1].items()})
-    )
+    return retold(words, "unfit", KNOWN, said, lambda _name, value: as_it_is(value))

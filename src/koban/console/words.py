@@ -3,7 +3,7 @@
 import functools
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -67,10 +67,20 @@ def language_of(name: str) -> Language:
     return "ja" if name == "ja" else "en"
 
 
-def recognised(known: Sequence[tuple[str, re.Pattern[str]]], said: str) -> tuple[str, dict[str, str]] | None:
-    """Return the name of the first pattern that fits all of what was said, and what it names; None where none does."""
-    for name, pattern in known:
+def retold(
+    words: Words,
+    section: str,
+    known: Sequence[tuple[str, re.Pattern[str]]],
+    said: str,
+    value: Callable[[str, str], str] = lambda _name, value: value,
+) -> str:
+    """Return what was said in the reader's words, those of a section; nothing where no known pattern fits all of it.
+
+    `value` makes of each value, by its name, what the reader is told.
+    """
+    for key, pattern in known:
         found = pattern.fullmatch(said)
         if found is not None:
-            return name, found.groupdict()
-    return None
+            values = {name: value(name, each) for name, each in found.groupdict().items() if each is not None}
+            return words(f"{section}.{key}", **values)
+    return ""
