@@ -93,29 +93,31 @@ class Runs:
         Refuses: RunsFull, FileNameInvalid.
         """
         whole = None if {"--log", "--list-add", "--list-remove"} & set(arguments) else "--newest" not in arguments
-        return self._begin(files, at, ["backtest", *arguments], whole=whole)
+        return self._begin(files, at, "backtest", arguments, whole=whole)
 
     def suggest(self, files: Mapping[str, str], at: Instant, event: str, arguments: Sequence[str]) -> RunView:
         """Start a search for rules over an event type; `arguments` are further ones of `koban suggest`.
 
         Refuses: RunsFull, FileNameInvalid.
         """
-        return self._begin(files, at, ["suggest", event, *arguments], whole=None)
+        return self._begin(files, at, "suggest", [event, *arguments], whole=None)
 
-    def _begin(self, files: Mapping[str, str], at: Instant, command: Sequence[str], *, whole: bool | None) -> RunView:
+    def _begin(
+        self, files: Mapping[str, str], at: Instant, kind: RunKind, arguments: Sequence[str], *, whole: bool | None
+    ) -> RunView:
         for name in files:
             if not _FILE_NAME.fullmatch(name) or ".." in name.split("/"):
                 raise FileNameInvalid(f"{name[:80]!r} does not lie in the pack's folder.")
         with self._lock:
             if sum(each.state == "running" for each in self._kept.values()) >= RUNNING_MAX:
                 raise RunsFull("Wait for one of them.")
-            run = RunView(id=random_id("run", at, self._randomness), state="running", kind=_kind(command))
+            run = RunView(id=random_id("run", at, self._randomness), state="running", kind=kind)
             self._kept[run.id] = run
             if whole is not None:
                 self._whole[run.id] = whole
             while len(self._kept) > KEPT_MAX:
                 self._whole.pop(self._kept.popitem(last=False)[0], None)
-        threading.Thread(target=self._run, args=(run.id, at, dict(files), tuple(command)), name="koban-backtest",
+        threading.Thread(target=self._run, args=(run, at, dict(files), tuple(arguments)), name="koban-backtest",
                          daemon=True).start()  # fmt: skip
         return run
 
@@ -130,7 +132,7 @@ class Runs:
                 run.state != "running" or self._kept.get(run_id) is not run
             ):  # it has ended meanwhile, or is kept no more
                 return self._kept.get(run_id, run)
-            run = self._kept[run_id] = RunView(id=run_id, state="stopped", kind=run.kind)
+            run = self._kept[run_id] = msgspec.structs.replace(run, state="stopped")
             child = self._children.pop(run_id, None)
         if child is not None:
             child.kill()
@@ -170,37 +172,32 @@ class Runs:
                 whole = _view(kept_report(tx, digest))
         return whole or next(iter(found), None)
 
-    def _run(self, run_id: str, at: Instant, files: Mapping[str, str], command: Sequence[str]) -> None:
-        kind = _kind(command)
+    def _run(self, run: RunView, at: Instant, files: Mapping[str, str], arguments: Sequence[str]) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="koban-lab-") as name:
                 folder = pathlib.Path(name)
                 for path, text in files.items():
                     (folder / path).parent.mkdir(parents=True, exist_ok=True)
                     (folder / path).write_text(text, encoding="utf-8")
-                done = self._child(run_id, [*command, "--pack", name, "--json"])
-            if done.returncode == 0 and kind == "suggest":
-                view = RunView(
-                    id=run_id,
-                    state="done",
-                    kind="suggest",
-                    suggested=msgspec.json.decode(done.stdout, type=Suggestions),
-                )
+                done = self._child(run.id, [run.kind, *arguments, "--pack", name, "--json"])
+            if done.returncode == 0 and run.kind == "suggest":
+                suggested = msgspec.json.decode(done.stdout, type=Suggestions)
+                view = msgspec.structs.replace(run, state="done", suggested=suggested)
             elif done.returncode == 0:
                 report = msgspec.json.decode(done.stdout, type=Report)
-                self._keep(run_id, at, report)
-                view = RunView(id=run_id, state="done", report=report)
+                self._keep(run.id, at, report)
+                view = msgspec.structs.replace(run, state="done", report=report)
             else:
                 said = done.stderr.decode(errors="replace").strip().splitlines()
                 told = next((line for line in said if line.startswith("koban:")), said[-1] if said else "")
-                view = RunView(id=run_id, state="failed", kind=kind, problem=told.removeprefix("koban:").strip())
+                view = msgspec.structs.replace(run, state="failed", problem=told.removeprefix("koban:").strip())
         except Exception as error:  # noqa: BLE001 - an edge, the thread's: whoever waits must hear that it failed
             _log.warning("backtest_failed", error=str(error))
-            view = RunView(id=run_id, state="failed", kind=kind, problem=type(error).__name__)
+            view = msgspec.structs.replace(run, state="failed", problem=type(error).__name__)
         with self._lock:
-            self._children.pop(run_id, None)
-            if run_id in self._kept and self._kept[run_id].state == "running":
-                self._kept[run_id] = view
+            self._children.pop(run.id, None)
+            if run.id in self._kept and self._kept[run.id].state == "running":
+                self._kept[run.id] = view
 
     def _keep(self, run_id: str, at: Instant, report: Report) -> None:
         """Keep a whole backtest of the live log before anybody hears that it is done: a switch may follow at once."""
@@ -236,10 +233,6 @@ class Runs:
                 with self._lock:
                     self._alive -= 1
         return subprocess.CompletedProcess(command, child.returncode, out, said)
-
-
-def _kind(command: Sequence[str]) -> RunKind:
-    return "suggest" if command[0] == "suggest" else "backtest"
 
 
 def _view(kept: Kept | None) -> RunView | None:
