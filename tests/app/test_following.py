@@ -22,17 +22,18 @@ from tests.app.test_index import Quiet, content, follow_all, quiet, use
 from koban.app.archiving import archive_of
 from koban.app.following import APART_AT, STANDS_STILL_AT, IndexFollower
 from koban.app.running import switch_pack
-from koban.base import Instant, Unavailable
+from koban.base import Instant, Unavailable, child_command
 from koban.db import Database
 from koban.decisions import acts_store
 from koban.finding import span_of
-from koban.finding.worker import CHUNK, QUIET_EVENTS, ROUNDS_LOOKED_BACK, Job, follow_along
+from koban.finding.worker import CHUNK, QUIET_EVENTS, ROUND_S, ROUNDS_LOOKED_BACK, Job, follow_along
 from koban.labels import LabelSet, LabelSource
 from koban.packs import files_of, load_pack, parse_files
 from koban.packs.draft_store import Permit
 from koban.pipeline.commands import label
 
 PATIENCE_S = 60.0
+WORKER = child_command("koban.finding.worker")
 
 
 def fill(koban: Quiet, site: Site, number: int, *, begin: int = 0) -> None:
@@ -59,6 +60,11 @@ def put_in_force(koban: Quiet, site: Site) -> None:
     switch_pack(koban.desk, pack, Permit(base=base, by="system", reason="first", ground="first"))
 
 
+def job_of(site: Site, *, round_s: float = ROUND_S) -> Job:
+    folder = archive_of(site.settings).places.folder
+    return Job(database_url=site.settings.database_url, archive=str(folder), round_s=round_s)
+
+
 @contextlib.contextmanager
 def follower_of(koban: Quiet, site: Site) -> Iterator[IndexFollower]:
     put_in_force(koban, site)
@@ -67,6 +73,17 @@ def follower_of(koban: Quiet, site: Site) -> Iterator[IndexFollower]:
         yield follower
     finally:
         follower.close()
+
+
+def begin_apart(
+    koban: Quiet, site: Site, follower: IndexFollower, number: int = APART_AT + 1, *, begin: int = 0
+) -> int:
+    """Have so much happen that the other process begins; return its number."""
+    fill(koban, site, number, begin=begin)
+    follower.look()
+    process = follower.process
+    assert process is not None
+    return process
 
 
 def as_made_here(koban: Quiet) -> bool:
@@ -96,10 +113,7 @@ def test_little_is_taken_in_here_and_much_in_a_process_of_its_own(site_of: MakeS
         follower.look()
         assert is_whole(koban)
         assert runs_none(follower)
-        fill(koban, site, APART_AT + 30, begin=30)
-        follower.look()
-        process = follower.process
-        assert process is not None
+        process = begin_apart(koban, site, follower, APART_AT + 30, begin=30)
         wait(lambda: is_whole(koban), "the other process takes in what there is")
         fill(koban, site, 30, begin=APART_AT + 60)
         follower.look()
@@ -132,10 +146,7 @@ def test_changes_after_the_newest_event_are_no_work_for_a_process(site_of: MakeS
 def test_what_a_killed_process_left_is_taken_in_here_once(site_of: MakeSite) -> None:
     site = site_of("one")
     with quiet(site) as koban, follower_of(koban, site) as follower:
-        fill(koban, site, 4 * CHUNK)
-        follower.look()
-        process = follower.process
-        assert process is not None
+        process = begin_apart(koban, site, follower, 4 * CHUNK)
         wait(lambda: content(koban.database)["index_place"] != [], "it begins")
         os.kill(process, signal.SIGKILL)
         wait(lambda: follower.process is None, "it is gone")
@@ -149,10 +160,7 @@ def test_what_a_killed_process_left_is_taken_in_here_once(site_of: MakeSite) -> 
 def test_a_process_that_stands_still_is_ended_and_its_work_done_here(site_of: MakeSite) -> None:
     site = site_of("one")
     with quiet(site) as koban, follower_of(koban, site) as follower:
-        fill(koban, site, APART_AT + 1)
-        follower.look()
-        process = follower.process
-        assert process is not None
+        process = begin_apart(koban, site, follower)
         os.kill(process, signal.SIGSTOP)
         with structlog.testing.capture_logs() as logs:
             for _ in range(STANDS_STILL_AT):
@@ -168,11 +176,9 @@ def test_a_process_that_stands_still_is_ended_and_its_work_done_here(site_of: Ma
 def test_a_process_that_was_told_to_end_is_no_failure(site_of: MakeSite) -> None:
     site = site_of("one")
     with quiet(site) as koban, follower_of(koban, site) as follower:
-        fill(koban, site, APART_AT + 1)
-        follower.look()
-        assert follower.process is not None
+        process = begin_apart(koban, site, follower)
         with structlog.testing.capture_logs() as logs:
-            os.kill(follower.process, signal.SIGTERM)
+            os.kill(process, signal.SIGTERM)
             wait(lambda: follower.process is None, "it ends")
             follower.look()
         assert logs == []
@@ -214,8 +220,7 @@ def test_why_a_process_failed_is_logged_without_a_secret(site_of: MakeSite, url:
 def test_a_file_thrown_away_under_the_process_is_made_anew_and_followed(site_of: MakeSite, harm: str) -> None:
     site = site_of("one")
     with quiet(site) as koban, follower_of(koban, site) as follower:
-        fill(koban, site, APART_AT + 1)
-        follower.look()
+        begin_apart(koban, site, follower)
         wait(lambda: is_whole(koban), "it takes in what there is")
         file = site.settings.data / "index.db"
         if harm == "anew":
@@ -242,14 +247,13 @@ def test_a_file_thrown_away_under_the_process_is_made_anew_and_followed(site_of:
 def test_the_process_ends_with_the_one_that_started_it(site_of: MakeSite) -> None:
     site = site_of("one")
     with quiet(site):
-        job = Job(database_url=site.settings.database_url, archive=str(archive_of(site.settings).places.folder))
         starts = (
             "import subprocess, sys, time\n"
-            "child = subprocess.Popen([sys.executable, '-m', 'koban.finding.worker'], stdin=subprocess.PIPE)\n"
+            "child = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE)\n"
             "child.stdin.write(sys.argv[1].encode() + b'\\n'); child.stdin.flush()\n"
             "print(child.pid, flush=True); time.sleep(60)\n"
         )
-        command = [sys.executable, "-c", starts, msgspec.json.encode(job).decode()]
+        command = [sys.executable, "-c", starts, msgspec.json.encode(job_of(site)).decode(), *WORKER]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
             assert parent.stdout is not None
             process = int(parent.stdout.readline())
@@ -352,15 +356,11 @@ def test_what_a_new_pack_decided_meanwhile_is_not_read_by_the_old_one(site_of: M
 
 def test_a_process_that_little_happens_for_ends_as_if_told_to(site_of: MakeSite) -> None:
     site = site_of("one")
-    with quiet(site):
-        folder = archive_of(site.settings).places.folder
-        job = Job(database_url=site.settings.database_url, archive=str(folder), round_s=0.0)
-        command = [sys.executable, "-m", "koban.finding.worker"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
-            assert child.stdin is not None
-            child.stdin.write(msgspec.json.encode(job) + b"\n")
-            child.stdin.flush()  # and it stays open: the server is there
-            assert child.wait(PATIENCE_S) == 0
+    with quiet(site), subprocess.Popen(WORKER, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        assert child.stdin is not None
+        child.stdin.write(msgspec.json.encode(job_of(site, round_s=0.0)) + b"\n")
+        child.stdin.flush()  # and it stays open: the server is there
+        assert child.wait(PATIENCE_S) == 0
 
 
 def test_a_process_beside_the_log_makes_no_file_of_its_own(tmp_path: pathlib.Path) -> None:
