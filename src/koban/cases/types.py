@@ -1,7 +1,7 @@
 """What cases speak of: a case, the signals that joined it, the steps it takes, commands and refusals."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -359,7 +359,8 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[LabelSet, ...]
 
 
-Note: TypeAlias = Annotated[str, msgspec.Meta(max_length=4_000)]
+NOTE_CHARS_MAX: Final = 4_000
+Note: TypeAlias = Annotated[str, msgspec.Meta(max_length=NOTE_CHARS_MAX)]
 
 
 class CaseMissing(Refusal):

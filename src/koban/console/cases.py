@@ -9,7 +9,7 @@ from koban.access import Answer, Call, Endpoint, endpoint
 from koban.base import DAY, Instant, Refusal, keyset, keyset_of
 from koban.cases import Case, CaseMissing, claim_next, figures_store, work_routes, work_store
 from koban.cases import store as case_store
-from koban.cases.types import CaseOutcome
+from koban.cases.types import NOTE_CHARS_MAX, CaseOutcome
 from koban.console.filters import read_filters
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
@@ -22,7 +22,6 @@ from koban.packs import QueueDef
 OUTCOMES: Final = ("upheld", "honest", "unclear")
 FIGURE_DAYS: Final = 7
 BULK_MAX: Final = 50  # on one page
-NOTE_CHARS_MAX: Final = 4_000
 REASON_CHARS_MAX: Final = 2_000
 
 

@@ -15,6 +15,7 @@ from koban.cases import CaseMissing, claim, opened, read_members, release, skip,
 from koban.cases import actions as case_actions
 from koban.cases import store as case_store
 from koban.cases.types import (
+    NOTE_CHARS_MAX,
     Case,
     CaseMember,
     CaseOutcome,
@@ -30,7 +31,7 @@ from koban.cases.types import (
     ResumeCase,
     SkipReason,
 )
-from koban.console.cases import OUTCOMES, Term, terms_of
+from koban.console.cases import OUTCOMES, REASON_CHARS_MAX, Term, terms_of
 from koban.console.evidence import Evidence, fold, reasons
 from koban.console.fields import field_lines
 from koban.console.formats import Formats
@@ -56,11 +57,9 @@ MEMBERS_SHOWN: Final = 50
 SIGNALS_SHOWN: Final = 200
 SIMILAR_SHOWN: Final = 6
 TIMELINE_SHOWN: Final = 40
-TEXT_CHARS_MAX: Final = 4_000
 FACTS_CHARS_MAX: Final = 2_000
 PURPOSE_CHARS_MIN: Final = 8
 PURPOSE_CHARS_MAX: Final = 500
-REASON_CHARS_MAX: Final = 2_000
 JUDGING: Final = "judging the case under a claim"
 
 
@@ -337,7 +336,7 @@ def _command(kit: ConsoleKit, call: Call, case_id: str, fence: int) -> DecideCas
     """
     form = call.form
     outcome = form.get("outcome", "")
-    note = typed_text(form, "note", TEXT_CHARS_MAX)
+    note = typed_text(form, "note", NOTE_CHARS_MAX)
     en, ja = (typed_text(form, name, FACTS_CHARS_MAX) for name in ("facts_en", "facts_ja"))
     if outcome not in OUTCOMES:
         return "cases.problem_outcome"
@@ -416,7 +415,7 @@ def _answer_appeal(kit: ConsoleKit, call: Call, case_id: str, fence: int, verb: 
             fence=fence,
             verb=cast("Literal['uphold', 'overturn']", verb),  # cast: the caller looked
             answer={"en": en or ja, "ja": ja or en},
-            note=typed_text(form, "note", TEXT_CHARS_MAX),
+            note=typed_text(form, "note", NOTE_CHARS_MAX),
             by=call.principal.id,
         )
     )
@@ -425,7 +424,7 @@ def _answer_appeal(kit: ConsoleKit, call: Call, case_id: str, fence: int, verb: 
 
 def _other(kit: ConsoleKit, call: Call, case_id: str, fence: int, verb: str) -> Answer:
     form, by, flow = call.form, call.principal.id, call.form.get("flow", "")
-    note = typed_text(form, "note", TEXT_CHARS_MAX) or typed_text(form, "reason_text", REASON_CHARS_MAX)
+    note = typed_text(form, "note", NOTE_CHARS_MAX) or typed_text(form, "reason_text", REASON_CHARS_MAX)
     here = f"/cases/{case_id}" + (f"?flow={flow}" if flow else "")
     match verb:
         case "claim":
