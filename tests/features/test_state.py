@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from koban.base.limits import FEATURES_TOGETHER as TOGETHER
 from koban.db import Database
 from koban.features import FeatureStore, backfill, compile_features, new_features, stored_watermark
 from koban.features.records import pack_record, unpack_record
@@ -112,22 +113,40 @@ def test_the_oldest_change_is_written_first_and_the_watermark_follows(database: 
 
 def test_what_changed_after_a_given_entry_is_left_to_wait(database: Database) -> None:
     program = _program(_pack("count(*)"))
+    at = range(0, 7 * TOGETHER, TOGETHER)  # sequence numbers
     with database.write() as tx:
         store = FeatureStore.open(tx, program)
-        for seq, buyer in enumerate(["a", "b", "c", "a", "b"], 1):
-            store.apply(tx, seq, "order.made", _row(buyer), seq)
-        assert store.write_slice(tx, 5, 100, until=0) == 0
+        for place, buyer in enumerate(["a", "b", "c", "a", "b"], 1):
+            store.apply(tx, at[place], "order.made", _row(buyer), at[place])
+        assert store.write_slice(tx, at[5], 100, until=0) == 0
         assert (store.watermark, store.unsaved) == (0, 3)
-        assert store.write_slice(tx, 5, 100, until=2) == 2
-        assert (store.watermark, store.unsaved) == (2, 1)
-        store.apply(tx, 6, "order.made", _row("a"), 6)
-        assert store.write_slice(tx, 6, 100, until=5) == 1
-        assert (store.watermark, store.unsaved) == (5, 1)
+        assert store.write_slice(tx, at[5], 100, until=at[2]) == 2
+        assert (store.watermark, store.unsaved) == (at[3] - 1, 1)
+        store.apply(tx, at[6], "order.made", _row("a"), at[6])
+        assert store.write_slice(tx, at[6], 100, until=at[5]) == 1
+        assert (store.watermark, store.unsaved) == (at[6] - 1, 1)
         assert tx.rows("SELECT subject, as_of_seq FROM feature_state ORDER BY subject") == [
-            ("a", 5),
-            ("b", 5),
-            ("c", 6),
+            ("a", at[5]),
+            ("b", at[5]),
+            ("c", at[6]),
         ]
+
+
+def test_a_few_that_may_wait_are_left_until_there_are_more(database: Database) -> None:
+    program = _program(_pack("count(*)"))
+    with database.write() as tx:
+        store = FeatureStore.open(tx, program)
+        written = []
+        for seq in range(1, 3 * TOGETHER + 1):
+            store.apply(tx, seq, "order.made", _row(f"b{seq}"), seq)
+            written.append(store.write_slice(tx, seq, 100, until=seq - 5))
+        assert [count for count in written if count] == [TOGETHER, TOGETHER]
+        assert (store.watermark, store.unsaved) == (2 * TOGETHER, TOGETHER)
+        assert store.write_slice(tx, seq, 100) == TOGETHER, "whoever has the time waits for nothing"
+        assert store.watermark == seq
+    with database.write() as tx:
+        assert store.write_slice(tx, seq + TOGETHER, 100, until=seq + TOGETHER) == 0
+        assert store.watermark == seq + TOGETHER, "entries without features have nothing that is to be replayed"
 
 
 def test_a_record_stored_ahead_of_the_watermark_is_not_applied_to_twice(database: Database) -> None:

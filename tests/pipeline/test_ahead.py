@@ -59,7 +59,8 @@ def test_what_no_rule_asks_for_any_more_is_left_alone_after_a_while(station: Sta
 def test_changes_of_features_wait_for_so_many_entries_and_no_longer(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "FEATURES_BEHIND_MAX", 30)
+    monkeypatch.setattr(limits, "FEATURES_BEHIND_MAX", 40)
+    monkeypatch.setattr(limits, "FEATURES_TOGETHER", 10)
     behind = []
     for batch in range(12):
         station.send(*[station.payout(f"e{batch}-{number}", 5, account=f"a{number}") for number in range(10)])

@@ -27,6 +27,7 @@ CLOCK_STEP_MAX: Final = 5 * SECOND  # a wall-clock step larger than this is not 
 LEASE_FOR: Final = 15 * SECOND
 LEASE_RENEW_EVERY: Final = 4 * SECOND
 FEATURES_BEHIND_MAX: Final = 8_000  # entries whose changes of features may wait to be written; a start replays them
+FEATURES_TOGETHER: Final = 32  # entries whose changes of features are written in one go, where they may wait
 FEATURE_SLICE_MAX: Final = 500  # feature records written back in one commit, beside four for each of its entries
 FEATURE_SLICE_IDLE_MAX: Final = 500  # and in one commit made for nothing else
 REST_AFTER_FAILURE: Final = SECOND  # before the decider tries again what failed without anybody waiting for it

@@ -11,6 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
+from koban.base import limits
 from koban.db import Tx
 from koban.features import store
 from koban.features.generate import HEAD, UNSAVED, VERSION, Apply, Bind, Row, Standing, Texts, take_back
@@ -140,6 +141,7 @@ class FeatureStore:
         """Write back up to `limit` changed records, oldest change first; returns how many.
 
         `until`: leave alone those that were changed first after this entry; what changes again and again is written once.
+        And leave all until there are `FEATURES_TOGETHER` entries' worth of them: writing few with each small batch costs more.
         What was filled from the past waits for nothing: until it is written, a recovery would fill it again.
         `seq` is the last entry applied; the caller commits it in the same transaction. Afterwards single entries can
         no longer be undone: when the commit fails, `reload`.
@@ -149,6 +151,8 @@ class FeatureStore:
         self._tx = tx
         rows: list[tuple[str, str, int, bytes]] = []
         newest = seq if until is None else max(until, self._filled_at)
+        if newest == until and until < self.watermark + limits.FEATURES_TOGETHER:
+            return 0
         while self._unsaved and len(rows) < limit and self._unsaved[0][2] <= newest:
             kind, subject, _ = self._unsaved.popleft()
             packed = self._of(kind).pack_saved(subject)

@@ -509,7 +509,8 @@ class Desk:
         if busy:
             # Why not at once: under load a subject changes many times before its record has to be written.
             most = limits.FEATURE_SLICE_MAX + 4 * len(memory.rows.entries)
-            memory.features.write_slice(tx, memory.last_seq, most, until=memory.last_seq - limits.FEATURES_BEHIND_MAX)
+            until = memory.last_seq - (limits.FEATURES_BEHIND_MAX - limits.FEATURES_TOGETHER)
+            memory.features.write_slice(tx, memory.last_seq, most, until=until)
         else:
             memory.features.write_slice(tx, memory.last_seq, limits.FEATURE_SLICE_IDLE_MAX)
 
