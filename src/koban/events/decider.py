@@ -7,6 +7,7 @@ rule that nobody is answered before the commit, and that memory is rebuilt when 
 import collections
 import concurrent.futures
 import dataclasses
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
@@ -216,8 +217,8 @@ class Decider(Generic[U, R]):
                 units = [*(unit for job in jobs for unit in job.units), *waiting]
                 self._steps.begin(tx, units)
                 self._steps.tick()
-                results.extend(self._steps.handle(job.units) for job in jobs)
-                self._steps.handle(waiting)
+                replies = iter(self._steps.handle(units))
+                results.extend(list(itertools.islice(replies, len(job.units))) for job in jobs)
                 self._steps.flush(tx)
                 self._keep_lease(tx)
                 self._renewed_at = self._clock.monotonic()
