@@ -29,8 +29,9 @@ from koban.access import (
     problem_handlers,
     redirect,
 )
+from koban.access.answering import CONTENT_SECURITY_POLICY
 from koban.access.permissions import grants_of, grants_of_scopes
-from koban.access.web import CONTENT_SECURITY_POLICY, Caller
+from koban.access.web import Caller
 from koban.base import Instant, ManualClock, Refusal, Unavailable
 
 

@@ -172,6 +172,17 @@ def test_a_head_that_does_not_end_is_cut_off(door: Door, head: bytes) -> None:
     assert transport.written[:12] in {b"HTTP/1.1 431", b"HTTP/1.1 400"}
 
 
+def test_many_requests_in_a_row_are_no_head_that_does_not_end(door: Door) -> None:
+    protocol, transport = door.connect()
+    many = (HEAD + b"Content-Length: 3\r\n\r\nabc") * 3_000
+    assert len(many) > 2 * limits.HEAD_BYTES_MAX
+    protocol.data_received(many + HEAD)
+    assert (transport.written, transport.is_closing()) == (b"", False)
+    for _ in range(9):
+        protocol.data_received(b"Y: " + b"b" * 8_000 + b"\r\n")
+    assert transport.is_closing()
+
+
 def test_chunks_that_are_nearly_all_border_are_cut_off(door: Door) -> None:
     protocol, transport = door.connect()
     protocol.data_received(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")

@@ -14,16 +14,30 @@ from koban.access.actions import (
     revoke_token,
     second_fault,
 )
+from koban.access.answering import ProblemBody, Sent, problem_of
 from koban.access.directory import StaffDirectory
 from koban.access.logic import SYSTEM, Rate, authorise
 from koban.access.once import Once, forget_keys
 from koban.access.openapi import openapi
 from koban.access.permissions import CATALOGUE, MACHINES, PUBLIC, ROLE_TITLES, ROLES, SIGNED_IN
 from koban.access.routes import AccessKit, endpoints
+from koban.access.shortcut import ShortWay, short_ways
 from koban.access.signing_in import change_account, sign_in
 from koban.access.store import list_staff
-from koban.access.types import Answer, Call, Cookie, Endpoint, Page, PageQuery, Principal, Staff, endpoint, redirect
-from koban.access.web import Gate, Guarded, ProblemBody, build_routes, problem_handlers
+from koban.access.types import (
+    Answer,
+    Call,
+    Cookie,
+    Endpoint,
+    Page,
+    PageQuery,
+    Principal,
+    Shortcut,
+    Staff,
+    endpoint,
+    redirect,
+)
+from koban.access.web import Gate, Guarded, build_routes, problem_handlers
 
 __all__ = [
     "CATALOGUE",
@@ -46,6 +60,9 @@ __all__ = [
     "Principal",
     "ProblemBody",
     "Rate",
+    "Sent",
+    "ShortWay",
+    "Shortcut",
     "Staff",
     "StaffDirectory",
     "authorise",
@@ -60,10 +77,12 @@ __all__ = [
     "openapi",
     "person_behind",
     "problem_handlers",
+    "problem_of",
     "redirect",
     "require_second",
     "revoke_leftovers",
     "revoke_token",
     "second_fault",
+    "short_ways",
     "sign_in",
 ]

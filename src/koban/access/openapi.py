@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from koban.access.answering import ProblemBody
 from koban.access.permissions import CATALOGUE, PUBLIC, SIGNED_IN
 from koban.access.types import (
     BodyTooLarge,
@@ -19,7 +20,6 @@ from koban.access.types import (
     RouteMissing,
     TooManyRequests,
 )
-from koban.access.web import ProblemBody
 from koban.base import Refusal
 
 Schema = dict[str, object]

@@ -1,15 +1,16 @@
 """Who calls, what they may do, and what a route is: frozen data, and every refusal at the border."""
 
+import concurrent.futures
 import inspect
 import re
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Annotated, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
 from koban.access.permissions import CATALOGUE, PUBLIC, SIGNED_IN
-from koban.base import Instant, Refusal, limits
+from koban.base import Instant, Refusal, Relay, limits
 
 T = TypeVar("T")
 
@@ -137,6 +138,22 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 Handler = Callable[[Call], object] | Callable[[Call], Awaitable[object]]
 
 
+class Shortcut(msgspec.Struct, frozen=True, kw_only=True):
+    """What an endpoint says of its usual request, which waits for one thread's result and nothing else.
+
+    `fits(media type, body)` tells whether a body is such a request; the handler takes all others, and gives the same
+    answers. `begin(body, at)` queues it, `end(result)` makes the answer; what either refuses is answered as ever.
+    Results come by `relay`.
+    """
+
+    fits: Callable[[bytes, bytes], bool]
+    begin: (
+        "Callable[[bytes, Instant], concurrent.futures.Future[Any]]"  # Any: what is waited for is the endpoint's affair
+    )
+    end: Callable[[Any], Answer]
+    relay: Relay
+
+
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A route as data; made by `endpoint`, served by `build_routes`, described by `openapi`."""
 
@@ -156,6 +173,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     page: bool
     max_bytes: int
     media_types: tuple[str, ...]  # of a raw body, or of the bytes returned where there is no body: for the document
+    shortcut: Shortcut | None = None
 
 
 _PATH: Final = re.compile(r"(/([a-z0-9_.-]+|\{[a-z_]+(:path)?\}))+/?|/")
@@ -179,12 +197,13 @@ def endpoint(
     page: bool = False,
     max_bytes: int = BODY_MAX_BYTES,
     media_types: tuple[str, ...] = (),
+    shortcut: Shortcut | None = None,
 ) -> Endpoint:
     """Describe a route. Without a permission of the catalogue (or PUBLIC, or SIGNED_IN) it cannot be built.
 
     `blocking` handlers are plain functions and run in the bounded thread pool; the others are async functions.
     `page` marks HTML of the console: no session leads to the sign-in page, refusals are shown as pages, and the
-    OpenAPI document leaves it out.
+    OpenAPI document leaves it out. `shortcut` serves the usual request where many come.
     """
     if permission not in CATALOGUE and permission not in (PUBLIC, SIGNED_IN):
         raise ValueError(f"{method} {path} names no permission of the catalogue: {permission!r}")
@@ -209,6 +228,7 @@ def endpoint(
         page=page,
         max_bytes=max_bytes,
         media_types=media_types,
+        shortcut=shortcut,
     )
 
 

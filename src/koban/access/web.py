@@ -29,13 +29,22 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from koban.access import logic, reading
+from koban.access.answering import (
+    GUARDS,
+    ProblemBody,
+    Sent,
+    problem_of,
+    refusal_answer,
+    refusal_headers,
+    refusal_of,
+    rendered,
+)
 from koban.access.once import Once
 from koban.access.permissions import PUBLIC
 from koban.access.types import (
     Answer,
     BodyTooLarge,
     Call,
-    Cookie,
     Endpoint,
     ForgeryGuardMissing,
     MediaTypeUnknown,
@@ -43,9 +52,8 @@ from koban.access.types import (
     NotSignedIn,
     Principal,
     RouteMissing,
-    TooManyRequests,
 )
-from koban.base import Clock, Instant, Problem, Refusal, Unavailable, random_id
+from koban.base import Clock, Instant, Refusal, Unavailable, random_id
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,20 +66,7 @@ REQUEST_ID_MAX_CHARS: Final = 64
 SIGN_IN_PATH: Final = "/sign-in"
 LANGUAGE_COOKIE: Final = "koban_language"
 
-CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; report-uri /csp"
-)
-_GUARDS: Final = (
-    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-    (b"x-frame-options", b"DENY"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
-)
 _SAFE: Final = frozenset({"GET", "HEAD"})
-_HEADER_BREAKERS: Final = frozenset(b"\r\n\0")
 _REQUEST_ID_CHARS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")
 
 _log: Final = structlog.get_logger("koban.access")
@@ -106,18 +101,6 @@ class NobodyKnown:
     def look_up(self, kind: str, secret: str, at: Instant) -> Caller | None:  # noqa: ARG002 — the protocol's names
         """Know nobody."""
         return None
-
-
-class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An error as every address gives it (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str = ""
-    errors: tuple[Problem, ...] = ()
 
 
 ProblemPage = Callable[[ProblemBody, Principal, str], str]  # problem, who sees it, language -> HTML
@@ -158,7 +141,7 @@ def build_routes(endpoints: Iterable[Endpoint], gate: Gate) -> list[Route]:
         methods[each.method] = each
     shared = _Shared(gate)
     return [
-        Route(path, _Edge(methods, gate, shared), methods=None, name=path)
+        Route(path, Edge(methods, gate, shared), methods=None, name=path)
         for path, methods in sorted(by_path.items(), key=lambda item: _specificity(item[0]))
     ]
 
@@ -171,7 +154,7 @@ def problem_handlers(gate: Gate) -> Mapping[int | type[Exception], ExceptionHand
             refusal: Refusal = MethodNotKnown(f"{request.method} is not for {_as_written(request.url.path)}")
         else:
             refusal = RouteMissing(f"there is nothing at {_as_written(request.url.path)}")
-        sent = _problem(refusal, request.scope.get(_REQUEST_ID, ""))
+        sent = problem_of(refusal, request.scope.get(_REQUEST_ID, ""))
         page = None
         if gate.problem_page is not None and "text/html" in request.headers.get("accept", ""):
             language = logic.choose_language(
@@ -195,8 +178,9 @@ class Guarded:
     def __init__(self, app: ASGIApp, gate: Gate, routes: Sequence[Route] = ()) -> None:
         """Stand before `app`, whose routes are `routes`."""
         self._app = app
+        self.gate = gate
         self.routes = routes
-        self._id_of = _RequestIds(gate)
+        self.name_request = _RequestIds(gate)
         self._direct = {route.path: route.app for route in routes if "{" not in route.path}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -204,7 +188,7 @@ class Guarded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = self._id_of(scope)
+        request_id = self.name_request(scope["headers"])
         scope[_REQUEST_ID] = request_id
         raw: bytes = scope.get("raw_path") or b""
         if b"%2f" in raw.lower():
@@ -221,7 +205,7 @@ class Guarded:
                 present = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
-                    *((name, value) for name, value in _GUARDS if name not in present),
+                    *((name, value) for name, value in GUARDS if name not in present),
                     *(() if b"x-request-id" in present else ((b"x-request-id", request_id.encode()),)),
                 ]
             await send(message)
@@ -300,8 +284,8 @@ def _as_written(path: str) -> str:
     return path.replace(_SLASH_IN_ID, "%2F")
 
 
-class _Edge:
-    """The routes of one path."""
+class Edge:
+    """The routes of one path; `endpoints` by method, `limiter` of those who are known."""
 
     def __init__(
         self,
@@ -309,6 +293,8 @@ class _Edge:
         gate: Gate,
         shared: _Shared,
     ) -> None:
+        self.endpoints = dict(methods)
+        self.limiter = shared.known
         self._methods = dict(methods)
         if "GET" in methods:
             self._methods.setdefault("HEAD", methods["GET"])
@@ -318,19 +304,18 @@ class _Edge:
         self._shared = shared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
         request_id: str = scope.get(_REQUEST_ID, "")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         context = _Context(request_id=request_id, headers=headers, cookies=_cookies(headers.get("cookie", "")))
         page = next(iter(self._methods.values())).page
         try:
-            sent = _rendered(await self._answer(scope, receive, context), self._gate, request_id)
+            sent = self._rendered(await self._answer(scope, receive, context), request_id)
         except _Gone:
             return
-        except (Refusal, Unavailable) as error:
-            sent = self._rendered_refusal(error, context, scope, page=page)
-        except Exception:  # noqa: BLE001 — the edge of the program: a bug must answer 500 and be logged, not hang
-            _log.exception("a handler failed", request_id=request_id, path=scope["path"], method=scope["method"])
-            sent = self._rendered_refusal(_Bug("something went wrong on our side"), context, scope, page=page)
+        except Exception as error:  # noqa: BLE001 — the edge of the program: a bug must answer 500 and be logged, not hang
+            refusal = refusal_of(error, request_id, method=scope["method"], path=scope["path"])
+            sent = self._rendered_refusal(refusal, context, scope, page=page)
         await send({"type": "http.response.start", "status": sent.status, "headers": sent.headers})
         if sent.parts is not None and scope["method"] != "HEAD":
             await _Pouring(parts=sent.parts, pool=self._gate.pool).run(receive, send, request_id)
@@ -435,30 +420,19 @@ class _Edge:
         finally:
             self._shared.waiting -= 1
 
-    def _rendered_refusal(
-        self, error: Refusal | Unavailable, context: "_Context", scope: Scope, *, page: bool
-    ) -> "_Sent":
-        try:
-            answer = self._refused(error, context, scope, page=page)
-            return _rendered(answer, self._gate, context.request_id)
-        except Exception:  # noqa: BLE001 — the edge of the program: a bug in the page that shows an error must not hide it
-            _log.exception("the page for a refusal failed", request_id=context.request_id, path=scope["path"])
-            answer = self._refused(error, context, scope, page=False)
-            return _rendered(answer, self._gate, context.request_id)
+    def _rendered(self, answer: Answer, request_id: str) -> Sent:
+        return rendered(answer, request_id, secure=self._gate.secure_cookies)
 
-    def _refused(self, error: Refusal | Unavailable, context: "_Context", scope: Scope, *, page: bool) -> Answer:
-        sent = _problem(error, context.request_id)
-        headers: dict[str, str] = {}
-        if isinstance(error, Unavailable | TooManyRequests):
-            headers["retry-after"] = str(error.retry_after_s)
-        if isinstance(error, MethodNotKnown):
-            headers["allow"] = self._allow
-        if isinstance(error, BodyTooLarge):
-            headers["connection"] = "close"  # the rest of the body is not read
-        if not page:
-            if isinstance(error, NotSignedIn):
-                headers["www-authenticate"] = 'Bearer realm="koban"'
-            return Answer(body=sent, status=sent.status, media_type="application/problem+json", headers=headers)
+    def _rendered_refusal(self, error: Refusal | Unavailable, context: "_Context", scope: Scope, *, page: bool) -> Sent:
+        if page:
+            try:
+                return self._rendered(self._refused_page(error, context, scope), context.request_id)
+            except Exception:  # noqa: BLE001 — the edge of the program: a bug in the page that shows an error must not hide it
+                _log.exception("the page for a refusal failed", request_id=context.request_id, path=scope["path"])
+        return self._rendered(refusal_answer(error, context.request_id, allow=self._allow), context.request_id)
+
+    def _refused_page(self, error: Refusal | Unavailable, context: "_Context", scope: Scope) -> Answer:
+        sent, headers = problem_of(error, context.request_id), refusal_headers(error, allow=self._allow)
         # A form of a page comes back to that page, which still has what was typed; what has no page says what is wrong.
         if isinstance(error, NotSignedIn) and (scope["method"] in _SAFE or "GET" in self._methods):
             return Answer(status=303, headers={"location": f"{SIGN_IN_PATH}?next={_here(scope)}"})
@@ -480,14 +454,6 @@ class _Context:
     principal: Principal = logic.ANONYMOUS
 
 
-class _Bug(Refusal):
-    """Something that we did not expect; the log has the trace under the request id."""
-
-    code = "internal"
-    status = 500
-    title = "Something went wrong on our side."
-
-
 def _specificity(path: str) -> tuple[tuple[bool, str], ...]:
     return tuple((part.startswith("{"), part) for part in path.split("/"))
 
@@ -499,10 +465,10 @@ class _RequestIds:
         self._server = random_id("request", gate.clock.now(), gate.randomness)
         self._numbers = itertools.count(1)
 
-    def __call__(self, scope: Scope) -> str:
-        for name, value in scope["headers"]:
+    def __call__(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
+        for name, value in headers:
             if name == b"x-request-id":
-                given: str = value.decode("latin-1")
+                given = value.decode("latin-1")
                 if 0 < len(given) <= REQUEST_ID_MAX_CHARS and _REQUEST_ID_CHARS.issuperset(given):
                     return given
         return f"{self._server}-{next(self._numbers)}"
@@ -588,78 +554,3 @@ def _host_of(origin: str) -> str:
         return urllib.parse.urlsplit(origin).netloc
     except ValueError:
         return ""
-
-
-def _problem(error: Refusal | Unavailable, request_id: str) -> ProblemBody:
-    if isinstance(error, Unavailable):
-        return ProblemBody(
-            type="urn:koban:problem:unavailable",
-            title="Something that this needs is not available right now.",
-            status=503,
-            detail=error.detail,
-            code="unavailable",
-            request_id=request_id,
-        )
-    return ProblemBody(
-        type=f"urn:koban:problem:{error.code}",
-        title=error.title,
-        status=error.status,
-        detail=error.detail,
-        code=error.code,
-        request_id=request_id,
-        errors=error.problems,
-    )
-
-
-def _cookie_line(cookie: Cookie, gate: Gate) -> bytes:
-    if not cookie.value:
-        life = "; Max-Age=0"
-    elif cookie.max_age_s is None:
-        life = ""
-    else:
-        life = f"; Max-Age={cookie.max_age_s}"
-    secure = "; Secure" if gate.secure_cookies else ""
-    return f"{cookie.name}={cookie.value}; Path=/; HttpOnly; SameSite=Lax{life}{secure}".encode("latin-1")
-
-
-class _Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer as it goes out."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-    parts: AsyncIterator[bytes] | Iterator[bytes] | None = None
-
-
-def _rendered(answer: Answer, gate: Gate, request_id: str) -> _Sent:
-    body, media_type = _encoded(answer)
-    headers: list[tuple[bytes, bytes]] = [
-        (b"x-request-id", request_id.encode()),
-        (b"cache-control", b"no-store"),
-        *_GUARDS,
-    ]
-    if media_type:
-        headers.append((b"content-type", media_type.encode()))
-    if answer.status not in (204, 304) and answer.parts is None:
-        headers.append((b"content-length", str(len(body)).encode()))
-    if answer.headers or answer.cookies:
-        given = {name.lower(): value for name, value in answer.headers.items()}
-        headers = [pair for pair in headers if pair[0].decode() not in given]
-        headers.extend((name.encode(), value.encode("latin-1")) for name, value in given.items())
-        headers.extend((b"set-cookie", _cookie_line(cookie, gate)) for cookie in answer.cookies)
-    for name, value in headers:
-        if not _HEADER_BREAKERS.isdisjoint(value):
-            raise ValueError(f"the header {name.decode()} holds a line break")
-    return _Sent(status=answer.status, headers=headers, body=body, parts=answer.parts)
-
-
-def _encoded(answer: Answer) -> tuple[bytes, str]:
-    match answer.body:
-        case None:
-            return b"", answer.media_type
-        case bytes():
-            return answer.body, answer.media_type or "application/octet-stream"
-        case str():
-            return answer.body.encode(), answer.media_type or "text/html; charset=utf-8"
-        case _:
-            return msgspec.json.encode(answer.body), answer.media_type or "application/json"

@@ -1,22 +1,28 @@
 """One HTTP connection at the border: a sender who is too slow, or whose head never ends, is cut off and holds nothing.
 
 Why here: the server beneath waits for the end of a request for ever and keeps whatever head comes, so a few hundred open
-sockets, or one endless header, would take a process down that otherwise bounds everything.
+sockets, or one endless header, would take a process down that otherwise bounds everything. And a usual request of which
+many come is answered here the short way (`koban.access.shortcut`), past what the server wraps around each.
 """
 
 import asyncio
 import resource
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from koban.access import Sent, ShortWay
 from koban.base import limits
+
+ShortWays = Mapping[tuple[bytes, bytes], ShortWay]  # by method and address
 
 _REFUSALS: Final = {
     408: b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
     431: b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
     503: b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
 }
+_SHORT_DIGITS_MAX: Final = 5  # of the length of a body that goes the short way, which is held until it is whole
 FILES_APART: Final = 256  # descriptors for the database, threads' pipes, calls to others
 
 
@@ -35,24 +41,29 @@ def allow_connections() -> int:
     )
 
 
-def bounded_protocol(most_open: int) -> "type[BoundedProtocol]":
-    """Return the protocol of a server that lets so many connections be open at a time."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"most_open": most_open})
+def bounded_protocol(most_open: int, short_ways: ShortWays | None = None) -> "type[BoundedProtocol]":
+    """Return the protocol of a server that lets so many connections be open at a time, and knows these short ways."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"most_open": most_open, "short_ways": short_ways or {}})
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """A connection whose requests have to come within bounds. `most_open`: connections at a time, of all."""
 
     most_open = limits.CONNECTIONS_MAX
+    short_ways: ShortWays = {}  # noqa: RUF012 - a mapping that nobody writes to
     look_every_s: float = limits.SENDER_LOOK_EVERY_S
 
     _is_whole = False  # whether no request is half-way
+    _ended = False  # whether a request ended in what came last
+    _is_behind = False  # whether the request that is half-way began behind it
     _has_head = False
     _received = 0  # bytes of the request that is half-way
     _in_body = 0  # of them, those of the body
     _seen = 0  # bytes at the last look
     _looks = 0  # in vain, at a connection on which nothing came yet
     _look: asyncio.TimerHandle | None = None
+    _short_way: ShortWay | None = None  # of the request that is half-way
+    _short_body = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base does
         """Begin to wait for the first request."""
@@ -69,11 +80,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came; nearly always that is a whole request."""
+        self._is_behind = self._ended = False
         super().data_received(data)
         if self._is_whole:
             self._stop_looking()
             return
-        self._received += len(data)
+        # Where a request began behind the end of another nobody says where: of these bytes its body alone is counted.
+        self._received += self._in_body + 1 if self._is_behind else len(data)
         if self._received - self._in_body > limits.HEAD_BYTES_MAX + self._in_body * limits.CHUNK_OVERHEAD_MAX:
             self._refuse(431)
         elif self._look is None:
@@ -83,22 +96,56 @@ class BoundedProtocol(HttpToolsProtocol):
         """Note that a request began."""
         self._is_whole = self._has_head = False
         self._received = self._in_body = self._seen = 0
+        self._is_behind = self._ended
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Note that the body comes next."""
         self._has_head = True
-        super().on_headers_complete()
+        self._short_way, self._short_body = self._find_short_way(), b""
+        if self._short_way is None:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Count the body apart: how large it may be is the route's to say."""
         self._in_body += len(body)
-        super().on_body(body)
+        if self._short_way is None:
+            super().on_body(body)
+        else:
+            self._short_body += body
 
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
-        self._is_whole = True
-        super().on_message_complete()
+        self._is_whole = self._ended = True
+        if self._short_way is not None and not self._answer_shortly(self._short_way):
+            self._short_way = None
+            super().on_headers_complete()
+            super().on_body(self._short_body)
+        if self._short_way is None:
+            super().on_message_complete()
+
+    def _find_short_way(self) -> ShortWay | None:
+        """Return the short way of a request whose head is there, if it has one and nothing about it is unusual."""
+        way = self.short_ways.get((self.parser.get_method(), self.url))
+        if (
+            way is None
+            or (self.cycle is not None and not self.cycle.response_complete)
+            or self.flow.write_paused  # answers that nobody reads must not pile up
+            or self.expect_100_continue
+            or self.parser.should_upgrade()
+            or self.parser.get_http_version() != "1.1"
+        ):
+            return None
+        length = dict(self.headers).get(b"content-length", b"")
+        return way if 0 < len(length) <= _SHORT_DIGITS_MAX else None
+
+    def _answer_shortly(self, way: ShortWay) -> bool:
+        reply = _Reply(self, keep_alive=self.parser.should_keep_alive())
+        before, self.cycle = self.cycle, reply  # type: ignore[assignment]  # what the server beneath asks of it
+        if way(self.headers, self._short_body, reply.send):
+            return True
+        self.cycle = before
+        return False
 
     def _look_again(self) -> None:
         self._look = None
@@ -129,3 +176,31 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self.transport.write(_REFUSALS[status])
         self.transport.close()
+
+
+class _Reply:
+    """The answer to a request that went the short way, in the place of the server's own: later requests wait for it."""
+
+    message_event: ClassVar = asyncio.Event()  # set when the connection is lost; nobody waits for it
+
+    def __init__(self, connection: BoundedProtocol, *, keep_alive: bool) -> None:
+        self._connection = connection
+        self.keep_alive = keep_alive
+        self.response_started = self.response_complete = self.disconnected = False
+
+    def send(self, sent: Sent) -> None:
+        """Write the answer, unless its caller has left."""
+        self.response_started = self.response_complete = True
+        connection = self._connection
+        if self.disconnected or connection.transport.is_closing():
+            return
+        lines = [STATUS_LINE[sent.status]]
+        for name, value in (*connection.server_state.default_headers, *sent.headers):
+            lines += (name, b": ", value, b"\r\n")
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines += (b"\r\n", sent.body)
+        connection.transport.write(b"".join(lines))
+        if not self.keep_alive:
+            connection.transport.close()
+        connection.on_response_complete()

@@ -17,7 +17,16 @@ from typing import Final
 import structlog
 import uvicorn
 
-from koban.access import CATALOGUE, MACHINES, SYSTEM, create_first_admin, issue_token, revoke_leftovers, revoke_token
+from koban.access import (
+    CATALOGUE,
+    MACHINES,
+    SYSTEM,
+    create_first_admin,
+    issue_token,
+    revoke_leftovers,
+    revoke_token,
+    short_ways,
+)
 from koban.access.demo import close_roles
 from koban.app.connections import allow_connections, bounded_protocol
 from koban.app.demo import Demo
@@ -131,10 +140,11 @@ def serve(
         own = OwnData(koban)
         stack.callback(own.close)
         demo = None if demonstration is None else stack.enter_context(demonstration(koban, url, token))
+        app = asgi(koban, demo=demo, own=own)
         config = uvicorn.Config(
-            asgi(koban, demo=demo, own=own),
+            app,
             loop="uvloop",
-            http=bounded_protocol(allow_connections()),
+            http=bounded_protocol(allow_connections(), short_ways(app)),
             log_config=None,
             access_log=False,
             lifespan="off",

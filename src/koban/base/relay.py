@@ -5,7 +5,7 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 class _Waiting(NamedTuple):
     loop: asyncio.AbstractEventLoop
-    waiter: "asyncio.Future[Any]"  # Any: what each one waits for is its own affair
+    told: "Callable[[concurrent.futures.Future[Any]], None]"  # Any: what each one waits for is its own affair
     done: "concurrent.futures.Future[Any]"
 
 
@@ -32,10 +32,17 @@ class Relay:
 
     async def result(self, future: "concurrent.futures.Future[T]") -> T:
         """Wait for a result. Whoever is cancelled meanwhile only stops waiting."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[T] = loop.create_future()
-        future.add_done_callback(functools.partial(self._take, loop, waiter))
+        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.tell(future, functools.partial(_settle, waiter))
         return await waiter
+
+    def tell(
+        self,
+        future: "concurrent.futures.Future[T]",
+        told: "Callable[[concurrent.futures.Future[T]], None]",
+    ) -> None:
+        """Call `told` with the future once it has its result, later, on the event loop that is running here."""
+        future.add_done_callback(functools.partial(self._take, asyncio.get_running_loop(), told))
 
     @contextlib.contextmanager
     def gather(self) -> Iterator[None]:
@@ -48,9 +55,12 @@ class Relay:
             self._hand_over()
 
     def _take(
-        self, loop: asyncio.AbstractEventLoop, waiter: "asyncio.Future[T]", done: "concurrent.futures.Future[T]"
+        self,
+        loop: asyncio.AbstractEventLoop,
+        told: "Callable[[concurrent.futures.Future[T]], None]",
+        done: "concurrent.futures.Future[T]",
     ) -> None:
-        self._ready.append(_Waiting(loop, waiter, done))
+        self._ready.append(_Waiting(loop, told, done))
         if not self._gathers:
             self._hand_over()
 
@@ -65,16 +75,23 @@ class Relay:
             by_loop.setdefault(one.loop, []).append(one)
         for loop, ready in by_loop.items():
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_settle, ready)
+                loop.call_soon_threadsafe(_tell, ready)
 
 
-def _settle(ready: Sequence[_Waiting]) -> None:
-    for _, waiter, done in ready:
-        if waiter.done():
-            continue  # cancelled meanwhile
-        if done.cancelled():
-            waiter.cancel()
-        elif (error := done.exception()) is not None:
-            waiter.set_exception(error)
-        else:
-            waiter.set_result(done.result())
+def _tell(ready: Sequence[_Waiting]) -> None:
+    for loop, told, done in ready:
+        try:
+            told(done)
+        except Exception as error:  # noqa: BLE001 - an edge: a failure of one must not keep the others from their results
+            loop.call_exception_handler({"message": "a result could not be handed over", "exception": error})
+
+
+def _settle(waiter: "asyncio.Future[T]", done: "concurrent.futures.Future[T]") -> None:
+    if waiter.done():
+        return  # cancelled meanwhile
+    if done.cancelled():
+        waiter.cancel()
+    elif (error := done.exception()) is not None:
+        waiter.set_exception(error)
+    else:
+        waiter.set_result(done.result())

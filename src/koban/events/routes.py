@@ -7,12 +7,12 @@ from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
-from koban.access import Answer, Call, Endpoint, Page, PageQuery, ProblemBody, endpoint
+from koban.access import Answer, Call, Endpoint, Page, PageQuery, ProblemBody, Shortcut, endpoint, problem_of
 from koban.base import Instant, Problem, Refusal, Relay, limits, to_rfc3339
 from koban.db import Database, Tx
 from koban.events import store
 from koban.events.actions import settle_quarantined
-from koban.events.decode import decode_pieces
+from koban.events.decode import decode, decode_pieces
 from koban.events.types import (
     BodyUnreadable,
     Entry,
@@ -141,6 +141,7 @@ class QuarantineView(msgspec.Struct, frozen=True, kw_only=True):
 
 _PROBLEMS: Final = msgspec.json.Decoder(list[Problem])
 _JSON: Final = "application/json"
+_ONE: Final = frozenset((b"", b"application/json", b"application/cloudevents+json"))
 _MEDIA: Final = (
     "application/cloudevents+json",
     "application/cloudevents-batch+json",
@@ -180,6 +181,9 @@ def endpoints(
     Results come by the decider's `relay`. `replay` sends a quarantined event again; `archived` finds an event that has left the database.
     """
 
+    def begin(raw: bytes, at: Instant) -> "concurrent.futures.Future[list[Result]]":
+        return submit(prepare(decode(raw, _JSON), at, False, True))
+
     async def take(call: Call) -> Answer:
         asynchronous = call.params_as(EventsQuery).mode == "async"
         single = not _is_batch(call)
@@ -210,6 +214,9 @@ def endpoints(
             "per item, each with a status of its own. The same source and id again gets the first answer.",
             body=bytes, query=EventsQuery, returns=BatchAnswer, blocking=False, max_bytes=limits.BODY_BYTES_MAX,
             raises=(BodyUnreadable, TooManyEvents, EventConflict, EventQuarantined), media_types=_MEDIA,
+            shortcut=Shortcut(
+                fits=_is_one_event, begin=begin, end=lambda results: _single(results[0]), relay=relay
+            ),
         ),
         endpoint(
             "GET", "/v1/events/{event_id}", "events.read", look_up, summary="Look an event up", query=EventQuery,
@@ -252,6 +259,10 @@ def _quarantine_endpoints(database: Database, replay: Replay) -> list[Endpoint]:
     ]  # fmt: skip
 
 
+def _is_one_event(media_type: bytes, body: bytes) -> bool:
+    return media_type in _ONE and body[:1] == b"{"
+
+
 def _is_batch(call: Call) -> bool:
     media = call.headers.get("content-type", _JSON).split(";", 1)[0].strip().lower()
     if "ndjson" in media or "jsonl" in media or "batch" in media:
@@ -292,22 +303,11 @@ def _item(result: Result) -> Item:
                 status=422,
                 id=result.id,
                 source=result.source,
-                problem=_problem(refusal),
+                problem=problem_of(refusal),
                 quarantine_id=result.quarantine_id,
             )
         case Conflicting():
-            return Item(status=409, id=result.id, source=result.source, problem=_problem(_conflict(result)))
-
-
-def _problem(refusal: Refusal) -> ProblemBody:
-    return ProblemBody(
-        type=f"urn:koban:problem:{refusal.code}",
-        title=refusal.title,
-        status=refusal.status,
-        detail=refusal.detail,
-        code=refusal.code,
-        errors=refusal.problems,
-    )
+            return Item(status=409, id=result.id, source=result.source, problem=problem_of(_conflict(result)))
 
 
 def _quarantine_view(row: dict[str, object]) -> QuarantineView:
