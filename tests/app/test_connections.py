@@ -2,17 +2,22 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine
+import gc
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from koban.access import Sent
 from koban.app.connections import bounded_protocol
 from koban.base import limits
 
 HEAD = b"POST /x HTTP/1.1\r\nHost: x\r\n"
+BODY = b'{"a": "a body of some length"}'
+WHOLE = HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 
 
 async def _nothing(_scope: object, _receive: object, _send: object) -> None:
@@ -76,6 +81,22 @@ class Transport(asyncio.Transport):
 
 
 @dataclasses.dataclass
+class Way:
+    """A short way that takes what comes, and is answered when a test says so."""
+
+    waiting: list[Callable[[Sent], None]] = dataclasses.field(default_factory=list)
+
+    def __call__(
+        self, _headers: Sequence[tuple[bytes, bytes]], _body: bytes, answered: Callable[[Sent], None]
+    ) -> bool:
+        self.waiting.append(answered)
+        return True
+
+    def answer(self) -> None:
+        self.waiting.pop(0)(Sent(status=204, headers=[], body=b""))
+
+
+@dataclasses.dataclass
 class Door:
     """A server's connections without a network."""
 
@@ -83,10 +104,12 @@ class Door:
     state: ServerState = dataclasses.field(default_factory=ServerState)
     config: uvicorn.Config = dataclasses.field(default_factory=lambda: uvicorn.Config(_nothing, log_config=None))
 
-    def connect(self, most_open: int = 10) -> tuple[Any, Transport]:  # Any: the protocol
+    def connect(
+        self, most_open: int = 10, short_ways: Mapping[tuple[bytes, bytes], Any] | None = None
+    ) -> tuple[Any, Transport]:  # Any: the protocol, and what is called as a short way is
         if not self.config.loaded:
             self.config.load()
-        protocol = bounded_protocol(most_open)(self.config, self.state, {}, self.loop)  # type: ignore[arg-type]  # what of a loop it uses
+        protocol = bounded_protocol(most_open, short_ways)(self.config, self.state, {}, self.loop)  # type: ignore[arg-type]  # what of a loop it uses
         transport = Transport()
         protocol.connection_made(transport)
         return protocol, transport
@@ -202,3 +225,41 @@ def test_past_the_most_that_may_be_open_a_connection_is_told_to_come_back(door: 
     kept[0][0].connection_lost(None)
     refused.connection_lost(None)
     assert not door.connect(most_open=2)[1].is_closing()
+
+
+def test_a_kept_connection_keeps_no_body(door: Door) -> None:
+    way = Way()
+    protocol, transport = door.connect(short_ways={(b"POST", b"/x"): way})
+    protocol.data_received(WHOLE)
+    way.answer()
+    assert transport.written.startswith(b"HTTP/1.1 204 ")
+    assert BODY not in vars(protocol).values()
+
+
+@pytest.mark.parametrize("answered_first", [True, False])
+def test_a_connection_that_is_lost_is_no_garbage_that_somebody_has_to_find(door: Door, *, answered_first: bool) -> None:
+    way = Way()
+    protocol, _ = door.connect(short_ways={(b"POST", b"/x"): way})
+    protocol.data_received(WHOLE)
+    gc.disable()
+    try:
+        if answered_first:
+            way.answer()
+        protocol.connection_lost(None)
+        if not answered_first:
+            way.answer()
+        door.loop.looks.clear()
+        left = weakref.ref(protocol)
+        del protocol
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+def test_a_stop_waits_for_a_request_that_is_half_way(door: Door) -> None:
+    protocol, transport = door.connect(short_ways={(b"POST", b"/x"): Way()})
+    protocol.data_received(WHOLE[:-9])
+    protocol.shutdown()
+    protocol.data_received(WHOLE[-9:])
+    assert not transport.is_closing()
+    assert (protocol.cycle.body, protocol.cycle.more_body, protocol.cycle.keep_alive) == (BODY, False, False)

@@ -6,6 +6,7 @@ many come is answered here the short way (`koban.access.shortcut`), past what th
 """
 
 import asyncio
+import functools
 import resource
 from collections.abc import Mapping
 from typing import ClassVar, Final
@@ -117,12 +118,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
         self._is_whole = self._ended = True
-        if self._short_way is not None and not self._answer_shortly(self._short_way):
-            self._short_way = None
-            super().on_headers_complete()
-            super().on_body(self._short_body)
-        if self._short_way is None:
+        way, body = self._short_way, self._short_body
+        if way is None or not self._answer_shortly(way, body):
+            self._leave_short_way()
             super().on_message_complete()
+        self._short_way, self._short_body = None, b""  # a connection that is kept must not keep the body
+
+    def shutdown(self) -> None:
+        """Close as soon as what is under way is answered; a request that is half-way still may come whole."""
+        if not self._is_whole:
+            self._leave_short_way()
+        super().shutdown()
 
     def _find_short_way(self) -> ShortWay | None:
         """Return the short way of a request whose head is there, if it has one and nothing about it is unusual."""
@@ -139,13 +145,36 @@ class BoundedProtocol(HttpToolsProtocol):
         length = dict(self.headers).get(b"content-length", b"")
         return way if 0 < len(length) <= _SHORT_DIGITS_MAX else None
 
-    def _answer_shortly(self, way: ShortWay) -> bool:
-        reply = _Reply(self, keep_alive=self.parser.should_keep_alive())
+    def _answer_shortly(self, way: ShortWay, body: bytes) -> bool:
+        reply = _Reply(keep_alive=self.parser.should_keep_alive())
         before, self.cycle = self.cycle, reply  # type: ignore[assignment]  # what the server beneath asks of it
-        if way(self.headers, self._short_body, reply.send):
+        if way(self.headers, body, functools.partial(self._send, reply)):
             return True
         self.cycle = before
         return False
+
+    def _leave_short_way(self) -> None:
+        """Let a request that has a short way go the long one, with what is there of it."""
+        if self._short_way is not None:
+            self._short_way = None
+            super().on_headers_complete()
+            super().on_body(self._short_body)
+
+    def _send(self, reply: "_Reply", sent: Sent) -> None:
+        """Write the answer to a request that went the short way, unless its caller has left."""
+        reply.response_started = reply.response_complete = True
+        if reply.disconnected or self.transport.is_closing():
+            return
+        lines = [STATUS_LINE[sent.status]]
+        for name, value in (*self.server_state.default_headers, *sent.headers):
+            lines += (name, b": ", value, b"\r\n")
+        if not reply.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines += (b"\r\n", sent.body)
+        self.transport.write(b"".join(lines))
+        if not reply.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def _look_again(self) -> None:
         self._look = None
@@ -179,28 +208,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class _Reply:
-    """The answer to a request that went the short way, in the place of the server's own: later requests wait for it."""
+    """How far the answer to a request that went the short way is, in the place of the server's own: later ones wait for it.
+
+    It does not know its connection, which knows it: garbage in cycles is looked for seldom (`koban.app.garbage`).
+    """
 
     message_event: ClassVar = asyncio.Event()  # set when the connection is lost; nobody waits for it
 
-    def __init__(self, connection: BoundedProtocol, *, keep_alive: bool) -> None:
-        self._connection = connection
+    def __init__(self, *, keep_alive: bool) -> None:
         self.keep_alive = keep_alive
         self.response_started = self.response_complete = self.disconnected = False
-
-    def send(self, sent: Sent) -> None:
-        """Write the answer, unless its caller has left."""
-        self.response_started = self.response_complete = True
-        connection = self._connection
-        if self.disconnected or connection.transport.is_closing():
-            return
-        lines = [STATUS_LINE[sent.status]]
-        for name, value in (*connection.server_state.default_headers, *sent.headers):
-            lines += (name, b": ", value, b"\r\n")
-        if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines += (b"\r\n", sent.body)
-        connection.transport.write(b"".join(lines))
-        if not self.keep_alive:
-            connection.transport.close()
-        connection.on_response_complete()
