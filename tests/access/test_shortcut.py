@@ -99,9 +99,13 @@ class Door:
 
     def ask(self, headers: Sequence[tuple[bytes, bytes]] = GOOD, body: bytes = b"{}") -> bool:
         async def on_the_loop() -> bool:
-            return self.way(headers, body, self.sent.append)
+            return self.served(headers, body, self.sent.append)
 
         return self.loop.run_until_complete(on_the_loop())
+
+    def served(self, headers: Sequence[tuple[bytes, bytes]], body: bytes, answered: Callable[[Sent], None]) -> bool:
+        serve = self.way(headers)
+        return serve is not None and serve(body, answered)
 
     def turn(self) -> None:
         self.loop.run_until_complete(asyncio.sleep(0))
@@ -189,6 +193,16 @@ def test_more_than_the_rate_allows_is_refused(door: Door, counter: Counter) -> N
     assert dict(door.sent[0].headers)[b"retry-after"] == b"1"
 
 
+def test_a_refusal_comes_later_too(door: Door) -> None:
+    async def ask() -> None:
+        assert door.served(GOOD, b"{odd", door.sent.append)
+        assert door.sent == [], "what is sent behind it would find the connection idle, and be cut off as idle ones are"
+
+    door.loop.run_until_complete(ask())
+    door.turn()
+    assert [status for status, _ in door.said] == [409]
+
+
 def test_without_a_grant_nothing_is_taken(door: Door, counter: Counter) -> None:
     assert door.ask(((b"authorization", b"Bearer koban_reader"), GOOD[1]))
     assert [(status, said["code"]) for status, said in door.said] == [(403, "not_allowed")]
@@ -228,8 +242,8 @@ def test_a_connection_that_fails_keeps_nobody_else_from_an_answer(door: Door, co
         def break_off(_sent: Sent) -> None:
             raise ConnectionError("torn")
 
-        assert door.way(GOOD, b"{}", break_off)
-        assert door.way(GOOD, b"{}", door.sent.append)
+        assert door.served(GOOD, b"{}", break_off)
+        assert door.served(GOOD, b"{}", door.sent.append)
 
     door.loop.run_until_complete(ask())
     with counter.relay.gather():

@@ -86,9 +86,10 @@ class Way:
 
     waiting: list[Callable[[Sent], None]] = dataclasses.field(default_factory=list)
 
-    def __call__(
-        self, _headers: Sequence[tuple[bytes, bytes]], _body: bytes, answered: Callable[[Sent], None]
-    ) -> bool:
+    def __call__(self, _headers: Sequence[tuple[bytes, bytes]]) -> Callable[[bytes, Callable[[Sent], None]], bool]:
+        return self.serve
+
+    def serve(self, _body: bytes, answered: Callable[[Sent], None]) -> bool:
         self.waiting.append(answered)
         return True
 

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from tests.app.conftest import MakeSite, Site
 
-from koban.access import SYSTEM, Sent, issue_token, short_ways
+from koban.access import SYSTEM, Sent, Serve, issue_token, short_ways
 from koban.app import Koban, asgi
 from koban.app.connections import bounded_protocol
 
@@ -91,9 +91,17 @@ def shop(site_of: MakeSite) -> Iterator[Shop]:
         app = asgi(koban)
         way = short_ways(app)[EVENTS]
 
-        def counted(headers: Sequence[tuple[bytes, bytes]], body: bytes, answered: Callable[[Sent], None]) -> bool:
-            short.append(way(headers, body, answered))
-            return short[-1]
+        def counted(headers: Sequence[tuple[bytes, bytes]]) -> Serve | None:
+            serve = way(headers)
+            if serve is None:
+                short.append(False)
+                return None
+
+            def serve_counted(body: bytes, answered: Callable[[Sent], None]) -> bool:
+                short.append(serve(body, answered))
+                return short[-1]
+
+            return serve_counted
 
         protocol = bounded_protocol(100, {EVENTS: counted})  # type: ignore[dict-item]  # as a short way is called
         listener = stack.enter_context(socket.socket())
@@ -218,6 +226,13 @@ def test_what_is_unusual_about_a_head_takes_the_long_way(
             line.more()
         assert line.unread.startswith(said)
     assert shop.short == []
+
+
+def test_who_is_not_known_is_refused_before_the_body_is_there(shop: Shop) -> None:
+    with shop.connect() as line:
+        line.send(shop.head(90_000, token="nobody"), b"{")
+        assert line.answer()[0].startswith(b"HTTP/1.1 401 ")
+    assert shop.short == [False]
 
 
 def test_a_large_body_and_one_in_chunks_take_the_long_way(shop: Shop) -> None:

@@ -21,7 +21,7 @@ from koban.access.once import Once, forget_keys
 from koban.access.openapi import openapi
 from koban.access.permissions import CATALOGUE, MACHINES, PUBLIC, ROLE_TITLES, ROLES, SIGNED_IN
 from koban.access.routes import AccessKit, endpoints
-from koban.access.shortcut import ShortWay, short_ways
+from koban.access.shortcut import Serve, ShortWay, short_ways
 from koban.access.signing_in import change_account, sign_in
 from koban.access.store import list_staff
 from koban.access.types import (
@@ -61,6 +61,7 @@ __all__ = [
     "ProblemBody",
     "Rate",
     "Sent",
+    "Serve",
     "ShortWay",
     "Shortcut",
     "Staff",

@@ -5,18 +5,21 @@ the event loop did, and the decider waited for the interpreter meanwhile. Whatev
 of every other request (`koban.access.web`), before anything was counted or taken; what comes out is the same.
 """
 
+import asyncio
 import concurrent.futures
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from koban.access import logic
 from koban.access.answering import Sent, refusal_answer, refusal_of, rendered
 from koban.access.types import Endpoint, Shortcut
-from koban.access.web import Edge, Gate, Guarded
+from koban.access.web import Caller, Edge, Gate, Guarded
 
 _SCHEME: Final = b"bearer"
 
 Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
+Serve = Callable[[bytes, Callable[[Sent], None]], bool]  # body, what is called with the answer -> whether it is served
 
 
 class ShortWay:
@@ -38,24 +41,36 @@ class ShortWay:
         self._limiter = limiter
         self._name = name
 
-    def __call__(self, headers: Headers, body: bytes, answered: Callable[[Sent], None]) -> bool:
-        """Serve a whole request, and tell whether it is served here; `answered` is called once if it is, at once or later.
+    def __call__(self, headers: Headers) -> Serve | None:
+        """Return what serves a request of this head once its body is there; nothing, where that is for the long way.
 
-        Call it on the event loop. A caller whose token is not remembered, a body that is encoded or that does not fit,
-        is not served here, and nothing was taken.
+        A caller whose token is not remembered, or a body that is encoded, is not served here. Why by the head: whoever
+        is not known is refused before a body is waited for and held.
         """
         named = dict(headers)
         scheme, _, secret = named.get(b"authorization", b"").partition(b" ")
-        if (
-            scheme.lower() != _SCHEME
-            or b"content-encoding" in named
-            or not self._shortcut.fits(named.get(b"content-type", b""), body)
-        ):
+        if scheme.lower() != _SCHEME or b"content-encoding" in named:
+            return None
+        caller = self._gate.directory.recall("bearer", secret.decode("latin-1").strip(), self._gate.clock.now())
+        if caller is None:
+            return None
+        return functools.partial(self._serve, caller, headers, named.get(b"content-type", b""))
+
+    def _serve(
+        self,
+        caller: Caller,
+        headers: Headers,
+        media_type: bytes,
+        body: bytes,
+        answered: Callable[[Sent], None],
+    ) -> bool:
+        """Serve a whole request, and tell whether it is served here; if it is, `answered` is called once, later.
+
+        Call it on the event loop. A body that does not fit is not served here, and nothing was taken.
+        """
+        if not self._shortcut.fits(media_type, body):
             return False
         at = self._gate.clock.now()
-        caller = self._gate.directory.recall("bearer", secret.decode("latin-1").strip(), at)
-        if caller is None:
-            return False
         request_id = self._name(headers)
 
         def told(done: "concurrent.futures.Future[Any]") -> None:  # Any: what the endpoint's shortcut waits for
@@ -66,7 +81,8 @@ class ShortWay:
             logic.authorise(caller.principal, self._endpoint.permission)
             self._shortcut.relay.tell(self._shortcut.begin(body, at), told)
         except Exception as error:  # noqa: BLE001 — the edge of the program, as in `web`
-            answered(self._refused(error, request_id))
+            # Not at once: what is sent behind it must find it unanswered, as it finds every other request.
+            asyncio.get_running_loop().call_soon(answered, self._refused(error, request_id))
         return True
 
     def _sent(self, done: "concurrent.futures.Future[Any]", request_id: str) -> Sent:

@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from koban.access import Sent, ShortWay
+from koban.access import Sent, Serve, ShortWay
 from koban.base import limits
 
 ShortWays = Mapping[tuple[bytes, bytes], ShortWay]  # by method and address
@@ -63,7 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _seen = 0  # bytes at the last look
     _looks = 0  # in vain, at a connection on which nothing came yet
     _look: asyncio.TimerHandle | None = None
-    _short_way: ShortWay | None = None  # of the request that is half-way
+    _serve: Serve | None = None  # the short way of the request that is half-way
     _short_body = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base does
@@ -103,14 +103,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Note that the body comes next."""
         self._has_head = True
-        self._short_way, self._short_body = self._find_short_way(), b""
-        if self._short_way is None:
+        self._serve, self._short_body = self._find_short_way(), b""
+        if self._serve is None:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Count the body apart: how large it may be is the route's to say."""
         self._in_body += len(body)
-        if self._short_way is None:
+        if self._serve is None:
             super().on_body(body)
         else:
             self._short_body += body
@@ -118,11 +118,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note that the request is whole."""
         self._is_whole = self._ended = True
-        way, body = self._short_way, self._short_body
-        if way is None or not self._answer_shortly(way, body):
+        serve, body = self._serve, self._short_body
+        if serve is None or not self._answer_shortly(serve, body):
             self._leave_short_way()
             super().on_message_complete()
-        self._short_way, self._short_body = None, b""  # a connection that is kept must not keep the body
+        self._serve, self._short_body = None, b""  # a connection that is kept must not keep the body
 
     def shutdown(self) -> None:
         """Close as soon as what is under way is answered; a request that is half-way still may come whole."""
@@ -130,7 +130,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._leave_short_way()
         super().shutdown()
 
-    def _find_short_way(self) -> ShortWay | None:
+    def _find_short_way(self) -> Serve | None:
         """Return the short way of a request whose head is there, if it has one and nothing about it is unusual."""
         way = self.short_ways.get((self.parser.get_method(), self.url))
         if (
@@ -143,20 +143,20 @@ class BoundedProtocol(HttpToolsProtocol):
         ):
             return None
         length = dict(self.headers).get(b"content-length", b"")
-        return way if 0 < len(length) <= _SHORT_DIGITS_MAX else None
+        return way(self.headers) if 0 < len(length) <= _SHORT_DIGITS_MAX else None
 
-    def _answer_shortly(self, way: ShortWay, body: bytes) -> bool:
+    def _answer_shortly(self, serve: Serve, body: bytes) -> bool:
         reply = _Reply(keep_alive=self.parser.should_keep_alive())
         before, self.cycle = self.cycle, reply  # type: ignore[assignment]  # what the server beneath asks of it
-        if way(self.headers, body, functools.partial(self._send, reply)):
+        if serve(body, functools.partial(self._send, reply)):
             return True
         self.cycle = before
         return False
 
     def _leave_short_way(self) -> None:
         """Let a request that has a short way go the long one, with what is there of it."""
-        if self._short_way is not None:
-            self._short_way = None
+        if self._serve is not None:
+            self._serve = None
             super().on_headers_complete()
             super().on_body(self._short_body)
 
