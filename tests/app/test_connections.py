@@ -264,3 +264,26 @@ def test_a_stop_waits_for_a_request_that_is_half_way(door: Door) -> None:
     protocol.data_received(WHOLE[-9:])
     assert not transport.is_closing()
     assert (protocol.cycle.body, protocol.cycle.more_body, protocol.cycle.keep_alive) == (BODY, False, False)
+
+
+@pytest.mark.parametrize("is_short", [True, False])
+@pytest.mark.parametrize("behind", [b"\0 no request", HEAD, HEAD + b"X: "])
+def test_a_refusal_is_not_taken_for_the_answer_of_the_request_before(
+    door: Door, behind: bytes, *, is_short: bool
+) -> None:
+    protocol, transport = door.connect(short_ways={(b"POST", b"/x"): Way()} if is_short else None)
+    protocol.data_received(WHOLE + behind)
+    if behind.endswith(b"X: "):
+        protocol.data_received(b"x" * 2 * limits.HEAD_BYTES_MAX)
+    door.loop.look()
+    assert (transport.written, transport.is_closing()) == (b"", True)
+
+
+def test_who_leaves_with_several_requests_under_way_is_no_fault_of_the_one_being_answered(door: Door) -> None:
+    protocol, _ = door.connect()
+    protocol.data_received(WHOLE)
+    answering = protocol.cycle
+    protocol.data_received(WHOLE)
+    protocol.connection_lost(None)
+    assert protocol.cycle is not answering
+    assert (answering.disconnected, answering.message_event.is_set()) == (True, True)

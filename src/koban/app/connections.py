@@ -11,7 +11,8 @@ import resource
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from koban.access import Sent, Serve, ShortWay
 from koban.base import limits
@@ -65,6 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _look: asyncio.TimerHandle | None = None
     _serve: Serve | None = None  # the short way of the request that is half-way
     _short_body = b""
+    _answering: "RequestResponseCycle | _Reply | None" = None  # the request whose turn it is, or was last
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base does
         """Begin to wait for the first request."""
@@ -75,9 +77,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._look = self.loop.call_later(self.look_every_s, self._look_again)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
+        """Stop waiting, and tell whoever makes an answer: the server beneath tells the last of several requests alone."""
         self._stop_looking()
         super().connection_lost(exc)
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Read what came; nearly always that is a whole request."""
@@ -130,6 +135,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self._leave_short_way()
         super().shutdown()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be read."""
+        if self._may_refuse():
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _find_short_way(self) -> Serve | None:
         """Return the short way of a request whose head is there, if it has one and nothing about it is unusual."""
         way = self.short_ways.get((self.parser.get_method(), self.url))
@@ -149,6 +165,7 @@ class BoundedProtocol(HttpToolsProtocol):
         reply = _Reply(keep_alive=self.parser.should_keep_alive())
         before, self.cycle = self.cycle, reply  # type: ignore[assignment]  # what the server beneath asks of it
         if serve(body, functools.partial(self._send, reply)):
+            self._answering = reply
             return True
         self.cycle = before
         return False
@@ -202,9 +219,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_looking()
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        if self._may_refuse():
             self.transport.write(_REFUSALS[status])
         self.transport.close()
+
+    def _may_refuse(self) -> bool:
+        """Tell whether what is written now is taken for the answer to the request that is half-way, and to none before it."""
+        answering = self._answering
+        if answering is None or answering.response_complete:
+            return True
+        is_half_way = answering is self.cycle and self._has_head and not self._is_whole and self._serve is None
+        return is_half_way and not answering.response_started
 
 
 class _Reply:
