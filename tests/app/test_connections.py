@@ -287,3 +287,15 @@ def test_who_leaves_with_several_requests_under_way_is_no_fault_of_the_one_being
     protocol.connection_lost(None)
     assert protocol.cycle is not answering
     assert (answering.disconnected, answering.message_event.is_set()) == (True, True)
+
+
+def test_nothing_more_is_read_while_requests_wait_for_their_turn(door: Door) -> None:
+    way = Way()
+    protocol, transport = door.connect(short_ways={(b"POST", b"/x"): way})
+    protocol.data_received(WHOLE * 3)
+    way.answer()
+    paused = [transport.is_paused]
+    for _ in range(2):  # the second and the third are answered
+        protocol.on_response_complete()
+        paused.append(transport.is_paused)
+    assert paused == [True, True, False]
