@@ -194,6 +194,17 @@ def test_a_failure_tells_no_caller_what_another_one_sent(station: Station) -> No
     assert said.endswith(("IntegrityError", "NotNullViolation"))
 
 
+def test_who_waits_for_a_batch_after_which_the_decider_dies_is_told(station: Station) -> None:
+    def broken(_decisions: object) -> None:
+        raise ZeroDivisionError
+
+    station.desk.memory.figures.decided = broken  # type: ignore[assignment,method-assign]  # a bug behind the commit
+    with pytest.raises(Unavailable):
+        station.send(station.event("e1"))
+    assert isinstance(station.desk.decider.failed, ZeroDivisionError)
+    assert station.rows("SELECT count(*) FROM decisions") == [(1,)]
+
+
 def test_a_process_that_lost_its_lease_cannot_commit(station: Station) -> None:
     with station.database.write() as tx:
         tx.many("UPDATE leases SET token = token + ?", [(1,)])

@@ -6,6 +6,7 @@ rule that nobody is answered before the commit, and that memory is rebuilt when 
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import itertools
 import threading
@@ -135,26 +136,27 @@ class Decider(Generic[U, R]):
                 drop_lease(tx, self._lease)
 
     def _run(self) -> None:
+        taken: list[_Job[U, R]] = []
         try:
-            while True:
-                jobs = self._next_jobs()
-                if jobs is None:
-                    return
+            while (jobs := self._next_jobs()) is not None:
+                taken = jobs
                 self._process(jobs)
         except Fenced as error:
-            self._fail(error)
+            self._fail(error, taken)
             _log.error("fenced", detail="another process took the log; this one stops deciding")
         except BaseException as error:  # noqa: BLE001 - the thread's edge: whoever waits must be told
-            self._fail(error)
+            self._fail(error, taken)
             _log.exception("decider_died")
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException, taken: Sequence[_Job[U, R]]) -> None:
+        """Stop for good, and tell whoever waits; of the jobs that were taken, some may have their answers already."""
         with self._wake:
             self.failed = error
-            jobs = list(self._queue)
+            jobs = (*taken, *self._queue)
             self._queue.clear()
         for job in jobs:
-            job.future.set_exception(Unavailable("decider", 5))
+            with contextlib.suppress(concurrent.futures.InvalidStateError):
+                job.future.set_exception(Unavailable("decider", 5))
 
     def _next_jobs(self) -> list[_Job[U, R]] | None:
         """Wait for work: a job, a timer, the inbox, a renewal of the lease, or the end."""
@@ -223,9 +225,7 @@ class Decider(Generic[U, R]):
                 self._keep_lease(tx)
                 self._renewed_at = self._clock.monotonic()
         except Fenced:
-            for job in jobs:
-                job.future.set_exception(Unavailable("decider", 5))
-            raise
+            raise  # whoever waits is told at the thread's edge
         except Exception as error:  # noqa: BLE001 - an edge: memory no longer equals the database, whatever it was
             _log.exception("batch_failed", units=sum(len(job.units) for job in jobs))
             for job in jobs:
