@@ -26,6 +26,7 @@ _REFUSALS: Final = {
     503: b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
 }
 _SHORT_DIGITS_MAX: Final = 5  # of the length of a body that goes the short way, which is held until it is whole
+_PIECE_BYTES: Final = 16 * 1024  # of what came, read before it is seen whether requests wait
 FILES_APART: Final = 256  # descriptors for the database, threads' pipes, calls to others
 
 
@@ -72,7 +73,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base does
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        self.flow = _Flow(transport, self.pipeline)
+        self._unread = bytearray()  # what came behind requests that wait for their turn
+        self.flow = _Flow(transport, (self.pipeline, self._unread))
         if len(self.connections) > self.most_open:
             self._refuse(503)
             return
@@ -87,7 +89,31 @@ class BoundedProtocol(HttpToolsProtocol):
             self._answering.message_event.set()
 
     def data_received(self, data: bytes) -> None:
-        """Read what came; nearly always that is a whole request."""
+        """Read what came, but for what is behind requests that wait for their turn: each of them takes 2 KB."""
+        for start in range(0, len(data), _PIECE_BYTES):
+            if self._unread or (start and self.pipeline):
+                self._unread += data[start:]
+                return
+            self._read(data if len(data) <= _PIECE_BYTES else data[start : start + _PIECE_BYTES])
+            if self.transport.is_closing():
+                return
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, and read on when it is the last that waited."""
+        super().on_response_complete()
+        if self._unread and not self.pipeline:
+            self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._unread or self.pipeline or self.transport.is_closing():
+            return
+        data = bytes(self._unread)
+        self._unread.clear()
+        self.data_received(data)
+        self.flow.resume_reading()  # whoever waits for the rest of a body asked for it in vain
+
+    def _read(self, data: bytes) -> None:
+        """Read a piece of what came; nearly always that is a whole request."""
         self._is_behind = self._ended = False
         super().data_received(data)
         if self._is_whole:
@@ -241,12 +267,12 @@ class _Flow(FlowControl):
     sent by somebody unknown, took 340 MB.
     """
 
-    def __init__(self, transport: asyncio.Transport, waiting: Collection[object]) -> None:
+    def __init__(self, transport: asyncio.Transport, waiting: Collection[Collection[object]]) -> None:
         super().__init__(transport)
         self._waiting = waiting
 
     def resume_reading(self) -> None:
-        if not self._waiting:
+        if not any(self._waiting):
             super().resume_reading()
 
 
