@@ -28,10 +28,10 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         asked = json.loads(body)
         subject = asked["data"]["subject"]
         # A real marketplace remembers `state_version` per subject, ignores older ones, and stores `state` as it is.
-        print(
-            f"{asked['type']}  {subject['kind']} {subject['id']}  hidden: {asked['data']['state']['hidden']}",
-            flush=True,
-        )
+        hidden = asked["data"]["state"]["hidden"]
+        # One write for the whole line: two webhooks about different subjects come at the same time.
+        sys.stdout.write(f"{asked['type']}  {subject['kind']} {subject['id']}  hidden: {hidden}\n")
+        sys.stdout.flush()
         address = f"{KOBAN}/v1/actions/{self.headers['webhook-id']}/confirm"
         confirmation = urllib.request.Request(  # noqa: S310 - the address of our own Koban
             address, data=b"", headers={"Authorization": f"Bearer {TOKEN}"}, method="POST"
