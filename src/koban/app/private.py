@@ -11,7 +11,7 @@ import koban.events.store as event_store
 from koban.access import Call, Endpoint, endpoint
 from koban.app.running import Koban
 from koban.audit import Secrets, record
-from koban.base import Instant, Refusal
+from koban.base import Instant, Refusal, limits
 from koban.cases import CaseMissing, read_case, read_signals
 from koban.db import Database, Tx
 from koban.events import Entry, EventMissing, encode
@@ -27,7 +27,7 @@ class OpenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Which event of the case, and why it must be read."""
 
     event_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-    purpose: Annotated[str, msgspec.Meta(min_length=8, max_length=500)]
+    purpose: Annotated[str, msgspec.Meta(min_length=limits.PURPOSE_CHARS_MIN, max_length=limits.PURPOSE_CHARS_MAX)]
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):

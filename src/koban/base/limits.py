@@ -49,6 +49,10 @@ PENDING_TIMEOUT_S_MAX: Final = 3_153_600_000  # a hundred years
 EXPIRIES_PER_BATCH_MAX: Final = 1_000  # pending transfers freed before one batch
 STATEMENT_MARK_EVERY: Final = 64  # lines of a book between two places from which a statement can start
 
+# People's reasons.
+PURPOSE_CHARS_MIN: Final = 8  # why somebody reads what is kept from others: a message, a personal field
+PURPOSE_CHARS_MAX: Final = 500  # of it
+
 # Retention.
 DATABASE_DAYS: Final = 30  # events leave the database for the archive after this
 QUARANTINE_FOR: Final = 30 * DAY

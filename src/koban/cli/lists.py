@@ -100,13 +100,14 @@ def list_preview(
     from koban.cli.frame import settings_of_environment
     from koban.lab import NothingToTest, Question, backtest, render_report
     from koban.lists import check_declared
+    from koban.packs import readers_of_lists
 
     cap_memory()
     with open_for_lab(settings_of_environment(), SystemSecrets(), None) as opened:
         pack = pack_in_force(opened.tx)
         check_declared(() if pack is None else pack.lists, name)
         assert pack is not None, "a list is declared by a pack"
-        rules = tuple(rule.name for rule in pack.rules.values() if f"'{name}'" in rule.when)
+        rules = tuple(rule.name for rule in readers_of_lists(pack)[name])
         if not rules:
             raise NothingToTest(f"No rule reads the list {name!r}.")
         written = [f"{name}={value}" for value in values]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint, redirect
-from koban.base import Instant, Refusal, Unavailable, from_rfc3339
+from koban.base import Instant, Refusal, Unavailable, from_rfc3339, limits
 from koban.cases import Case, CaseMissing
 from koban.cases import store as case_store
 from koban.console import store
@@ -29,8 +29,6 @@ from koban.webhooks.types import Action
 
 FOLLOWED_MAX = 50
 CASES_OFFERED = 20
-PURPOSE_CHARS_MIN = 8
-PURPOSE_CHARS_MAX = 500
 ID_CHARS_MAX = 200
 OPEN_MINUTES = 15
 
@@ -207,7 +205,7 @@ def _open_form(kit: ConsoleKit, call: Call, *, problem: str = "") -> Answer:
         path=asked.get("path", "")[:200],
         cases=cases,
         chosen=asked.get("case", "")[:200],
-        purpose=asked.get("purpose", "")[:PURPOSE_CHARS_MAX],
+        purpose=asked.get("purpose", "")[: limits.PURPOSE_CHARS_MAX],
         minutes=OPEN_MINUTES,
         pack=kit.pack(),
         problem=problem,
@@ -219,7 +217,7 @@ def _open(kit: ConsoleKit, call: Call) -> Answer:
     purpose, case_id, path = form.get("purpose", "").strip(), form.get("case", "").strip(), form.get("path", "")
     if (
         seq is None
-        or not PURPOSE_CHARS_MIN <= len(purpose) <= PURPOSE_CHARS_MAX
+        or not limits.PURPOSE_CHARS_MIN <= len(purpose) <= limits.PURPOSE_CHARS_MAX
         or not 0 < len(case_id) <= ID_CHARS_MAX
     ):
         return _open_form(kit, call, problem="open.problem_purpose")

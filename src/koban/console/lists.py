@@ -14,7 +14,7 @@ from koban.lab import lists as in_time
 from koban.lists import EntriesAdded, EntryRemoved, ListMissing, ListOwnerInvalid, check_declared, owners_now, owners_of
 from koban.lists import store as list_store
 from koban.lists.types import NOTE_CHARS_MAX, VALUES_PER_ENTRY_MAX
-from koban.packs import ListDef, PackDef
+from koban.packs import ListDef, PackDef, readers_of_lists
 
 CHANGES_READ_MAX: Final = 5_000
 SPANS: Final = {"day": DAY, "week": 7 * DAY, "month": 30 * DAY}
@@ -102,7 +102,7 @@ def _one(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "", ru
         staff=staff,
         versions=versions[:VERSIONS_SHOWN],
         more_versions=len(versions) > VERSIONS_SHOWN,
-        rules=[rule for rule in pack.rules.values() if f"'{declared.name}'" in rule.when],
+        rules=readers_of_lists(pack)[declared.name],
         spans=tuple(SPANS),
         problem=problem,
         detail=detail,
@@ -186,7 +186,7 @@ def _change(kit: ConsoleKit, call: Call) -> Answer:
 def _preview(kit: ConsoleKit, call: Call, declared: ListDef, values: Sequence[str], *, off: bool = False) -> Answer:
     """Start a backtest of the rules that read a list, as if it had held further values from the start, or never some."""
     pack = kit.pack()
-    rules = [rule.name for rule in pack.rules.values() if f"'{declared.name}'" in rule.when]
+    rules = [rule.name for rule in readers_of_lists(pack)[declared.name]]
     if not rules:
         return _one(kit, call, problem="lab.no_reader")
     arguments = ["--since", "30d", *(part for name in rules for part in ("--rule", name))]

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from koban.access import SIGNED_IN, Answer, Call, Endpoint, endpoint, redirect
-from koban.base import to_rfc3339
+from koban.base import limits, to_rfc3339
 from koban.cases import Case
 from koban.cases import store as case_store
 from koban.cases.types import CaseStatus
@@ -40,8 +40,6 @@ from koban.webhooks.types import Action
 QUERY_CHARS_MAX: Final = 256
 OF_SUBJECT_MAX: Final = 5
 VIEWS_MAX: Final = 40
-PURPOSE_CHARS_MIN: Final = 8
-PURPOSE_CHARS_MAX: Final = 500
 # The console's own words for states, and the list that each leads to.
 _STATUSES: Final[tuple[CaseStatus, ...]] = ("open", "closed")
 _STATES: Final = (
@@ -92,7 +90,10 @@ def _search_sealed(kit: ConsoleKit, call: Call) -> Answer:
     form = call.form
     query, purpose = form.get("q", "").strip(), form.get("purpose", "").strip()
     account = form.get("account", "").strip()[:QUERY_CHARS_MAX]
-    if not 2 <= len(query) <= QUERY_CHARS_MAX or not PURPOSE_CHARS_MIN <= len(purpose) <= PURPOSE_CHARS_MAX:
+    if (
+        not 2 <= len(query) <= QUERY_CHARS_MAX
+        or not limits.PURPOSE_CHARS_MIN <= len(purpose) <= limits.PURPOSE_CHARS_MAX
+    ):
         return _page(kit, call, query=query[:QUERY_CHARS_MAX], account=account, purpose=purpose,
                      problem="search.problem_purpose")  # fmt: skip
     asked = SealedQuery(

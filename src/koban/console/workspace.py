@@ -10,7 +10,7 @@ from typing import Final, Literal, cast
 import msgspec
 
 from koban.access import Answer, Call, Endpoint, endpoint
-from koban.base import MINUTE, Instant, Refusal
+from koban.base import MINUTE, Instant, Refusal, limits
 from koban.cases import CaseMissing, claim, opened, read_members, release, skip, work_routes, work_store
 from koban.cases import actions as case_actions
 from koban.cases import store as case_store
@@ -58,8 +58,6 @@ SIGNALS_SHOWN: Final = 200
 SIMILAR_SHOWN: Final = 6
 TIMELINE_SHOWN: Final = 40
 FACTS_CHARS_MAX: Final = 2_000
-PURPOSE_CHARS_MIN: Final = 8
-PURPOSE_CHARS_MAX: Final = 500
 JUDGING: Final = "judging the case under a claim"
 
 
@@ -133,7 +131,7 @@ def show(
     holds = case.status == "open" and case.claimed_until is not None and case.claimed_until > call.at
     mine = holds and case.claimed_by == call.principal.id
     may_read = "messages.read" in call.principal.grants
-    reads = may_read and (mine or len(purpose.strip()) >= PURPOSE_CHARS_MIN)
+    reads = may_read and (mine or len(purpose.strip()) >= limits.PURPOSE_CHARS_MIN)
     if mine:
         with kit.database.write() as tx:
             opened(tx, call.at, case, by=call.principal.id)
@@ -366,8 +364,8 @@ def _work(kit: ConsoleKit, call: Call) -> Answer:
     verb = form.get("do", "")
     try:
         if verb == "purpose":
-            purpose = typed_text(form, "purpose", PURPOSE_CHARS_MAX)
-            problem = "" if len(purpose) >= PURPOSE_CHARS_MIN else "cases.problem_purpose"
+            purpose = typed_text(form, "purpose", limits.PURPOSE_CHARS_MAX)
+            problem = "" if len(purpose) >= limits.PURPOSE_CHARS_MIN else "cases.problem_purpose"
             return show(kit, call, purpose=purpose, problem=problem)
         if verb in ("preview", "decide"):
             return _judge(kit, call, case_id, fence, only_preview=verb == "preview")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from koban.base import Instant, Refusal
+from koban.base import Instant, Refusal, limits
 from koban.db import Tx
 from koban.events import Entry
 
@@ -82,7 +82,7 @@ class DiscloseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     path: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     case: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    purpose: Annotated[str, msgspec.Meta(min_length=8, max_length=500)]
+    purpose: Annotated[str, msgspec.Meta(min_length=limits.PURPOSE_CHARS_MIN, max_length=limits.PURPOSE_CHARS_MAX)]
 
 
 class DisclosedField(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ class SealedQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What to look for in what people wrote, and why."""
 
     q: Annotated[str, msgspec.Meta(min_length=2, max_length=256)]
-    purpose: Annotated[str, msgspec.Meta(min_length=8, max_length=500)]
+    purpose: Annotated[str, msgspec.Meta(min_length=limits.PURPOSE_CHARS_MIN, max_length=limits.PURPOSE_CHARS_MAX)]
     account: Annotated[str, msgspec.Meta(max_length=256)] | None = None
     before_seq: Annotated[int, msgspec.Meta(ge=0)] | None = None
 

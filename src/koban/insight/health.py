@@ -10,7 +10,7 @@ from koban.base import DAY, HOUR, Clock, Instant, to_rfc3339
 from koban.db import Database, Tx
 from koban.insight import drift, health_store
 from koban.insight.drift import Drift, Watched
-from koban.packs import PackDef
+from koban.packs import PackDef, readers_of_lists
 from koban.rules import LiveCeilings, LiveModes, RuleExpected, ceiling_of
 from koban.webhooks import raise_alert
 
@@ -137,8 +137,7 @@ def _unread(pack: PackDef) -> list[str]:
 
 
 def _readers(pack: PackDef) -> Mapping[str, Sequence[str]]:
-    """Return, per list, the rules whose condition names it."""
-    return {name: [rule.name for rule in pack.rules.values() if f"'{name}'" in rule.when] for name in pack.lists}
+    return {name: [rule.name for rule in rules] for name, rules in readers_of_lists(pack).items()}
 
 
 def _watched(

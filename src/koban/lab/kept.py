@@ -13,9 +13,8 @@ from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
 
 from koban.base import Instant
 from koban.db import Tx, metadata, upsert
-from koban.lab.severity import read_by
 from koban.lab.types import Report
-from koban.packs import PackDef, compare_packs
+from koban.packs import PackDef, compare_packs, read_by
 from koban.rules import RuleExpected, ceiling_of
 
 UNUSED_MAX: Final = 200  # versions that were tried, are not proposed and never came into force

@@ -7,15 +7,13 @@ words of the texts, not by their meaning, so it can only be too much. Whatever s
 """
 
 import dataclasses
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from koban.packs import Difference, EventType, Mode, ModeName, PackDef, RuleDef, compare_packs
+from koban.packs import Difference, EventType, Mode, ModeName, PackDef, RuleDef, compare_packs, read_by
 
-_WORD: Final = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
 _READABLE: Final = ("definitions", "features", "lists", "scores")
 _MONEY: Final = ("books", "postings", "limits", "ledger", "payments")
 _NAMES: Final = {"about", "title"}  # what only people read of books, postings and limits
@@ -96,30 +94,6 @@ def _is_severe(old: PackDef, new: PackDef, guarded: Sequence[_Guarded], each: Di
 
 def _severe_rules(pack: PackDef) -> list[RuleDef]:
     return [rule for rule in pack.rules.values() if pack.policies[rule.policy].severity == "severe"]
-
-
-def read_by(pack: PackDef, rules: list[RuleDef]) -> set[str]:
-    """Return every word that these rules' conditions say, and what is behind those that are names, to the end."""
-    found: set[str] = set()
-    waiting = {word for rule in rules for word in _words(rule.when)}
-    while waiting:
-        found |= waiting
-        texts = [text for word in waiting for text in _texts_of(pack, word)]
-        waiting = {word for text in texts for word in _words(text)} - found
-    return found
-
-
-def _texts_of(pack: PackDef, name: str) -> Iterator[str]:
-    if name in pack.definitions:
-        yield pack.definitions[name].text
-    if name in pack.features:
-        feature = pack.features[name]
-        yield feature.value
-        yield feature.where or ""
-
-
-def _words(text: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(text)}
 
 
 def _only_adds(old: PackDef, new: PackDef, name: str) -> bool:

@@ -8,6 +8,7 @@ from koban.packs.compare import Difference, compare_packs
 from koban.packs.faults import Fault, PackInvalid, locate, nearest, place, problems_of, render_fault
 from koban.packs.load import digest_of, files_of, lists_of_files, load_pack, parse_files
 from koban.packs.reading import LANGUAGES, parse_duration
+from koban.packs.reads import read_by, readers_of_lists
 from koban.packs.store import (
     Activation,
     PackVersionMissing,
@@ -23,7 +24,6 @@ from koban.packs.types import (
     EVERYONE,
     Action,
     Block,
-    CalendarDef,
     Challenge,
     DefinitionDef,
     EventType,
@@ -37,7 +37,6 @@ from koban.packs.types import (
     Hours,
     LadderStep,
     ListDef,
-    LossRole,
     Mode,
     ModeName,
     PackDef,
@@ -64,7 +63,6 @@ __all__ = [
     "Action",
     "Activation",
     "Block",
-    "CalendarDef",
     "Challenge",
     "DefinitionDef",
     "Difference",
@@ -80,7 +78,6 @@ __all__ = [
     "Hours",
     "LadderStep",
     "ListDef",
-    "LossRole",
     "Mode",
     "ModeName",
     "PackDef",
@@ -114,6 +111,8 @@ __all__ = [
     "parse_files",
     "place",
     "problems_of",
+    "read_by",
+    "readers_of_lists",
     "render_fault",
     "save_activation",
     "subject_kind",
