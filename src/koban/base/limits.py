@@ -51,7 +51,7 @@ STATEMENT_MARK_EVERY: Final = 64  # lines of a book between two places from whic
 
 # People's reasons.
 PURPOSE_CHARS_MIN: Final = 8  # why somebody reads what is kept from others: a message, a personal field
-PURPOSE_CHARS_MAX: Final = 500  # of it
+PURPOSE_CHARS_MAX: Final = 500  # the longest such reason
 
 # Retention.
 DATABASE_DAYS: Final = 30  # events leave the database for the archive after this
