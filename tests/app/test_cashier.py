@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import pathlib
 import random
-import socket
 import threading
 import time
 from collections import Counter
@@ -12,8 +11,8 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-import uvicorn
 from tests.app.conftest import MakeSite
+from tests.serving import serving
 
 from koban.access import SYSTEM, issue_token
 from koban.app import Koban, asgi, open_koban
@@ -53,22 +52,6 @@ class Played:
 
 
 @contextlib.contextmanager
-def serving(koban: Koban) -> Iterator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(asgi(koban), log_level="warning", ws="none", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.02)
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
-@contextlib.contextmanager
 def played(settings: Settings, evening: Evening, *, past: bool) -> Iterator[Played]:
     """Play the first minutes of an evening as fast as Koban answers, and wait until nothing is under way."""
     clock: Clock = SystemClock()
@@ -91,7 +74,8 @@ def played(settings: Settings, evening: Evening, *, past: bool) -> Iterator[Play
                 days=1,
             )
         secret = stack.enter_context(cashier_token(koban, is_wanted=True))
-        url = stack.enter_context(serving(koban))
+        port = stack.enter_context(serving(asgi(koban)))
+        url = f"http://127.0.0.1:{port}"
         cashier = Cashier(url, secret, warmed.kept)
         stack.callback(cashier.close)
         counts = run(

@@ -5,13 +5,12 @@ import dataclasses
 import json
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-import uvicorn
 from tests.app.conftest import MakeSite, Site
+from tests.serving import serving
 
 from koban.access import SYSTEM, Sent, Serve, issue_token, short_ways
 from koban.app import Koban, asgi
@@ -104,18 +103,8 @@ def shop(site_of: MakeSite) -> Iterator[Shop]:
             return serve_counted
 
         protocol = bounded_protocol(100, {EVENTS: counted})  # type: ignore[dict-item]  # as a short way is called
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(
-            uvicorn.Config(app, http=protocol, log_level="warning", ws="none", lifespan="off", server_header=False)
-        )
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.02)
-        stack.callback(thread.join)
-        stack.callback(setattr, server, "should_exit", True)
-        shop = Shop(port=listener.getsockname()[1], token=token, reader=reader, site=site, short=short)
+        port = stack.enter_context(serving(app, http=protocol, server_header=False))
+        shop = Shop(port=port, token=token, reader=reader, site=site, short=short)
         with shop.connect() as line:  # both tokens are remembered from here on
             for each in (token, reader):
                 line.send(shop.post(b"[]", token=each))

@@ -2,16 +2,13 @@
 
 import dataclasses
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 from tests.conftest import START, fresh_database
 from tests.console.scene import PASSWORD, Scene, open_scene
+from tests.serving import serving
 
 from koban.base import ManualClock
 
@@ -88,17 +85,9 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with (
         fresh_database(request, "sqlite", folder) as database,
         open_scene(database, ManualClock(START), folder) as scene,
-        socket.socket() as listener,
+        serving(scene.app) as port,
     ):
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(scene.app, log_level="warning", ws="none", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.02)
-        yield Site(url=f"http://127.0.0.1:{listener.getsockname()[1]}", scene=scene)
-        server.should_exit = True
-        thread.join()
+        yield Site(url=f"http://127.0.0.1:{port}", scene=scene)
 
 
 @pytest.fixture
