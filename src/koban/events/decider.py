@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Generic, TypeVar
 
 import structlog
@@ -207,7 +207,7 @@ class Decider(Generic[U, R]):
 
     def _process(self, jobs: list[_Job[U, R]]) -> None:
         """Handle one batch in one transaction, then answer."""
-        results: list[list[R]] = []
+        replies: Iterator[R] = iter(())
         waiting: Sequence[U] = ()
         try:
             with self._database.write() as tx:
@@ -220,7 +220,6 @@ class Decider(Generic[U, R]):
                 self._steps.begin(tx, units)
                 self._steps.tick()
                 replies = iter(self._steps.handle(units))
-                results.extend(list(itertools.islice(replies, len(job.units))) for job in jobs)
                 self._steps.flush(tx)
                 self._keep_lease(tx)
                 self._renewed_at = self._clock.monotonic()
@@ -240,8 +239,8 @@ class Decider(Generic[U, R]):
         if jobs or waiting:
             self._busy_at = self._clock.monotonic()
         with self.relay.gather():
-            for job, answers in zip(jobs, results, strict=True):
-                job.deliver(job.future, answers)
+            for job in jobs:
+                job.deliver(job.future, list(itertools.islice(replies, len(job.units))))
 
     def _rebuild(self) -> None:
         """Make memory anew, however long the database stays away: a decider that died of an outage would stay dead."""
