@@ -15,24 +15,28 @@ _QUOTED: Final = re.compile(r"'([^']*)'")
 
 def read_by(pack: PackDef, rules: Iterable[RuleDef]) -> set[str]:
     """Return every word that these rules' conditions say, and what is behind those that are names, to the end."""
-    found: set[str] = set()
-    waiting = {word for rule in rules for word in _words(rule.when)}
-    while waiting:
-        found |= waiting
-        texts = [text for word in waiting for text in _texts_of(pack, word)]
-        waiting = {word for text in texts for word in _words(text)} - found
-    return found
+    return _behind(pack, rules)[0]
 
 
 def readers_of_lists(pack: PackDef) -> Mapping[str, list[RuleDef]]:
     """Return, per list of the pack, the rules that read it: in their condition, or through what that names."""
     readers: dict[str, list[RuleDef]] = {name: [] for name in pack.lists}
     for rule in pack.rules.values():
-        texts = [rule.when, *(text for word in read_by(pack, (rule,)) for text in _texts_of(pack, word))]
+        _, texts = _behind(pack, (rule,))
         for name in {quoted for text in texts for quoted in _QUOTED.findall(text)}:
             if name in readers:
                 readers[name].append(rule)
     return readers
+
+
+def _behind(pack: PackDef, rules: Iterable[RuleDef]) -> tuple[set[str], list[str]]:
+    """Return the words that rules say, to the end, and the texts that say them."""
+    words, texts = set[str](), [rule.when for rule in rules]
+    for text in texts:  # which grows by what is behind its words
+        further = _words(text) - words
+        words |= further
+        texts += (behind for word in further for behind in _texts_of(pack, word))
+    return words, texts
 
 
 def _texts_of(pack: PackDef, name: str) -> Iterator[str]:
