@@ -159,8 +159,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close as soon as what is under way is answered; a request that is half-way still may come whole."""
-        if not self._is_whole:
-            self._leave_short_way()
+        self._leave_short_way()
         super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
