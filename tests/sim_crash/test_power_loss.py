@@ -6,10 +6,12 @@ puts that back. What it does not model: names of new files that are lost because
 """
 
 import base64
+import contextlib
 import os
 import pathlib
 import random
 import shutil
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -83,14 +85,14 @@ class Disk:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
+                start_new_session=True,
             )
         try:
             wait_for("starting to decide", lambda: said.stat().st_size > 0 or process.poll() is not None, START_S)
             time.sleep(seconds)
             assert process.poll() is None, log.read_text(encoding="utf-8")[-4_000:]
         finally:
-            process.kill()
-            process.wait()
+            _end(process)
         lines = said.read_bytes().split(b"\n")
         assert lines[0] == b"ready ", lines[0]
         done = Round({}, set())
@@ -132,6 +134,26 @@ class Disk:
         finally:
             remains.close()
         return len(log)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and what it started: left alone, the one that makes the index would close the database in order."""
+    wait_for("the end of all that it started", lambda: not _kill_session(process.pid), 10.0)
+    process.wait()
+
+
+def _kill_session(session: int) -> list[int]:
+    """Kill what runs in a session, the newest first, and return it; what ended and was not yet asked how does not run."""
+    running = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            state, _, _, its_session = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:4]
+            if int(its_session) == session and state != "Z":
+                running.append(int(stat.parent.name))
+    for one in sorted(running, reverse=True):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)
+    return running
 
 
 def _read_notes(path: pathlib.Path) -> list[Note]:
