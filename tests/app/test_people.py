@@ -14,8 +14,10 @@ from tests.app.conftest import Site, send
 from tests.server.conftest import SMALL_PACK, free_port, run_koban, start_server
 
 from koban.app.archiving import run_archive
-from koban.base import DAY, Instant, ManualClock, SystemClock
+from koban.base import DAY, Instant, ManualClock, SystemClock, limits
 from koban.base.settings import read_settings
+from koban.db import Tx
+from koban.pipeline import Memory
 
 TEXT = "明日の十時に港区芝公園で直接お渡しします"
 LINES = ("ヤマダタロウ", "taro.yamada@example.jp", "device-9f8e7d6c", "090-1234-5678", TEXT)
@@ -27,9 +29,15 @@ def _event(site: Site, event_id: str) -> dict[str, object]:
     return site.event(event_id, f"{text} {phone}", sender=PERSON, device={"id": device}, name=name, mail=mail)
 
 
+def _write_slice(memory: Memory, tx: Tx) -> int:
+    memory.features.write_slice(tx, memory.last_seq, 1_000, until=memory.last_seq)
+    return memory.features.unfolded
+
+
 @pytest.fixture
-def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
     """A data folder with events of weeks ago in the archive, some of yesterday in the database, and a named log."""
+    monkeypatch.setattr(limits, "FEATURES_TOGETHER", 0)
     data = tmp_path / "data"
     clock = ManualClock(Instant(SystemClock().now() - 45 * DAY))
     site = Site(settings=read_settings({"KOBAN_DATA": str(data), "KOBAN_PACK": str(SMALL_PACK)}), clock=clock)
@@ -42,6 +50,7 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
         report = run_archive(site.settings, koban.database, koban.vault, clock, koban.memory.compiled.pack)
         assert report.archived >= 6
         send(koban, _event(site, "young"))
+        assert koban.desk.command(_write_slice), "records of the person stand in a slice, too"
     rows, mapping = tmp_path / "rows.csv", tmp_path / "map.yaml"
     rows.write_text(f"who,said\n{PERSON},{TEXT}\nsomeone-else,hello\n", encoding="utf-8")
     mapping.write_text(

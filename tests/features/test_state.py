@@ -125,6 +125,7 @@ def test_what_changed_after_a_given_entry_is_left_to_wait(database: Database) ->
         store.apply(tx, at[6], "order.made", _row("a"), at[6])
         assert store.write_slice(tx, at[6], 100, until=at[5]) == 1
         assert (store.watermark, store.unsaved) == (at[6] - 1, 1)
+        store.fold(tx, 100)
         assert tx.rows("SELECT subject, as_of_seq FROM feature_state ORDER BY subject") == [
             ("a", at[5]),
             ("b", at[5]),

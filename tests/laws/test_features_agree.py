@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import duckdb
 import msgspec
+import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from koban.base import DAY, SECOND
-from koban.db import Database
+from koban.base import DAY, SECOND, limits
+from koban.db import Database, Tx
 from koban.features import (
     FeatureStore,
     archive_relation,
@@ -433,6 +434,20 @@ def _expected(
     return out
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write slices of few entries' changes, and of few records."""
+    monkeypatch.setattr(limits, "FEATURES_TOGETHER", 0)
+    monkeypatch.setattr(limits, "FEATURE_SLICE_MAX", 2)
+
+
+def _write_back(store: FeatureStore, tx: Tx, seq: int, chance: random.Random) -> None:
+    """Write some changes back, those that may wait into a slice, and fold some slices."""
+    store.write_slice(tx, seq, chance.choice((0, 0, 1, 2, 100)), until=chance.choice((None, seq, seq - 2)))
+    if chance.random() < 0.4:
+        store.fold(tx, chance.choice((1, 3, 100)))
+
+
 class _PowerCut(Exception):
     pass
 
@@ -442,9 +457,9 @@ def _play_with_crashes(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Run a log through a durable store as the decider does: batches, undone entries, failed commits, restarts."""
     program = compile_features(pack, _keys(pack.features))
-    limits = {"hot_limit": chance.choice((1, 2, 50)), "cold_limit": chance.choice((1, 3, 50))}
+    sizes = {"hot_limit": chance.choice((1, 2, 50)), "cold_limit": chance.choice((1, 3, 50))}
     with database.write() as tx:
-        store = FeatureStore.open(tx, program, **limits)
+        store = FeatureStore.open(tx, program, **sizes)
         store.standing = _stands
     done = 0
     while done < len(log):
@@ -460,7 +475,7 @@ def _play_with_crashes(
                         store.apply(tx, seq, other[1], other[2], at)
                         store.undo(mark)
                     answers.append((seq, store.apply(tx, seq, event, row, at)))
-                store.write_slice(tx, batch[-1][0], chance.choice((0, 1, 2, 100)))
+                _write_back(store, tx, batch[-1][0], chance)
                 if cut:
                     raise _PowerCut  # noqa: TRY301  # the transaction must see it
         except _PowerCut:
@@ -472,14 +487,14 @@ def _play_with_crashes(
         if cut or chance.random() < 0.2:
             with database.write() as tx:
                 if chance.random() < 0.5:
-                    store = FeatureStore.open(tx, program, **limits)
+                    store = FeatureStore.open(tx, program, **sizes)
                     store.standing = _stands
                 else:
                     store.reload(tx, program)
                 for seq, event, row, at in log[store.watermark : done]:
                     store.apply(tx, seq, event, row, at)
                     if chance.random() < 0.2:
-                        store.write_slice(tx, seq, chance.choice((1, 2, 100)))
+                        _write_back(store, tx, seq, chance)
                     store.forget()
 
 
@@ -507,7 +522,7 @@ def _play_with_switch(
     log = [(seq * 2, event, row, at) for seq, event, row, at in log]
     switch_seq = log[at_entry][0] - 1
     fills = chance.random() < 0.7
-    limits = {"hot_limit": chance.choice((1, 2, 50)), "cold_limit": chance.choice((1, 3, 50))}
+    sizes = {"hot_limit": chance.choice((1, 2, 50)), "cold_limit": chance.choice((1, 3, 50))}
 
     def switch(tx: Any, store: FeatureStore) -> None:
         new = new_features(*programs)
@@ -515,7 +530,7 @@ def _play_with_switch(
 
     def recover(tx: Any, done: int) -> FeatureStore:
         watermark = stored_watermark(tx)
-        store = FeatureStore.open(tx, programs[watermark >= switch_seq], **limits)
+        store = FeatureStore.open(tx, programs[watermark >= switch_seq], **sizes)
         store.standing = _stands
         for index, (seq, event, row, at) in enumerate(log[:done]):
             if index == at_entry and watermark < switch_seq:
@@ -523,7 +538,7 @@ def _play_with_switch(
             if seq > watermark:
                 store.apply(tx, seq, event, row, at)
                 if chance.random() < 0.2:
-                    store.write_slice(tx, seq, chance.choice((1, 2, 100)))
+                    _write_back(store, tx, seq, chance)
                 store.forget()
         return store
 
@@ -534,7 +549,7 @@ def _play_with_switch(
             if index == at_entry:
                 switch(tx, store)
             answer = store.apply(tx, seq, event, row, at)
-            store.write_slice(tx, seq, chance.choice((0, 0, 1, 2, 100)))
+            _write_back(store, tx, seq, chance)
             store.forget()
         yield _Played(answer, fills)
         if chance.random() < 0.25:
@@ -544,7 +559,7 @@ def _play_with_switch(
 
 def _empty(database: Database) -> None:
     with database.write() as tx:
-        for table in ("feature_state", "feature_layout", "feature_watermark"):
+        for table in ("feature_state", "feature_slices", "feature_layout", "feature_watermark"):
             tx.execute(sqlalchemy.text(f"DELETE FROM {table}"))
 
 

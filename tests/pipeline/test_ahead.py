@@ -1,5 +1,7 @@
 """Texts of a batch are normalised together: every event still gets the decision of its own text."""
 
+import time
+
 import msgspec
 import pytest
 from tests.pipeline.conftest import Station
@@ -68,3 +70,25 @@ def test_changes_of_features_wait_for_so_many_entries_and_no_longer(
         behind.append(last_seq - features.watermark)
         assert station.rows("SELECT seq FROM feature_watermark") in ([], [(features.watermark,)])
     assert behind[3:] == [0, 10, 20, 30] * 2 + [0]  # ten records, each written once for forty changes
+
+
+def test_records_wait_in_slices_under_load_and_are_folded_when_many_wait_or_nothing_happens(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FEATURES_BEHIND_MAX", 20)
+    monkeypatch.setattr(limits, "FEATURES_TOGETHER", 10)
+    monkeypatch.setattr(limits, "FEATURES_IN_SLICES_MAX", 50)
+    held = []
+    for batch in range(24):
+        station.send(*[station.payout(f"e{batch}-{number}", 5, account=f"a{batch}-{number}") for number in range(10)])
+        held.append(station.desk.memory.features.unfolded)
+    assert (max(held), held[-1]) == (50, 50)
+    kept = "SELECT count(*) FROM feature_state"
+    assert station.rows(kept) > [(100,)]
+    assert station.rows("SELECT count(*) FROM feature_slices") == [(5,)]
+    until = time.monotonic() + 20
+    while station.desk.memory.features.unfolded and time.monotonic() < until:
+        station.clock.advance(limits.WRITE_BACK_AFTER)
+        time.sleep(0.02)
+    assert station.rows(kept) == [(240,)]
+    assert station.rows("SELECT count(*) FROM feature_slices") == [(0,)]

@@ -14,17 +14,21 @@ import structlog
 
 from koban.app import Koban, open_koban
 from koban.audit import SystemSecrets
-from koban.base import SystemClock, to_rfc3339
+from koban.base import SystemClock, limits, to_rfc3339
 from koban.base.settings import read_settings
 from koban.events import decode, encode
 from koban.events.routes import Decided, Taken
 
 THREADS = 4
+# Features are written back as after hours of load: in slices, the oldest of which is folded all the time.
+LIMITS = {"FEATURES_BEHIND_MAX": 100, "FEATURES_IN_SLICES_MAX": 200}
 
 
 def main() -> None:
     data, pack, name, how = sys.argv[1:]
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output is for answers
+    for name_of_limit, value in LIMITS.items():
+        setattr(limits, name_of_limit, value)
     settings = read_settings({"KOBAN_DATA": data, "KOBAN_PACK": pack})
     with open_koban(settings, SystemClock(), random.Random(name), SystemSecrets(), durable=how == "durable") as koban:
         say("ready", b"")

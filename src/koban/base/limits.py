@@ -30,6 +30,7 @@ FEATURES_BEHIND_MAX: Final = 8_000  # entries whose changes of features may wait
 FEATURES_TOGETHER: Final = 32  # entries whose changes of features are written in one go, where they may wait
 FEATURE_SLICE_MAX: Final = 500  # feature records written back in one commit, beside four for each of its entries
 FEATURE_SLICE_IDLE_MAX: Final = 500  # and in one commit made for nothing else
+FEATURES_IN_SLICES_MAX: Final = 50_000  # records that wait in slices; past it the oldest go into the table of records
 REST_AFTER_FAILURE: Final = SECOND  # before the decider tries again what failed without anybody waiting for it
 WRITE_BACK_AFTER: Final = 200_000  # microseconds without work after which feature records are written back
 TIMERS_PER_BATCH_MAX: Final = 64

@@ -43,7 +43,8 @@ class Steps(Generic[U, R]):
     flush: Callable[[Tx], None]
     committed: Callable[[], None]
     rebuild: Callable[[], None]
-    idle: Callable[[], bool]  # whether there is memory to write back when nothing else is to do
+    behind: Callable[[], bool]  # whether memory holds changes that the database does not
+    idle: Callable[[], bool]  # whether there is anything to do when nothing else is, those included
 
 
 def _deliver(future: "concurrent.futures.Future[list[R]]", results: list[R]) -> None:
@@ -188,7 +189,7 @@ class Decider(Generic[U, R]):
             return jobs
 
     def _write_back(self) -> None:
-        while self._steps.idle():
+        while self._steps.behind():
             self._process([])
 
     def _keep_lease(self, tx: Tx) -> None:

@@ -1,6 +1,6 @@
 """Windowed values per subject: the same live, replayed after a crash, and in SQL over the archive.
 
-Owns: feature state (tables `feature_state`, `feature_layout`, `feature_watermark`), the compiler of feature
+Owns: feature state (tables `feature_state`, `feature_slices`, `feature_layout`, `feature_watermark`), the compiler of feature
 definitions, and their DuckDB form. Publishes nothing.
 
 What a value is, exactly:

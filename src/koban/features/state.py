@@ -1,9 +1,9 @@
 """The decider's feature state: records in memory, written back in slices, rebuilt after a crash.
 
 Three places hold a subject's record. `hot`: decoded, those that came or were changed lately (a queue with a second
-chance). `cold`: packed, in memory. The table `feature_state`: read on first touch, unless everything stored is in
-memory anyway. Changes reach the table through `write_slice`, oldest first; a record leaves memory only when the
-table has it.
+chance). `cold`: packed, in memory. The database: read on first touch, unless everything stored is in memory anyway;
+there it stands in the table `feature_state`, or newer in a slice that `fold` moves there later (see `slices`). Changes
+reach the database through `write_slice`, oldest first; a record leaves memory only when the database has it.
 """
 
 import itertools
@@ -17,6 +17,7 @@ from koban.features import store
 from koban.features.generate import HEAD, UNSAVED, VERSION, Apply, Bind, Row, Standing, Texts, take_back
 from koban.features.program import FeatureProgram, compile_features
 from koban.features.records import Record, pack_record, unpack_record
+from koban.features.slices import Slices
 from koban.features.store import CellId, Layout
 from koban.features.subjects import in_pair
 from koban.language import Value
@@ -36,8 +37,8 @@ class FeatureStore:
 
     `FeatureStore(program)` lives in memory alone (backtests, imports, tests); `FeatureStore.open` is durable.
 
-    A batch: `mark` and `apply` for each entry (`undo` when it fails), `write_slice`, commit, `forget`; after a commit
-    that failed or is unknown, `reload` and replay.
+    A batch: `mark` and `apply` for each entry (`undo` when it fails), `write_slice`, `fold`, commit, `forget`; after a
+    commit that failed or is unknown, `reload` and replay.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class FeatureStore:
         self._undo: list[Any] = []  # target, index, old value; and again (Any: flat, for it is the hottest list)
         self._unsaved: deque[tuple[str, str, int]] = deque()  # kind, subject, sequence number of the first change
         self._subjects: dict[str, _Subjects] = {}
+        self._slices = Slices()
         self._functions: dict[str, Apply] = {}
         self.standing: Standing = _nothing_stands  # what linked features ask; its owner sets it
         if not durable:
@@ -79,7 +81,7 @@ class FeatureStore:
         return opened
 
     def reload(self, tx: Tx, program: FeatureProgram) -> None:
-        """Throw away all memory and start from the table again, as after a commit that failed or is unknown.
+        """Throw away all memory and start from the database again, as after a commit that failed or is unknown.
 
         `tx` is a new transaction. The caller then replays the entries after `watermark`.
         """
@@ -93,12 +95,15 @@ class FeatureStore:
         if later and not self._is_in_force(program):
             raise RuntimeError("the program is not the one that was in force at the watermark")
         self._follow(tx, program, self.watermark)
+        newer = self._slices.load(tx)
         complete = store.count_records(tx, self._cold_limit + 1) <= self._cold_limit
+        if complete:
+            for kind_name, subject, as_of_seq, packed in itertools.chain(store.read_records(tx), newer):
+                self._of(kind_name).admit(subject, as_of_seq, packed)
+        else:
+            deque(newer, maxlen=0)  # the slices are noted, their records read when they are touched
         for kind in self._subjects.values():
             kind.complete = complete
-        if complete:
-            for kind_name, subject, as_of_seq, packed in store.read_records(tx):
-                self._of(kind_name).admit(subject, as_of_seq, packed)
 
     def apply(
         self, tx: Tx | None, seq: int, event_type: str, row: Row, at: int, *, texts: Texts | None = None
@@ -119,6 +124,11 @@ class FeatureStore:
     def unsaved(self) -> int:
         """How many records hold changes that are not written back."""
         return len(self._unsaved)
+
+    @property
+    def unfolded(self) -> int:
+        """How many records stand in slices."""
+        return self._slices.records
 
     def mark(self) -> int:
         """Return a point to which `undo` can go back: before an entry, inside a batch."""
@@ -143,13 +153,14 @@ class FeatureStore:
         `until`: leave alone those that were changed first after this entry; what changes again and again is written once.
         And leave all until there are `FEATURES_TOGETHER` entries' worth of them: writing few with each small batch costs more.
         What was filled from the past waits for nothing: until it is written, a recovery would fill it again.
+        They go into a slice. Without `until`, and where nothing stands in slices, into the table of records directly.
         `seq` is the last entry applied; the caller commits it in the same transaction. Afterwards single entries can
         no longer be undone: when the commit fails, `reload`.
-        Invariant: all effects of entries up to `watermark` are in the table once the transaction commits.
+        Invariant: all effects of entries up to `watermark` are in the database once the transaction commits.
         """
         self._undo.clear()
         self._tx = tx
-        rows: list[tuple[str, str, int, bytes]] = []
+        rows: list[tuple[str, str, bytes]] = []
         newest = seq if until is None else max(until, self._filled_at)
         if newest == until and until < self.watermark + limits.FEATURES_TOGETHER:
             return 0
@@ -157,14 +168,23 @@ class FeatureStore:
             kind, subject, _ = self._unsaved.popleft()
             packed = self._of(kind).pack_saved(subject)
             if packed is not None:
-                rows.append((kind, subject, seq, packed))
-        rows.sort()  # neighbours in the table are written one after the other, which costs a sixth less
-        store.save_records(tx, rows)
+                rows.append((kind, subject, packed))
+        if until is None and not self._slices.records:
+            store.save_records(tx, [(kind, subject, seq, packed) for kind, subject, packed in rows])
+        else:
+            self._slices.append(tx, seq, rows)
         watermark = self._unsaved[0][2] - 1 if self._unsaved else seq
         if watermark != self.watermark:
             store.save_watermark(tx, watermark)
             self.watermark = watermark
         return len(rows)
+
+    def fold(self, tx: Tx, limit: int) -> int:
+        """Move the oldest slices into the table of records, whole ones until `limit` records are moved; returns how many.
+
+        The caller commits; when the commit fails, `reload`.
+        """
+        return self._slices.fold(tx, limit)
 
     def switch(self, tx: Tx | None, program: FeatureProgram, seq: int, *, filled: "FeatureStore | None" = None) -> None:
         """Go over to another pack's features at the entry `seq` that activates it.
@@ -206,34 +226,41 @@ class FeatureStore:
         return records
 
     def erase(self, tx: Tx | None, kind: str, subject: str) -> None:
-        """Forget everything about a subject and its pairs with others, in memory and in the table."""
+        """Forget everything about a subject and its pairs with others, in memory and in the database."""
         assert not self._undo, "a subject is erased between batches"
-        doomed = [(kind, subject)]
+        doomed = {(kind, subject)}
         for pairs in [name for name in self._subjects if kind in name.split("+") and "+" in name]:
             stored = store.pairs_of(tx, pairs, subject) if tx is not None and self._durable else []
             first, second = (each == kind for each in pairs.split("+"))
-            for pair in {*stored, *self._of(pairs).names()}:
+            for pair in {*stored, *self._slices.subjects(pairs), *self._of(pairs).names()}:
                 is_first, is_second = in_pair(pair, subject)
                 if (first and is_first) or (second and is_second):
-                    doomed.append((pairs, pair))
+                    doomed.add((pairs, pair))
         for name, one in doomed:
             self._of(name).drop(one)
             if tx is not None and self._durable:
                 store.delete_record(tx, name, one)
+        if tx is not None and self._durable:
+            self._slices.erase(tx, doomed)
 
     def _empty_memory(self) -> None:
         self._undo = []
         self._unsaved = deque()
         self._subjects = {}
+        self._slices = Slices()
         self._functions = {}
 
     def _of(self, kind: str) -> "_Subjects":
         if kind not in self._subjects:
-            self._subjects[kind] = _Subjects(kind, self._position, self._layouts.setdefault(kind, []))
+            self._subjects[kind] = _Subjects(kind, self._position, self._stored, self._layouts.setdefault(kind, []))
         return self._subjects[kind]
 
-    def _position(self) -> tuple[Tx | None, int]:
-        return self._tx, self._seq
+    def _position(self) -> int:
+        return self._seq
+
+    def _stored(self, kind: str, subject: str) -> tuple[int, bytes] | None:
+        assert self._tx is not None, "a store that is not all in memory needs a transaction"
+        return self._slices.find(self._tx, kind, subject) or store.read_record(self._tx, kind, subject)
 
     def _stands(self, kind: str, subject: str, at: int) -> bool:
         return self.standing(kind, subject, at)
@@ -280,10 +307,17 @@ def _nothing_stands(_kind: str, _subject: str, _at: int) -> bool:
 class _Subjects:
     """The records of one kind of subject."""
 
-    def __init__(self, kind: str, position: Callable[[], tuple[Tx | None, int]], layouts: list[Layout]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        position: Callable[[], int],
+        stored: Callable[[str, str], tuple[int, bytes] | None],
+        layouts: list[Layout],
+    ) -> None:
         self.kind = kind
-        self.complete = True  # what is not in memory is not in the table either
+        self.complete = True  # what is not in memory is not in the database either
         self._position = position
+        self._stored = stored
         self._layouts = layouts
         self._hot: OrderedDict[str, Record] = OrderedDict()
         self._cold: dict[str, bytes] = {}  # in order of their coming; an OrderedDict takes 80 bytes more for each
@@ -305,7 +339,7 @@ class _Subjects:
 
     def admit(self, subject: str, as_of_seq: int, packed: bytes) -> None:
         """Take a stored record into memory."""
-        if as_of_seq >= self._position()[1]:
+        if as_of_seq >= self._position():
             self._ahead[subject] = as_of_seq
         if self._filled is not None and as_of_seq >= self._filled_seq:
             self._filled.drop(subject)
@@ -347,7 +381,7 @@ class _Subjects:
                 self.touch(subject)
 
     def pack_saved(self, subject: str) -> bytes | None:
-        """Pack a record for the table and note that it is saved; None where nothing of it is unsaved."""
+        """Pack a record for the database and note that it is saved; None where nothing of it is unsaved."""
         if self._filled is not None and self._filled.has(subject):
             self.touch(subject)
         record = self._hot.get(subject)
@@ -385,8 +419,8 @@ class _Subjects:
             self._filled.drop(subject)
 
     def evict(self, hot_limit: int, cold_limit: int | None) -> None:
-        """Pack records that came long ago and were not changed lately, and let go of packed ones that the table has too."""
-        lately = self._position()[1] - hot_limit // LATELY
+        """Pack records that came long ago and were not changed lately, and let go of packed ones that the database has too."""
+        lately = self._position() - hot_limit // LATELY
         for _ in range(min(len(self._hot) - hot_limit, EVICT_MAX)):
             subject, record = self._hot.popitem(last=False)
             if record[UNSAVED] > lately:
@@ -413,7 +447,7 @@ class _Subjects:
             packed = self._cold.get(subject)
             record = list(self._empty) if packed is None else unpack_record(packed)
             if packed is not None and self._ahead and subject in self._ahead:
-                if self._ahead[subject] >= self._position()[1]:
+                if self._ahead[subject] >= self._position():
                     self._move(record)
                     record[UNSAVED] = SCRATCH
                     return record
@@ -427,9 +461,7 @@ class _Subjects:
         return record
 
     def _fetch(self, subject: str) -> None:
-        tx, _ = self._position()
-        assert tx is not None, "a store that is not all in memory needs a transaction"
-        stored = store.read_record(tx, self.kind, subject)
+        stored = self._stored(self.kind, subject)
         if stored is not None:
             self.admit(subject, *stored)
 

@@ -107,7 +107,7 @@ def read_run(tx: Tx) -> tuple[int, str | None]:
 
 def clear_run(tx: Tx) -> None:
     """Forget the decisions of the last run over a named log."""
-    for table in ("signals", "decisions", "feature_state"):
+    for table in ("signals", "decisions"):
         tx.many(f"DELETE FROM {table} WHERE 0 <= ?", [(0,)])
 
 

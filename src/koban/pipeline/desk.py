@@ -92,6 +92,7 @@ class Desk:
                 flush=self._flush,
                 committed=self._committed,
                 rebuild=self._rebuild,
+                behind=lambda: bool(self.memory.features.unsaved),
                 idle=self._idle,
             ),
         )
@@ -498,7 +499,7 @@ class Desk:
         return None if due is None else due - self.memory.log_time.peek()
 
     def _idle(self) -> bool:
-        return bool(self.memory.features.unsaved)
+        return bool(self.memory.features.unsaved or self.memory.features.unfolded)
 
     def _flush(self, tx: Tx) -> None:
         memory = self.memory
@@ -511,8 +512,9 @@ class Desk:
             most = limits.FEATURE_SLICE_MAX + 4 * len(memory.rows.entries)
             until = memory.last_seq - (limits.FEATURES_BEHIND_MAX - limits.FEATURES_TOGETHER)
             memory.features.write_slice(tx, memory.last_seq, most, until=until)
-        else:
-            memory.features.write_slice(tx, memory.last_seq, limits.FEATURE_SLICE_IDLE_MAX)
+            memory.features.fold(tx, min(most, memory.features.unfolded - limits.FEATURES_IN_SLICES_MAX))
+        elif not memory.features.write_slice(tx, memory.last_seq, limits.FEATURE_SLICE_IDLE_MAX):
+            memory.features.fold(tx, limits.FEATURE_SLICE_IDLE_MAX)
 
     def _committed(self) -> None:
         told = bool(self.memory.rows.requests)
