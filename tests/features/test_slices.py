@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 from tests.features.test_state import _pack, _program, _row
+from tests.features.test_whole import NOON, ORDER, feature, pack
 
 from koban.base import limits
 from koban.db import Database, Tx
-from koban.features import FeatureStore
+from koban.features import FeatureStore, compile_features
 from koban.packs import PackDef
 
 SLICES = "SELECT number, as_of_seq FROM feature_slices ORDER BY number"
@@ -171,3 +172,19 @@ def test_what_is_erased_is_in_no_slice_not_even_an_old_one(tx: Tx) -> None:
     assert store.fold(tx, 1_000) == 4, "as many as were written"
     assert tx.rows(RECORDS) == [("b", 2), ("c", 4)]
     assert store.unfolded == 0
+
+
+def test_erasing_a_person_forgets_pairs_that_stand_in_slices_alone(tx: Tx) -> None:
+    program = compile_features(pack(feature("f", "count(*)", by="[buyer.id, seller.id]")), {ORDER: {"f"}})
+    store = FeatureStore.open(tx, program, hot_limit=1, cold_limit=1)
+    pairs = [("a1", "b1"), ("b1", "a1"), ("xa1", "b1"), ("b1", "c1")]
+    for seq, (buyer, seller) in enumerate(pairs, 1):
+        store.apply(tx, seq, ORDER, {"buyer.id": buyer, "seller.id": seller}, NOON + seq)
+        store.write_slice(tx, seq, 100, until=seq)
+        store.forget()
+    store.erase(tx, "account", "a1")
+    found = [
+        store.apply(tx, seq, ORDER, {"buyer.id": buyer, "seller.id": seller}, NOON + seq)["f"]
+        for seq, (buyer, seller) in enumerate(pairs, 5)
+    ]
+    assert found == [1, 1, 2, 2]
