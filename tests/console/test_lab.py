@@ -260,8 +260,7 @@ def test_who_agreed_to_a_version_stands_in_its_history_by_name(scene: Scene, adm
 
 
 def test_too_many_runs_at_once_are_told_in_the_readers_words() -> None:
-    assert refused(RunsFull("Wait for one of them.")) == {"problem": "lab.runs_full"}
-    assert refused(NothingChanged("Change something first.")) == {
-        "problem": "lab.refused",
-        "detail": "Change something first.",
-    }
+    assert refused("ja", RunsFull("Wait for one of them.")) == {"problem": "lab.runs_full"}
+    nothing = NothingChanged("Change something first.")
+    assert refused("en", nothing) == {"problem": "lab.refused", "detail": "Change something first."}
+    assert refused("ja", nothing) == {"problem": "lab.refused", "detail": "まだ何も変更されていません。"}

@@ -116,7 +116,9 @@ def test_no_english_sentence_stands_in_the_japanese_catalogue_nor_the_reverse() 
     assert not [key for key, text in catalogue("en").items() if re.search(r"[ぁ-んァ-ヶ一-龠]", text)]
     bare = {
         key: re.sub(
-            r"\{[a-z_]+\}|Koban|API|CSV|TSV|JSON Lines|Parquet|gzip|UTF-8|Shift_JIS|Webhook|eKYC|IP|ID", "", text
+            r"\{[a-z_]+\}|Koban|API|CSV|TSV|JSON Lines|Parquet|gzip|UTF-8|Shift_JIS|Webhook|https?://|URL|eKYC|IP|ID",
+            "",
+            text,
         )
         for key, text in catalogue("ja").items()
     }

@@ -13,6 +13,7 @@ from koban.console.filters import Filters, holds, read_filters
 from koban.console.formats import Formats
 from koban.console.kit import BacktestRun, ConsoleKit
 from koban.console.pages import done, page, with_query
+from koban.console.refused import detail_said, refusal_said
 from koban.console.tried import day_bars, sample_lines, why_live, work_a_day
 from koban.console.words import Words, language_of
 from koban.lab.drafts import activate_draft, bring_in, checked, propose, text_diff, withdraw_draft
@@ -191,7 +192,7 @@ def _act(kit: ConsoleKit, call: Call) -> Answer:
             return _edit(kit, call, problem="lab.changed_meanwhile")
         draft = propose(kit.versions, candidate.files, call.at, by=call.principal.actor, reason=reason)
     except Refusal as refusal:
-        return _edit(kit, call, **refused(refusal))
+        return _edit(kit, call, **refused(call.language, refusal))
     return done(call, f"/drafts/{draft.id}", "draft_proposed")
 
 
@@ -204,7 +205,7 @@ def _told(kit: ConsoleKit, call: Call, run: BacktestRun) -> dict[str, object]:
     """Return what `lab_result.html` shows of a backtest beside its state."""
     report = run.report
     if report is None:
-        return {"report": None}
+        return {"report": None, "why": detail_said(call.language, run.problem)}
     language = language_of(call.language)
     formats, words, pack = Formats(language, kit.zone, call.at), Words(language), kit.pack()
 
@@ -258,7 +259,7 @@ def _back(kit: ConsoleKit, call: Call) -> Answer:
     try:
         switched = bring_in(kit.versions, pack, call.at, by=call.principal.actor, reason=reason, back=True)
     except Refusal as refusal:
-        return _version(kit, call, problem="lab.refused", detail=refusal.detail)
+        return _version(kit, call, problem="lab.refused", detail=refusal_said(call.language, refusal))
     if switched.draft is not None:
         return done(call, f"/drafts/{switched.draft}", "version_back_proposed")
     return done(call, "/versions", "version_back")
@@ -283,11 +284,11 @@ def _draft(kit: ConsoleKit, call: Call, *, problem: str = "", detail: str = "") 
     )  # fmt: skip
 
 
-def refused(refusal: Refusal) -> dict[str, str]:
+def refused(language: str, refusal: Refusal) -> dict[str, str]:
     """Return how a page says that something was refused: too many runs at once in the reader's words."""
     if refusal.code == "runs_full":
         return {"problem": "lab.runs_full"}
-    return {"problem": "lab.refused", "detail": refusal.detail}
+    return {"problem": "lab.refused", "detail": refusal_said(language, refusal)}
 
 
 def _try(kit: ConsoleKit, call: Call) -> Answer:
@@ -296,7 +297,7 @@ def _try(kit: ConsoleKit, call: Call) -> Answer:
     try:
         started = kit.start_backtest(files, _asked(call, kit.pack(), checked(files)))
     except Refusal as refusal:
-        return _draft(kit, call, **refused(refusal))
+        return _draft(kit, call, **refused(call.language, refusal))
     return redirect(with_query(f"/drafts/{draft.id}", run=started.id))
 
 
@@ -323,7 +324,7 @@ def _decide(kit: ConsoleKit, call: Call) -> Answer:
     except draft_store.DraftMissing:
         raise
     except Refusal as refusal:
-        return _draft(kit, call, problem="lab.refused", detail=refusal.detail)
+        return _draft(kit, call, problem="lab.refused", detail=refusal_said(call.language, refusal))
     return done(call, "/versions", "draft_activated")
 
 

@@ -9,6 +9,7 @@ from koban.console.filters import VALUE_CHARS_MAX, seq_of
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
+from koban.console.refused import refusal_said
 from koban.console.words import language_of
 from koban.lab import lists as in_time
 from koban.lists import EntriesAdded, EntryRemoved, ListMissing, ListOwnerInvalid, check_declared, owners_now, owners_of
@@ -143,8 +144,7 @@ def _back(kit: ConsoleKit, call: Call) -> Answer:
                 change=kit.change_list,
             )  # fmt: skip
     except Refusal as refusal:
-        detail = "; ".join(problem.detail for problem in refusal.problems) or refusal.detail
-        return _back_form(kit, call, problem="lists.problem", detail=detail)
+        return _back_form(kit, call, problem="lists.problem", detail=refusal_said(call.language, refusal))
     return done(call, f"/lists/{declared.name}", "list_back")
 
 
@@ -178,8 +178,7 @@ def _change(kit: ConsoleKit, call: Call) -> Answer:
         expires_at = None if span is None else Instant(call.at + span)
         kit.change_list(EntriesAdded(list=declared.name, values=values, note=note, by=by, expires_at=expires_at))
     except Refusal as refusal:
-        detail = "; ".join(problem.detail for problem in refusal.problems) or refusal.detail
-        return _one(kit, call, problem="lists.problem", detail=detail)
+        return _one(kit, call, problem="lists.problem", detail=refusal_said(call.language, refusal))
     return done(call, f"/lists/{declared.name}", "list_added")
 
 

@@ -9,8 +9,9 @@ from koban.base import Refusal, to_rfc3339
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
+from koban.console.refused import refusal_said
 from koban.console.typed import TextTooLong, typed_text
-from koban.console.words import language_of
+from koban.console.words import as_it_is, language_of
 from koban.oncall import (
     ContactBody,
     Override,
@@ -119,8 +120,7 @@ def _change(kit: ConsoleKit, call: Call) -> Answer:
             case _:
                 return _home(kit, call, problem="oncall.problem")
     except Refusal as refusal:
-        detail = "; ".join(each.detail for each in refusal.problems) or refusal.detail
-        return _home(kit, call, problem="oncall.problem", told=detail)
+        return _home(kit, call, problem="oncall.problem", told=refusal_said(call.language, refusal))
 
 
 def _contact(kit: ConsoleKit, form: Mapping[str, str]) -> ContactBody:
@@ -139,7 +139,7 @@ def _contact(kit: ConsoleKit, form: Mapping[str, str]) -> ContactBody:
 def _add_line(kit: ConsoleKit, call: Call) -> Answer:
     form = call.form
     if "oncall.manage" not in call.principal.grants:
-        return _home(kit, call, problem="oncall.problem", told="oncall.manage")
+        return _home(kit, call, problem="oncall.problem", told=as_it_is("oncall.manage"))
     level, staff_id = _level(form.get("level", "")), form.get("staff", "")
     try:
         why = typed_text(form, "reason", REASON_CHARS_MAX)

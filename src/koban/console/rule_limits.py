@@ -8,6 +8,7 @@ from koban.console import store
 from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
+from koban.console.refused import refusal_said
 from koban.console.rules import REASON_CHARS_MAX, rule_of
 from koban.console.words import language_of
 from koban.lab.mode_drafts import bring_expectation, bring_mode, expectation_needs_second, expected
@@ -108,6 +109,5 @@ def _snooze_set(kit: ConsoleKit, call: Call) -> Answer:
     except RuleMissing:
         raise
     except Refusal as refusal:
-        detail = "; ".join(problem.detail for problem in refusal.problems) or refusal.detail
-        return _snooze_form(kit, call, problem="limits.snooze_problem", detail=detail)
+        return _snooze_form(kit, call, problem="limits.snooze_problem", detail=refusal_said(call.language, refusal))
     return done(call, f"/rules/{rule.name}/snooze", "snooze_ended" if ends else "snooze_set")

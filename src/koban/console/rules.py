@@ -14,6 +14,7 @@ from koban.console.formats import Formats
 from koban.console.kit import ConsoleKit
 from koban.console.life import life_of_rule
 from koban.console.pages import done, page
+from koban.console.refused import refusal_said
 from koban.console.words import language_of
 from koban.db import Tx
 from koban.decisions import describe_actions
@@ -217,7 +218,7 @@ def _mode_decide(kit: ConsoleKit, call: Call) -> Answer:
     except mode_drafts.ModeDraftMissing:
         raise
     except Refusal as refusal:
-        return _one(kit, call, problem="lab.refused", detail=refusal.detail)
+        return _one(kit, call, problem="lab.refused", detail=refusal_said(call.language, refusal))
     return done(call, f"/rules/{rule.name}", "mode_set")
 
 

@@ -55,7 +55,7 @@ def _start(kit: ConsoleKit, call: Call) -> Answer:
     try:
         run = kit.suggest(call.at, event, log, float(precision), without)
     except Refusal as refusal:
-        return _form(kit, call, **refused(refusal))
+        return _form(kit, call, **refused(call.language, refusal))
     return redirect(
         with_query("/lab/suggest", event=event, log=log, precision=precision, without=", ".join(without), run=run.id)
     )
