@@ -8,6 +8,7 @@ from koban.base import Refusal, keyset, keyset_of, random_id
 from koban.console.filters import TYPED_CHARS_MAX, read_number
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
+from koban.console.refused import refusal_said
 from koban.console.typed import TextTooLong, typed_text
 from koban.ledger import BookMissing, Template, statement
 from koban.ledger.booking_store import find, list_bookings
@@ -121,7 +122,7 @@ def _propose(kit: ConsoleKit, call: Call) -> Answer:
             BookingBody(id=form.get("id", "")[:80], reason=reason, wants=wants), call.principal.actor
         )
     except (BookingRefused, BookingDiffers) as refusal:
-        return _new(kit, call, problem=f"bookings.problem_{refusal.code}", detail=str(refusal))
+        return _new(kit, call, problem=f"bookings.problem_{refusal.code}", detail=refusal_said(call.language, refusal))
     return done(call, f"/money/bookings/{made.id}", "booking_proposed")
 
 
@@ -189,6 +190,8 @@ def _decide(kit: ConsoleKit, call: Call) -> Answer:
         return _one(kit, call, problem="form.too_long", detail=long.detail)
     except Refusal as refusal:
         if isinstance(refusal, BookingOwn | BookingRefused | BookingDecided):
-            return _one(kit, call, problem=f"bookings.problem_{refusal.code}", detail=str(refusal))
+            return _one(
+                kit, call, problem=f"bookings.problem_{refusal.code}", detail=refusal_said(call.language, refusal)
+            )
         raise
     return done(call, f"/money/bookings/{call.path['id']}", "booking_approved" if approves else "booking_declined")

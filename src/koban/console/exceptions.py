@@ -10,6 +10,7 @@ from koban.base import Refusal
 from koban.console.filters import read_number
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
+from koban.console.refused import refusal_said
 from koban.console.typed import TextTooLong, typed_text
 from koban.ledger import Template
 from koban.reconciliation import (
@@ -222,7 +223,9 @@ def _propose(kit: ConsoleKit, call: Call) -> Answer:
     try:
         kit.reconciliation.propose(call.path["id"], body, call.principal.actor)
     except (AdjustmentRefused, AdjustmentMissing) as refusal:
-        return _one(kit, call, problem=f"exceptions.problem_{refusal.code}", detail=str(refusal))
+        return _one(
+            kit, call, problem=f"exceptions.problem_{refusal.code}", detail=refusal_said(call.language, refusal)
+        )
     return done(call, f"/money/exceptions/{call.path['id']}", "adjustment_proposed")
 
 
@@ -238,7 +241,9 @@ def _decide(kit: ConsoleKit, call: Call) -> Answer:
         return _one(kit, call, problem="form.too_long", detail=long.detail)
     except Refusal as refusal:
         if isinstance(refusal, AdjustmentMissing | AdjustmentOwn | AdjustmentRefused):
-            return _one(kit, call, problem=f"exceptions.problem_{refusal.code}", detail=str(refusal))
+            return _one(
+                kit, call, problem=f"exceptions.problem_{refusal.code}", detail=refusal_said(call.language, refusal)
+            )
         raise
     return done(
         call, f"/money/exceptions/{call.path['id']}", "adjustment_approved" if approves else "adjustment_declined"

@@ -8,6 +8,7 @@ from koban.access.types import Upload
 from koban.base import wilson
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
+from koban.console.refused import refusal_said
 from koban.insight import NotReplayed
 from koban.insight.columns import OWN_MEANINGS, Chosen
 from koban.insight.routes import HITS_PAGE, MARKS, UPLOAD_BYTES_MAX, labels_file
@@ -61,7 +62,11 @@ def _upload(kit: ConsoleKit, desk: LogDesk, call: Call) -> Answer:
         name = desk.upload(file.name, file.content, by=call.principal.id)
     except FileRefused as refusal:
         return _list(
-            kit, desk, call, problem=f"own.refused_{refusal.problems[0].path}", detail=refusal.problems[0].detail
+            kit,
+            desk,
+            call,
+            problem=f"own.refused_{refusal.problems[0].path}",
+            detail=refusal_said(call.language, refusal),
         )
     except LogTooMany:
         return _list(kit, desk, call, problem="own.refused_many")

@@ -1,5 +1,6 @@
 """From a template to an answer: the frame around every page, in the reader's language, theme and time zone."""
 
+import functools
 import hashlib
 import pathlib
 import urllib.parse
@@ -16,6 +17,7 @@ from koban.console.alerted import alert_said
 from koban.console.kit import ConsoleKit
 from koban.console.names import names_when_asked
 from koban.console.paged import step_said
+from koban.console.refused import detail_said
 from koban.console.tripped import trip_said
 from koban.console.undelivered import undelivered
 from koban.console.words import Language, Words, language_of
@@ -282,6 +284,7 @@ def _render(
     return _TEMPLATES.get_template(template).render(
         t=Words(language),
         f=formats.Formats(language, zone, now),
+        said=functools.partial(detail_said, language),
         language=language,
         now=now,
         principal=principal,

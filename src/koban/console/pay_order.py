@@ -8,6 +8,7 @@ from koban.console.filters import TYPED_CHARS_MAX, read_amount
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
 from koban.console.refunds import ID_CHARS_MAX
+from koban.console.refused import refusal_said
 from koban.packs.types import MethodDef, PackDef
 from koban.payments.types import NewPart, NewPayment, PaymentConflict, PaymentUnfit, PaymentUnfunded, ProviderOut
 
@@ -81,5 +82,5 @@ def _begin(kit: ConsoleKit, call: Call) -> Answer:
     try:
         made = kit.payments.begin(new, call.principal.actor)
     except (PaymentConflict, PaymentUnfit, PaymentUnfunded, ProviderOut) as refusal:
-        return _ask(kit, call, problem=f"pay_order.problem_{refusal.code}", detail=str(refusal))
+        return _ask(kit, call, problem=f"pay_order.problem_{refusal.code}", detail=refusal_said(call.language, refusal))
     return done(call, f"/money/payments/{made.id}", "payment_begun")

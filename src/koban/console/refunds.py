@@ -10,6 +10,7 @@ from koban.base import random_id
 from koban.console.filters import TYPED_CHARS_MAX, read_amount
 from koban.console.kit import ConsoleKit
 from koban.console.pages import done, page
+from koban.console.refused import refusal_said
 from koban.packs.types import PackDef, Texts
 from koban.payments import logic, store
 from koban.payments.types import (
@@ -116,7 +117,7 @@ def _refund(kit: ConsoleKit, call: Call) -> Answer:
     try:
         kit.payments.refund(new, call.principal.actor)
     except (PaymentConflict, PaymentNotThere, PaymentUnfunded, RefundTooLarge) as refusal:
-        return _ask(kit, call, problem=f"refunds.problem_{refusal.code}", detail=str(refusal))
+        return _ask(kit, call, problem=f"refunds.problem_{refusal.code}", detail=refusal_said(call.language, refusal))
     return done(call, f"/money/payments/{new.payment}", "payment_refund")
 
 

@@ -1,7 +1,8 @@
 """Why something was refused, in the reader's language: a refusal says it in English, far from whoever reads it.
 
 The sentences are the texts of the section `refused`. The English one is looked for word for word, and what stands at its
-named places is taken over; the place `why` is a sentence itself. A sentence that is not there stays English, marked as no
+named places is taken over; the place `why` is a sentence itself. A place at the beginning takes a name, names with commas
+or something in quotes, so that no sentence of other words is taken for this one. A sentence that is not there stays English, marked as no
 language's, rather than being guessed at. What is wrong with a pack has its own table (`language.in_japanese`).
 """
 
@@ -18,6 +19,7 @@ from koban.language import in_japanese
 
 SECTION: Final = "refused"
 _SENTENCE: Final = "why"
+_NAMED: Final = r"""'.*?'|".*?"|\S+?(?:, \S+?)*"""
 
 
 def refusal_said(language: str, refusal: Refusal) -> str:
@@ -51,7 +53,9 @@ def _known() -> tuple[tuple[str, re.Pattern[str]], ...]:
             continue
         pattern, own = "", 0
         for literal, place, _, _ in string.Formatter().parse(text):
-            pattern += re.escape(literal) + ("" if place is None else f"(?P<{place}>.+?)")
+            pattern += re.escape(literal)
+            if place is not None:
+                pattern += f"(?P<{place}>{'.+?' if pattern else _NAMED})"
             own += len(literal)
         found.append((-own, name.removeprefix(f"{SECTION}."), re.compile(pattern, re.DOTALL)))
     return tuple((key, pattern) for _, key, pattern in sorted(found, key=lambda each: each[:2]))
