@@ -7,8 +7,7 @@ those that no newer row holds, so that what changes often is rarely written ther
 O'Neil, Cheng, Gawlick & O'Neil, "The log-structured merge-tree", 1996). Record 0024.
 """
 
-import itertools
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterator
 from typing import Final
 
@@ -29,7 +28,7 @@ class Slices:
     """Which slices there are, and which of them holds the newest state of a subject. The records stay in the database."""
 
     def __init__(self) -> None:
-        self._newest: dict[str, dict[str, int]] = {}  # by kind and subject: number of the slice
+        self._newest: dict[str, dict[str, int]] = defaultdict(dict)  # by kind and subject: number of the slice
         self._waiting: deque[tuple[int, int]] = deque()  # number of the slice, records in it
         self._last = 0
         self.records = 0
@@ -68,7 +67,7 @@ class Slices:
 
     def find(self, tx: Tx, kind: str, subject: str) -> tuple[int, bytes] | None:
         """Return the newest state of a subject in the slices, with its as_of_seq; None where no slice holds it."""
-        number = self._newest.get(kind, {}).get(subject)
+        number = self._newest[kind].get(subject)
         if number is None:
             return None
         as_of_seq, packed = store.read_slice(tx, number)
@@ -76,13 +75,14 @@ class Slices:
 
     def subjects(self, kind: str) -> Collection[str]:
         """Return the subjects of a kind that some slice holds."""
-        return self._newest.get(kind, {}).keys()
+        return self._newest[kind].keys()
 
     def erase(self, tx: Tx, doomed: Collection[tuple[str, str]]) -> None:
         """Delete every state of these subjects, kind and id, in any slice."""
         for kind, subject in doomed:
-            self._newest.get(kind, {}).pop(subject, None)
-        for number, as_of_seq, packed in list(store.read_slices(tx)):
+            self._newest[kind].pop(subject, None)
+        for number, _ in self._waiting:
+            as_of_seq, packed = store.read_slice(tx, number)
             held = _decoder.decode(packed)
             kept = [each for each in held if each[:2] not in doomed]
             if len(kept) < len(held):
@@ -93,5 +93,5 @@ class Slices:
         self._last = number
         self._waiting.append((number, len(held)))
         self.records += len(held)
-        for kind, records in itertools.groupby(held, key=lambda each: each[0]):
-            self._newest.setdefault(kind, {}).update(dict.fromkeys((each[1] for each in records), number))
+        for kind, subject, _ in held:
+            self._newest[kind][subject] = number
