@@ -157,3 +157,34 @@ def test_who_did_what_is_in_the_index_as_far_as_that_is_made(
             assert tx.rows("SELECT name FROM sqlite_master WHERE tbl_name = 'decisions' AND name LIKE '%acting%'") == []
         else:
             assert tx.rows("SELECT account, seq FROM account_acts ORDER BY seq") == acts
+
+
+def test_places_become_row_numbers_and_nothing_else_changes(empty: Database) -> None:
+    config, _ = migrate._scripts()
+    places = (1, 7, (3 << 40) + 2)
+    with empty.write() as tx:
+        config.attributes["connection"] = tx.connection
+        alembic.command.upgrade(config, "0035")
+    with empty.write() as tx:
+        tx.many(ENTRY.replace("event_key, ", "").replace("NULL, ", ""), [(seq, seq, f"e{seq}") for seq in places])
+        tx.many(
+            "INSERT INTO decisions (seq, log_at, type, verdict, acting, took_us, body, inputs)"
+            " VALUES (?, 1, 't', ?, 'a', 1, '{}', '')",
+            list(zip(places, ("allow", "block", "hold"), strict=True)),
+        )
+    upgrade(empty)
+    with empty.read() as tx:
+        assert [row[0] for row in tx.rows("SELECT seq FROM log_entries ORDER BY seq")] == list(places)
+        assert tx.rows("SELECT seq, verdict FROM decisions WHERE verdict <> 'allow' ORDER BY seq") == [
+            (7, "block"), (places[2], "hold")
+        ]  # fmt: skip
+        if empty.dialect == "sqlite":
+            own = "SELECT name FROM sqlite_master WHERE tbl_name IN ('log_entries', 'decisions') AND type = 'index'"
+            assert {name for (name,) in tx.rows(own)} == {
+                "log_entries_type",
+                "log_entries_once",
+                "decisions_not_allowed",
+            }
+            partial = tx.rows("SELECT sql FROM sqlite_master WHERE name = 'decisions_not_allowed'")[0][0]
+            assert "WHERE verdict <> 'allow'" in partial
+            assert tx.rows("SELECT rowid FROM decisions ORDER BY seq") == [(seq,) for seq in places]

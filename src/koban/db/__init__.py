@@ -5,7 +5,7 @@ lost its lease cannot commit; a timer fires once; tables that can be made again 
 on SQLite, and nobody waits for it; every difference between the two databases is inside this room.
 """
 
-from koban.db.core import Database, Dialect, Tx, insert, metadata, upsert
+from koban.db.core import Database, Dialect, RowNumber, Tx, insert, metadata, upsert
 from koban.db.failures import failure
 from koban.db.index import index_metadata
 from koban.db.lease import Held, Lease, drop_lease, keep_lease, take_lease
@@ -21,6 +21,7 @@ __all__ = [
     "Held",
     "Lease",
     "LiveTimers",
+    "RowNumber",
     "Timer",
     "Tx",
     "delete_timers",

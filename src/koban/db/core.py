@@ -22,6 +22,10 @@ Row = Sequence[object]
 
 metadata: Final = sqlalchemy.MetaData()
 
+# A whole number that a table is in the order of. On SQLite it is the number of the row itself, where a BIGINT would have
+# an index of its own: a page more that each commit writes. Source: https://sqlite.org/lang_createtable.html#rowid
+RowNumber: Final = sqlalchemy.BigInteger().with_variant(sqlalchemy.Integer(), "sqlite")
+
 _QUOTE: Final = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 _AMONG_MAX: Final = 512  # values in one query on SQLite
 _PARAMETERS_MAX: Final = 960  # of one statement that inserts; SQLite takes 999 in its oldest builds

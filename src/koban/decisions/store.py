@@ -8,7 +8,7 @@ import sqlalchemy
 from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
 
 from koban.base import Instant
-from koban.db import Tx, metadata, upsert
+from koban.db import RowNumber, Tx, metadata, upsert
 from koban.decisions.acts_store import account_acts, indexed_upto
 from koban.decisions.types import DecisionRecord, HoldEnd, Inputs
 from koban.events import store as event_store
@@ -17,7 +17,7 @@ from koban.rules import Why
 decisions: Final = Table(
     "decisions",
     metadata,
-    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="The log entry that was judged."),
+    Column("seq", RowNumber, primary_key=True, autoincrement=False, comment="The log entry that was judged."),
     Column("log_at", BigInteger, nullable=False, comment="Log time of the decision, in microseconds."),
     Column("type", Text, nullable=False, comment="Event type."),
     Column("verdict", Text, nullable=False, comment="allow, warn, challenge, hold or block."),

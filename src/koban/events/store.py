@@ -8,16 +8,14 @@ import sqlalchemy
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, Table, Text
 
 from koban.base import Instant, limits
-from koban.db import Tx, metadata
+from koban.db import RowNumber, Tx, metadata
 from koban.events.decode import encode
 from koban.events.types import Entry, Flag, Kind
 
 log_entries: Final = Table(
     "log_entries",
     metadata,
-    Column(
-        "seq", BigInteger, primary_key=True, autoincrement=False, comment="Place in the log: epoch << 40 | counter."
-    ),
+    Column("seq", RowNumber, primary_key=True, autoincrement=False, comment="Place in the log: epoch << 40 | counter."),
     Column("log_at", BigInteger, nullable=False, comment="Log time in microseconds; rises with every entry."),
     Column("received_at", BigInteger, nullable=False, comment="When it arrived, in microseconds."),
     Column("kind", Text, nullable=False, comment="event, or change for what Koban itself entered."),

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
 
-from koban.db import Tx, metadata
+from koban.db import RowNumber, Tx, metadata
 
 PAGE: Final = 20_000  # records read at once at the start
 SLICES_PAGE: Final = 50  # slices read at once
@@ -25,7 +25,7 @@ feature_state = Table(
 feature_slices = Table(
     "feature_slices",
     metadata,
-    Column("number", BigInteger, primary_key=True, autoincrement=False, comment="In the order of their writing."),
+    Column("number", RowNumber, primary_key=True, autoincrement=False, comment="In the order of their writing."),
     Column("as_of_seq", BigInteger, nullable=False, comment="Its records hold the effects of all entries up to this."),
     Column("records", LargeBinary, nullable=False, comment="Kind, subject and cells of each record, packed."),
     comment="Records written back and not yet folded into feature_state; the newest slice that holds one counts.",

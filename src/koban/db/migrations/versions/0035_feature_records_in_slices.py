@@ -18,7 +18,11 @@ def upgrade() -> None:
     op.create_table(
         "feature_slices",
         sa.Column(
-            "number", sa.BigInteger(), autoincrement=False, nullable=False, comment="In the order of their writing."
+            "number",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+            comment="In the order of their writing.",
         ),
         sa.Column(
             "as_of_seq",
