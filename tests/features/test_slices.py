@@ -174,17 +174,19 @@ def test_what_is_erased_is_in_no_slice_not_even_an_old_one(tx: Tx) -> None:
     assert store.unfolded == 0
 
 
-def test_erasing_a_person_forgets_pairs_that_stand_in_slices_alone(tx: Tx) -> None:
+@pytest.mark.parametrize("folded", [0, 2, 100], ids=["in slices alone", "in both", "in the table alone"])
+def test_erasing_a_person_forgets_pairs_that_are_not_in_memory(tx: Tx, folded: int) -> None:
     program = compile_features(pack(feature("f", "count(*)", by="[buyer.id, seller.id]")), {ORDER: {"f"}})
     store = FeatureStore.open(tx, program, hot_limit=1, cold_limit=1)
-    pairs = [("a1", "b1"), ("b1", "a1"), ("xa1", "b1"), ("b1", "c1")]
+    pairs = [("a1", "b1"), ("b1", "a1"), ("xa1", "b1"), ("b1", "c1"), ("c1", "a1"), ("c1", "b1")]
     for seq, (buyer, seller) in enumerate(pairs, 1):
         store.apply(tx, seq, ORDER, {"buyer.id": buyer, "seller.id": seller}, NOON + seq)
         store.write_slice(tx, seq, 100, until=seq)
         store.forget()
+    store.fold(tx, folded)
     store.erase(tx, "account", "a1")
     found = [
         store.apply(tx, seq, ORDER, {"buyer.id": buyer, "seller.id": seller}, NOON + seq)["f"]
-        for seq, (buyer, seller) in enumerate(pairs, 5)
+        for seq, (buyer, seller) in enumerate(pairs, 7)
     ]
-    assert found == [1, 1, 2, 2]
+    assert found == [1, 1, 2, 2, 1, 2]

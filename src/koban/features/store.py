@@ -132,10 +132,14 @@ def read_record(tx: Tx, kind: str, subject: str) -> tuple[int, bytes] | None:
 
 
 def pairs_of(tx: Tx, kind: str, subject: str) -> list[str]:
-    """Return the stored pairs of a kind that may hold a subject: those that begin or end with its id."""
+    """Return the stored pairs of a kind that may hold a subject: those that begin or end with its id.
+
+    Why the end is counted from the beginning: to PostgreSQL, a place below 1 lies before the text, not at its end.
+    """
     rows = tx.rows(
-        "SELECT subject FROM feature_state WHERE kind = ? AND (substr(subject, 1, ?) = ? OR substr(subject, ?) = ?)",
-        (kind, len(f"{len(subject)}:{subject}"), f"{len(subject)}:{subject}", -len(subject), subject),
+        "SELECT subject FROM feature_state WHERE kind = ?"
+        " AND (substr(subject, 1, ?) = ? OR substr(subject, length(subject) + 1 - ?) = ?)",
+        (kind, len(f"{len(subject)}:{subject}"), f"{len(subject)}:{subject}", len(subject), subject),
     )
     return [str(row[0]) for row in rows]
 
