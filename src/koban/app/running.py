@@ -217,10 +217,10 @@ def open_desk(
     with contextlib.ExitStack() as stack:
         stack.callback(database.close)
         lease = take_log(database, clock, holder=_holder(settings), is_dead=_is_dead, named=_named)
-        memory = Memory(vault, clock, randomness, consequences=True)
+        archive = archive_of(settings)
+        memory = Memory(vault, clock, randomness, consequences=True, archive=archive)
         with database.write() as tx:
             memory.load(tx, find)
-        archive = archive_of(settings)
         if not fit_index(database, archive.next_entries):
             _log.warning("index_of_another_log", so="it is made anew")
         desk = Desk(database, memory, lease, find, strict=settings.strict, archive=archive)

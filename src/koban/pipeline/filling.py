@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator
 
-import koban.events.store as event_store
 from koban.db import Tx
-from koban.events import Entry, Row
+from koban.events import Row
 from koban.features import FeatureStore, backfill
 from koban.pipeline.desk import Desk
-from koban.pipeline.memory import Compiled, event_rows
-
-PAGE = 1_000
+from koban.pipeline.memory import Compiled, event_rows, log_pages
 
 
 class Filling:
@@ -34,24 +31,9 @@ class Filling:
         return self._store
 
     def _events(self, tx: Tx) -> Iterator[tuple[int, str, Row, int]]:
-        for page in self._pages(tx):
+        for page in log_pages(tx, self._desk.archive, after_seq=self._seen_seq):
             self._seen_seq = page[-1].seq
             yield from event_rows(tx, self._desk.memory.vault, self._compiled, page)
-
-    def _pages(self, tx: Tx) -> Iterator[list[Entry]]:
-        """Walk the log from where this is: first what left the database, then what is in it."""
-        upto = event_store.read_state(tx, "archived_seq")
-        if self._desk.archive is not None and self._seen_seq < upto:
-            page: list[Entry] = []
-            for archived in self._desk.archive.walk(tx, after_seq=self._seen_seq):
-                page.append(archived.entry)
-                if len(page) == PAGE:
-                    yield page
-                    page = []
-            if page:
-                yield page
-        while page := event_store.read_entries(tx, after_seq=max(self._seen_seq, upto), limit=PAGE):
-            yield page
 
 
 def fill_features(desk: Desk, compiled: Compiled, names: frozenset[str]) -> Filling:

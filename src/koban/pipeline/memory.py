@@ -1,6 +1,7 @@
 """Everything that a decision reads, in memory, owned by the decider's thread; made from the database and made again."""
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -18,6 +19,7 @@ from koban.decisions import DecisionRecord, VerdictName
 from koban.emergency import LiveEmergency, Overlay, compile_overlay, rule_of
 from koban.enforcement import Change, LiveSanctions, Recorded, Step
 from koban.events import Entry, Flag, Kind, LogTime, Preparer, Row, decode_document, make_preparer, read_row
+from koban.events.archive import Archive
 from koban.features import FeatureProgram, FeatureStore, backfill, compile_features, new_features, stored_watermark
 from koban.labels import LiveLabels
 from koban.lists import LiveLists
@@ -43,6 +45,7 @@ _log = structlog.get_logger("koban.pipeline")
 CHANGE_SOURCE: Final = "koban:log"
 LET_GO_EVERY: Final = 10 * MINUTE
 LIKENESS: Final = b"koban-likeness"
+LOG_PAGE: Final = 1_000  # entries of the past read at once
 DUE_TIMERS_FROM: Final = 128  # an entry's first timers are those of its hold and its sanctions
 PackAt = Callable[[Tx, int], PackDef]
 
@@ -64,12 +67,24 @@ class Memory:
     Invariant: between batches it equals what `load` would make from the database.
     """
 
-    def __init__(self, vault: Vault, clock: Clock, randomness: random.Random, *, consequences: bool) -> None:
-        """Make an empty memory; `consequences` False is an imported log or a replay: nothing leaves it."""
+    def __init__(
+        self,
+        vault: Vault,
+        clock: Clock,
+        randomness: random.Random,
+        *,
+        consequences: bool,
+        archive: Archive | None = None,
+    ) -> None:
+        """Make an empty memory; `consequences` False is an imported log or a replay: nothing leaves it.
+
+        `archive` holds what left the database: a recovery may have to fill new features from the whole log.
+        """
         self.vault = vault
         self.clock = clock
         self.randomness = randomness
         self.consequences = consequences
+        self.archive = archive
         self.figures = Figures()
         self.rows = Rows()
         self.lists = LiveLists()
@@ -230,11 +245,9 @@ class Memory:
 
     def _past(self, tx: Tx, compiled: Compiled, before_seq: int) -> Iterator[tuple[int, str, Row, int]]:
         """Walk the events before an entry as rows, for features that are new."""
-        after_seq = -1
-        while page := event_store.read_entries(tx, after_seq=after_seq, limit=limits.DECIDER_BATCH_MAX):
-            after_seq = page[-1].seq
+        for page in log_pages(tx, self.archive, after_seq=-1):
             yield from event_rows(tx, self.vault, compiled, [each for each in page if each.seq < before_seq])
-            if after_seq >= before_seq:
+            if page[-1].seq >= before_seq:
                 return
 
     # What a unit does to memory, each with its undoing.
@@ -485,6 +498,20 @@ class Memory:
 
     def _clock_stepped(self, by: int) -> None:
         self.alert("clock.stepped", "clock", f"The wall clock jumped by {by / 1_000_000:+.1f} s and is not followed.")
+
+
+def log_pages(tx: Tx, archive: Archive | None, *, after_seq: int) -> Iterator[list[Entry]]:
+    """Walk the log after a place: first what left the database, then what is in it."""
+    upto = event_store.read_state(tx, "archived_seq")
+    if archive is not None and after_seq < upto:
+        archived = archive.walk(tx, after_seq=after_seq)
+        while page := [each.entry for each in itertools.islice(archived, LOG_PAGE)]:
+            after_seq = page[-1].seq
+            yield page
+    after_seq = max(after_seq, upto)
+    while page := event_store.read_entries(tx, after_seq=after_seq, limit=LOG_PAGE):
+        after_seq = page[-1].seq
+        yield page
 
 
 def event_rows(
