@@ -44,7 +44,7 @@ def _counted(koban: Koban) -> set[object]:
         mark = memory.mark()
         seq, at = memory.next_seq(), memory.log_time.peek()
         rows = [{"sender.id": f"a{number}"} for number in range(PEOPLE)]
-        found = {memory.features.apply(tx, seq, "message.sent", row, at)["messages_ever"] for row in rows}
+        found: set[object] = {memory.features.apply(tx, seq, "message.sent", row, at)["messages_ever"] for row in rows}
         memory.back(mark)
         return found
 

@@ -1,14 +1,17 @@
 """Texts of a batch are normalised together: every event still gets the decision of its own text."""
 
+import pathlib
 import time
 
 import msgspec
 import pytest
-from tests.pipeline.conftest import Station
+from tests.pipeline.conftest import SMALL_PACK, Station, open_station
 
-from koban.base import limits
+from koban.base import ManualClock, limits
+from koban.db import Database
 from koban.decisions import DecisionRecord
 from koban.events.routes import Decided
+from koban.packs import PackDef, files_of, parse_files
 
 TEXTS = {
     "直取引しませんか": True,
@@ -92,3 +95,56 @@ def test_records_wait_in_slices_under_load_and_are_folded_when_many_wait_or_noth
         time.sleep(0.02)
     assert station.rows(kept) == [(240,)]
     assert station.rows("SELECT count(*) FROM feature_slices") == [(0,)]
+
+
+def _wide_pack(width: int) -> PackDef:
+    """The small pack with a feature of each of so many subjects that a payout names."""
+    files = dict(files_of(SMALL_PACK))
+    named = [f"x{number}" for number in range(width)]
+    events, features, rules = "events.yaml", "features.yaml", "rules/rules.yaml"
+    files[events] = files[events].replace(
+        "{account.id: account}", "{account.id: account, " + ", ".join(f"{each}.id: account" for each in named) + "}"
+    )
+    files[events] += "".join(f"    {each}.id: text\n" for each in named)
+    for each in named:
+        files[features] += f"""
+- feature: count_{each}
+  about: {{en: Count, ja: 回数}}
+  on: payout.requested
+  by: {each}.id
+  value: count(*)
+  within: 24 hours
+"""
+    files[rules] += f"""
+- rule: many
+  policy: fraud/lure
+  on: [payout.requested]
+  when: {" and ".join(f"count_{each} >= 3" for each in named)}
+  then: [{{review: scams}}]
+  mode: shadow
+  because: {{en: many, ja: 多数}}
+"""
+    return parse_files(files)
+
+
+def test_no_more_waits_where_an_event_changes_many_records(
+    database: Database, clock: ManualClock, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FEATURES_BEHIND_MAX", 20)
+    monkeypatch.setattr(limits, "FEATURES_TOGETHER", 10)
+    monkeypatch.setattr(limits, "FEATURES_IN_SLICES_MAX", 50)
+    monkeypatch.setattr(limits, "FEATURE_SLICE_MAX", 1)
+    behind = []
+    with open_station(database, clock, tmp_path, first=True, pack=_wide_pack(9)) as station:
+        for batch in range(12):
+            payouts = []
+            for number in range(10):
+                event_id = f"e{batch}-{number}"
+                named = {f"x{each}": {"id": f"x{each}-{event_id}"} for each in range(9)}
+                data = {"account": {"id": event_id}, "amount_minor": 5, **named}
+                payouts.append(station.event(event_id, type="payout.requested", data=data))
+            station.send(*payouts)
+            memory = station.desk.memory
+            behind.append(memory.last_seq - memory.features.watermark)
+            assert memory.features.unfolded <= 50
+    assert max(behind) <= 30

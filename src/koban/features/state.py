@@ -59,6 +59,7 @@ class FeatureStore:
         self._filled_at = 0  # where features were filled from the past last
         self._undo: list[Any] = []  # target, index, old value; and again (Any: flat, for it is the hottest list)
         self._unsaved: deque[tuple[str, str, int]] = deque()  # kind, subject, sequence number of the first change
+        self._left = 0  # how many of them waited when some were written last, or were filled from the past since
         self._subjects: dict[str, _Subjects] = {}
         self._slices = Slices()
         self._functions: dict[str, Apply] = {}
@@ -126,6 +127,11 @@ class FeatureStore:
         return len(self._unsaved)
 
     @property
+    def came(self) -> int:
+        """How many records were changed first since some were written back last; none that was filled from the past."""
+        return len(self._unsaved) - self._left
+
+    @property
     def unfolded(self) -> int:
         """How many records stand in slices."""
         return self._slices.records
@@ -173,6 +179,7 @@ class FeatureStore:
             store.save_records(tx, [(kind, subject, seq, packed) for kind, subject, packed in rows])
         else:
             self._slices.append(tx, seq, rows)
+        self._left = len(self._unsaved)
         watermark = self._unsaved[0][2] - 1 if self._unsaved else seq
         if watermark != self.watermark:
             store.save_watermark(tx, watermark)
@@ -205,6 +212,7 @@ class FeatureStore:
             for name, source in filled.release().items():
                 for subject in self._of(name).overlay(source, seq):
                     self._unsaved.append((name, subject, seq))
+                    self._left += 1
 
     def rebind(self, functions: Mapping[str, Bind]) -> Callable[[], None]:
         """Run other functions of the same plan over the same records; returns what takes it back."""
@@ -246,6 +254,7 @@ class FeatureStore:
     def _empty_memory(self) -> None:
         self._undo = []
         self._unsaved = deque()
+        self._left = 0
         self._subjects = {}
         self._slices = Slices()
         self._functions = {}

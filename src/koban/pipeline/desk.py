@@ -509,7 +509,8 @@ class Desk:
         memory.vault.save(tx)
         if busy:
             # Why not at once: under load a subject changes many times before its record has to be written.
-            most = limits.FEATURE_SLICE_MAX + 4 * len(memory.rows.entries)
+            # And never less than what came: what waits would grow for as long as events of many subjects come.
+            most = limits.FEATURE_SLICE_MAX + max(4 * len(memory.rows.entries), memory.features.came)
             until = memory.last_seq - (limits.FEATURES_BEHIND_MAX - limits.FEATURES_TOGETHER)
             memory.features.write_slice(tx, memory.last_seq, most, until=until)
             memory.features.fold(tx, min(most, memory.features.unfolded - limits.FEATURES_IN_SLICES_MAX))
