@@ -153,4 +153,7 @@ def test_a_decision_in_the_archive_is_explained_from_there(scene: Scene, admin: 
     assert "decided it" in page.text
     feature = later.get(f"/decisions/{seq}/features/sender_first_people_1h")
     assert listed(feature.text) == ["u-archived"]
-    assert later.get("/decisions/99999999").status_code == 404
+    none = later.get("/decisions/99999999")
+    assert none.status_code == 404
+    assert "deleted with its event when that had been kept for as long as it may" in none.text
+    assert "try again" not in none.text, "it would not come back"

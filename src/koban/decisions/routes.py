@@ -60,7 +60,9 @@ def endpoints(database: Database, explain: Explain, explained: object) -> list[E
         with database.read() as tx:
             found = store.read_bodies(tx, [seq])
         if seq not in found:
-            raise DecisionMissing(f"There is no decision {seq}.")
+            raise DecisionMissing(
+                f"There is no decision {seq} in the database. Its explanation is read from the archive too."
+            )
         return Answer(body=found[seq])
 
     def explain_one(call: Call) -> object:

@@ -220,7 +220,9 @@ def stored_decision(tx: Tx, seq: int, archive: Archive | None) -> tuple[Entry, I
         return entry, inputs, records[seq]
     found = archive.find(tx, [seq]).get(seq) if archive is not None else None
     if found is None or found.answer is None or found.inputs is None:
-        raise DecisionMissing(f"There is no decision {seq}.")
+        raise DecisionMissing(
+            f"There is no decision {seq}, or no longer: its event may have been kept for as long as it may."
+        )
     return (
         found.entry,
         msgspec.json.decode(found.inputs, type=Inputs),
