@@ -24,7 +24,7 @@ from koban.app.backup import (
 )
 from koban.app.people import erase_person
 from koban.base import DAY, MINUTE, Instant
-from koban.decisions import DecisionRecord
+from koban.decisions import DecisionRecord, Inputs
 from koban.vault import MasterKeyMissing, MasterKeyWrong
 
 
@@ -155,6 +155,36 @@ def test_erasures_after_the_backup_are_repeated(site_of: MakeSite, tmp_path: pat
         left = {str(row[0]) for row in tx.rows("SELECT pseudonym FROM vault_people")}
     assert back in left
     assert gone not in left
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["stored", "not yet stored"])
+def test_the_features_of_whom_a_restore_erases_again_are_forgotten(
+    site_of: MakeSite, tmp_path: pathlib.Path, *, waits: bool
+) -> None:
+    old, new = site_of("old"), site_of("new")
+    with old.open() as koban:
+        for number in range(3):
+            for sender in ("gone", "stays", "bare"):
+                send(koban, old.event(f"{sender}{number}", sender=sender))
+        never_sealed = koban.vault.pseudonym("person", "bare")
+        if not waits:
+            koban.desk.command(lambda memory, tx: memory.features.write_slice(tx, memory.last_seq, 1_000))
+        _backup(old, koban, tmp_path / "backup")
+        koban.clock.advance(MINUTE)  # type: ignore[attr-defined]  # the clock is moved by hand
+        erase_person(koban, "gone", by="dpo")
+        _backup(old, koban, tmp_path / "later")
+    erasures = read_erasures(tmp_path / "later")
+    with_bare = [*erasures, (never_sealed, erasures[0][1])]
+    restore(new.settings, new.secrets, new.clock, tmp_path / "backup", key=_key(old), erasures=with_bare)
+    for start in range(2):
+        with new.open() as koban:
+            for sender in ("gone", "stays", "bare"):
+                send(koban, new.event(f"again{start}{sender}", sender=sender))
+            with koban.database.read() as tx:
+                assert tx.rows("SELECT value FROM log_state WHERE name = 'forget_since'") == [(0,)]
+                newest = tx.rows("SELECT inputs FROM decisions ORDER BY seq DESC LIMIT 3")
+        counted = [msgspec.json.decode(inputs, type=Inputs).features["messages_1h"] for (inputs,) in reversed(newest)]
+        assert counted == [1 + start, 4 + start, 1 + start]
 
 
 def test_the_audit_trail_is_whole_after_a_restore(site_of: MakeSite, tmp_path: pathlib.Path) -> None:

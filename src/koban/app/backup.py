@@ -24,6 +24,7 @@ import koban
 import koban.events.store as event_store
 import koban.webhooks.store as webhook_store
 from koban.app.archiving import archive_of
+from koban.app.forgetting import FORGET_SINCE
 from koban.app.running import AUDIT_KEY, CHECKPOINTS, VAULT_KEY, require_this_release
 from koban.audit import Secrets, record
 from koban.base import MINUTE, Clock, Instant, Refusal, from_rfc3339, to_rfc3339
@@ -389,6 +390,8 @@ def _restore_main(  # noqa: PLR0917 - what restore was given, passed on
             epoch = next_epoch(event_store.read_state(tx, "epoch"), at)
             event_store.write_state(tx, "epoch", epoch)
             erased = repeat_erasures(tx, at, erasures, by="koban")
+            if erasures:  # the first start forgets their features, which stand under ids
+                event_store.write_state(tx, FORGET_SINCE, min(erased_at for _, erased_at in erasures))
             again = webhook_store.hurry(tx, at)
             record(
                 tx, at, "koban", "backup.restored", str(epoch), {"last_seq": manifest.last_seq, "erased_again": erased}

@@ -21,6 +21,7 @@ from koban.access import SYSTEM, StaffDirectory
 from koban.app.archiving import archive_of, run_when_due
 from koban.app.banking import carry_on
 from koban.app.following import IndexFollower
+from koban.app.forgetting import forget_restored
 from koban.app.garbage import WholeCollections, short_collections
 from koban.app.money import prove as money_proof
 from koban.app.payments import Providers, payment_kit, read_providers, take_simulated_notices
@@ -221,6 +222,9 @@ def open_desk(
         memory = Memory(vault, clock, randomness, consequences=True, archive=archive)
         with database.write() as tx:
             memory.load(tx, find)
+            forgot = forget_restored(memory, tx)
+        if forgot:
+            database.forget_deleted()
         if not fit_index(database, archive.next_entries):
             _log.warning("index_of_another_log", so="it is made anew")
         desk = Desk(database, memory, lease, find, strict=settings.strict, archive=archive)

@@ -19,7 +19,7 @@ from koban.features.program import FeatureProgram, compile_features
 from koban.features.records import Record, pack_record, unpack_record
 from koban.features.slices import Slices
 from koban.features.store import CellId, Layout
-from koban.features.subjects import in_pair
+from koban.features.subjects import in_pair, members_of
 from koban.language import Value
 from koban.packs import PackDef
 
@@ -250,6 +250,17 @@ class FeatureStore:
                 store.delete_record(tx, name, one)
         if tx is not None and self._durable:
             self._slices.erase(tx, doomed)
+
+    def erase_all(self, tx: Tx, kind: str, is_doomed: Callable[[str], bool]) -> int:
+        """Forget every subject of a kind of which this is said; returns how many. Looks at each that has a record."""
+        held: set[str] = set()
+        for name in [each for each in self._subjects if kind in each.split("+")]:
+            for subject in {*store.subjects_of(tx, name), *self._slices.subjects(name), *self._of(name).names()}:
+                held.update(one for its_kind, one in members_of(name, subject) if its_kind == kind)
+        doomed = [one for one in held if is_doomed(one)]
+        for one in doomed:
+            self.erase(tx, kind, one)
+        return len(doomed)
 
     def _empty_memory(self) -> None:
         self._undo = []

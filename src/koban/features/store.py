@@ -144,6 +144,11 @@ def pairs_of(tx: Tx, kind: str, subject: str) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
+def subjects_of(tx: Tx, kind: str) -> list[str]:
+    """Return every subject of a kind that has a stored record."""
+    return [str(row[0]) for row in tx.rows("SELECT subject FROM feature_state WHERE kind = ?", (kind,))]
+
+
 def save_records(tx: Tx, rows: Iterable[tuple[str, str, int, bytes]]) -> None:
     """Write records back: kind, subject, as_of_seq, packed record.
 

@@ -43,13 +43,16 @@ def erase(tx: Tx, at: Instant, vault: Vault, person: str, *, by: str) -> Erasure
 def repeat_erasures(tx: Tx, at: Instant, erased: list[tuple[str, Instant]], *, by: str) -> int:
     """Destroy again the salts that a restored backup brought back; return how many there were.
 
-    `erased` comes from `erased_since` of the database that was given up, or from a copy of its erasures.
+    `erased` comes from `erased_since` of the database that was given up, or from a copy of its erasures. Who had no salt
+    stands among the erased again, too: features are kept of people of whom nothing was ever sealed.
     """
     again = 0
     for pseudonym, erased_at in erased:
-        if store.delete_salt(tx, pseudonym):
-            again += 1
+        had_data = store.delete_salt(tx, pseudonym)
+        if had_data or (store.last_erasure(tx, pseudonym) or 0) < erased_at:
             store.insert_erasure(tx, pseudonym, erased_at=erased_at, erased_by=by)
+        if had_data:
+            again += 1
             record(tx, at, by, "person.erased", pseudonym, {"had_data": True, "after_restore": True})
     return again
 
