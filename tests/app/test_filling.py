@@ -4,18 +4,24 @@ import dataclasses
 import pathlib
 import shutil
 
+import msgspec
 import pytest
-from tests.app.conftest import SMALL_PACK, Site, send
+from tests.app.conftest import SMALL_PACK, MakeSite, Site, send
 
 from koban.app import Koban
 from koban.app.archiving import run_archive
+from koban.app.people import erase_person
 from koban.app.running import switch_pack
 from koban.base import DAY, MINUTE, Instant, ManualClock, SystemClock, limits
 from koban.base.settings import read_settings
 from koban.db import Tx
-from koban.packs import files_of, parse_files
+from koban.decisions import Inputs
+from koban.features import new_features
+from koban.features.generate import HEAD
+from koban.packs import PackDef, files_of, parse_files
 from koban.packs.draft_store import Permit
 from koban.pipeline import Memory
+from koban.pipeline.filling import fill_features
 
 PEOPLE = 20
 _EVER = """
@@ -82,3 +88,80 @@ def test_after_a_crash_new_features_are_filled_from_the_archive_too(
     crashed = read_settings(place | {"KOBAN_DATA": str(tmp_path / "crashed")})
     with dataclasses.replace(site, settings=crashed).open() as koban:
         assert _counted(koban) == {2}
+
+
+@pytest.fixture
+def site(site_of: MakeSite) -> Site:
+    return site_of("one")
+
+
+def _more() -> PackDef:
+    files = dict(files_of(SMALL_PACK))
+    more = {"features.yaml": files["features.yaml"] + _EVER, "rules/rules.yaml": files["rules/rules.yaml"] + _RULE}
+    return parse_files(files | more)
+
+
+def _ever(koban: Koban, site: Site, sender: str) -> object:
+    """Send one more message and return what the new feature said of its sender."""
+    send(koban, site.event(f"more-{sender}", sender=sender))
+    with koban.database.read() as tx:
+        newest = tx.rows("SELECT inputs FROM decisions ORDER BY seq DESC LIMIT 1")[0][0]
+    return msgspec.json.decode(newest, type=Inputs).features["messages_ever"]
+
+
+def _send_three(koban: Koban, site: Site, word: str) -> None:
+    for number in range(3):
+        for sender in ("gone", "stays"):
+            send(koban, site.event(f"{word}{sender}{number}", sender=sender))
+
+
+def test_new_features_are_not_filled_with_what_somebody_did_before_being_erased(site: Site) -> None:
+    with site.open() as koban:
+        _send_three(koban, site, "a")
+        erase_person(koban, "gone", by="dpo")
+        send(koban, site.event("back", sender="gone"))
+        pack = _more()
+        permit = Permit(base=koban.memory.compiled.pack.digest, by="mika", reason="more is asked", ground="ordinary")
+        switch_pack(koban.desk, pack, permit)
+        assert (_ever(koban, site, "gone"), _ever(koban, site, "stays")) == (2, 4)
+    with site.open() as koban:  # where what was filled is not all stored yet, a start fills it again
+        assert koban.memory.compiled.pack.digest == pack.digest
+
+
+def test_somebody_erased_while_new_features_are_filled_is_not_in_them(site: Site) -> None:
+    with site.open() as koban:
+        _send_three(koban, site, "a")
+        memory = koban.memory
+        compiled = memory.compile(_more())
+        fresh = frozenset(new_features(memory.compiled.features, compiled.features))
+        filling = fill_features(koban.desk, compiled, fresh)
+        _send_three(koban, site, "b")
+        erase_person(koban, "gone", by="dpo")
+        send(koban, site.event("back", sender="gone"))
+        with koban.database.read() as tx:
+            filled = filling.caught_up(tx)
+        kept = filled.release()["account"]
+        counted = {each: (kept.take(each) or [])[HEAD:] for each in kept.names()}
+    assert counted == {"gone": [1], "stays": [6]}
+
+
+def test_a_recovery_fills_nothing_of_whom_was_erased(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FEATURE_SLICE_MAX", 1)  # of what is filled, a few records are stored with the switch
+    monkeypatch.setattr(limits, "WRITE_BACK_AFTER", DAY)  # and the rest not yet when it crashes
+    clock = ManualClock(SystemClock().now())
+    place = {"KOBAN_DATA": str(tmp_path / "data"), "KOBAN_PACK": str(SMALL_PACK)}
+    site = Site(settings=read_settings(place), clock=clock)
+    people = [f"a{number}" for number in range(PEOPLE)]
+    with site.open() as koban:
+        for each in people:
+            send(koban, site.event(each, sender=each))
+        for each in people[::2]:
+            erase_person(koban, each, by="dpo")
+        permit = Permit(base=koban.memory.compiled.pack.digest, by="mika", reason="more is asked", ground="ordinary")
+        switch_pack(koban.desk, _more(), permit)
+        assert koban.memory.features.unsaved > 0
+        shutil.copytree(tmp_path / "data", tmp_path / "crashed")
+    clock.advance(MINUTE)  # the lease of the one that crashed has run out
+    crashed = read_settings(place | {"KOBAN_DATA": str(tmp_path / "crashed")})
+    with dataclasses.replace(site, settings=crashed).open() as koban:
+        assert [_ever(koban, site, each) for each in people] == [1, 2] * (PEOPLE // 2)

@@ -284,7 +284,7 @@ def _render(
     return _TEMPLATES.get_template(template).render(
         t=Words(language),
         f=formats.Formats(language, zone, now),
-        said=functools.partial(detail_said, language),
+        in_words=functools.partial(detail_said, language),
         language=language,
         now=now,
         principal=principal,

@@ -251,11 +251,12 @@ class FeatureStore:
         if tx is not None and self._durable:
             self._slices.erase(tx, doomed)
 
-    def erase_all(self, tx: Tx, kind: str, is_doomed: Callable[[str], bool]) -> int:
+    def erase_all(self, tx: Tx | None, kind: str, is_doomed: Callable[[str], bool]) -> int:
         """Forget every subject of a kind of which this is said; returns how many. Looks at each that has a record."""
         held: set[str] = set()
         for name in [each for each in self._subjects if kind in each.split("+")]:
-            for subject in {*store.subjects_of(tx, name), *self._slices.subjects(name), *self._of(name).names()}:
+            stored = store.subjects_of(tx, name) if tx is not None and self._durable else []
+            for subject in {*stored, *self._slices.subjects(name), *self._of(name).names()}:
                 held.update(one for its_kind, one in members_of(name, subject) if its_kind == kind)
         doomed = [one for one in held if is_doomed(one)]
         for one in doomed:

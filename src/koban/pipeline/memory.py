@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -38,7 +39,7 @@ from koban.rules import (
     compile_rules,
 )
 from koban.scores import LiveScores
-from koban.vault import Vault
+from koban.vault import Vault, erased_since
 
 _log = structlog.get_logger("koban.pipeline")
 
@@ -245,8 +246,9 @@ class Memory:
 
     def _past(self, tx: Tx, compiled: Compiled, before_seq: int) -> Iterator[tuple[int, str, Row, int]]:
         """Walk the events before an entry as rows, for features that are new."""
+        erased = last_erasures(tx)
         for page in log_pages(tx, self.archive, after_seq=-1):
-            yield from event_rows(tx, self.vault, compiled, [each for each in page if each.seq < before_seq])
+            yield from event_rows(tx, self.vault, compiled, [each for each in page if each.seq < before_seq], erased)
             if page[-1].seq >= before_seq:
                 return
 
@@ -515,14 +517,41 @@ def log_pages(tx: Tx, archive: Archive | None, *, after_seq: int) -> Iterator[li
 
 
 def event_rows(
-    tx: Tx, vault: Vault, compiled: Compiled, entries: Sequence[Entry]
+    tx: Tx,
+    vault: Vault,
+    compiled: Compiled,
+    entries: Sequence[Entry],
+    erased: Mapping[str, Instant] = MappingProxyType({}),
 ) -> Iterator[tuple[int, str, Row, int]]:
-    """Read the rows of those entries that are events a pack declares: place, type, row, log time; one query opens all."""
+    """Read the rows of those entries that are events a pack declares: place, type, row, log time; one query opens all.
+
+    `erased` says of pseudonyms when their people were last erased: what they did before names them no more.
+    """
     events = [each for each in entries if each.kind is Kind.EVENT and each.type in compiled.preparers]
     keyed = [(event_store.event_key(each.source, each.event_id), each) for each in events]
     for each, personal in zip(events, open_entries(tx, vault, keyed), strict=True):
-        row = read_row(compiled.preparers[each.type], decode_document(each.data), personal)
+        preparer = compiled.preparers[each.type]
+        row = read_row(preparer, decode_document(each.data), personal)
+        if erased:
+            row = _without_erased(vault, preparer.event_type, row, each.log_at, erased)
         yield each.seq, each.type, row, each.log_at
+
+
+def _without_erased(vault: Vault, event_type: EventType, row: Row, at: int, erased: Mapping[str, Instant]) -> Row:
+    """Take out of a row the accounts that were erased since: to features, nobody stands there."""
+    gone = [
+        path
+        for path, role in event_type.subjects.items()
+        if role.kind == "account"
+        and isinstance(one := row.get(path), str)
+        and erased.get(vault.pseudonym("person", one), -1) >= at
+    ]
+    return {**row, **dict.fromkeys(gone)} if gone else row
+
+
+def last_erasures(tx: Tx) -> dict[str, Instant]:
+    """Return when the people behind pseudonyms were last erased."""
+    return dict(sorted(erased_since(tx, Instant(0)), key=lambda each: each[1]))
 
 
 def apply_features(
