@@ -19,7 +19,7 @@ WORDS: Final = {
     "rules": "ルール", "features": "特徴量", "events": "イベント種別", "lists": "リスト", "policies": "ポリシー", "queues": "キュー",
     "cases": "テストケース", "definitions": "定義", "scores": "スコア", "calendars": "カレンダー", "posting": "仕訳",
     "event type": "イベント種別", "calendar": "カレンダー", "method": "支払い方法", "limit": "限度", "level": "レベル",
-    "category": "カテゴリー", "order": "注文", "provider": "決済事業者", "the log time": "ログの時刻", "none": "なし",
+    "category": "カテゴリー", "order": "注文", "provider": "決済会社", "the log time": "ログの時刻", "none": "なし",
     "nothing": "なし", "must match": "一致すべき", "must not match": "一致すべきでない", "one": "1 つ", "two": "2 つ", "three": "3 つ",
     "below zero": "0 未満", "nothing, and nothing cannot be reserved": "0（0 は確保できません）",
     "sum(x) adds numbers": "sum(x) は数を足すもの", "avg(x) averages numbers": "avg(x) は数の平均",
