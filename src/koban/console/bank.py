@@ -24,7 +24,6 @@ from koban.banking.zengin import FILE_BYTES_MAX
 from koban.base import Instant, Refusal
 from koban.console.kit import ConsoleKit
 from koban.console.pages import PAGE_ITEMS, done, page
-from koban.console.refused import detail_said
 from koban.console.typed import typed_text
 from koban.db import Tx
 
@@ -84,11 +83,9 @@ def endpoints(kit: ConsoleKit) -> tuple[Endpoint, ...]:
     )  # fmt: skip
 
 
-def _reply(language: str, refusal: Refusal) -> Reply:
-    problems = tuple(
-        (each.path, detail_said(language, each.detail), detail_said(language, each.hint)) for each in refusal.problems
-    )
-    return Reply(code=refusal.code, detail=detail_said(language, refusal.detail), problems=problems)
+def _reply(refusal: Refusal) -> Reply:
+    problems = tuple((each.path, each.detail, each.hint) for each in refusal.problems)
+    return Reply(code=refusal.code, detail=refusal.detail, problems=problems)
 
 
 def _home(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusal | None = None) -> Answer:
@@ -109,7 +106,7 @@ def _home(kit: ConsoleKit, desk: routes.BankDesk, call: Call, *, refused: Refusa
         call,
         "bank.html",
         status=422 if refused is not None else 200,
-        refused=_reply(call.language, refused) if refused is not None else None,
+        refused=_reply(refused) if refused is not None else None,
         sums=sums,
         accounts=accounts,
         batches=batches,
@@ -144,7 +141,7 @@ def _batch(
         call,
         "bank_batch.html",
         status=409 if refused is not None else 200,
-        refused=_reply(call.language, refused) if refused is not None else None,
+        refused=_reply(refused) if refused is not None else None,
         batch=batch,
         items=items,
         mine=batch.proposed_by == call.principal.actor,
@@ -230,7 +227,7 @@ def _line(
         call,
         "bank_line.html",
         status=409 if refused is not None else 200,
-        refused=_reply(call.language, refused) if refused is not None else None,
+        refused=_reply(refused) if refused is not None else None,
         line=view,
         fitting=fitting,
         batches=[each for each in batches if each[3] <= -line.amount_minor],
@@ -302,7 +299,7 @@ def _cash_out(
         call,
         "bank_cash_out.html",
         status=409 if refused is not None else 200,
-        refused=_reply(call.language, refused) if refused is not None else None,
+        refused=_reply(refused) if refused is not None else None,
         one=view,
         at=Instant(found.requested_at),
         is_open=full,
