@@ -6,6 +6,7 @@ there it stands in the table `feature_state`, or newer in a slice that `fold` mo
 reach the database through `write_slice`, oldest first; a record leaves memory only when the database has it.
 """
 
+import functools
 import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -244,24 +245,35 @@ class FeatureStore:
                 is_first, is_second = in_pair(pair, subject)
                 if (first and is_first) or (second and is_second):
                     doomed.add((pairs, pair))
+        self._drop(tx, doomed)
+
+    def erase_all(self, tx: Tx | None, kind: str, is_doomed: Callable[[str], bool]) -> int:
+        """Forget every subject of a kind of which this is said, as `erase` does; returns how many.
+
+        Looks once at each that has a record, and at the members of each pair.
+        """
+        assert not self._undo, "a subject is erased between batches"
+        is_doomed = functools.cache(is_doomed)
+        doomed: set[tuple[str, str]] = set()
+        gone: set[str] = set()
+        for name in [each for each in self._subjects if kind in each.split("+")]:
+            stored = store.subjects_of(tx, name) if tx is not None and self._durable else []
+            for subject in {*stored, *self._slices.subjects(name), *self._of(name).names()}:
+                members = {one for its_kind, one in members_of(name, subject) if its_kind == kind and is_doomed(one)}
+                if members:
+                    gone |= members
+                    doomed.add((name, subject))
+        self._drop(tx, doomed)
+        return len(gone)
+
+    def _drop(self, tx: Tx | None, doomed: set[tuple[str, str]]) -> None:
+        """Drop records, by kind and subject, wherever they stand."""
         for name, one in doomed:
             self._of(name).drop(one)
             if tx is not None and self._durable:
                 store.delete_record(tx, name, one)
-        if tx is not None and self._durable:
+        if doomed and tx is not None and self._durable:
             self._slices.erase(tx, doomed)
-
-    def erase_all(self, tx: Tx | None, kind: str, is_doomed: Callable[[str], bool]) -> int:
-        """Forget every subject of a kind of which this is said; returns how many. Looks at each that has a record."""
-        held: set[str] = set()
-        for name in [each for each in self._subjects if kind in each.split("+")]:
-            stored = store.subjects_of(tx, name) if tx is not None and self._durable else []
-            for subject in {*stored, *self._slices.subjects(name), *self._of(name).names()}:
-                held.update(one for its_kind, one in members_of(name, subject) if its_kind == kind)
-        doomed = [one for one in held if is_doomed(one)]
-        for one in doomed:
-            self.erase(tx, kind, one)
-        return len(doomed)
 
     def _empty_memory(self) -> None:
         self._undo = []
