@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -521,7 +520,7 @@ def event_rows(
     vault: Vault,
     compiled: Compiled,
     entries: Sequence[Entry],
-    erased: Mapping[str, Instant] = MappingProxyType({}),
+    erased: Mapping[str, Instant],
 ) -> Iterator[tuple[int, str, Row, int]]:
     """Read the rows of those entries that are events a pack declares: place, type, row, log time; one query opens all.
 
