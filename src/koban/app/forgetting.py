@@ -24,8 +24,7 @@ def forget_restored(memory: Memory, tx: Tx) -> int:
     if since == 0:
         return 0
     erased = {pseudonym for pseudonym, _ in erased_since(tx, Instant(since))}
-    # Why all is written back first: a recovery that replayed from before this would count them again.
-    memory.features.write_slice(tx, memory.last_seq, memory.features.unsaved)
+    memory.features.write_all(tx, memory.last_seq)
     found = memory.features.erase_all(tx, "account", lambda one: memory.vault.pseudonym("person", one) in erased)
     event_store.write_state(tx, FORGET_SINCE, 0)
     return found

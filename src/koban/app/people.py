@@ -39,8 +39,7 @@ def forget_person(memory: Memory, tx: Tx, person: str, *, by: str) -> Erasure:
     Refuses: PersonOnLegalHold.
     """
     done = erase(tx, memory.log_time.peek(), memory.vault, person, by=by)
-    # Why all is written back first: a recovery that replayed from before the erasure would count the person again.
-    memory.features.write_slice(tx, memory.last_seq, memory.features.unsaved)
+    memory.features.write_all(tx, memory.last_seq)
     memory.features.erase(tx, "account", person)
     memory.vault.forget(person)  # what comes next gets a key of its own; a failed commit drops every key anyway
     memory.enter("person.erased", b"{}", about=done.pseudonym, cause_seq=None)

@@ -234,6 +234,10 @@ class FeatureStore:
         self._functions = {}
         return records
 
+    def write_all(self, tx: Tx, seq: int) -> None:
+        """Write back all that changed, before somebody is erased: a recovery from before that would count them again."""
+        self.write_slice(tx, seq, len(self._unsaved))
+
     def erase(self, tx: Tx | None, kind: str, subject: str) -> None:
         """Forget everything about a subject and its pairs with others, in memory and in the database."""
         assert not self._undo, "a subject is erased between batches"
