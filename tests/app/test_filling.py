@@ -1,8 +1,10 @@
 """New features get the whole past, what left the database included, and a crash before all of it is stored loses none."""
 
+import contextlib
 import dataclasses
 import pathlib
 import shutil
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -43,6 +45,29 @@ _RULE = """
 """
 
 
+def _more() -> PackDef:
+    files = dict(files_of(SMALL_PACK))
+    more = {"features.yaml": files["features.yaml"] + _EVER, "rules/rules.yaml": files["rules/rules.yaml"] + _RULE}
+    return parse_files(files | more)
+
+
+def _ask_more(koban: Koban) -> PackDef:
+    """Go over to a pack with one more feature, and return it."""
+    pack = _more()
+    permit = Permit(base=koban.memory.compiled.pack.digest, by="mika", reason="more is asked", ground="ordinary")
+    switch_pack(koban.desk, pack, permit)
+    return pack
+
+
+@contextlib.contextmanager
+def _crashed(site: Site, tmp_path: pathlib.Path) -> Iterator[Koban]:
+    """Open the copy of a folder that was made while its server ran."""
+    site.clock.advance(MINUTE)  # the lease of the one that crashed has run out
+    settings = read_settings({"KOBAN_DATA": str(tmp_path / "crashed"), "KOBAN_PACK": str(SMALL_PACK)})
+    with dataclasses.replace(site, settings=settings).open() as koban:
+        yield koban
+
+
 def _counted(koban: Koban) -> set[object]:
     """Return what the new feature says of everybody who sent one message before it, with one more."""
 
@@ -65,11 +90,6 @@ def test_after_a_crash_new_features_are_filled_from_the_archive_too(
     clock = ManualClock(Instant((SystemClock().now() // DAY - 45) * DAY))
     place = {"KOBAN_DATA": str(tmp_path / "data"), "KOBAN_PACK": str(SMALL_PACK)}
     site = Site(settings=read_settings(place), clock=clock)
-    files = dict(files_of(SMALL_PACK))
-    more = files | {
-        "features.yaml": files["features.yaml"] + _EVER,
-        "rules/rules.yaml": files["rules/rules.yaml"] + _RULE,
-    }
     with site.open() as koban:
         for number in range(PEOPLE):
             send(koban, site.event(f"e{number}", sender=f"a{number}"))
@@ -78,27 +98,17 @@ def test_after_a_crash_new_features_are_filled_from_the_archive_too(
         run_archive(site.settings, koban.database, koban.vault, clock, koban.memory.compiled.pack)
         with koban.database.read() as tx:
             assert tx.rows("SELECT count(*) FROM log_entries WHERE type = 'message.sent'") == [(0,)]
-        base = koban.memory.compiled.pack.digest
-        permit = Permit(base=base, by="mika", reason="more is asked", ground="ordinary")
-        switch_pack(koban.desk, parse_files(more), permit)
+        _ask_more(koban)
         assert koban.memory.features.unsaved > 0
         shutil.copytree(tmp_path / "data", tmp_path / "crashed")
         assert _counted(koban) == {2}
-    clock.advance(MINUTE)  # the lease of the one that crashed has run out
-    crashed = read_settings(place | {"KOBAN_DATA": str(tmp_path / "crashed")})
-    with dataclasses.replace(site, settings=crashed).open() as koban:
+    with _crashed(site, tmp_path) as koban:
         assert _counted(koban) == {2}
 
 
 @pytest.fixture
 def site(site_of: MakeSite) -> Site:
     return site_of("one")
-
-
-def _more() -> PackDef:
-    files = dict(files_of(SMALL_PACK))
-    more = {"features.yaml": files["features.yaml"] + _EVER, "rules/rules.yaml": files["rules/rules.yaml"] + _RULE}
-    return parse_files(files | more)
 
 
 def _ever(koban: Koban, site: Site, sender: str) -> object:
@@ -120,9 +130,7 @@ def test_new_features_are_not_filled_with_what_somebody_did_before_being_erased(
         _send_three(koban, site, "a")
         erase_person(koban, "gone", by="dpo")
         send(koban, site.event("back", sender="gone"))
-        pack = _more()
-        permit = Permit(base=koban.memory.compiled.pack.digest, by="mika", reason="more is asked", ground="ordinary")
-        switch_pack(koban.desk, pack, permit)
+        pack = _ask_more(koban)
         assert (_ever(koban, site, "gone"), _ever(koban, site, "stays")) == (2, 4)
     with site.open() as koban:  # where what was filled is not all stored yet, a start fills it again
         assert koban.memory.compiled.pack.digest == pack.digest
@@ -157,11 +165,8 @@ def test_a_recovery_fills_nothing_of_whom_was_erased(tmp_path: pathlib.Path, mon
             send(koban, site.event(each, sender=each))
         for each in people[::2]:
             erase_person(koban, each, by="dpo")
-        permit = Permit(base=koban.memory.compiled.pack.digest, by="mika", reason="more is asked", ground="ordinary")
-        switch_pack(koban.desk, _more(), permit)
+        _ask_more(koban)
         assert koban.memory.features.unsaved > 0
         shutil.copytree(tmp_path / "data", tmp_path / "crashed")
-    clock.advance(MINUTE)  # the lease of the one that crashed has run out
-    crashed = read_settings(place | {"KOBAN_DATA": str(tmp_path / "crashed")})
-    with dataclasses.replace(site, settings=crashed).open() as koban:
+    with _crashed(site, tmp_path) as koban:
         assert [_ever(koban, site, each) for each in people] == [1, 2] * (PEOPLE // 2)
