@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from typing import IO
 
 import httpx
 import pytest
@@ -55,6 +57,7 @@ class Server:
     data: pathlib.Path
     port: int
     process: subprocess.Popen[bytes]
+    said: IO[bytes]
     token: str
     client: httpx.Client
 
@@ -73,41 +76,52 @@ class Server:
 
 @contextlib.contextmanager
 def start_server(data: pathlib.Path, *verb: str, **more: str) -> Iterator[Server]:
-    port = int(more.get("KOBAN_PORT", "0")) or free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "koban.cli", *(verb or ("serve",))],
-        env=environment(data, port, **more),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30.0, trust_env=False)
-    try:
-        token = _wait(process, client, data)
-        client.headers["authorization"] = f"Bearer {token}"
-        yield Server(data=data, port=port, process=process, token=token, client=client)
-    finally:
-        client.close()
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+    """Start a server on a port of its own choice, unless KOBAN_PORT says which; one that ends unasked says what it said."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "-X", "faulthandler", "-m", "koban.cli", *(verb or ("serve",))],
+            env=environment(data, int(more.get("KOBAN_PORT", "0")), **more),
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
         try:
-            process.wait(timeout=20)
+            note = _wait(process, data, said)
+            headers = {"authorization": f"Bearer {note['token']}"}
+            with httpx.Client(base_url=note["url"], timeout=30.0, trust_env=False, headers=headers) as client:
+                port = int(note["url"].rpartition(":")[2])
+                yield Server(data=data, port=port, process=process, said=said, token=note["token"], client=client)
+        finally:
+            _end(process, said)
+
+
+def read_said(said: IO[bytes]) -> str:
+    """Return what a server printed until now."""
+    return os.pread(said.fileno(), 1_000_000, 0).decode(errors="replace")
+
+
+def _wait(process: subprocess.Popen[bytes], data: pathlib.Path, said: IO[bytes]) -> dict[str, str]:
+    """Wait until this very process answers; return what it says about itself."""
+    for _ in range(1_200):
+        assert process.poll() is None, f"the server ended with {process.returncode}: {read_said(said)}"
+        with contextlib.suppress(httpx.HTTPError, OSError, ValueError):
+            note = json.loads((data / "server.json").read_text())
+            if note["pid"] == process.pid and httpx.get(note["url"] + "/health", trust_env=False).status_code == 200:
+                return {"url": note["url"], "token": note["token"]}
+        time.sleep(0.1)
+    raise AssertionError(f"the server did not answer within two minutes: {read_said(said)}")
+
+
+def _end(process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+    """Stop a server. One that is gone already was stopped or killed by its test, or it fell."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def _wait(process: subprocess.Popen[bytes], client: httpx.Client, data: pathlib.Path) -> str:
-    for _ in range(1_200):
-        if process.poll() is not None:
-            said = process.stdout.read().decode() if process.stdout is not None else ""
-            raise AssertionError(f"the server ended with {process.returncode}: {said}")
-        with contextlib.suppress(httpx.HTTPError, OSError, ValueError, KeyError):
-            if client.get("/health").status_code == 200:
-                return str(json.loads((data / "server.json").read_text())["token"])
-        time.sleep(0.1)
-    raise AssertionError("the server did not answer within two minutes")
+            raise
+    assert process.returncode in {0, -signal.SIGKILL}, f"the server fell ({process.returncode}): {read_said(said)}"
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

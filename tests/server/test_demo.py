@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from tests.server.conftest import Server, run_koban, start_server
+from tests.server.conftest import Server, read_said, run_koban, start_server
 
 STARTER = str(pathlib.Path(__file__).parents[2] / "packs" / "starter")
 PAGE = {"accept": "text/html"}
@@ -136,8 +136,7 @@ def test_a_server_that_is_no_demonstration_knows_no_roles_and_ends_their_session
         cookie = opened.headers["set-cookie"].partition(";")[0]
         first.process.kill()
         first.process.wait()
-        assert first.process.stdout is not None
-        greeting = first.process.stdout.read().decode()
+        greeting = read_said(first.said)
         assert "/money" in greeting
         assert "{" not in greeting  # lines for machines are in a file
         assert '"event": "serving"' in (data / "demo.log").read_text(encoding="utf-8")

@@ -7,9 +7,11 @@ import socket
 import sqlite3
 
 import pytest
-from tests.server.conftest import SMALL_PACK, free_port, run_koban, start_server
+from tests.server.conftest import SMALL_PACK, environment, free_port, run_koban, start_server
 
+from koban.app.serving import PortTaken, serve
 from koban.audit import read_checkpoints
+from koban.base.settings import on_port, own_url, read_settings
 
 
 def test_a_busy_port_is_named(tmp_path: pathlib.Path) -> None:
@@ -22,6 +24,37 @@ def test_a_busy_port_is_named(tmp_path: pathlib.Path) -> None:
     assert f"127.0.0.1:{port}" in ended.stderr
     assert "KOBAN_PORT" in ended.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_whoever_bound_the_port_in_the_same_moment_and_listened_first_has_it(tmp_path: pathlib.Path) -> None:
+    settings = read_settings(environment(tmp_path / "data", free_port()))
+    with socket.socket() as other:
+
+        def listen_first() -> None:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind((settings.host, settings.port))
+            other.listen()
+
+        with pytest.raises(PortTaken, match=f"127.0.0.1:{settings.port} cannot be listened on"):
+            serve(settings, before=listen_first)
+    assert not (tmp_path / "data" / "server.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "own", "public"),
+    [
+        ({"KOBAN_PORT": "0"}, "http://127.0.0.1:4711", "http://127.0.0.1:4711"),
+        ({"KOBAN_PORT": "0", "KOBAN_HOST": "::1"}, "http://[::1]:4711", "http://[::1]:4711"),
+        (
+            {"KOBAN_PORT": "0", "KOBAN_PUBLIC_URL": "https://koban.example/"},
+            "http://127.0.0.1:4711",
+            "https://koban.example",
+        ),
+    ],
+)
+def test_a_port_that_the_machine_chose_is_where_links_go(chosen: dict[str, str], own: str, public: str) -> None:
+    settings = on_port(read_settings(chosen), 4711)
+    assert (own_url(settings), settings.public_url) == (own, public)
 
 
 def test_a_second_server_on_the_folder_is_refused_and_the_first_goes_on(tmp_path: pathlib.Path) -> None:

@@ -35,7 +35,7 @@ from koban.app.running import SERVER_FILE, Koban, open_koban
 from koban.app.web import asgi
 from koban.audit import Secrets, SystemSecrets
 from koban.base import Clock, Refusal, SystemClock, share_core
-from koban.base.settings import Settings
+from koban.base.settings import Settings, on_port, own_url
 
 COMMAND_LINE: Final = "command line on this machine"
 SWITCH_S: Final = 0.0005
@@ -57,8 +57,17 @@ def bind(settings: Settings) -> socket.socket:
     """
     listening = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
+    with _or_taken(listening, settings):
         listening.bind((settings.host, settings.port))
+    listening.set_inheritable(True)
+    return listening
+
+
+@contextlib.contextmanager
+def _or_taken(listening: socket.socket, settings: Settings) -> Iterator[None]:
+    """Say kindly that the port is somebody else's."""
+    try:
+        yield
     except OSError as error:
         listening.close()
         if error.errno in {errno.EADDRINUSE, errno.EACCES}:
@@ -66,8 +75,6 @@ def bind(settings: Settings) -> socket.socket:
                 f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}. Set KOBAN_PORT to another one."
             ) from error
         raise
-    listening.set_inheritable(True)
-    return listening
 
 
 @contextlib.contextmanager
@@ -118,6 +125,7 @@ def serve(
     """
     log = structlog.get_logger("koban.app")
     listening = bind(settings)
+    settings = on_port(settings, listening.getsockname()[1])
     with contextlib.ExitStack() as stack:
         stack.callback(log.info, "stopped")
         stack.enter_context(_orderly_end())
@@ -132,7 +140,7 @@ def serve(
                 simulated=demonstration is not None,
             )
         )
-        url = f"http://{settings.host}:{listening.getsockname()[1]}"
+        url = own_url(settings)
         with koban.database.write() as tx:
             link = create_first_admin(tx, koban.clock.now(), koban.randomness, koban.secrets)
             close_roles(tx, koban.clock.now())  # what a demonstration that was killed left open
@@ -153,7 +161,8 @@ def serve(
             backlog=512,
             timeout_keep_alive=75,
         )
-        listening.listen(512)
+        with _or_taken(listening, settings):  # whoever bound it, too, before either listened, may have been first
+            listening.listen(512)
         # The decider and the event loop take turns: with the default of 5 ms a single event waits for whole slices.
         sys.setswitchinterval(SWITCH_S)
         if settings.share_core:

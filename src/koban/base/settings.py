@@ -41,7 +41,7 @@ SETTING_NOTES: Final[Mapping[str, str]] = {
     "KOBAN_DATABASE_URL": "`postgresql://…` to keep the log there; default is SQLite in the data folder.",
     "KOBAN_PACK": "Folder of the pack to start with. Default: `packs/starter`.",
     "KOBAN_HOST": "Address to listen on. Default: 127.0.0.1.",
-    "KOBAN_PORT": "Port to listen on. Default: 8420.",
+    "KOBAN_PORT": "Port to listen on; `0` lets the machine choose a free one. Default: 8420.",
     "KOBAN_PUBLIC_URL": "Address under which people reach the console; with https, cookies are marked secure.",
     "KOBAN_STRICT": "`1` refuses events with undeclared fields. Default: they are kept, unread and reported.",
     "KOBAN_SHARE_CORE": "`0` lets the event loop and the decider run on different cores; together they answer quicker. "
@@ -77,7 +77,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         pack=pathlib.Path(environment.get("KOBAN_PACK", "packs/starter")),
         host=host,
         port=port,
-        public_url=environment.get("KOBAN_PUBLIC_URL", f"http://{host}:{port}").rstrip("/"),
+        public_url=environment.get("KOBAN_PUBLIC_URL", _url_of(host, port)).rstrip("/"),
         strict=_flag(environment, "KOBAN_STRICT"),
         allow_private_webhooks=_flag(environment, "KOBAN_ALLOW_PRIVATE_WEBHOOKS"),
         zone=_zone(environment.get("KOBAN_ZONE", "Asia/Tokyo")),
@@ -87,6 +87,25 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         payment_providers=environment.get("KOBAN_PAYMENT_PROVIDERS", ""),
         share_core=_flag(environment, "KOBAN_SHARE_CORE", default=True),
     )
+
+
+def on_port(settings: Settings, port: int) -> Settings:
+    """Return the settings of a server that listens on `port`: with KOBAN_PORT=0 the machine chooses it.
+
+    Links that people are sent go there too, unless KOBAN_PUBLIC_URL says where they go.
+    """
+    is_default = settings.public_url == _url_of(settings.host, settings.port)
+    public_url = _url_of(settings.host, port) if is_default else settings.public_url
+    return dataclasses.replace(settings, port=port, public_url=public_url)
+
+
+def own_url(settings: Settings) -> str:
+    """Return where the server itself is reached, without a slash at the end."""
+    return _url_of(settings.host, settings.port)
+
+
+def _url_of(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _zone(name: str) -> str:
