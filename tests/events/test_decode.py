@@ -80,8 +80,22 @@ def test_a_member_named_twice_is_refused_because_readers_disagree_about_it() -> 
     assert [type(item) for item in lines] == [Fault, Envelope]
 
 
-def test_text_that_looks_like_a_member_is_not_taken_for_one() -> None:
-    assert isinstance(one(written(data={"text": 'a":"b" : "c'})), Envelope)
+@pytest.mark.parametrize("beside", [0, 40, 400])
+@pytest.mark.parametrize("between", ["", " ", "\n", "\r\n\t "])
+@pytest.mark.parametrize("text", ["直取引はできますか", "LINE : koban", '"id":"e1"'])
+def test_a_member_named_twice_is_found_in_a_batch_of_any_size(text: str, between: str, beside: int) -> None:
+    others = [written(id=f"o{number}", data={"text": text}) for number in range(beside)]
+    twice = f'{{"id":"e1","source":"s","type":"t","data":{{"price"{between}:1,"price":2}}}}'.encode()
+    once = twice.replace(b',"price"', b',"cost"')
+    assert len(decode(b"[" + b",".join([*others, once]) + b"]", "application/json")) == beside + 1
+    with pytest.raises(BodyUnreadable, match="'price' stands twice"):
+        decode(b"[" + b",".join([*others, twice]) + b"]", "application/json")
+
+
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_text_that_looks_like_a_member_is_not_taken_for_one(size: int) -> None:
+    assert isinstance(one(written(data={"text": 'a":"b" : "c' + "字" * size})), Envelope)
+    assert isinstance(one(written(data={"text": 'a":"b"' + "字" * size})), Envelope)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,12 @@ from typing import Any, Final
 import sqlalchemy
 from sqlalchemy.engine import Connection, Engine
 
+# The driver looks for an adapter of bytes and of nothing, too, each time that it binds them, and asks the value itself
+# for one: 0.2 to 1 µs. With one that gives the value back as it is, the search ends at once.
+_nothing: Final[Callable[[None], None]] = dict[None, None]().get
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(type(None), _nothing)
+
 _PREPARED: Final = 512  # statements that a connection of SQLite's keeps
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",

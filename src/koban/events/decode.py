@@ -19,6 +19,8 @@ _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _CONTAINERS: Final = frozenset((dict, list))
 _WHITESPACE: Final = b" \t\r\n"
+_COLON, _QUOTE, _SPACE = b':" '
+_MANY_BYTES: Final = 8_192  # from here on numpy is quicker, four times with a whole piece
 _ESCAPED_SURROGATES: Final = re.compile(
     rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
@@ -209,7 +211,7 @@ def _check_keys(raw: bytes, document: object) -> int:
     another. Counting key-like places is cheap and never too low; only where it differs is the body read again.
     """
     keys, depth = _measure(document, 1)
-    if raw.translate(None, _WHITESPACE).count(b'":') == keys:
+    if _names_at_most(raw) == keys:
         return depth
     import json
 
@@ -223,6 +225,19 @@ def _check_keys(raw: bytes, document: object) -> int:
 
     json.loads(raw.decode("utf-8", errors="replace"), object_pairs_hook=pairs)
     return depth
+
+
+def _names_at_most(raw: bytes) -> int:
+    """Count the places in JSON that look like the end of a member's name; some of them may stand within texts."""
+    if len(raw) >= _MANY_BYTES:
+        import numpy
+
+        read = numpy.frombuffer(raw, numpy.uint8)
+        before = read[numpy.flatnonzero(read == _COLON) - 1]
+        # Almost everybody writes a name and its colon together; with white space between them it has to be taken out.
+        if len(before) and before.min() > _SPACE:
+            return int(numpy.count_nonzero(before == _QUOTE))
+    return raw.translate(None, _WHITESPACE).count(b'":')
 
 
 def _measure(node: object, depth: int) -> tuple[int, int]:

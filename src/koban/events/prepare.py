@@ -13,6 +13,7 @@ from koban.packs import EventType
 
 _SCALE: Final = 1_000_000
 _DECIMAL_MAX: Final = 10**18 - 1
+_UNMARKED: Final = Flag.NONE  # at hand: an enum looks its members up by a function of its own
 
 Pseudonym = Callable[[str, str], str]
 Digest = Callable[[bytes], bytes]
@@ -137,7 +138,7 @@ def _damaged_ids(preparer: Preparer, damaged_at: frozenset[str]) -> Iterator[Pro
 
 
 def _flags(preparer: Preparer, envelope: Envelope, event_at: Instant, received_at: Instant) -> Flag:
-    flags = Flag.DAMAGED if envelope.damaged else Flag.NONE
+    flags = Flag.DAMAGED if envelope.damaged else _UNMARKED
     if received_at - event_at > preparer.late_after:
         flags |= Flag.LATE
     elif event_at - received_at > preparer.late_after:

@@ -99,6 +99,7 @@ def event_key(source: str, event_id: str) -> bytes:
 
 def insert_entries(tx: Tx, entries: Sequence[Entry]) -> None:
     """Append entries to the log."""
+    event = Kind.EVENT
     tx.many(
         _INSERT_ENTRY,
         [
@@ -106,7 +107,7 @@ def insert_entries(tx: Tx, entries: Sequence[Entry]) -> None:
                 entry.seq,
                 entry.log_at,
                 entry.received_at,
-                "event" if entry.kind is Kind.EVENT else "change",
+                "event" if entry.kind is event else "change",
                 entry.type,
                 entry.source,
                 entry.event_id,

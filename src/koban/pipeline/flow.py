@@ -125,7 +125,8 @@ def _conclude(
             subjects=_named(arrival.row, event_type) if memory.modes.has_snoozes() else (),
         )
 
-    overdue = _is_marked(entry, Flag.OVERDUE)
+    is_marked = entry.flags is not _UNMARKED  # asked once: to name a flag, and to ask for it, is dear
+    overdue = is_marked and Flag.OVERDUE in entry.flags
     verdict: Verdict = _ALLOW
     if overdue:
         verdict = decided.fallback_verdict(event_type.fallback, at)
@@ -139,9 +140,9 @@ def _conclude(
         seq=seq,
         decided_at=to_rfc3339(at),
         verdict="allow",
-        late=_is_marked(entry, Flag.LATE),
-        ahead=_is_marked(entry, Flag.AHEAD),
-        text_damaged=_is_marked(entry, Flag.DAMAGED),
+        late=is_marked and Flag.LATE in entry.flags,
+        ahead=is_marked and Flag.AHEAD in entry.flags,
+        text_damaged=is_marked and Flag.DAMAGED in entry.flags,
         unread=arrival.unread,
         pack=compiled.pack.digest[:12],
         emergency=asked,
@@ -213,16 +214,14 @@ def _enter(memory: Memory, arrival: Arrival, at: Instant) -> Entry:
     return msgspec.structs.replace(arrival.entry, seq=memory.next_seq(), log_at=at, flags=flags)
 
 
-def _is_marked(entry: Entry, flag: Flag) -> bool:
-    return entry.flags is not _UNMARKED and flag in entry.flags  # almost no entry has any: asking an enum is dear
-
-
 def _circumstance(entry: Entry) -> Circumstance:
-    if _is_marked(entry, Flag.IMPORTED):
+    if entry.flags is _UNMARKED:
+        return Circumstance.ORDINARY
+    if Flag.IMPORTED in entry.flags:
         return Circumstance.IMPORTED
-    if _is_marked(entry, Flag.OVERDUE):
+    if Flag.OVERDUE in entry.flags:
         return Circumstance.OVERDUE
-    return Circumstance.LATE if _is_marked(entry, Flag.LATE) else Circumstance.ORDINARY
+    return Circumstance.LATE if Flag.LATE in entry.flags else Circumstance.ORDINARY
 
 
 def _text(row: Row, path: str | None) -> str | None:

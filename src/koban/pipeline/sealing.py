@@ -9,6 +9,7 @@ from koban.db import Tx
 from koban.events import Entry, Kind, Prepared
 from koban.vault import Sealed, Vault
 
+_EVENT: Final = Kind.EVENT
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(dict[str, bytes])
 
@@ -52,7 +53,7 @@ def entry_of(prepared: Prepared, key: bytes, sealed: bytes | None, *, cause_seq:
         seq=-1,
         log_at=prepared.received_at,
         received_at=prepared.received_at,
-        kind=Kind.EVENT,
+        kind=_EVENT,
         type=prepared.type,
         source=prepared.source,
         event_id=prepared.id,
