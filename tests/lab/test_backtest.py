@@ -190,6 +190,28 @@ def test_losses_are_caught_by_all_hits_and_prevented_after_the_first(station: St
     assert (caught.of_minor, caught.all_hits_minor, caught.first_hit_minor) == (579, 579, 79)
 
 
+@pytest.mark.parametrize("loss", [True, False])
+def test_amounts_that_nobody_can_mean_end_no_backtest(told: Station, loss: bool) -> None:  # noqa: FBT001 - a case
+    hold = "  fallback: hold\n  retention: 365 days\n"
+    told_of = "  loss: {amount: amount_minor, by: account.id}\n" if loss else ""
+    pack = edited(told.pack, events=(hold, f"{hold}{told_of}"))
+    for number in range(3):
+        told.send(told.payout(f"p{number}", 2**63 - 1, account="fraud"))
+
+    found = run(told, pack=pack, rules=["lure", "big_payout"])
+
+    assert found.harm_from == ("losses" if loss else "amounts")
+    assert (found.total.caught[0].of_minor, found.total.caught[0].all_hits_minor) == (2**63 - 1, 2**63 - 1)
+
+
+def test_what_people_wrote_cannot_steer_the_terminal_that_a_report_is_read_on(told: Station) -> None:
+    found = run(told)
+    wrote = {"text": "\x1b]0;owned\x07直取引\r\n    e9  fake\u202e"}
+    sample = msgspec.structs.replace(found.caught_samples[0], event_id="e\x1b[2J0", fields=wrote)
+    text = render_report(msgspec.structs.replace(found, caught_samples=(sample,)))
+    assert "      e·[2J0  text=·]0;owned·直取引··    e9  fake·\n" in text
+
+
 def test_list_entries_count_from_when_they_were_added_and_new_ones_from_the_start(told: Station) -> None:
     added = EntriesAdded(
         list="lures", values=("こんにちは",), note="n", by="t", expires_at=Instant(told.clock.now() + HOUR)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.archive.conftest import Station
 from tests.lab.conftest import log_of, play
 
+from koban.app.people import forget_person
 from koban.decisions import DecisionRecord
 from koban.lab import Engine, Question, hits_of
 from koban.packs import PackDef
@@ -151,3 +152,47 @@ def test_generated_rules_hit_the_same_in_sql_and_live(station: Station, seed: in
 
     hold()
     assert counts[1] >= counts[0] // 4, "generated rules hit something, so equal answers say something"
+
+
+def forget(station: Station, person: str) -> None:
+    """Erase as `erase_person` does, on a desk that has no data folder."""
+    station.clock.advance(1_000)
+    station.desk.command(lambda memory, tx: forget_person(memory, tx, person, by="test"), alone=True)
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_hits_after_an_erasure_are_those_that_were_decided(station: Station, archived: bool) -> None:  # noqa: FBT001 - a case
+    def write(first: int, last: int) -> None:
+        for number in range(first, last):
+            station.send(station.event(f"e{number}", "", data=message(number)))
+
+    write(0, 4)
+    forget(station, "a1")
+    write(4, 6)  # who comes back is new: not yet again and again, nor many
+    forget(station, "nobody")
+    if archived:
+        station.days_pass(40)
+        station.run_archive()
+    else:
+        station.clock.advance(1_000)
+    write(6, 9)
+    forget(station, "a1")
+    write(9, 12)
+    pack = with_rules(station.desk.memory.compiled.pack, ["messages_1h >= 3", "recipients_1h >= 3"])
+    said = {place for place, rule in decided(station) if rule == "lure_again"}
+
+    found = {engine: hits(station, pack, engine) for engine in ("sql", "live", "auto")}
+
+    assert found["sql"] == found["live"] == found["auto"]
+    assert {place for place, rule in found["sql"] if rule == "r0"} == said
+    assert {place for place, rule in found["sql"] if rule == "r1"} == said
+
+
+def message(number: int) -> dict[str, object]:
+    return {
+        "sender": {"id": "a1"},
+        "recipient": {"id": f"b{number}"},
+        "message": {"id": f"m{number}"},
+        "text": "直取引しませんか",
+        "device": {"id": "phone-77"},
+    }

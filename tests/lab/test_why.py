@@ -4,6 +4,7 @@ import pytest
 from tests.archive.conftest import Station
 from tests.language.ground import ENV, NOON, checked
 
+from koban.app.people import forget_person
 from koban.base import DAY, MINUTE, Instant
 from koban.enforcement import ImposeSanction, OverturnSanctions, SubjectRef
 from koban.enforcement.store import read_of_subject
@@ -266,3 +267,27 @@ def test_a_proposal_can_be_named_like_a_version_until_it_is_withdrawn(sent: Stat
         close_draft(tx, "draft_1", Instant(NOON), by="a", state="withdrawn")
     with pytest.raises(PackVersionMissing):
         version_of(sent.database, pack.digest[:10])
+
+
+def test_what_somebody_did_before_being_erased_is_behind_no_later_count(sent: Station) -> None:
+    sent.clock.advance(1_000)
+    sent.desk.command(lambda memory, tx: forget_person(memory, tx, "a1", by="test"), alone=True)
+    for number in (4, 5):
+        sent.send(sent.event(f"e{number}", "直取引しませんか"))
+    changed = with_features(
+        sent,
+        "- feature: messages_1d\n  about: {en: e, ja: j}\n  on: message.sent\n  by: sender.id\n  value: count(*)\n"
+        "  within: 1 day\n"
+        "- feature: pair_1d\n  about: {en: e, ja: j}\n  on: message.sent\n  by: [sender.id, recipient.id]\n"
+        "  value: count(*)\n  within: 1 day\n",
+    )
+
+    def of(event_id: str, key: str, pack: PackDef | None = None) -> tuple[object, list[str]]:
+        seq = last_seq(sent, event_id)
+        found = explain_feature(sent.database, sent.vault, seq, key, pack=pack, archive=sent.archive)
+        (part,) = found.parts
+        return found.value, [each.event_id for each in part.events]
+
+    for key, pack in (("messages_1h", None), ("messages_1d", changed), ("pair_1d", changed)):
+        assert of("e5", key, pack) == (2, ["e5", "e4"])
+    assert of("e3", "messages_1d", changed) == (4, ["e3", "e2", "e1", "e0"]), "a decision before it read all of that"

@@ -56,11 +56,13 @@ def feature_sql(
     relation: Relation = archive_relation,
     parts: Parts = _NO_PARTS,
     plan: Plan | None = None,
+    subject: Callable[[str], str] = sql_subject,
 ) -> str:
     """Write the query that answers `seq` and one column per key, for every event of one type.
 
     Keys are as in `compile_features`; columns are named by them. `parts` are columns of the relation that hold parts of
-    expressions, computed elsewhere; `plan` spares planning the pack again. Units: decimals are scaled by 10^6.
+    expressions, computed elsewhere; `plan` spares planning the pack again; `subject` writes whose past an event at a path
+    belongs to, which is not that of everybody with the same id where somebody was erased. Units: decimals are scaled by 10^6.
     """
     plan = plan_features(pack) if plan is None else plan
     event = pack.events[event_type]
@@ -73,7 +75,7 @@ def feature_sql(
             if window not in group:
                 group.append(window)
     tables = [
-        f"g{number} AS (\n{_group_sql(pack, event, windows, relation, parts)}\n)"
+        f"g{number} AS (\n{_group_sql(pack, event, windows, relation, parts, subject_of=subject)}\n)"
         for number, windows in enumerate(groups.values())
     ]
     tables += [
@@ -98,7 +100,15 @@ def _window(plan: Plan, part: FeaturePlan, path: str) -> _Window:
     return _Window(str(part.cell), path, part.excluding_current, plan.cells[str(part.cell)])
 
 
-def _group_sql(pack: PackDef, event: EventType, windows: list[_Window], relation: Relation, parts: Parts) -> str:
+def _group_sql(
+    pack: PackDef,
+    event: EventType,
+    windows: list[_Window],
+    relation: Relation,
+    parts: Parts,
+    *,
+    subject_of: Callable[[str], str],
+) -> str:
     """Write the windows over the events that feed one group of cells, asked at one subject of each event."""
     by, path = windows[0].cell.by, windows[0].path
     sources = []
@@ -110,12 +120,12 @@ def _group_sql(pack: PackDef, event: EventType, windows: list[_Window], relation
             for each in _inputs(window.cell, pack.events[name], place, known)
         ]
         asked = str(name == event.name and subject == path).upper()
-        sources.append(_source(inputs, subject, asked, relation(name)))
+        sources.append(_source(inputs, subject_of(subject), asked, relation(name)))
     if by.get(event.name) != path:
         inputs = [
             f"NULL AS {column}" for place, window in enumerate(windows) for column in _input_columns(window.cell, place)
         ]
-        sources.append(_source(inputs, path, "TRUE", relation(event.name)))
+        sources.append(_source(inputs, subject_of(path), "TRUE", relation(event.name)))
     answers = ", ".join(f"{_aggregate(window, place)} AS a{place}" for place, window in enumerate(windows))
     rows = "(" + "\n    UNION ALL ".join(sources) + ")"
     for place, window in enumerate(windows):
@@ -164,8 +174,8 @@ def _first_seen(pack: PackDef, cell: CellPlan, relation: Relation, parts: Parts)
 
 def _source(inputs: list[str], subject: str, asked: str, relation: str) -> str:
     return (
-        f"SELECT seq, log_at, {sql_subject(subject)} AS subject, {asked} AS asked, {', '.join(inputs)}"
-        f" FROM {relation} WHERE {sql_subject(subject)} IS NOT NULL"
+        f"SELECT seq, log_at, {subject} AS subject, {asked} AS asked, {', '.join(inputs)}"
+        f" FROM {relation} WHERE {subject} IS NOT NULL"
     )
 
 

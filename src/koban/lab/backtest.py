@@ -11,6 +11,7 @@ from koban.events import archive as archives
 from koban.features import Plan, archive_relation, plan_features, resolve_key
 from koban.lab import measure
 from koban.lab.asof import Past
+from koban.lab.erased import erasures_in
 from koban.lab.in_live import run_live
 from koban.lab.in_sql import Run, run_in_sql, unsayable
 from koban.lab.types import NEW, OLD, EngineUnfit, Judged, Log, NothingToTest, Question, Ran, Report, Scope, TooLarge
@@ -250,6 +251,7 @@ def _run(ran: Ran, connection: duckdb.DuckDBPyConnection, judged: Judged) -> Non
         past=Past(ran.log.tx, judged.pack, upto_seq=ran.scope.upto_seq),
         scope=ran.scope,
         prefix=f"{judged.which}_",
+        erased=erasures_in(ran.log, connection, judged.pack, _kinds(judged)) if read_names(judged.typed) else (),
     )
     live = {name: rule for name, rule in judged.rules.items() if name in judged.engines}
     in_sql = {

@@ -24,6 +24,7 @@ from koban.features import (
     subject_at,
 )
 from koban.lab import store
+from koban.lab.erased import Forgetting, accounts_at, erased_last, erasures_of
 from koban.lab.types import Log
 from koban.language import Type, Value, compile_value, show
 from koban.packs import EVERYONE, EventType, PackDef
@@ -140,12 +141,15 @@ def _behind(
     readers = {kind: _reader(cell.where, cell.argument, pack.events[kind], path) for kind, path in cell.by.items()}
     paths = {kind: reader.paths for kind, reader in readers.items()}
     upto_seq = seq - feature.excluding_current
+    forgotten = -1 if subject is None else erased_last(log, feature.kind, subject, at)
     rows = _rows(log, pack, paths, upto_seq=upto_seq, since=begins, naming=naming)
     for place, moment, kind, row in rows if subject is not None else ():
         looked += 1
         if looked > READ_MAX:
             break
         if subject_at(cell.by[kind], row) != subject or (begins is not None and moment < begins):
+            continue
+        if moment <= forgotten:
             continue
         told = readers[kind].read(row, moment)
         if told is not None and (not cell.steps or followed.see(place, moment, kind)):
@@ -267,14 +271,23 @@ def values_at(
     paths = {kind: frozenset(pack.events[kind].fields) for kind in by}
     naming = () if all_subjects else _named(places, row)
     since = _since(plan, at)
-    rows = _rows(log, pack, paths, upto_seq=seq - 1, since=since, naming=naming)
-    for place, moment, kind, told in rows if subjects else ():
+
+    def rows() -> Iterator[tuple[int, int, str, Row]]:
+        return _rows(log, pack, paths, upto_seq=seq - 1, since=since, naming=naming) if subjects else iter(())
+
+    accounts = accounts_at(event, row)
+    if all_subjects:
+        accounts |= {one for _, _, kind, told in rows() for one in accounts_at(pack.events[kind], told)}
+    forgetting = Forgetting(erasures_of(log, accounts))
+    for place, moment, kind, told in rows():
+        forgetting.before(features, moment)
         if all_subjects or any(subject_at(path, told) in subjects for path in by[kind]):
             features.apply(None, place, kind, told, moment)
 
     def stood(kind: str, subject: str, moment: int) -> bool:
         return sanction_store.stood_at(log.tx, SubjectRef(kind=kind, id=subject), Instant(moment), before_seq=seq)
 
+    forgetting.before(features, at)
     features.standing = stood  # now, for only the last entry is asked
     return features.apply(None, seq, event_type, row, at)
 

@@ -8,6 +8,7 @@ import msgspec
 from koban.events import Row, make_preparer
 from koban.events import archive as archives
 from koban.features import FeatureStore, compile_features, plan_features
+from koban.lab.erased import Forgetting
 from koban.lab.in_sql import Run
 from koban.packs import RuleDef
 from koban.rules import CompiledRules, compile_rules
@@ -26,9 +27,11 @@ def run_live(run: Run, rules: Mapping[str, RuleDef], numbers: Mapping[str, int])
     program = compile_features(pack, {name: each.reads for name, each in compiled.items()}, names=names)
     features = FeatureStore(program)
     page: list[dict[str, object]] = []
+    forgetting = Forgetting(run.erased)
     feeding = {name for cell in plan_features(pack, names).cells.values() for name in cell.by}
     for count, (seq, name, at, row) in enumerate(_rows(run, compiled, feeding)):
         cursor.advance(seq)
+        forgetting.before(features, at)
         texts: dict[str, Normalised] = {}
         values = features.apply(None, seq, name, row, at, texts=texts)
         if count % FORGET_EVERY == 0:

@@ -23,6 +23,7 @@ from koban.features import (
     resolve_key,
 )
 from koban.lab.asof import Interval, Past
+from koban.lab.erased import ACCOUNT, Erased
 from koban.lab.split import Split, is_lookup, split, write
 from koban.lab.types import Log, NotInSql, Scope
 from koban.language import NEVER, Checked, Node, Type, Value, compile_traces
@@ -63,6 +64,7 @@ class Run:
     past: Past
     scope: Scope
     prefix: str
+    erased: Sequence[Erased] = ()  # by event types and the pack's features: what each forgot, and when
 
 
 def run_in_sql(run: Run, typed: Typed, numbers: Mapping[str, int]) -> None:
@@ -78,6 +80,7 @@ def run_in_sql(run: Run, typed: Typed, numbers: Mapping[str, int]) -> None:
     feature_atoms = _feature_atoms(run.pack, run.plan, keys)
     _write_spans(run)
     floor = _floor(run, keys)
+    _write_erased(run)
     for name in sorted({*typed, *_sources(run.pack, run.plan, keys)}):
         _relate(run, name, feature_atoms.get(name, {}), floor)
     for name, rules in typed.items():
@@ -160,6 +163,7 @@ def _judge(
             relation=lambda each: f"{run.prefix}{archive_relation(each)}",
             parts=_parts(feature_atoms),
             plan=run.plan,
+            subject=_life if run.erased else _quoted,
         )
         source += f" JOIN ({asked}) AS f ON f.seq = e.seq"
     used = sorted({path for each in splits for path in each.checked.reads})
@@ -269,17 +273,48 @@ def _relate(run: Run, name: str, atoms: Mapping[str, tuple[Checked, Node]], floo
     where = f"WHERE e.seq <= {run.scope.upto_seq}"
     if floor is not None:
         where += f" AND e.log_at >= {floor}"
+    lives = _lives(run, name)
     if not atoms:
-        run.connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {archive_relation(name)} AS e {where}")
+        run.connection.execute(f"CREATE VIEW {view} AS SELECT e.*{lives} FROM {archive_relation(name)} AS e {where}")
         return
     table = f"{run.prefix}fed_{name.replace('.', '_')}"
     after = -1 if floor is None else _seq_before(run, name, floor)
     _compute(run, name, table, atoms, wanted=None, after_seq=after)
     read = ", ".join(f"a.a{place} AS {_quoted(f'koban a{place}')}" for place in range(len(atoms)))
     run.connection.execute(
-        f"CREATE VIEW {view} AS SELECT e.*, {read} FROM {archive_relation(name)} AS e"
+        f"CREATE VIEW {view} AS SELECT e.*, {read}{lives} FROM {archive_relation(name)} AS e"
         f" LEFT JOIN {table} AS a ON a.seq = e.seq {where}"
     )
+
+
+def _write_erased(run: Run) -> None:
+    if run.erased:
+        rows = [{"account": account, "at": at} for at, account in run.erased]
+        columns = {"account": "text", "at": "int"}
+        archives.fill(run.connection, f"CREATE TABLE {run.prefix}erased AS SELECT * FROM {{rows}}", columns, rows)
+
+
+def _lives(run: Run, name: str) -> str:
+    """Write a column per subject of an event type that tells apart what somebody did before an erasure and since.
+
+    Why: features forgot the past of whoever was erased, and the events stay under the same id.
+    """
+    if not run.erased:
+        return ""
+    written = []
+    for path, role in run.pack.events[name].subjects.items():
+        one = f"e.{_quoted(path)}"
+        if role.kind == ACCOUNT:
+            before = f"SELECT count(*) FROM {run.prefix}erased AS x WHERE x.account = {one} AND x.at < e.log_at"
+            known = f"{one} IN (SELECT account FROM {run.prefix}erased)"
+            one = f"CASE WHEN {known} THEN ({before})::VARCHAR || chr(10) || {one} ELSE {one} END"
+        written.append(f", {one} AS {_life(path)}")
+    return "".join(written)
+
+
+def _life(path: str) -> str:
+    """Name the column that says whose past an event belongs to."""
+    return _quoted(f"koban life {path}")
 
 
 def _seq_before(run: Run, name: str, at: int) -> int:

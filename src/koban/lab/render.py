@@ -133,7 +133,12 @@ def _samples(title: str, found: Sequence[Sample]) -> Iterator[str]:
     yield f"{title}:"
     for one in found:
         fields = "  ".join(
-            f"{path}={str(value)[:FIELD_CHARS]}" for path, value in list(one.fields.items())[:FIELDS_SHOWN]
+            f"{path}={_plain(str(value)[:FIELD_CHARS])}" for path, value in list(one.fields.items())[:FIELDS_SHOWN]
         )
         yield f"  {one.at[:19]}  {one.truth:<8} {one.type}  {', '.join(one.rules)}"
-        yield f"      {one.event_id}  {fields}"
+        yield f"      {_plain(one.event_id)}  {fields}"
+
+
+def _plain(text: str) -> str:
+    """Write what people sent without what steers a terminal."""
+    return "".join(each if each.isprintable() else "·" for each in text)

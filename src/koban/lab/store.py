@@ -10,6 +10,7 @@ from koban.base import HOUR
 from koban.db import Tx
 
 CASES_MEASURED_MIN: Final = 20
+MOST: Final = 2**63 - 1  # of an amount, as reports carry it
 
 
 def seq_before(tx: Tx, at: int) -> int:
@@ -199,9 +200,8 @@ def caught_amounts(connection: duckdb.DuckDBPyConnection, pack: str) -> list[tup
     """Sum, per currency, the amounts of harmful events: all, those hit, those at or after their person's first hit."""
     return connection.execute(
         f"WITH first AS (SELECT coalesce(person, seq::VARCHAR) AS who, min(seq) AS seq FROM hit_{pack} GROUP BY who)"
-        " SELECT s.currency, sum(s.amount)::BIGINT,"
-        f" coalesce(sum(s.amount) FILTER (s.seq IN (SELECT seq FROM hit_{pack})), 0)::BIGINT,"
-        " coalesce(sum(s.amount) FILTER (s.seq >= f.seq), 0)::BIGINT"
+        f" SELECT s.currency, {_summed('s.amount')},"
+        f" {_summed('s.amount', f's.seq IN (SELECT seq FROM hit_{pack})')}, {_summed('s.amount', 's.seq >= f.seq')}"
         " FROM scope s LEFT JOIN first f ON f.who = coalesce(s.person, s.seq::VARCHAR)"
         " WHERE s.harmful = 1 AND s.amount IS NOT NULL GROUP BY s.currency ORDER BY s.currency"
     ).fetchall()
@@ -211,11 +211,17 @@ def caught_losses(connection: duckdb.DuckDBPyConnection, pack: str) -> list[tupl
     """Sum, per currency, the losses that people caused: all, of people hit at any time, of people hit before the loss."""
     return connection.execute(
         f"WITH first AS (SELECT person, min(seq) AS seq FROM hit_{pack} WHERE person IS NOT NULL GROUP BY person)"
-        " SELECT l.currency, sum(l.amount)::BIGINT, coalesce(sum(l.amount) FILTER (f.seq IS NOT NULL), 0)::BIGINT,"
-        " coalesce(sum(l.amount) FILTER (f.seq <= l.seq), 0)::BIGINT"
+        f" SELECT l.currency, {_summed('l.amount')},"
+        f" {_summed('l.amount', 'f.seq IS NOT NULL')}, {_summed('l.amount', 'f.seq <= l.seq')}"
         " FROM losses l LEFT JOIN first f ON f.person = l.person WHERE l.amount IS NOT NULL"
         " GROUP BY l.currency ORDER BY l.currency"
     ).fetchall()
+
+
+def _summed(amount: str, where: str = "TRUE") -> str:
+    """Write a sum of amounts that fits into 64 bits, whatever people sent: two absurd amounts must not end every backtest."""
+    total = f"coalesce(sum({amount}) FILTER ({where}), 0)"
+    return f"greatest(least({total}, {MOST}), {-MOST})::BIGINT"
 
 
 def samples(connection: duckdb.DuckDBPyConnection, table: str, without: str, most: int) -> list[int]:
