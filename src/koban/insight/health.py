@@ -105,7 +105,9 @@ def rule_health(tx: Tx, pack: PackDef, at: Instant) -> Health:
     hits = health_store.last_hits(tx)
     asked = [name for name, rule in pack.rules.items() if modes.mode(rule).name.is_asked]
     found = drift.drifts([_watched(name, hours.get(name, ()), judged.get(name, ()), at) for name in asked])
-    dead = drift.dead_rules(hits, asked, log_since=health_store.first_event_at(tx), at=at)
+    since = health_store.asked_since(tx)
+    old = [name for name in asked if at - since.get(name, at) >= drift.DEAD_AFTER - DAY]  # one that is new is not dead
+    dead = drift.dead_rules(hits, old, log_since=health_store.first_event_at(tx), at=at)
     rules = [
         _one(
             name,
@@ -206,17 +208,21 @@ def _one(
 def expectations_of(tx: Tx, pack: PackDef, at: Instant) -> list[RuleExpected]:
     """Return what the rules' own last week says is to be expected, where that is new or has moved.
 
-    A rule that is tripped keeps what was expected of it: what tripped it must not become the usual. A backtest that a
-    person gave stands until there is a whole week of the rule's own.
+    A rule that is tripped keeps what was expected of it: what tripped it must not become the usual. What a backtest or a
+    person said stands until there is a whole week of the rule's own since: what it did before, under another condition
+    perhaps, says nothing against that.
     """
     modes, ceilings = LiveModes(), LiveCeilings()
     modes.load(tx)
     ceilings.load(tx)
-    found = []
+    found, set_at = [], health_store.expected_at(tx)
     for name, hours in health_store.read_hours(tx, since=Instant(at - OWN_PAST)).items():
         rule, before = pack.rules.get(name), ceilings.of(name)
         lived = [each for each in hours if each.events]
-        enough = OWN_PAST // HOUR - 24 if before is not None and before.basis == "backtest" else OWN_PAST_MIN
+        said = before is not None and before.basis == "backtest"
+        enough = OWN_PAST // HOUR - 24 if said else OWN_PAST_MIN
+        if said and set_at.get(name, at) > at - OWN_PAST:
+            continue
         if rule is None or modes.tripped(name) or len(lived) < enough or not modes.mode(rule).name.is_asked:
             continue
         people = sum(each.people for each in lived)

@@ -129,6 +129,19 @@ def last_hits(tx: Tx) -> dict[str, Instant]:
     return {str(row[0]): Instant(int(row[1])) for row in rows}
 
 
+def expected_at(tx: Tx) -> dict[str, Instant]:
+    """Return since when what is expected of each rule is expected of it."""
+    return {str(row[0]): Instant(int(row[1])) for row in tx.rows("SELECT rule, set_at FROM rule_expectations")}
+
+
+def asked_since(tx: Tx) -> dict[str, Instant]:
+    """Return since when each rule was looked at as it is now: its first hour that is kept, or the last change of its mode."""
+    since = {str(row[0]): int(row[1]) for row in tx.rows("SELECT rule, min(hour_at) FROM rule_hours GROUP BY rule")}
+    for rule, changed_at in tx.rows("SELECT rule, changed_at FROM rule_modes"):
+        since[str(rule)] = max(int(changed_at), since.get(str(rule), 0))
+    return {rule: Instant(at) for rule, at in since.items()}
+
+
 def hour_of(at: int) -> Instant:
     """Return the beginning of the hour in which a moment lies."""
     return Instant(at - at % HOUR)
