@@ -133,7 +133,7 @@ def test_a_document_that_would_explode_is_refused(text: str) -> None:
 def test_lists_of_ten_thousand_entries_cost_an_event_nothing_more() -> None:
     entries = json.dumps([f"brand{number:05d}.com" for number in range(10_000)])
     words = json.dumps([f"語句{number:05d}" for number in range(10_000)], ensure_ascii=False)
-    lists = f"- {{list: brands, kind: values, of: brand, {ABOUT}, entries: {entries}}}\n"
+    lists = f"- {{list: brands, kind: values, of: account, {ABOUT}, entries: {entries}}}\n"
     lists += f"- {{list: words, kind: phrases, {ABOUT}, entries: {words}}}\n"
     when = "messages_1h > 1 AND (in_list(sender.id, 'brands') OR mentions(text, 'words') OR lookalike(text, 'brands') > 0.8)"
     found = pack(rule("many", when), lists=lists)

@@ -96,3 +96,49 @@ def test_a_phrase_alone_never_sanctions_an_account(when: str, then: str, refused
 def test_labels_are_asked_of_accounts_alone(when: str, place: str | None) -> None:
     faults = faults_of(when)
     assert [fault.split(": ")[0] for fault in faults] == ([] if place is None else [f"rules/scams.yaml:{place}"])
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ("true", "4:9: rule off_platform on message.sent: TRUE alone is no condition"),
+        ("messages_1h > 3 OR TRUE", "4:28: rule off_platform on message.sent: TRUE alone is no condition"),
+        ("messages_1h > 3 AND NOT FALSE", "4:33: rule off_platform on message.sent: FALSE alone is no condition"),
+        ("messages_1h >= 0", "4:9: rule off_platform on message.sent: this is true for every value"),
+        ("recipients_1d > -1", "4:9: rule off_platform on message.sent: this is true for every value"),
+        ("of(report_rate, sender.id) < 0", "4:9: rule off_platform on message.sent: this can never be true"),
+        (
+            "price_minor / 0 > 5",
+            "4:23: rule off_platform on message.sent: dividing by zero is NULL, whatever is divided",
+        ),
+        (
+            "messages_1h > 3 AND NOT in_list(device.id, 'trusted')",
+            "4:41: rule off_platform on message.sent: 'trusted' is a list of kind account, and this is of kind device: it is never on it",
+        ),
+    ],
+)
+def test_a_condition_that_means_everybody_and_an_exception_that_spares_nobody_are_refused(when: str, said: str) -> None:
+    (fault,) = faults_of(when, then="[{review: scams}]")
+    assert fault.splitlines()[0] == f"rules/scams.yaml:{said}"
+
+
+@pytest.mark.parametrize(
+    "when", ["messages_1h >= 1", "in_list(recipient.id, 'trusted')", "in_list(text, 'trusted') AND score > 1"]
+)
+def test_what_may_be_true_of_some_stands(when: str) -> None:
+    assert faults_of(when) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "before"), [("👩‍👩‍👧", 6), ("か\u3099", 2), ("ｶﾞ", 2), ("❤\ufe0f", 1), ("a\u200bb", 2), ("直取引", 6)]
+)
+def test_the_caret_counts_no_column_for_what_stands_on_the_character_before(text: str, before: int) -> None:
+    (fault,) = faults_of(f"text = '{text}' AND bogus = 1")
+    line, caret = fault.splitlines()[1:3]
+    plain = line.partition(text)
+    assert caret.index("^") == len(plain[0]) + before + plain[2].index("bogus")
+
+
+def test_an_expression_typed_on_a_japanese_keyboard_is_told_how_it_is_written() -> None:
+    (fault,) = faults_of("mentions（text、'lures'）")
+    assert fault.splitlines()[-1] == "  hint: these are full-width characters: write mentions(text,"

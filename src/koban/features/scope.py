@@ -9,6 +9,9 @@ from koban.language import SCORE, FeatureInfo, Type
 from koban.packs import FeatureDef, PackDef
 
 _IN_UNITS_OF_X: Final = frozenset({"sum", "avg", "min", "max", "first", "last", "stddev", "most_frequent"})
+_COUNTING: Final = frozenset(
+    {"count", "count_of", "count_distinct", "age_days", "sequence", "linked", "stddev"}
+)  # ages and spreads, too
 
 
 def features_in_scope(pack: PackDef, event_type: str) -> Mapping[str, FeatureInfo]:
@@ -23,10 +26,21 @@ def features_in_scope(pack: PackDef, event_type: str) -> Mapping[str, FeatureInf
             kind=feature.kind,
             bare=bare_path(pack, pack.features[name], event) is not None,
             bound=pack.features[name].bound if is_distinct(pack.features[name].value) else None,
+            counts=_never_negative(pack, name),
             unit=_unit(pack, pack.features[name]),
         )
         for name, feature in plan_features(pack).features.items()
     }
+
+
+def _never_negative(pack: PackDef, name: str) -> bool:
+    """Say whether a feature counts something, or divides such by such: it is then never below zero."""
+    aggregate = read_value(pack.features[name].value)
+    if aggregate is None:
+        return False
+    if aggregate.operands is not None:
+        return all(_never_negative(pack, each) for each in aggregate.operands)
+    return aggregate.function in _COUNTING
 
 
 def types_read(pack: PackDef, keys: Collection[str]) -> Mapping[str, Type]:

@@ -68,7 +68,7 @@ def of_unreadable(text: str, start: int, end: int) -> str:
         return f"a number has no commas: write {grouped[0].replace(',', '')}"
     if any(character in _QUOTES for character in part):
         return "a text stands in straight single quotes: 'text'"
-    plain = unicodedata.normalize("NFKC", part)
+    plain = unicodedata.normalize("NFKC", part.replace("、", ","))
     if plain != part and plain.isascii() and plain:
         return f"these are full-width characters: write {plain}"
     if part == "*" and re.search(r"(?i)\bcount\s*\(\s*\Z", text[:start]):

@@ -136,7 +136,7 @@ def _universe(subject: Node, scope: Scope) -> Spans | Texts:
         name = subject.value[0]
         info = scope.features.get(name)
         high = 1_000_000 if info is None else info.bound  # what is no feature is a score
-        low = 0 if high is not None else None
+        low = 0 if high is not None or (info is not None and info.counts) else None
     return ((INT_MIN if low is None else low, INT_MAX if high is None else high),)
 
 

@@ -74,6 +74,7 @@ class FeatureInfo(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = ""  # the kind of subject it belongs to; of() takes only paths that name such a subject
     bare: bool = True
     bound: int | None = None  # a distinct count is exact up to this number: comparing it with more is an error
+    counts: bool = False  # it is never below zero: comparing it with less is never, or always, true
     unit: str = ""  # of what it adds up or keeps
 
 

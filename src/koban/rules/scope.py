@@ -11,6 +11,7 @@ from koban.language import (
     FeatureInfo,
     LanguageErrors,
     ListInfo,
+    Node,
     Scope,
     ScoreInfo,
     Type,
@@ -151,17 +152,55 @@ def _further(pack: PackDef, rule: RuleDef, event: EventType, checked: Checked) -
         detail = f"rule {rule.name} on {event.name}: a phrase alone never sanctions an account"
         hint = "ask for something that the account did as well, or act on the content: hide, hold, warn, review"
         yield Fault(source=rule.when_at or rule.source, detail=detail, hint=hint)
+    if checked.core.op == "const":
+        detail = f"rule {rule.name} on {event.name}: {_said(checked.core)} alone is no condition"
+        hint = "every event would match: say which ones are meant" if checked.core.value else "no event would match"
+        yield Fault(source=rule.when_at or rule.source, detail=detail, hint=hint)
     for node in walk(checked.core):
-        if node.op != "has_label":
-            continue
-        subject = node.args[0]
-        kind = event.subjects[str(subject.value)].kind if subject.value in event.subjects else ""
-        if subject.op != "name" or kind != _ACCOUNT:
-            line = rule.when.count("\n", 0, subject.start) + 1
-            column = subject.start - rule.when.rfind("\n", 0, subject.start)
-            detail = f"rule {rule.name} on {event.name}: has_label asks about an account, and this names none"
-            accounts = [path for path, role in event.subjects.items() if role.kind == _ACCOUNT]
-            yield Fault(source=_place(pack, rule, line, column), detail=detail, hint="accounts: " + ", ".join(accounts))
+        found = _asks_in_vain(pack, event, node)
+        if found is not None:
+            at, detail, hint = found
+            line = rule.when.count("\n", 0, at.start) + 1
+            column = at.start - rule.when.rfind("\n", 0, at.start)
+            detail = f"rule {rule.name} on {event.name}: {detail}"
+            yield Fault(source=_place(pack, rule, line, column), detail=detail, hint=hint)
+
+
+def _asks_in_vain(pack: PackDef, event: EventType, node: Node) -> tuple[Node, str, str] | None:
+    """Say why a part of a condition has the same answer for everybody, though its types are right: where, detail, hint.
+
+    Why refused: an exception that spares nobody, or a rule that means everybody, hurts people as soon as it runs.
+    """
+    asked = node.args[0] if node.args else node
+    match node.op:
+        case "has_label":
+            if asked.op != "name" or _kind_of(event, str(asked.value)) != _ACCOUNT:
+                accounts = [path for path, role in event.subjects.items() if role.kind == _ACCOUNT]
+                return asked, "has_label asks about an account, and this names none", "accounts: " + ", ".join(accounts)
+        case "in_list" if asked.op == "name" and isinstance(node.value, tuple):
+            name, kind = str(node.value[0]), _kind_of(event, str(asked.value))
+            of = pack.lists[name].of
+            if kind and of != kind:
+                return asked, f"'{name}' is a list of kind {of}, and this is of kind {kind}: it is never on it", ""
+        case "div" | "int_div" | "mod" if node.args[1].op == "const" and node.args[1].value == 0:
+            return node.args[1], "dividing by zero is NULL, whatever is divided", ""
+        case "and" | "or" | "not":
+            settled = next((each for each in node.args if each.op == "const"), None)
+            if settled is not None:
+                return settled, f"{_said(settled)} alone is no condition", "leave it out"
+    return None
+
+
+def _said(settled: Node) -> str:
+    return "NULL" if settled.value is None else str(settled.value).upper()
+
+
+def _kind_of(event: EventType, path: str) -> str:
+    """Return the kind of subject or personal value that a field names; empty where it names none."""
+    if path in event.subjects:
+        return event.subjects[path].kind
+    joined = path in event.fields and event.fields[path].joined
+    return path.rpartition(".")[2] if joined and not path.endswith(".id") else ""
 
 
 def _only_text(event: EventType, checked: Checked) -> bool:
