@@ -234,7 +234,7 @@ def _decoded(decoder: msgspec.json.Decoder[object], raw: bytes) -> object:
         if "got `float`" not in str(error):
             raise _invalid(error, where="") from None
         # JSON has one kind of number, and some clients write 7 as 7.0.
-        body = _converted_body(_with_whole_numbers(msgspec.json.decode(raw)), decoder.type)
+        body = _converted_body(_with_whole_numbers(msgspec.json.decode(raw)), decoder)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedRequest(f"the body is not JSON: {error}") from None
     except RecursionError:
@@ -258,9 +258,9 @@ def _with_whole_numbers(value: object) -> object:
             return value
 
 
-def _converted_body(values: object, kind: type) -> object:
+def _converted_body(values: object, decoder: msgspec.json.Decoder[object]) -> object:
     try:
-        converted: object = msgspec.convert(values, kind)
+        converted: object = msgspec.convert(values, decoder.type)
     except msgspec.ValidationError as error:
         raise _invalid(error, where="") from None
     _refuse_unstorable(converted)
