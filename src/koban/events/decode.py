@@ -166,12 +166,10 @@ def _parse(raw: bytes) -> tuple[object, bytes, str]:
     """
     try:
         return _DECODER.decode(raw), raw, "\x00" if b"\\" in raw and _NUL in raw else ""
-    except UnicodeDecodeError:
-        pass
     except RecursionError:
         raise _unreadable("The JSON is nested too deeply.") from None
     except (msgspec.DecodeError, ValueError) as error:
-        if b"\\ud" not in raw and b"\\uD" not in raw:
+        if b"\\ud" not in raw and b"\\uD" not in raw and _is_text(raw):
             raise _unreadable(f"The body is no valid JSON: {error}.") from None
     mark, text = _marked(raw)
     mark_bytes = mark.encode()
@@ -182,6 +180,14 @@ def _parse(raw: bytes) -> tuple[object, bytes, str]:
         raise _unreadable("The JSON is nested too deeply.") from None
     except (msgspec.DecodeError, ValueError) as error:
         raise _unreadable(f"The body is no valid JSON: {error}.") from None
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _marked(raw: bytes) -> tuple[str, str]:
