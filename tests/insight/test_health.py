@@ -84,7 +84,7 @@ def test_a_rule_that_came_lately_or_was_switched_on_lately_is_not_dead(station: 
     files = dict(station.desk.memory.compiled.pack.files)
     rules = next(name for name in files if name.startswith("rules"))
     one = files[rules].index("- rule: many_recipients")
-    files[rules] += files[rules][one:files[rules].index("- rule: big_payout")].replace("many_recipients", "newcomer")
+    files[rules] += files[rules][one : files[rules].index("- rule: big_payout")].replace("many_recipients", "newcomer")
     compiled = station.desk.memory.compile(parse_files(files))
     station.run(lambda live, tx: commands.activate(live, tx, compiled, by="t", reason="new"), alone=True)
     changed = ModeChanged(rule="lure_again", mode=Mode(name=ModeName.SHADOW), by="t", reason="x")
