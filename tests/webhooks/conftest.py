@@ -36,6 +36,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.closing = threading.Event()  # until then whoever hangs does
         self.behaviour: Behaviour = lambda _id, _times: 200
         self.arrivals: list[tuple[str, bytes, dict[str, str]]] = []
         self.applied: dict[str, bytes] = {}
@@ -54,7 +55,7 @@ class Receiver:
                 with receiver.inside(body):
                     answer = receiver.take(body, {name.lower(): value for name, value in self.headers.items()})
                 if answer == "hang":
-                    time.sleep(1.5)
+                    receiver.closing.wait(60)
                     self.close_connection = True
                 elif answer == "drop":
                     self.close_connection = True
@@ -133,6 +134,7 @@ class Receiver:
                 self._inside[subject] -= 1
 
     def close(self) -> None:
+        self.closing.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
