@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
+import httpx
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
 MASKED = ("seq", "decided_at", "pack", "sanctions", "cases")  # of an answer, what differs from run to run
@@ -97,15 +99,21 @@ def server(folder: pathlib.Path, port: int) -> Iterator[None]:
             [folder / ".venv" / "bin" / "koban", "serve"], cwd=folder, env=environment, stdout=log, stderr=log
         )
         try:
-            deadline = time.monotonic() + 60
-            while not (folder / "data" / "server.json").is_file():
+            deadline = time.monotonic() + 120
+            while not _answers(port):  # its note in the data folder is there before it listens
                 assert process.poll() is None, (folder / "server.log").read_text(encoding="utf-8")
                 assert time.monotonic() < deadline, "the server did not start"
                 time.sleep(0.1)
             yield
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
+            process.wait(timeout=60)
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
+    return False
 
 
 def run_blocks(blocks: Sequence[Block], folder: pathlib.Path, ports: dict[str, str]) -> list[str]:
