@@ -1,11 +1,14 @@
 """Named logs: anybody's file as a log, a pack run over it, and nothing that happens because of it."""
 
+import contextlib
+import fcntl
 import os
 import pathlib
 import random
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator, Sequence
 
@@ -230,10 +233,30 @@ truth: {what: made up, harmful: "label = 'bad'"}
 """
 
 
-def koban(arguments: Sequence[str], folder: pathlib.Path, pack: pathlib.Path) -> subprocess.Popen[str]:
+def koban(
+    arguments: Sequence[str], folder: pathlib.Path, pack: pathlib.Path, *, says: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """Start a command; what it says of its progress goes to `says`."""
     environment = {**os.environ, "KOBAN_DATA": str(folder), "KOBAN_PACK": str(pack)}
     command = [sys.executable, "-m", "koban.cli", *arguments, "--pack", str(pack)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=says, text=True)
+
+
+@contextlib.contextmanager
+def narrow_pipe(room: int) -> Iterator[tuple[int, int]]:
+    """A pipe that nobody reads, into which so many bytes go; whoever writes more stands still. (On Linux alone.)"""
+    reads, writes = os.pipe()
+    try:
+        if sys.platform == "linux":
+            os.write(writes, b"." * (fcntl.fcntl(writes, fcntl.F_SETPIPE_SZ, 4_096) - room))
+        yield reads, writes
+    finally:
+        os.close(reads)
+        os.close(writes)
+
+
+def bytes_in(pipe: int) -> int:
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_an_import_that_is_killed_goes_on_where_it_was(tmp_path: pathlib.Path, pack: PackDef) -> None:
@@ -243,13 +266,17 @@ def test_an_import_that_is_killed_goes_on_where_it_was(tmp_path: pathlib.Path, p
     arguments = ["import", str(file), "--map", str(tmp_path / "map.yaml"), "--log", "killed"]
     data = tmp_path / "data"
     data.mkdir()
-    running = koban(arguments, data, SMALL_PACK)
-    assert running.stderr is not None
-    line = running.stderr.readline()  # the first tenth is there
-    assert "of 12,000" in line, line
-    time.sleep(0.05)
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
+    # Its second line has no room: however late the kill comes, the import is not through.
+    with narrow_pipe(room=50) as (reads, writes):
+        before = bytes_in(reads)
+        running = koban(arguments, data, SMALL_PACK, says=writes)
+        while bytes_in(reads) == before:
+            assert running.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.05)
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
+        assert os.read(reads, 8_192).lstrip(b".").startswith(b"importing a.csv: ")
     assert running.returncode == -signal.SIGKILL
     assert list((data / "logs" / "killed").glob("import-*")), "the kill came while the spool was there"
 
