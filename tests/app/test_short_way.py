@@ -44,7 +44,7 @@ class Shop:
 
     @contextlib.contextmanager
     def connect(self) -> Iterator["Line"]:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as line:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as line:
             yield Line(line=line)
 
 

@@ -61,7 +61,7 @@ class Station:
     def send(self, *events: dict[str, object]) -> list[Result]:
         items = decode(json.dumps(list(events)).encode(), "application/json")
         self.clock.advance(1_000)
-        return self.desk.submit(items, self.clock.now(), asynchronous=False).result(timeout=20)
+        return self.desk.submit(items, self.clock.now(), asynchronous=False).result(timeout=60)
 
     def answer(self, event: dict[str, object]) -> bytes:
         result = self.send(event)[0]

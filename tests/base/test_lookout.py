@@ -19,9 +19,9 @@ def test_it_looks_at_the_start_again_while_there_is_more_and_whenever_it_is_woke
     lookout = Lookout("test", look, every_s=FOREVER_S, after_failure_s=FOREVER_S, failed=lambda: None)
     lookout.start()
     for _ in range(3):
-        assert seen.acquire(timeout=10)
+        assert seen.acquire(timeout=60)
     lookout.wake()
-    assert seen.acquire(timeout=10)
+    assert seen.acquire(timeout=60)
     lookout.close()
     assert looks == [0, 1, 2, 3]
 
@@ -33,15 +33,15 @@ def test_a_wake_during_a_look_is_followed_by_another() -> None:
         if began.is_set():
             again.set()
         began.set()
-        assert may_end.wait(10)
+        assert may_end.wait(60)
         return False
 
     lookout = Lookout("test", look, every_s=FOREVER_S, after_failure_s=FOREVER_S, failed=lambda: None)
     lookout.start()
-    assert began.wait(10)
+    assert began.wait(60)
     lookout.wake()
     may_end.set()
-    assert again.wait(10)
+    assert again.wait(60)
     lookout.close()
 
 
@@ -57,6 +57,6 @@ def test_a_failure_is_told_and_not_the_end() -> None:
 
     lookout = Lookout("test", look, every_s=FOREVER_S, after_failure_s=0.0, failed=lambda: failures.append("told"))
     lookout.start()
-    assert looked_again.wait(10)
+    assert looked_again.wait(60)
     lookout.close()
     assert failures == ["told"]

@@ -125,6 +125,6 @@ def test_many_threads_lose_nothing() -> None:
         waiting = [asyncio.ensure_future(relay.result(each)) for each in futures]
         for each in threads:
             each.start()
-        return await asyncio.wait_for(asyncio.gather(*waiting), 30)
+        return await asyncio.wait_for(asyncio.gather(*waiting), 60)
 
     assert play(wait())[0] == list(range(4_000))

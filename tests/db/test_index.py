@@ -55,18 +55,18 @@ def test_one_at_a_time_writes_to_the_index(database: Database) -> None:
         with database.write_index() as tx:
             tx.many(INSERT, [("one", 1, 1)])
             begun.set()
-            over.wait(20)
+            over.wait(60)
 
     adding = threading.Thread(target=add)
     adding.start()
-    assert begun.wait(20)
+    assert begun.wait(60)
     emptying = threading.Thread(target=database.empty_index)
     emptying.start()
     emptying.join(0.2)
     assert emptying.is_alive(), "it waits until what is being added is there"
     over.set()
     for each in (adding, emptying):
-        each.join(20)
+        each.join(60)
     assert filled(database) == []
 
 

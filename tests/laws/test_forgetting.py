@@ -97,7 +97,7 @@ def test_after_an_erasure_no_file_holds_anything_of_the_person(
         koban = stack.enter_context(_open(data, clock))
         for who, word in (("p1", mine), ("p2", theirs)):
             items = decode(json.dumps(_events(who, word, 1)).encode(), "application/json")
-            results = koban.desk.submit(items, clock.now(), waits).result(timeout=20)
+            results = koban.desk.submit(items, clock.now(), waits).result(timeout=60)
             assert all(isinstance(one, Decided | Taken) for one in results)
         koban.desk.command(lambda _memory, _tx: None)
         if restarts:
@@ -117,7 +117,7 @@ def test_after_an_erasure_no_file_holds_anything_of_the_person(
             assert _personal(koban.database, koban.vault, "p2-1")["text"] == f"直取引しませんか {theirs}-text"
         # Who comes back is somebody new, and erased again as a whole.
         again = decode(json.dumps(_events("p1", mine, 10)).encode(), "application/json")
-        koban.desk.submit(again, clock.now(), False).result(timeout=20)
+        koban.desk.submit(again, clock.now(), False).result(timeout=60)
         assert _personal(koban.database, koban.vault, "p1-10")["text"] == f"直取引しませんか {mine}-text"
         second = _salt(koban.database, koban.vault, "p1")
         assert second not in {None, salt}
@@ -178,7 +178,7 @@ def test_what_could_not_be_read_and_names_the_person_is_forgotten_too(tmp_path: 
         def sent(account: str) -> None:
             event = {"id": f"q-{account}", "source": "shop", "type": "no.such", "data": {"sender": {"id": account}}}
             items = decode(json.dumps(event).encode(), "application/json")
-            koban.desk.submit(items, clock.now(), False).result(timeout=20)
+            koban.desk.submit(items, clock.now(), False).result(timeout=60)
 
         sent("erna")
         sent("otto")

@@ -61,7 +61,7 @@ def _stream(seed: int) -> list[dict[str, object]]:
 
 def _send(town: Town, events: Sequence[dict[str, object]]) -> list[Result]:
     items = decode(json.dumps(list(events)).encode(), "application/json")
-    return town.desk.submit(items, town.clock.now(), False).result(timeout=20)
+    return town.desk.submit(items, town.clock.now(), False).result(timeout=60)
 
 
 def _prepare(town: Town) -> None:

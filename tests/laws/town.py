@@ -310,7 +310,7 @@ class Town:
         for event in events:
             self.sent.setdefault(str(event["id"]), event)
         try:
-            results = self.desk.submit(items, self.clock.now(), asynchronous).result(timeout=20)
+            results = self.desk.submit(items, self.clock.now(), asynchronous).result(timeout=60)
         except Unavailable:
             self.failures += 1
             return
@@ -350,7 +350,7 @@ class Town:
 
     def drain(self) -> None:
         """Wait until the inbox is decided and every due timer has fired."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while True:
             due = self.command(lambda memory, _tx: len(memory.timers.due(memory.log_time.peek(), 1)))
             waiting = self.rows("SELECT count(*) FROM inbox")[0][0]

@@ -47,7 +47,7 @@ def both(folder: pathlib.Path, address: str) -> Iterator[tuple[Server, Simulated
 
 
 def until(server: Server, payment_id: str, *statuses: str) -> dict[str, object]:
-    for _ in range(300):
+    for _ in range(1_200):
         found: dict[str, object] = server.client.get(f"/v1/payments/{payment_id}").json()
         payment = found["payment"]
         assert isinstance(payment, dict)

@@ -62,7 +62,7 @@ class Station:
     def send(self, *events: dict[str, object], asynchronous: bool = False) -> list[Result]:
         items = decode(json.dumps(list(events)).encode(), "application/json")
         self.clock.advance(1_000)
-        return self.desk.submit(items, self.clock.now(), asynchronous).result(timeout=20)
+        return self.desk.submit(items, self.clock.now(), asynchronous).result(timeout=60)
 
     def decide(self, event: dict[str, object]) -> DecisionRecord:
         result = self.send(event)[0]

@@ -259,7 +259,7 @@ def test_an_answer_that_comes_too_late_is_the_fallback_and_opens_a_case(station:
     items = decode(msgspec.json.encode(station.payout("p1", 500_000)), "application/json")
     arrived = station.clock.now()
     station.clock.advance(300_000)
-    result = station.desk.submit(items, Instant(arrived), False).result(timeout=20)[0]
+    result = station.desk.submit(items, Instant(arrived), False).result(timeout=60)[0]
     assert isinstance(result, Decided)
     body = msgspec.json.decode(bytes(result.body))
     assert (body["verdict"], body["fallback"]) == ("hold", True)
@@ -274,7 +274,7 @@ def test_the_events_of_a_batch_take_what_they_take(station: Station) -> None:
     items = decode(msgspec.json.encode([station.payout(f"p{n}", 500_000) for n in range(2)]), "application/json")
     arrived = station.clock.now()
     station.clock.advance(300_000)
-    for result in station.desk.submit(items, Instant(arrived), False, False).result(timeout=20):
+    for result in station.desk.submit(items, Instant(arrived), False, False).result(timeout=60):
         assert isinstance(result, Decided)
         assert "fallback" not in msgspec.json.decode(bytes(result.body))
 
@@ -384,5 +384,5 @@ def test_a_caller_who_stops_waiting_does_not_stop_the_decider(station: Station) 
         waiting.cancel()
 
     asyncio.run(leave())
-    assert isinstance(given_up.result(timeout=20)[0], Decided)
+    assert isinstance(given_up.result(timeout=60)[0], Decided)
     assert station.decide(station.event("e2")).verdict == "allow"

@@ -121,6 +121,6 @@ def test_a_fact_that_the_pack_cannot_read_is_said_and_stops_nothing(station: Sta
 def test_nobody_outside_tells_facts(station: Station) -> None:
     event = {"id": "x", "source": "koban:cases", "type": "case.closed", "data": {}}
     items = decode(msgspec.json.encode(event), "application/json")
-    result = station.desk.submit(items, station.clock.now(), False).result(timeout=20)[0]
+    result = station.desk.submit(items, station.clock.now(), False).result(timeout=60)[0]
     assert isinstance(result, Kept)
     assert result.problems[0].path == "/source"

@@ -45,7 +45,7 @@ def run_koban(*arguments: str, data: pathlib.Path, port: int, **more: str) -> su
         env=environment(data, port, **more),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
