@@ -88,7 +88,7 @@ class Disk:
                 start_new_session=True,
             )
         try:
-            wait_for("starting to decide", lambda: said.stat().st_size > 0 or process.poll() is not None, START_S)
+            wait_for("the first answer", lambda: _answered(said) or process.poll() is not None, START_S)
             time.sleep(seconds)
             assert process.poll() is None, log.read_text(encoding="utf-8")[-4_000:]
         finally:
@@ -136,9 +136,14 @@ class Disk:
         return len(log)
 
 
+def _answered(said: pathlib.Path) -> bool:
+    """Tell whether an answer was said; that an event was accepted is none."""
+    return any(body for _, _, body in (line.partition(b" ") for line in said.read_bytes().split(b"\n")[:-1]))
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and what it started: left alone, the one that makes the index would close the database in order."""
-    wait_for("the end of all that it started", lambda: not _kill_session(process.pid), 10.0)
+    wait_for("the end of all that it started", lambda: not _kill_session(process.pid), 60.0)
     process.wait()
 
 
