@@ -182,6 +182,13 @@ def test_the_archive_runs_beside_a_server(folder: pathlib.Path) -> None:
         assert json.loads(ran.stdout)["archived"] == 0
         found = server.client.get("/v1/events/old1")
         assert (found.status_code, found.json()["id"]) == (200, "old1")
+        seq = found.json()["seq"]
+        decided = server.client.get(f"/v1/decisions/{seq}")
+        explained = server.client.get(f"/v1/decisions/{seq}/explain")
+        assert (decided.status_code, decided.json()) == (200, explained.json()["decision"])
+        assert (decided.json()["id"], decided.json()["seq"]) == ("old1", seq)
+        missing = server.client.get("/v1/decisions/999999")
+        assert (missing.status_code, missing.json()["code"]) == (404, "decision_missing")
         event = _cloudevent("live")
         assert server.post(event).content == server.post(event).content
         assert server.alive()

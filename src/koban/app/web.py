@@ -150,7 +150,10 @@ def endpoints_of(
     return [
         *_event_endpoints(koban_),
         *decision_routes.endpoints(
-            database, lambda seq: explain(database, koban_.vault, seq, archive=desk.archive), Explained
+            database,
+            lambda tx, seq: stored_decision(tx, seq, desk.archive)[2],
+            lambda seq: explain(database, koban_.vault, seq, archive=desk.archive),
+            Explained,
         ),
         *sanction_routes.endpoints(database, submit, event_store.last_seq),
         *case_routes.endpoints(

@@ -7,11 +7,12 @@ import msgspec
 
 from koban.access import Answer, Call, Endpoint, Page, PageQuery, endpoint
 from koban.base import Problem, Refusal, from_rfc3339
-from koban.db import Database
+from koban.db import Database, Tx
 from koban.decisions import store
 from koban.decisions.types import DecisionMissing, DecisionRecord, VerdictName
 
 Explain = Callable[[int], object]
+Stored = Callable[[Tx, int], DecisionRecord]  # from the database or the archive; refuses DecisionMissing
 
 
 class FilterInvalid(Refusal):
@@ -34,7 +35,7 @@ class DecisionQuery(PageQuery, frozen=True, kw_only=True):
     until: Annotated[str, msgspec.Meta(max_length=40, description="Log time before which, RFC 3339")] | None = None
 
 
-def endpoints(database: Database, explain: Explain, explained: object) -> list[Endpoint]:
+def endpoints(database: Database, stored: Stored, explain: Explain, explained: object) -> list[Endpoint]:
     """Describe the routes; `explain` recomputes a decision's trace, which has the type `explained`."""
 
     def search(call: Call) -> Page[DecisionRecord]:
@@ -58,12 +59,7 @@ def endpoints(database: Database, explain: Explain, explained: object) -> list[E
     def read(call: Call) -> Answer:
         seq = _wanted(call)
         with database.read() as tx:
-            found = store.read_bodies(tx, [seq])
-        if seq not in found:
-            raise DecisionMissing(
-                f"There is no decision {seq} in the database. Its explanation is read from the archive too."
-            )
-        return Answer(body=found[seq])
+            return Answer(body=stored(tx, seq))
 
     def explain_one(call: Call) -> object:
         return explain(_wanted(call))
