@@ -48,6 +48,7 @@ def jobs(
     expire_pendings: Callable[[], object] = lambda: None,
     keep_minute: Callable[[], object] = lambda: None,
     follow: Callable[[], object] = lambda: None,
+    leave_early: Callable[[], bool] = lambda: False,
     collect: Callable[[], object] = lambda: None,
     carry_on_banking: Callable[[], object] = lambda: None,
     take_notices: Callable[[], object] = lambda: None,
@@ -55,7 +56,7 @@ def jobs(
     """Return the table.
 
     `archive` starts the process that moves old entries, `expire_pendings` asks the decider, `keep_minute` keeps the
-    board's figures, `follow` enters new events into the index, `collect` looks for garbage in memory, `carry_on_banking`
+    board's figures, `follow` enters new events into the index, `leave_early` tells whether some leave before older ones, `collect` looks for garbage in memory, `carry_on_banking`
     asks the decider, `take_notices` takes the webhooks of simulated payment providers.
     """
     return (
@@ -105,11 +106,11 @@ def jobs(
             run=carry_on_banking,
             why="A batch that was approved leaves, and a statement is followed to its end, whatever crashed in between.",
         ),
-        *_forgetting(database, clock),
+        *_forgetting(database, clock, leave_early),
     )
 
 
-def _forgetting(database: Database, clock: Clock) -> Sequence[Job]:
+def _forgetting(database: Database, clock: Clock, leave_early: Callable[[], bool]) -> Sequence[Job]:
     def forget_old_harm() -> None:
         with database.write() as tx:
             forget_harm(tx, clock.now() - limits.HARM_WINDOW)
@@ -157,7 +158,7 @@ def _forgetting(database: Database, clock: Clock) -> Sequence[Job]:
         Job(
             name="finding.forget",
             every_s=3600.0,
-            run=lambda: forget_gone(database),
+            run=lambda: forget_gone(database, leave_early=leave_early()),
             why="The index names nothing that left the database.",
         ),
     )

@@ -230,6 +230,13 @@ def test_answers_name_nothing_that_left_the_database(under_measures: Database) -
     gone = {act.seq for act in acts[:20] if act.account is not None}
     assert not gone & {seq for _, seq in named}
     assert forgotten == len(gone) + 20, "and the ids of the events"
+    forget_gone(database, leave_early=True)
+    check(database, kept)
+    with database.read() as tx:
+        for table in ("account_acts", "entry_subjects"):
+            left = {row[0] for row in tx.rows(f"SELECT seq FROM {table}")}
+            assert left <= {act.seq for act in kept}, f"{table} names what is kept for less than 30 days, and gone"
+        assert {row[0] for row in tx.rows("SELECT seq FROM entry_subjects")} == {act.seq for act in kept}
     database.empty_index()
     follow_whole(database)
     check(database, kept)

@@ -60,6 +60,11 @@ def last_indexed(account: str) -> str:
     return _ACT.format(account=account, order="DESC")
 
 
+def gone(table: str) -> str:
+    """Return the SQL of rows that point to nothing: before the oldest decision, or, up to a place, where none is found."""
+    return f"(seq < ? OR seq <= ? AND NOT EXISTS (SELECT 1 FROM decisions kept WHERE kept.seq = {table}.seq))"
+
+
 def read_place(tx: Tx) -> Place | None:
     """Return the last entry that the index took in, with its log time; None before the first."""
     rows = tx.rows("SELECT seq, log_at FROM index_place WHERE name = ?", (_FINDING,))
@@ -93,11 +98,14 @@ def add(tx: Tx, acts: Sequence[ActRow]) -> None:
     tx.many("INSERT INTO account_acts (account, seq) VALUES (?, ?) ON CONFLICT (account, seq) DO NOTHING", acts)
 
 
-def read_gone(tx: Tx, *, before_seq: int, after: ActRow, limit: int) -> list[ActRow]:
-    """Return what points to decisions that left the database, in the order of the table, after a row of it."""
+def read_gone(tx: Tx, *, before_seq: int, upto_seq: int, after: ActRow, limit: int) -> list[ActRow]:
+    """Return what points to decisions that left the database, in the order of the table, after a row of it.
+
+    Before `before_seq` nothing is there any more; from there to `upto_seq` it is looked up.
+    """
     return tx.rows(
-        "SELECT account, seq FROM account_acts WHERE (account, seq) > (?, ?) AND seq < ? ORDER BY account, seq LIMIT ?",
-        (*after, before_seq, limit),
+        f"SELECT account, seq FROM account_acts WHERE (account, seq) > (?, ?) AND {gone('account_acts')} ORDER BY account, seq LIMIT ?",
+        (*after, before_seq, upto_seq, limit),
     )
 
 

@@ -126,21 +126,23 @@ def events_behind(tx: Tx, *, at_most: int) -> int:
     return store.count_unindexed(tx, after_seq=acts_store.indexed_upto(tx), at_most=at_most)
 
 
-def forget_gone(database: Database) -> int:
+def forget_gone(database: Database, *, leave_early: bool = False) -> int:
     """Delete what points to events that left the database, in chunks; return how many rows.
 
-    Each table is walked once from its beginning to its end, whatever lies between the rows that go.
+    Each table is walked once from its beginning to its end, whatever lies between the rows that go. `leave_early`: some
+    events leave before older ones, so each row's event is looked for, which takes 40 times as long.
     """
     with database.read() as tx:
         first = store.first_seq(tx)
+        last = event_store.last_seq(tx) if leave_early else first - 1
     return _forget(
         database,
-        lambda tx, after: store.read_gone(tx, before_seq=first, after=after, limit=FORGET_CHUNK),
+        lambda tx, after: store.read_gone(tx, before_seq=first, upto_seq=last, after=after, limit=FORGET_CHUNK),
         store.delete,
         begin=("", "", 0),
     ) + _forget(
         database,
-        lambda tx, after: acts_store.read_gone(tx, before_seq=first, after=after, limit=FORGET_CHUNK),
+        lambda tx, after: acts_store.read_gone(tx, before_seq=first, upto_seq=last, after=after, limit=FORGET_CHUNK),
         acts_store.delete,
         begin=("", 0),
     )

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, SmallInteger, Table, Text
 
 from koban.base import Instant
 from koban.db import Tx, index_metadata, metadata
+from koban.decisions import acts_store
 from koban.decisions import store as decision_store
 from koban.events import store as event_store
 from koban.finding.entries import EntryLine
@@ -224,12 +225,15 @@ def suspended_among(tx: Tx, accounts: Sequence[str]) -> dict[str, tuple[str, ...
     return found
 
 
-def read_gone(tx: Tx, *, before_seq: int, after: SubjectRow, limit: int) -> list[SubjectRow]:
-    """Return what points to entries that left the database, in the order of the table, after a row of it."""
+def read_gone(tx: Tx, *, before_seq: int, upto_seq: int, after: SubjectRow, limit: int) -> list[SubjectRow]:
+    """Return what points to entries that left the database, in the order of the table, after a row of it.
+
+    Before `before_seq` nothing is there any more; from there to `upto_seq` it is looked up.
+    """
     return tx.rows(
-        "SELECT kind, subject, seq FROM entry_subjects WHERE (kind, subject, seq) > (?, ?, ?) AND seq < ?"
+        f"SELECT kind, subject, seq FROM entry_subjects WHERE (kind, subject, seq) > (?, ?, ?) AND {acts_store.gone('entry_subjects')}"
         " ORDER BY kind, subject, seq LIMIT ?",
-        (*after, before_seq, limit),
+        (*after, before_seq, upto_seq, limit),
     )
 
 

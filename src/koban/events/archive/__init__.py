@@ -5,7 +5,7 @@ in a file that the database names, whatever crashes; a repetition of an archived
 first answer; what is personal is ciphertext on the disk, opened in memory by whoever holds the vault's key.
 """
 
-from koban.events.archive.export import Archiving, archived_before, is_due, keep_days, run
+from koban.events.archive.export import Archiving, archived_before, is_due, keep_days, leaves_early, run
 from koban.events.archive.parquet import connect, fill
 from koban.events.archive.reading import Archive, archive_connection
 from koban.events.archive.store import count_keys, list_files
@@ -42,6 +42,7 @@ __all__ = [
     "is_due",
     "keep_days",
     "list_files",
+    "leaves_early",
     "read_event_ids",
     "read_typed",
     "run",

@@ -68,9 +68,13 @@ def is_due(tx: Tx, at: Instant, event_types: Mapping[str, EventType]) -> bool:
     if any(_is_over(file, event_types, at) for file in store.list_files(tx)):
         return True
     return oldest is not None and any(
-        each.retention_days < limits.DATABASE_DAYS and oldest < at - each.retention_days * DAY
-        for each in event_types.values()
+        leaves_early(each) and oldest < at - each.retention_days * DAY for each in event_types.values()
     )
+
+
+def leaves_early(event_type: EventType) -> bool:
+    """Tell whether events of a type leave the database for good, before those around them leave for the archive."""
+    return event_type.retention_days < limits.DATABASE_DAYS
 
 
 def archived_before(at: Instant) -> Instant:
@@ -231,7 +235,7 @@ def _expire_rows(archiving: Archiving, at: Instant) -> int:
     """Delete events whose retention is shorter than their time in the database, but for those that a hold keeps."""
     deleted = 0
     for name, event_type in archiving.event_types.items():
-        if event_type.retention_days >= limits.DATABASE_DAYS:
+        if not leaves_early(event_type):
             continue
         before = at - event_type.retention_days * DAY
         after = -1
