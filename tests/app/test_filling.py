@@ -170,3 +170,16 @@ def test_a_recovery_fills_nothing_of_whom_was_erased(tmp_path: pathlib.Path, mon
         shutil.copytree(tmp_path / "data", tmp_path / "crashed")
     with _crashed(site, tmp_path) as koban:
         assert [_ever(koban, site, each) for each in people] == [1, 2] * (PEOPLE // 2)
+def test_who_is_erased_again_is_not_counted_from_the_first_time_on(site: Site) -> None:
+    with site.open() as koban:
+        erase_person(koban, "gone", by="dpo")
+        unsealed = site.event("between", sender="gone")
+        data = unsealed["data"]
+        assert isinstance(data, dict)
+        del data["text"]  # of such a person nothing is sealed, and no key is there to be destroyed
+        send(koban, unsealed)
+        erase_person(koban, "gone", by="dpo")
+        _ask_more(koban)
+        assert _ever(koban, site, "gone") == 1
+
+

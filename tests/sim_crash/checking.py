@@ -18,8 +18,7 @@ from koban.features import FeatureStore
 from koban.finding import fit_index, follow
 from koban.packs import PackDef, active_at, load_pack, load_version
 from koban.pipeline import Memory
-from koban.pipeline.memory import apply_features
-from koban.pipeline.sealing import open_entries
+from koban.pipeline.memory import event_rows
 from koban.vault import Vault
 
 PAGE = 200
@@ -109,11 +108,10 @@ class Remains:
                 clean = FeatureStore(compiled.features)
                 for start in range(0, len(events), PAGE):
                     page = events[start : start + PAGE]
-                    keyed = [(event_store.event_key(entry.source, entry.event_id), entry) for entry in page]
-                    for entry, personal in zip(page, open_entries(tx, self._vault, keyed), strict=True):
-                        values = apply_features(clean, None, compiled, entry, personal)
-                        if inputs[entry.seq].pack == digest:
-                            assert values == inputs[entry.seq].features, f"{entry.event_id} under {digest[:12]}"
+                    for seq, event_type, row, at in event_rows(tx, self._vault, compiled, page, {}):
+                        values = clean.apply(None, seq, event_type, row, at)
+                        if inputs[seq].pack == digest:
+                            assert values == inputs[seq].features, f"entry {seq} under {digest[:12]}"
                             decided[digest[:12]] = decided.get(digest[:12], 0) + 1
         return decided
 
@@ -129,10 +127,9 @@ class Remains:
             events = [entry for entry in log if entry.kind is Kind.EVENT]
             for start in range(0, len(events), PAGE):
                 page = events[start : start + PAGE]
-                keyed = [(event_store.event_key(entry.source, entry.event_id), entry) for entry in page]
-                for entry, personal in zip(page, open_entries(tx, self._vault, keyed), strict=True):
-                    values = apply_features(clean, None, memory.compiled, entry, personal)
-                    assert values == stored[entry.seq], f"{entry.event_id} was decided on other values than a replay's"
+                for place, kind, sent, logged_at in event_rows(tx, self._vault, memory.compiled, page, {}):
+                    values = clean.apply(None, place, kind, sent, logged_at)
+                    assert values == stored[place], f"entry {place} was decided on other values than a replay's"
             at, seq = memory.log_time.next(), memory.next_seq()
             for event_type, row in _probes(events):
                 recovered = memory.features.apply(tx, seq, event_type, row, at)

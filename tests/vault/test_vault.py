@@ -159,14 +159,15 @@ def test_an_erasure_is_recorded_by_pseudonym_alone(database: Database, vault: Va
         assert done.had_data
         assert done.pseudonym == vault.pseudonym("person", "account_1")
         again = erase(tx, Instant(AT + 5), vault, "account_1", by="staff_1")
-        assert (again.had_data, again.erased_at) == (False, AT)
+        assert (again.had_data, again.erased_at) == (False, AT + 5)
         entries = list_entries(tx, before_id=None, limit=9, actor=None, action="person.erased", object_id=None)
         assert [(one.actor, one.object_id, one.details) for one in entries] == [
-            ("staff_1", done.pseudonym, {"had_data": True})
+            ("staff_1", done.pseudonym, {"had_data": False}),
+            ("staff_1", done.pseudonym, {"had_data": True}),
         ]
-        assert erased_since(tx, AT) == [(done.pseudonym, AT)]
+        assert erased_since(tx, AT) == [(done.pseudonym, AT), (done.pseudonym, AT + 5)]
         assert "account_1" not in repr(entries)
-        assert verify(tx).unsealed == 1
+        assert verify(tx).unsealed == 2
 
 
 def test_an_erasure_holds_after_a_restore(database: Database, vault: Vault) -> None:

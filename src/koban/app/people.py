@@ -41,6 +41,7 @@ def forget_person(memory: Memory, tx: Tx, person: str, *, by: str) -> Erasure:
     done = erase(tx, memory.log_time.peek(), memory.vault, person, by=by)
     memory.features.write_all(tx, memory.last_seq)
     memory.features.erase(tx, "account", person)
+    memory.erased_at = max(memory.erased_at, done.erased_at)
     memory.vault.forget(person)  # what comes next gets a key of its own; a failed commit drops every key anyway
     memory.enter("person.erased", b"{}", about=done.pseudonym, cause_seq=None)
     return done

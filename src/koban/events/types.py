@@ -22,6 +22,7 @@ class Flag(enum.IntFlag):
     DAMAGED = 4  # some text held code points that are no characters
     AHEAD = 8  # its own time lies more than ten minutes in the future
     IMPORTED = 16  # no consequences
+    FORGOTTEN = 32  # an account that it names was erased while it waited: to features and rules nobody stood there
 
 
 class Kind(enum.StrEnum):

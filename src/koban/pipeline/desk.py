@@ -39,7 +39,7 @@ from koban.pipeline import casework, paying
 from koban.pipeline.ahead import TextsAhead
 from koban.pipeline.flow import Arrival, decide, decide_together
 from koban.pipeline.holds import HOLD_LAPSE, lapse
-from koban.pipeline.memory import Memory, PackAt
+from koban.pipeline.memory import Memory, PackAt, names_erased, without_erased
 from koban.pipeline.saga import PAYMENT_LAPSE
 from koban.pipeline.sealing import entry_of, open_entry, seal
 from koban.pipeline.types import CommandUnit, Done, EventUnit, FaultUnit, Refused, Repeated, Reply, Unit, WaitingUnit
@@ -432,7 +432,7 @@ class Desk:
                 key = event_store.event_key(entry.source, entry.event_id)
                 personal = open_entry(self.memory.tx, self.memory.vault, key, entry)
                 fault = Fault(
-                    raw=stored_as_cloudevent(entry, personal),
+                    raw=self._stored(entry, personal),
                     problems=(problem,),
                     id=entry.event_id,
                     source=entry.source,
@@ -455,7 +455,7 @@ class Desk:
         personal = open_entry(self.memory.tx, self.memory.vault, key, entry)
         if preparer is None:
             fault = Fault(
-                raw=stored_as_cloudevent(entry, personal),
+                raw=self._stored(entry, personal),
                 problems=(Problem(path="/type", detail="The pack in force no longer declares this event type."),),
                 id=entry.event_id,
                 source=entry.source,
@@ -464,9 +464,20 @@ class Desk:
             self.memory.rows.decided_positions.append(unit.position)
             return self._keep(fault, entry.received_at)
         row: Row = read_row(preparer, decode_document(entry.data), personal)
+        if entry.received_at <= self.memory.erased_at:
+            left = without_erased(self.memory.tx, self.memory.vault, preparer.event_type, row, entry.received_at)
+            if left is not row:
+                row, entry = left, msgspec.structs.replace(entry, flags=entry.flags | Flag.FORGOTTEN)
         body = decide(self.memory, Arrival(entry=entry, row=row, unread=(), since_at=None))
         self.memory.rows.decided_positions.append(unit.position)
         return Decided(body=msgspec.Raw(body))
+
+    def _stored(self, entry: Entry, personal: Mapping[str, object]) -> bytes:
+        """Write a waiting event as it was sent, to be kept in quarantine; of one that names an erased person nothing but its name."""
+        assert self.memory.tx is not None
+        if entry.received_at <= self.memory.erased_at and names_erased(self.memory.tx, self.memory.vault, entry):
+            return stored_as_cloudevent(msgspec.structs.replace(entry, data=b"{}", subject=None), {})
+        return stored_as_cloudevent(entry, personal)
 
     def _tick(self) -> None:
         """Enter the timers that are due into the log, and do what they are for (law 6)."""

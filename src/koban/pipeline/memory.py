@@ -38,7 +38,7 @@ from koban.rules import (
     compile_rules,
 )
 from koban.scores import LiveScores
-from koban.vault import Vault, erased_since
+from koban.vault import Vault, erased_since, last_erasure, newest_erasure
 
 _log = structlog.get_logger("koban.pipeline")
 
@@ -108,6 +108,7 @@ class Memory:
         self._seq = 0
         self._position = 0
         self._let_go_at = 0
+        self.erased_at = Instant(-1)  # when somebody was last erased
         self._made: tuple[Compiled, LiveLists] | None = None  # what was compiled last, and over which lists
         self.compiled: Compiled
         self.features: FeatureStore
@@ -178,6 +179,7 @@ class Memory:
         last_at = Instant(max(last[1] if last else 0, event_store.read_state(tx, "last_log_at")))
         self.log_time = LogTime(self.clock, last_at, self._clock_stepped)
         self._position = event_store.inbox_bounds(tx)[1]
+        self.erased_at = newest_erasure(tx)
         now = self.log_time.peek()
         pack = pack_at(tx, self._seq)
         self.lists = LiveLists()
@@ -219,9 +221,10 @@ class Memory:
 
         def flush() -> None:
             nonlocal replayed
-            keyed = [(event_store.event_key(entry.source, entry.event_id), entry) for entry in page]
-            for entry, personal in zip(page, open_entries(tx, self.vault, keyed), strict=True):
-                apply_features(self.features, tx, current, entry, personal)
+            # Whoever was erased before these was forgotten with all that was written back then; what waited came after.
+            erased = last_erasures(tx) if any(entry.flags & Flag.FORGOTTEN for entry in page) else {}
+            for seq, event_type, row, at in event_rows(tx, self.vault, current, page, erased):
+                self.features.apply(tx, seq, event_type, row, at)
             replayed += len(page)
             page.clear()
 
@@ -532,12 +535,12 @@ def event_rows(
         preparer = compiled.preparers[each.type]
         row = read_row(preparer, decode_document(each.data), personal)
         if erased:
-            row = _without_erased(vault, preparer.event_type, row, each.log_at, erased)
+            at = each.received_at if each.flags & Flag.FORGOTTEN else each.log_at
+            row = _without_erased(vault, preparer.event_type, row, at, erased)
         yield each.seq, each.type, row, each.log_at
 
 
 def _without_erased(vault: Vault, event_type: EventType, row: Row, at: int, erased: Mapping[str, Instant]) -> Row:
-    """Take out of a row the accounts that were erased since: to features, nobody stands there."""
     gone = [
         path
         for path, role in event_type.subjects.items()
@@ -553,15 +556,34 @@ def last_erasures(tx: Tx) -> dict[str, Instant]:
     return dict(sorted(erased_since(tx, Instant(0)), key=lambda each: each[1]))
 
 
-def apply_features(
-    features: FeatureStore, tx: Tx | None, compiled: Compiled, entry: Entry, personal: Mapping[str, object]
-) -> Mapping[str, object]:
-    """Update feature state by a stored event; an event type that the pack no longer declares changes nothing."""
-    preparer = compiled.preparers.get(entry.type)
-    if preparer is None:
-        return {}
-    row = read_row(preparer, decode_document(entry.data), personal)
-    return features.apply(tx, entry.seq, entry.type, row, entry.log_at)
+def without_erased(tx: Tx, vault: Vault, event_type: EventType, row: Row, at: Instant) -> Row:
+    """Take out of a row the accounts that were erased at a moment or since: to features and rules, nobody stands there."""
+    erased = {
+        pseudonym: erased_at
+        for pseudonym in (vault.pseudonym("person", one) for one in accounts_of(event_type, row))
+        if (erased_at := last_erasure(tx, pseudonym)) is not None
+    }
+    return _without_erased(vault, event_type, row, at, erased)
+
+
+def names_erased(tx: Tx, vault: Vault, entry: Entry) -> bool:
+    """Say whether any text of an entry is the id of somebody who was erased after it came.
+
+    Why any text: of an event type that is not declared nobody knows which fields name people.
+    """
+    texts = {entry.subject or "", *_texts_in(decode_document(entry.data))}
+    return any((last_erasure(tx, vault.pseudonym("person", one)) or -1) >= entry.received_at for one in texts)
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict() | list():
+            for each in value.values() if isinstance(value, dict) else value:
+                yield from _texts_in(each)
+        case _:
+            pass
 
 
 def accounts_of(event_type: EventType, row: Row) -> tuple[str, ...]:

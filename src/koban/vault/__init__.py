@@ -14,7 +14,7 @@ from koban.vault.actions import (
     preserve,
     repeat_erasures,
 )
-from koban.vault.store import erased_since, insert_disclosure, open_paths
+from koban.vault.store import erased_since, insert_disclosure, last_erasure, newest_erasure, open_paths
 from koban.vault.types import (
     Disclosure,
     Erasure,
@@ -44,8 +44,10 @@ __all__ = [
     "forget_days",
     "held_people",
     "insert_disclosure",
+    "last_erasure",
     "let_go",
     "lift_hold",
+    "newest_erasure",
     "open_paths",
     "place_hold",
     "preserve",

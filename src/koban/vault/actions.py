@@ -28,16 +28,11 @@ def erase(tx: Tx, at: Instant, vault: Vault, person: str, *, by: str) -> Erasure
     hold = store.read_hold(tx, pseudonym)
     if hold is not None:
         raise PersonOnLegalHold(f"the hold {hold.reference} was placed by {hold.placed_by}; lift it first")
-    if not store.delete_salt(tx, pseudonym):
-        earlier = store.last_erasure(tx, pseudonym)
-        if earlier is not None:
-            return Erasure(pseudonym=pseudonym, erased_at=earlier, had_data=False)
-        store.insert_erasure(tx, pseudonym, erased_at=at, erased_by=by)
-        record(tx, at, by, "person.erased", pseudonym, {"had_data": False})
-        return Erasure(pseudonym=pseudonym, erased_at=at, had_data=False)
+    had_data = store.delete_salt(tx, pseudonym)
+    # Also where nothing was sealed since the last time: what was counted since goes by when it was said last.
     store.insert_erasure(tx, pseudonym, erased_at=at, erased_by=by)
-    record(tx, at, by, "person.erased", pseudonym, {"had_data": True})
-    return Erasure(pseudonym=pseudonym, erased_at=at, had_data=True)
+    record(tx, at, by, "person.erased", pseudonym, {"had_data": had_data})
+    return Erasure(pseudonym=pseudonym, erased_at=at, had_data=had_data)
 
 
 def repeat_erasures(tx: Tx, at: Instant, erased: list[tuple[str, Instant]], *, by: str) -> int:

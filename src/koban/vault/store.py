@@ -120,6 +120,12 @@ def last_erasure(tx: Tx, pseudonym: str) -> Instant | None:
     return Instant(int(found)) if found is not None else None
 
 
+def newest_erasure(tx: Tx) -> Instant:
+    """Return when somebody was last forgotten; -1 where nobody ever was."""
+    found = tx.execute(sqlalchemy.select(sqlalchemy.func.max(erasures.c.erased_at))).scalar()
+    return Instant(int(found)) if found is not None else Instant(-1)
+
+
 def erased_since(tx: Tx, since: Instant) -> list[tuple[str, Instant]]:
     """Return who was forgotten at or after `since`, oldest first."""
     rows = tx.execute(
