@@ -16,8 +16,12 @@ from koban.app.people import erase_person
 from koban.app.running import switch_pack
 from koban.base import DAY, MINUTE, Instant, ManualClock, SystemClock, limits
 from koban.base.settings import read_settings
+from koban.console.alerted import alert_said
+from koban.console.formats import Formats
+from koban.console.words import Words
 from koban.db import Tx
 from koban.decisions import Inputs
+from koban.events.archive import ArchiveDamaged
 from koban.features import new_features
 from koban.features.generate import HEAD
 from koban.packs import PackDef, files_of, parse_files
@@ -82,9 +86,8 @@ def _counted(koban: Koban) -> set[object]:
     return koban.desk.command(probe, alone=True)
 
 
-def test_after_a_crash_new_features_are_filled_from_the_archive_too(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _crash_after_a_switch(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Crash with features that are new and whose past is in the archive, a few of their records stored."""
     monkeypatch.setattr(limits, "FEATURE_SLICE_MAX", 1)  # of what is filled, a few records are stored with the switch
     monkeypatch.setattr(limits, "WRITE_BACK_AFTER", DAY)  # and the rest not yet when it crashes
     clock = ManualClock(Instant((SystemClock().now() // DAY - 45) * DAY))
@@ -102,8 +105,42 @@ def test_after_a_crash_new_features_are_filled_from_the_archive_too(
         assert koban.memory.features.unsaved > 0
         shutil.copytree(tmp_path / "data", tmp_path / "crashed")
         assert _counted(koban) == {2}
+    return site
+
+
+def test_after_a_crash_new_features_are_filled_from_the_archive_too(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = _crash_after_a_switch(tmp_path, monkeypatch)
     with _crashed(site, tmp_path) as koban:
         assert _counted(koban) == {2}
+
+
+@pytest.mark.parametrize("damage", ["gone", "damaged"])
+def test_after_a_crash_koban_starts_without_a_file_that_cannot_be_read_and_says_what_lacks(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    site = _crash_after_a_switch(tmp_path, monkeypatch)
+    (file,) = (tmp_path / "crashed" / "archive" / "entries" / "message.sent").rglob("*.parquet")
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:200])
+    name = "/".join(file.parts[-3:])
+    with _crashed(site, tmp_path) as koban:
+        assert _counted(koban) == {1, 2}, "the few that were stored are whole"
+        assert koban.desk.archive is not None
+        with koban.database.read() as tx:
+            assert tx.rows("SELECT object FROM alerts WHERE kind = 'archive.damaged'") == [(name,)]
+            said = str(tx.rows("SELECT detail FROM alerts WHERE kind = 'archive.damaged'")[0][0])
+            with pytest.raises(ArchiveDamaged, match=f"archive/entries/{name} is {damage}"):
+                list(koban.desk.archive.walk(tx))
+            assert any(
+                each.type != "message.sent" for each in koban.desk.archive.next_entries(tx, after_seq=-1, limit=9)
+            )
+        assert "20 events" in said
+        assert "messages_ever" in said
+        assert "アーカイブ" in alert_said(Words("ja"), Formats("ja", "Asia/Tokyo", Instant(0)), lambda _: "", said)
 
 
 @pytest.fixture
@@ -134,6 +171,19 @@ def test_new_features_are_not_filled_with_what_somebody_did_before_being_erased(
         assert (_ever(koban, site, "gone"), _ever(koban, site, "stays")) == (2, 4)
     with site.open() as koban:  # where what was filled is not all stored yet, a start fills it again
         assert koban.memory.compiled.pack.digest == pack.digest
+
+
+def test_who_is_erased_again_is_not_counted_from_the_first_time_on(site: Site) -> None:
+    with site.open() as koban:
+        erase_person(koban, "gone", by="dpo")
+        unsealed = site.event("between", sender="gone")
+        data = unsealed["data"]
+        assert isinstance(data, dict)
+        del data["text"]  # of such a person nothing is sealed, and no key is there to be destroyed
+        send(koban, unsealed)
+        erase_person(koban, "gone", by="dpo")
+        _ask_more(koban)
+        assert _ever(koban, site, "gone") == 1
 
 
 def test_somebody_erased_while_new_features_are_filled_is_not_in_them(site: Site) -> None:
@@ -170,16 +220,3 @@ def test_a_recovery_fills_nothing_of_whom_was_erased(tmp_path: pathlib.Path, mon
         shutil.copytree(tmp_path / "data", tmp_path / "crashed")
     with _crashed(site, tmp_path) as koban:
         assert [_ever(koban, site, each) for each in people] == [1, 2] * (PEOPLE // 2)
-def test_who_is_erased_again_is_not_counted_from_the_first_time_on(site: Site) -> None:
-    with site.open() as koban:
-        erase_person(koban, "gone", by="dpo")
-        unsealed = site.event("between", sender="gone")
-        data = unsealed["data"]
-        assert isinstance(data, dict)
-        del data["text"]  # of such a person nothing is sealed, and no key is there to be destroyed
-        send(koban, unsealed)
-        erase_person(koban, "gone", by="dpo")
-        _ask_more(koban)
-        assert _ever(koban, site, "gone") == 1
-
-

@@ -33,6 +33,14 @@ KNOWN: Final = tuple(
         ),
         ("pack_severe", r"The pack given at start needs a second person: (?P<needs>.*)\."),
         ("clock", r"The wall clock jumped by (?P<seconds>\S+) s and is not followed\."),
+        (
+            "archive",
+            (
+                r"archive/entries/(?P<file>\S+) cannot be read: (?P<count>\d+) events of (?P<day>\S+) are missing from"
+                r" (?P<features>.*)\. Put the file back from a backup, take the features out of the pack and bring them"
+                r" back\."
+            ),
+        ),
         ("chain", r"(?P<type>\S+) would be the fact number (?P<count>\d+) of one chain of causes; it was stopped\."),
         ("fact", r"The pack declares fields that the fact has otherwise\."),
         (

@@ -33,6 +33,7 @@ _TROUBLES: Final[Mapping[str, tuple[Severity, int]]] = {
     "actions.unconfirmed": ("high", 1),
     "actions.dead": ("medium", 1),
     "case.breached": ("medium", 1),
+    "archive.damaged": ("medium", 1),
     "clock.stepped": ("medium", 1),
     "pack.waits": ("low", 1),
     "rule.drift": ("low", 1),

@@ -19,7 +19,7 @@ from koban.decisions import DecisionRecord, VerdictName
 from koban.emergency import LiveEmergency, Overlay, compile_overlay, rule_of
 from koban.enforcement import Change, LiveSanctions, Recorded, Step
 from koban.events import Entry, Flag, Kind, LogTime, Preparer, Row, decode_document, make_preparer, read_row
-from koban.events.archive import Archive
+from koban.events.archive import Archive, ArchiveFile, Unreadable, day_name
 from koban.features import FeatureProgram, FeatureStore, backfill, compile_features, new_features, stored_watermark
 from koban.labels import LiveLabels
 from koban.lists import LiveLists
@@ -239,17 +239,40 @@ class Memory:
                 before, current = current, self.compile(pack_at(tx, entry.seq))
                 names = new_features(before.features, current.features)
                 # The switch was made with the past of new features; a crash since then must not lose it.
-                filled = backfill(current.pack, names, self._past(tx, current, entry.seq)) if names else None
+                filled = self._fill_again(tx, current, names, entry.seq) if names else None
                 self.features.switch(tx, current.features, entry.seq, filled=filled)
         flush()
         self.features.forget()
         if replayed:
             _log.info("features_recovered", entries=replayed)
 
-    def _past(self, tx: Tx, compiled: Compiled, before_seq: int) -> Iterator[tuple[int, str, Row, int]]:
+    def _fill_again(self, tx: Tx, compiled: Compiled, names: Iterable[str], before_seq: int) -> FeatureStore:
+        """Fill features with the events before an entry, but for those in files of the archive that cannot be read.
+
+        Why without them: the switch was made, and no event is answered before the log goes on. An alert says what lacks.
+        """
+        lost: list[ArchiveFile] = []
+        fresh = frozenset(names)
+        past = self._past(tx, compiled, before_seq, lambda file, _error: lost.append(file))
+        filled = backfill(compiled.pack, fresh, past)
+        for file in lost:
+            poorer = sorted(each for each in fresh if file.type in compiled.pack.features[each].by)
+            if poorer:
+                said = (
+                    f"archive/entries/{file.name} cannot be read: {file.entries} events of {day_name(file.day)} are missing from"
+                    f" {', '.join(poorer)}. Put the file back from a backup, take the features out of the pack and bring"
+                    " them back."
+                )
+                self.alert("archive.damaged", file.name, said)
+                _log.error("archive_damaged", file=file.name, features=poorer, entries=file.entries)
+        return filled
+
+    def _past(
+        self, tx: Tx, compiled: Compiled, before_seq: int, unreadable: Unreadable
+    ) -> Iterator[tuple[int, str, Row, int]]:
         """Walk the events before an entry as rows, for features that are new."""
         erased = last_erasures(tx)
-        for page in log_pages(tx, self.archive, after_seq=-1):
+        for page in log_pages(tx, self.archive, after_seq=-1, unreadable=unreadable):
             yield from event_rows(tx, self.vault, compiled, [each for each in page if each.seq < before_seq], erased)
             if page[-1].seq >= before_seq:
                 return
@@ -504,11 +527,16 @@ class Memory:
         self.alert("clock.stepped", "clock", f"The wall clock jumped by {by / 1_000_000:+.1f} s and is not followed.")
 
 
-def log_pages(tx: Tx, archive: Archive | None, *, after_seq: int) -> Iterator[list[Entry]]:
-    """Walk the log after a place: first what left the database, then what is in it."""
+def log_pages(
+    tx: Tx, archive: Archive | None, *, after_seq: int, unreadable: Unreadable | None = None
+) -> Iterator[list[Entry]]:
+    """Walk the log after a place: first what left the database, then what is in it.
+
+    `unreadable` is told of files of the archive that cannot be read. Raises ArchiveDamaged where it is missing.
+    """
     upto = event_store.read_state(tx, "archived_seq")
     if archive is not None and after_seq < upto:
-        archived = archive.walk(tx, after_seq=after_seq)
+        archived = archive.walk(tx, after_seq=after_seq, unreadable=unreadable)
         while page := [each.entry for each in itertools.islice(archived, LOG_PAGE)]:
             after_seq = page[-1].seq
             yield page
@@ -540,22 +568,6 @@ def event_rows(
         yield each.seq, each.type, row, each.log_at
 
 
-def _without_erased(vault: Vault, event_type: EventType, row: Row, at: int, erased: Mapping[str, Instant]) -> Row:
-    gone = [
-        path
-        for path, role in event_type.subjects.items()
-        if role.kind == "account"
-        and isinstance(one := row.get(path), str)
-        and erased.get(vault.pseudonym("person", one), -1) >= at
-    ]
-    return {**row, **dict.fromkeys(gone)} if gone else row
-
-
-def last_erasures(tx: Tx) -> dict[str, Instant]:
-    """Return when the people behind pseudonyms were last erased."""
-    return dict(sorted(erased_since(tx, Instant(0)), key=lambda each: each[1]))
-
-
 def without_erased(tx: Tx, vault: Vault, event_type: EventType, row: Row, at: Instant) -> Row:
     """Take out of a row the accounts that were erased at a moment or since: to features and rules, nobody stands there."""
     erased = {
@@ -584,6 +596,22 @@ def _texts_in(value: object) -> Iterator[str]:
                 yield from _texts_in(each)
         case _:
             pass
+
+
+def _without_erased(vault: Vault, event_type: EventType, row: Row, at: int, erased: Mapping[str, Instant]) -> Row:
+    gone = [
+        path
+        for path, role in event_type.subjects.items()
+        if role.kind == "account"
+        and isinstance(one := row.get(path), str)
+        and erased.get(vault.pseudonym("person", one), -1) >= at
+    ]
+    return {**row, **dict.fromkeys(gone)} if gone else row
+
+
+def last_erasures(tx: Tx) -> dict[str, Instant]:
+    """Return when the people behind pseudonyms were last erased."""
+    return dict(sorted(erased_since(tx, Instant(0)), key=lambda each: each[1]))
 
 
 def accounts_of(event_type: EventType, row: Row) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ first answer; what is personal is ciphertext on the disk, opened in memory by wh
 
 from koban.events.archive.export import Archiving, archived_before, is_due, keep_days, leaves_early, run
 from koban.events.archive.parquet import connect, fill
-from koban.events.archive.reading import Archive, archive_connection
+from koban.events.archive.reading import Archive, Unreadable, archive_connection
 from koban.events.archive.store import count_keys, list_files
 from koban.events.archive.typed import read_event_ids, read_typed
 from koban.events.archive.types import (
@@ -33,6 +33,7 @@ __all__ = [
     "ArchivedEvent",
     "Archiving",
     "Places",
+    "Unreadable",
     "archive_connection",
     "archived_before",
     "connect",
@@ -41,8 +42,8 @@ __all__ = [
     "fill",
     "is_due",
     "keep_days",
-    "list_files",
     "leaves_early",
+    "list_files",
     "read_event_ids",
     "read_typed",
     "run",

@@ -94,7 +94,25 @@ def read_files(
                 for row in page:
                     yield dict(zip(names, row, strict=True))
         except duckdb.Error as error:
-            raise ArchiveDamaged(f"The archive cannot be read: {error}") from error
+            raise damaged(paths) from error
+
+
+def damaged(paths: Sequence[pathlib.Path]) -> ArchiveDamaged:
+    """Say which of some files it is that cannot be read."""
+    found = next((path for path in paths if not _is_whole(path)), paths[0])
+    place = "/".join(("archive", *found.parts[-4:]))  # where it stands in the data folder
+    return ArchiveDamaged(f"{place} is {'damaged' if found.exists() else 'gone'}. Put it back from a backup.")
+
+
+def _is_whole(path: pathlib.Path) -> bool:
+    with connect() as connection:
+        try:
+            found = connection.execute(f"SELECT * FROM {scan([path])}")
+            while found.fetchmany(FETCHED_AT_ONCE):
+                pass
+        except duckdb.Error:
+            return False
+    return True
 
 
 def scan(paths: Sequence[pathlib.Path]) -> str:

@@ -2,10 +2,11 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 import duckdb
+import structlog
 
 from koban.db import Tx
 from koban.events.archive import store
@@ -20,7 +21,7 @@ from koban.events.archive.rows import (
     sealed_columns,
     shape_of,
 )
-from koban.events.archive.types import CHANGES, ArchivedEvent, ArchiveFile, Places
+from koban.events.archive.types import CHANGES, ArchiveDamaged, ArchivedEvent, ArchiveFile, Places
 from koban.events.prepare import Preparer, make_preparer, read_row
 from koban.events.store import event_key, read_of_type, read_state
 from koban.events.types import Entry
@@ -28,6 +29,10 @@ from koban.packs import PackDef
 from koban.vault import Sealed, Vault
 
 PAGE: Final = 5_000
+
+Unreadable: TypeAlias = Callable[[ArchiveFile, ArchiveDamaged], None]
+
+_log = structlog.get_logger("koban.archive")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,8 +66,11 @@ class Archive:
                     return found[-1]
         return None
 
-    def walk(self, tx: Tx, *, after_seq: int = -1) -> Iterator[ArchivedEvent]:
-        """Walk the archived entries in the order of the log, as many files at a time as overlap."""
+    def walk(self, tx: Tx, *, after_seq: int = -1, unreadable: Unreadable | None = None) -> Iterator[ArchivedEvent]:
+        """Walk the archived entries in the order of the log, as many files at a time as overlap.
+
+        `unreadable` is told of a file that cannot be read, which is left out then. Raises ArchiveDamaged where it is missing.
+        """
         files = [file for file in store.list_files(tx) if file.last_seq > after_seq]
         while files:
             # Files of one round overlap, those of different rounds do not: read what overlaps the first one together.
@@ -71,13 +79,26 @@ class Archive:
             while (further := max(file.last_seq for file in together)) != end:
                 end = further
                 together = [file for file in files if file.first_seq <= end]
-            found = [each for file in together for each in self.read_file(file, where=f"seq > {int(after_seq)}")]
+            found = [each for file in together for each in self._after(file, after_seq, unreadable)]
             yield from sorted(found, key=lambda each: each.entry.seq)
             files = [file for file in files if file.first_seq > end]
 
     def next_entries(self, tx: Tx, *, after_seq: int, limit: int) -> list[Entry]:
-        """Return the archived entries that come next in the order of the log. Raises ArchiveDamaged."""
-        return [found.entry for found in itertools.islice(self.walk(tx, after_seq=after_seq), limit)]
+        """Return the archived entries that come next in the order of the log, without what cannot be read.
+
+        Why without: what is made of the whole log, and can be made again, must not stand still before one file.
+        """
+        walked = self.walk(tx, after_seq=after_seq, unreadable=_passed_over)
+        return [found.entry for found in itertools.islice(walked, limit)]
+
+    def _after(self, file: ArchiveFile, after_seq: int, unreadable: Unreadable | None) -> list[ArchivedEvent]:
+        try:
+            return list(self.read_file(file, where=f"seq > {int(after_seq)}"))
+        except ArchiveDamaged as error:
+            if unreadable is None:
+                raise
+            unreadable(file, error)
+            return []
 
     def read_file(self, file: ArchiveFile, *, where: str = "TRUE") -> Iterator[ArchivedEvent]:
         """Read the entries of a pair of files that meet a condition in SQL. Raises ArchiveDamaged."""
@@ -90,6 +111,10 @@ class Archive:
             sealed = {row["seq"]: bytes(row["_sealed"]) for row in found}
         for row in rows:
             yield entry_of(row, sealed.get(row["seq"]), in_changes=file.type == CHANGES)
+
+
+def _passed_over(file: ArchiveFile, error: ArchiveDamaged) -> None:
+    _log.warning("archive_damaged", file=file.name, said=str(error))
 
 
 def archive_connection(

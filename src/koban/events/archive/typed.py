@@ -10,10 +10,10 @@ import numpy
 
 from koban.db import Tx
 from koban.events.archive import store
-from koban.events.archive.parquet import connect, quoted, read_files, scan
+from koban.events.archive.parquet import connect, damaged, quoted, read_files, scan
 from koban.events.archive.reading import Archive
 from koban.events.archive.rows import blobs_of, open_columns, sealed_columns, shape_of
-from koban.events.archive.types import ArchiveDamaged, ArchiveFile
+from koban.events.archive.types import ArchiveFile
 from koban.events.decode import decode_document
 from koban.events.prepare import Preparer, read_row
 from koban.events.store import event_key, read_of_type, read_state
@@ -123,7 +123,7 @@ class _Reader:
                     while page := found.fetchmany(PAGE):
                         yield from self._page(names, page)
                 except duckdb.Error as error:
-                    raise ArchiveDamaged(f"The archive cannot be read: {error}") from error
+                    raise damaged([*(archive.places.entries(file) for file in members), *sealed]) from error
 
     def documents(self, entries: Sequence[Entry]) -> Iterator[Placed]:
         """Read entries by their JSON."""

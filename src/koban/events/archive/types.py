@@ -86,8 +86,12 @@ class ArchiveBusy(Refusal):
     title = "The archive is being written by another process."
 
 
-class ArchiveDamaged(Exception):
-    """A file that the database names cannot be read."""
+class ArchiveDamaged(Refusal):
+    """A file that the database names is gone or damaged; it can be put back from a backup."""
+
+    code = "archive_damaged"
+    status = 503
+    title = "A file of the archive cannot be read."
 
 
 def day_name(day: int) -> str:
