@@ -142,6 +142,8 @@ def test_a_person_is_forgotten_where_no_server_runs_or_one_was_killed(folder: pa
         server.process.wait()
     assert (folder / "server.json").is_file(), "the killed server left its note"
     before = _salts(folder)
+    unset = run_koban("erase", "", data=folder, port=free_port())
+    assert (unset.returncode, "1 to 256" in unset.stderr, _salts(folder)) == (2, True, before)
     erased = run_koban("erase", PERSON, data=folder, port=free_port())
     assert erased.returncode == 0, erased.stderr
     gone = [salt for salt in before if salt not in _salts(folder)]

@@ -18,6 +18,15 @@ app.add_typer(token_app, name="token")
 app.add_typer(archive_app, name="archive")
 
 
+def _named(account: str) -> str:
+    """Refuse what names no account, as the server does: under the empty name lies what belongs to nobody known."""
+    from koban.base import limits
+
+    if not 0 < len(account) <= limits.ID_CHARS_MAX:
+        raise typer.BadParameter(f"the id of an account has 1 to {limits.ID_CHARS_MAX} characters.")
+    return account
+
+
 @token_app.command("issue")
 def token_issue(
     name: Annotated[str, typer.Argument(help="What the token is for.")],
@@ -174,7 +183,7 @@ def restore(
 
 @app.command()
 def erase(
-    account: Annotated[str, typer.Argument(help="Id of the account whose person is to be forgotten.")],
+    account: Annotated[str, typer.Argument(help="Id of the account whose person is to be forgotten.", callback=_named)],
     json: Json = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Forget a person for good: nothing personal of them can be read again, here, in the archive or in named logs."""
@@ -200,7 +209,7 @@ def erase(
 
 @app.command()
 def hold(
-    account: Annotated[str, typer.Argument(help="Id of the account.")],
+    account: Annotated[str, typer.Argument(help="Id of the account.", callback=_named)],
     reference: Annotated[str, typer.Option(help="Number of the request or order behind it.")],
 ) -> None:
     """Place a legal hold: the person's data is neither erased nor let go at its retention."""
@@ -216,7 +225,7 @@ def hold(
 
 
 @app.command()
-def release(account: Annotated[str, typer.Argument(help="Id of the account.")]) -> None:
+def release(account: Annotated[str, typer.Argument(help="Id of the account.", callback=_named)]) -> None:
     """Lift a legal hold."""
     from koban.access import SYSTEM
     from koban.app.people import release_from_outside
