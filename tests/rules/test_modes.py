@@ -89,6 +89,7 @@ def test_the_tables_give_the_same_view_as_the_entries(database: Database) -> Non
         (changed(Mode(name=ModeName.LIVE, basis_points=0)), ModeInvalid),
         (snoozed(AT), ModeInvalid),
         (snoozed(AT + 1, ""), ModeInvalid),
+        (snoozed(AT + 1, "acct_1\u3000"), ModeInvalid),
         (ReviewAllSwitched(on=True, by="staff_1", reason=""), ModeInvalid),
     ],
 )

@@ -27,7 +27,11 @@ def test_a_pack_is_pushed_compared_pulled_and_rolled_back(server: Server, tmp_pa
     assert "decides from log entry" in verb(server, "push", quieter, "--reason", "fewer people")
     newest = verb(server, "history").splitlines()[0]
     assert newest.endswith("fewer people")
-    assert "+  cap: 4 per hour" in verb(server, "diff", first, code=1)
+    assert "-  cap: 4 per hour" in verb(server, "diff", first, code=1), "what going back to it would change"
+    other = changed(tmp_path / "other", "rules/rules.yaml", "cap: 5 per hour", "cap: 3 per hour")
+    assert "+  cap: 3 per hour" in verb(server, "diff", other, code=1), "what a push of it would change"
+    for none in ("", "ffff", "zz"):
+        assert "There is no such pack version." in verb(server, "rollback", none, "--reason", "typed wrong", code=2)
     assert verb(server, "diff", quieter) == ""
     verb(server, "pull", str(tmp_path / "pulled"))
     assert (tmp_path / "pulled/rules/rules.yaml").read_text() == (tmp_path / "quieter/rules/rules.yaml").read_text()

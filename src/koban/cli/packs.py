@@ -219,10 +219,12 @@ def pack_rollback(
 ) -> None:
     """Switch back to a version that was active before, or propose that where a second person must look."""
     from koban.base.remote import call
+    from koban.packs import PackVersionMissing
 
+    if not digest:
+        raise PackVersionMissing("Say which version: the beginning of its digest.")
     where = running_server()
-    items = call(where, "GET", "/v1/packs/activations")["items"]
-    whole = next((one["digest"] for one in items if one["digest"].startswith(digest)), digest)  # type: ignore[attr-defined]  # JSON
+    whole = _digest_of(where, digest)
     _say_switched(call(where, "POST", "/v1/packs/activate", {"digest": whole, "reason": reason}))
 
 
@@ -286,13 +288,13 @@ def _say_switched(done: dict[str, object]) -> None:
 @pack_app.command("diff")
 def pack_diff(
     old: Annotated[str, typer.Argument(help="Folder, or digest of a version on the running server.")],
-    new: Annotated[str | None, typer.Argument(help="The same; otherwise the version in force.")] = None,
+    new: Annotated[str | None, typer.Argument(help="The same; without it, OLD is the newer one.")] = None,
 ) -> None:
-    """Say what differs between two packs. Exit code 1 when something does."""
+    """Say what differs between two packs, or what one would change in the version in force. Exit code 1 when something does."""
     from koban.lab.drafts import text_diff
     from koban.packs import compare_packs, parse_files
 
-    before, after = _files_named(old), _files_named(new or "")
+    before, after = (_files_named(""), _files_named(old)) if new is None else (_files_named(old), _files_named(new))
     for each in compare_packs(parse_files(before), parse_files(after)):
         print(f"{each.kind} {each.section} {each.name}" + (f": {', '.join(each.fields)}" if each.fields else ""))
     lines = list(text_diff(before, after))
@@ -333,11 +335,25 @@ def _files_named(text: str) -> dict[str, str]:
     if not DIGEST.fullmatch(text):  # no server is needed to know
         raise PackVersionMissing(f"{text[:200]!r} is no folder, and no version's digest begins so.")
     where = running_server()
-    digests = [str(one["digest"]) for one in call(where, "GET", "/v1/packs/activations")["items"]]  # type: ignore[attr-defined]  # JSON
-    whole = next((each for each in digests if each.startswith(text)), None)
-    if whole is None:
-        raise PackVersionMissing(f"No version begins with {text[:80]!r}.")
+    whole = _digest_of(where, text)
     return {name: str(each) for name, each in call(where, "GET", f"/v1/packs/{whole}/files").items()}
+
+
+def _digest_of(where: tuple[str, str], text: str) -> str:
+    """Return the digest of the one version that was in force and begins so; empty: the one that is.
+
+    Refuses: PackVersionMissing, also where several begin so: the wrong one must not come into force.
+    """
+    from koban.base.remote import call
+    from koban.packs import PackVersionMissing
+
+    digests = [str(one["digest"]) for one in call(where, "GET", "/v1/packs/activations")["items"]]  # type: ignore[attr-defined]  # JSON
+    found = dict.fromkeys(each for each in digests if each.startswith(text))
+    if not text or len(found) == 1:
+        return next(iter(found))
+    if found:
+        raise PackVersionMissing(f"Several versions begin with {text[:80]!r}: {', '.join(each[:16] for each in found)}.")
+    raise PackVersionMissing(f"No version begins with {text[:80]!r}.")
 
 
 @pack_app.command("reference")

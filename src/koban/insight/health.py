@@ -218,9 +218,11 @@ def expectations_of(tx: Tx, pack: PackDef, at: Instant) -> list[RuleExpected]:
     found, set_at = [], health_store.expected_at(tx)
     for name, hours in health_store.read_hours(tx, since=Instant(at - OWN_PAST)).items():
         rule, before = pack.rules.get(name), ceilings.of(name)
-        lived = [each for each in hours if each.events]
         said = before is not None and before.basis == "backtest"
         enough = OWN_PAST // HOUR - 24 if said else OWN_PAST_MIN
+        # A rule that came back under its name is new: what one of that name did before says nothing of it.
+        new_at = set_at.get(name, at) if before is not None and before.basis == "none" else Instant(0)
+        lived = [each for each in hours if each.events and each.hour_at >= new_at]
         if said and set_at.get(name, at) > at - OWN_PAST:
             continue
         if rule is None or modes.tripped(name) or len(lived) < enough or not modes.mode(rule).name.is_asked:

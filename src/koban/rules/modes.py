@@ -189,6 +189,10 @@ def _problems(at: Instant, change: ModeChange) -> list[Problem]:
     if isinstance(change, SnoozeSet):
         if not 0 < len(change.subject) <= SUBJECT_CHARS_MAX:
             problems.append(Problem(path="/subject", detail=f"Between 1 and {SUBJECT_CHARS_MAX} characters."))
+        elif change.until is not None and change.subject != change.subject.strip():  # pasted: it would spare nobody
+            problems.append(
+                Problem(path="/subject", detail="A value must not be empty, nor begin or end with a space.")
+            )
         if change.until is not None and change.until <= at:
             problems.append(Problem(path="/until", detail="The end must lie in the future."))
     return problems
