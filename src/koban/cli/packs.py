@@ -352,7 +352,9 @@ def _digest_of(where: tuple[str, str], text: str) -> str:
     if not text or len(found) == 1:
         return next(iter(found))
     if found:
-        raise PackVersionMissing(f"Several versions begin with {text[:80]!r}: {', '.join(each[:16] for each in found)}.")
+        raise PackVersionMissing(
+            f"Several versions begin with {text[:80]!r}: {', '.join(each[:16] for each in found)}."
+        )
     raise PackVersionMissing(f"No version begins with {text[:80]!r}.")
 
 
