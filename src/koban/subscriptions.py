@@ -57,10 +57,9 @@ def jobs(
 ) -> Sequence[Job]:
     """Return the table.
 
-    `archive` starts the process that moves old entries, `expire_pendings` asks the decider, `keep_minute` keeps the
-    board's figures, `follow` enters new events into the index, `leave_early` tells whether some leave before older ones,
-    `collect` looks for garbage in memory, `carry_on_banking` asks the decider, `take_notices` takes the webhooks of
-    simulated payment providers.
+    `archive` starts the process that moves old entries, `expire_pendings` and `carry_on_banking` ask the decider,
+    `keep_minute` keeps the board's figures, `follow` enters new events into the index, `leave_early`: do some leave before
+    older ones, `collect` looks for garbage in memory, `take_notices` takes the webhooks of simulated payment providers.
     """
     return (
         Job(

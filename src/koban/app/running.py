@@ -270,7 +270,7 @@ def open_koban(
             expire_pendings=functools.partial(money.expire_when_due, desk),
             keep_minute=functools.partial(_keep_minute, desk, clock, held),
             follow=follower.look,
-            leave_early=lambda: any(leaves_early(each) for each in memory.compiled.pack.events.values()),
+            leave_early=lambda: any(map(leaves_early, memory.compiled.pack.events.values())),
             collect=WholeCollections(lambda: memory.last_seq).look,
             carry_on_banking=functools.partial(carry_on, desk, vault),
             take_notices=functools.partial(take_simulated_notices, desk, clock, providers),
@@ -285,8 +285,7 @@ def open_koban(
         payment_worker = _start_payments(stack, payment_kit(desk, vault, clock, providers), providers)
         oncall_kit = _oncall_kit(settings, desk, clock, randomness, sender=sender, box=box, key=vault.webhook_key)
         _start_pagers(stack, oncall_kit)
-        pool = ThreadPoolExecutor(HANDLERS, thread_name_prefix="koban-handler", initializer=roam)
-        stack.callback(pool.shutdown)
+        pool = stack.enter_context(ThreadPoolExecutor(HANDLERS, thread_name_prefix="koban-handler", initializer=roam))
         yield Koban(
             settings=settings,
             clock=clock,

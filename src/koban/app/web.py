@@ -149,12 +149,7 @@ def endpoints_of(
     label = lambda change: desk.command(lambda memory, tx: commands.label(memory, tx, change))  # noqa: E731
     return [
         *_event_endpoints(koban_),
-        *decision_routes.endpoints(
-            database,
-            lambda tx, seq: stored_decision(tx, seq, desk.archive)[2],
-            lambda seq: explain(database, koban_.vault, seq, archive=desk.archive),
-            Explained,
-        ),
+        *_decisions(koban_),
         *sanction_routes.endpoints(database, submit, event_store.last_seq),
         *case_routes.endpoints(
             database,
@@ -208,6 +203,16 @@ def endpoints_of(
         *access.endpoints(kit),
         *_machine_endpoints(koban_),
     ]
+
+
+def _decisions(koban_: Koban) -> list[Endpoint]:
+    database, archive = koban_.database, koban_.desk.archive
+    return decision_routes.endpoints(
+        database,
+        lambda tx, seq: stored_decision(tx, seq, archive)[2],
+        lambda seq: explain(database, koban_.vault, seq, archive=archive),
+        Explained,
+    )
 
 
 def _bank_endpoints(koban_: Koban) -> list[Endpoint]:
