@@ -5,12 +5,15 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from tests.conftest import START, fresh_database
 from tests.console.scene import PASSWORD, Scene, open_scene
 from tests.serving import serving
 
 from koban.base import ManualClock
+
+SOON_MS = 60_000  # that a click, a page or what is expected of it may take on a machine that does much else
+expect.set_options(timeout=SOON_MS)
 
 LAUNCH = [
     "--no-sandbox",
@@ -120,7 +123,7 @@ class Opener:
         )
         context.add_init_script(WATCH)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(SOON_MS)
         complaints: list[str] = []
 
         def complain(message: ConsoleMessage) -> None:
