@@ -1,5 +1,6 @@
 """The first minutes of a demonstration in a real Chromium: the story from sign-in to truth page, own CSV to precision."""
 
+import contextlib
 import csv
 import itertools
 import os
@@ -9,13 +10,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import APIResponse, Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 from tests.browser.conftest import WATCH
 from tests.browser.looks import TEXTS, axe, is_foreign
 from tests.server.conftest import Server, start_server
 
 STARTER = str(pathlib.Path(__file__).parents[2] / "packs" / "starter")
-SOON = 120_000  # milliseconds that something may take on a machine that does much else
+SOON = 240_000  # milliseconds that something may take on a machine that does much else
 OWN_ROWS = int(os.environ.get("KOBAN_OWN_ROWS", "400"))
 LURES = (
     "手数料がもったいないので直接振込でお願いします",
@@ -26,13 +27,28 @@ HONEST = ("購入しました。発送お待ちしています", "サイズは�
           "無事に届きました。ありがとうございました", "直取引はお断りしています", "明日発送いたします")  # fmt: skip
 FORMS = list(itertools.product(("en", "ja"), ("light", "dark")))
 
+pytestmark = pytest.mark.timeout(1_200)  # whoever reads a file lets all others go first, several times in a test
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A demonstration whose evening is over within a quarter of a minute."""
+    with started(tmp_path_factory, speed=240) as server:
+        yield server
+
+
+@pytest.fixture
+def long_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A demonstration whose evening takes two minutes: it can be steered before it is over, however slow the machine."""
+    with started(tmp_path_factory, speed=30) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def started(tmp_path_factory: pytest.TempPathFactory, *, speed: int) -> Iterator[Server]:
     data = tmp_path_factory.mktemp("demo") / "data"
-    with start_server(data, "demo", "--speed", "240", "--no-past", KOBAN_PACK=STARTER) as started:
-        yield started
+    with start_server(data, "demo", "--speed", str(speed), "--no-past", KOBAN_PACK=STARTER) as server:
+        yield server
 
 
 class Window:
@@ -76,6 +92,18 @@ class Window:
 
 @pytest.fixture
 def open_window(chromium: Browser, demo: Server) -> Iterator["Opener"]:
+    with opened(chromium, demo) as opener:
+        yield opener
+
+
+@pytest.fixture
+def open_long_window(chromium: Browser, long_demo: Server) -> Iterator["Opener"]:
+    with opened(chromium, long_demo) as opener:
+        yield opener
+
+
+@contextlib.contextmanager
+def opened(chromium: Browser, demo: Server) -> Iterator["Opener"]:
     opener = Opener(chromium, demo)
     yield opener
     for window in opener.windows:
@@ -155,19 +183,23 @@ def test_a_newcomer_finds_the_evening_s_money_from_the_board(open_window: Opener
     expect(page.locator("main")).to_contain_text("An authorised payment was captured")
 
 
-def test_the_evening_is_paused_restarted_and_left_from_any_page(open_window: Opener) -> None:
-    page = open_window("en").enter("lead")
+def test_the_evening_is_paused_restarted_and_left_from_any_page(open_long_window: Opener) -> None:
+    page = open_long_window("en").enter("lead")
     page.goto(page.url.replace("/board", "/rules"))
+    page.get_by_role("button", name="Leave").click()
+    expect(page.locator("#story[data-story=left]")).to_contain_text("The simulation was left")
     page.get_by_role("button", name="Restart").click()
     expect(page.locator("#story[data-story=playing]")).to_be_attached()
     assert page.url.endswith("/rules")
     page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#story[data-story=paused]")).to_be_attached()
     stood = page.locator(".story-clock").inner_text()
-    page.wait_for_timeout(4_000)
-    expect(page.locator(".story-clock")).to_have_text(stood)
+    page.wait_for_timeout(4_000)  # two minutes of an evening that goes on
+    assert page.locator(".story-clock").inner_text() == stood
     page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#story[data-story=playing]")).to_be_attached()
     page.get_by_role("button", name="Leave").click()
-    expect(page.locator("#story")).to_contain_text("The simulation was left")
+    expect(page.locator("#story[data-story=left]")).to_be_attached()
 
 
 def test_own_csv_to_a_precision_figure(open_window: Opener, tmp_path: pathlib.Path) -> None:
@@ -197,9 +229,14 @@ def test_own_csv_to_a_precision_figure(open_window: Opener, tmp_path: pathlib.Pa
     expect(page.locator("#own-precision")).to_have_text("–", timeout=SOON)
     expect(page.locator("[data-hit]").first).to_be_focused()
     assert page.locator("[data-hit]").count() == 12
+    late: list[tuple[Route, APIResponse]] = []
+    page.route("**/logs/*/marks", lambda route: late.append((route, route.fetch())), times=1)
     for key in "11112113":
         page.keyboard.press(key)
+    while not late:
         page.wait_for_timeout(100)
+    page.wait_for_timeout(1_000)  # in which the marks behind it would overtake the answer to the first
+    late[0][0].fulfill(response=late[0][1])
     expect(page.locator("#own-precision")).to_have_text("85.7%", timeout=SOON)
     expect(page.locator("#own-figures")).to_contain_text("採点7件中6件が正解")
     with page.expect_download() as download:

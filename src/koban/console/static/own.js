@@ -62,7 +62,7 @@
   const focus = (item) => { if (item) { item.focus(); item.scrollIntoView({ block: "nearest" }); } };
   const names = { 1: "right", 2: "wrong", 3: "unsure", 0: "" };
 
-  const mark = async (item, name) => {
+  const send = async (item, name) => {
     const fields = new URLSearchParams(new FormData(item.querySelector("form")));
     fields.set("mark", name);
     const answer = await fetch(item.querySelector("form").action, { method: "POST", body: fields, headers: { accept: "text/html" } });
@@ -70,6 +70,13 @@
     if (!answer.ok) { if (!document.querySelector("form[data-sending]")) location.reload(); return; }
     const made = parse(await answer.text());
     take(made, ["own-figures", item.id]);
+  };
+
+  // One after the other: answers that overtake each other would leave the figures of an earlier mark.
+  let sent = Promise.resolve();
+  const mark = (item, name) => {
+    sent = sent.catch(() => {}).then(() => send(item, name));
+    return sent;
   };
 
   document.addEventListener("keydown", (event) => {
