@@ -249,9 +249,11 @@ def test_yaml_that_is_not_plain_data_is_a_fault(text: str, detail: str) -> None:
 
 
 def test_yaml_that_cannot_be_parsed_is_one_fault_with_its_place() -> None:
-    told = [fault for fault in faults_of({**FILES, "queues.yaml": "- a: [1\n- b"}) if fault[0].startswith("queues")]
-    assert len(told) == 1
-    assert told[0][1].startswith("not valid YAML: ")
+    for file in ("queues.yaml", "events.yaml", "policies.yaml"):
+        told = faults_of({**FILES, file: "- a: [1\n- b"})
+        assert len(told) == 1, "and nothing of all that names what stands there"
+        assert told[0][0].startswith(file)
+        assert told[0][1].startswith("not valid YAML: ")
 
 
 def test_an_alias_bomb_is_refused_quickly() -> None:

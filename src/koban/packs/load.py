@@ -107,7 +107,7 @@ def digest_of(files: Mapping[str, str]) -> str:
 def parse_files(files: Mapping[str, str]) -> PackDef:
     """Read a pack from the texts of its files, as `files_of` or a stored version gives them.
 
-    Refuses: PackInvalid, with every fault found.
+    Refuses: PackInvalid, with every fault found; where files cannot be read as what they are, with those alone.
     Why the last few are kept: a start reads its folder and the same texts in the log; a change is read when it is
     looked at, when it is tried and when it comes into force. Reading the starter pack takes a quarter of a second.
     """
@@ -121,6 +121,10 @@ def _parse_files(parts: tuple[tuple[str, str], ...]) -> PackDef:
     if faults:
         raise PackInvalid(faults, files)
     nodes = _sections(files, faults)
+    if faults:
+        # Whatever names an item of a file that cannot be read would be said to name nothing: hundreds for one bracket.
+        raise PackInvalid(faults, files)
+    faults.extend(_stray_files(files))
     name, version, about = _read_head(files, faults)
     events = _named(nodes["events"], lambda node: read_event(node, faults), faults, "event type")
     features = _named(nodes["features"], lambda node: read_feature(node, faults, events), faults, "feature")
@@ -211,10 +215,8 @@ def _sections(files: Mapping[str, str], faults: list[Fault]) -> dict[str, list[N
     for file in sorted(files):
         if not file.endswith(".yaml") or file == "pack.yaml":
             continue
-        section = file.removesuffix(".yaml").split("/")[0]
+        section = _section_of(file)
         if section not in nodes:
-            hint = "pack.yaml, " + ", ".join(f"{known}.yaml or {known}/*.yaml" for known in _SECTIONS)
-            faults.append(Fault(source=Source(file=file, line=1), detail="no part of a pack has this name", hint=hint))
             continue
         root = parse_document(file, files[file], faults)
         if root is None:
@@ -227,6 +229,17 @@ def _sections(files: Mapping[str, str], faults: list[Fault]) -> dict[str, list[N
             faults.append(Fault(source=root.at, detail=f"a pack has at most {MAX_ITEMS} {section}"))
             nodes[section] = []
     return nodes
+
+
+def _section_of(file: str) -> str:
+    return file.removesuffix(".yaml").split("/")[0]
+
+
+def _stray_files(files: Mapping[str, str]) -> Iterator[Fault]:
+    for file in sorted(files):
+        if file.endswith(".yaml") and file != "pack.yaml" and _section_of(file) not in _SECTIONS:
+            hint = "pack.yaml, " + ", ".join(f"{known}.yaml or {known}/*.yaml" for known in _SECTIONS)
+            yield Fault(source=Source(file=file, line=1), detail="no part of a pack has this name", hint=hint)
 
 
 def _read_head(files: Mapping[str, str], faults: list[Fault]) -> tuple[str, str, Texts]:
