@@ -138,8 +138,7 @@ def _erase_under_hold(folder: pathlib.Path, port: int) -> None:
 
 def test_a_person_is_forgotten_where_no_server_runs_or_one_was_killed(folder: pathlib.Path) -> None:
     with start_server(folder) as server:
-        server.process.kill()
-        server.process.wait()
+        server.kill()
     assert (folder / "server.json").is_file(), "the killed server left its note"
     before = _salts(folder)
     unset = run_koban("erase", "", data=folder, port=free_port())

@@ -134,8 +134,7 @@ def test_a_server_that_is_no_demonstration_knows_no_roles_and_ends_their_session
     with start_server(data, "demo", "--no-past", KOBAN_PACK=STARTER, KOBAN_LOG_LEVEL="info") as first:
         opened = httpx.post(first.client.base_url.join("/sign-in/as"), data={"role": "admin"}, trust_env=False)
         cookie = opened.headers["set-cookie"].partition(";")[0]
-        first.process.kill()
-        first.process.wait()
+        first.kill()
         greeting = read_said(first.said)
         assert "/money" in greeting
         assert "{" not in greeting  # lines for machines are in a file

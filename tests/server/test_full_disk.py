@@ -36,8 +36,7 @@ def test_a_full_disk_is_said_and_survived(tmp_path: pathlib.Path) -> None:
         _wait_for_space(server)
         assert server.post(event("before")).content == before.content
         assert [server.post(event(f"during{number}")).status_code for number in range(3)] == [200] * 3
-        server.process.kill()
-        server.process.wait()
+        server.kill()
     with start_server(tmp_path / "data") as again:
         assert again.post(event("before")).content == before.content
         assert again.client.get("/v1/decisions", params={"limit": 50}).status_code == 200

@@ -117,8 +117,7 @@ def test_without_the_key_that_signed_nothing_is_called_false(tmp_path: pathlib.P
 
 def test_after_a_kill_the_next_server_starts_at_once(tmp_path: pathlib.Path) -> None:
     with start_server(tmp_path / "data") as first:
-        first.process.kill()
-        first.process.wait()
+        first.kill()
         left_behind = first.token
     with start_server(tmp_path / "data") as second:
         assert second.alive()
