@@ -40,7 +40,7 @@ from koban.lab.drafts import VersionDesk, bring_in, checked, propose
 from koban.lab.kept import expected_of_version
 from koban.lab.mode_drafts import ModeDesk
 from koban.oncall import Mail, OncallKit, deliver_by, mail_by, no_mail, read_smtp
-from koban.packs import PackDef, active_at, load_pack, load_version
+from koban.packs import PackDef, active_at, load_pack, load_version, place
 from koban.packs.draft_store import Permit, Switched
 from koban.payments.worker import PaymentKit, PaymentWorker
 from koban.pipeline import money
@@ -59,6 +59,7 @@ CHECKPOINTS: Final = "audit-checkpoints.jsonl"
 SERVER_FILE: Final = "server.json"
 PAGERS: Final = 4  # threads that send pages, apart from everything else
 HONEST: Final = "honest"
+OUTDATED_SAID_MAX: Final = 5  # faults that an alert tells
 HANDLERS: Final = 8  # threads for blocking handlers: they mostly wait for the decider or the disk
 
 assert koban.schema.METADATA.tables, "every table is known before the first migration"
@@ -383,6 +384,21 @@ def _oncall_kit(
     )
 
 
+def _tell_outdated(desk: Desk, at: Instant, randomness: random.Random) -> None:
+    """Say what this release would refuse of the pack in force; a server that did not start for it would decide nothing."""
+    compiled = desk.memory.compiled
+    if not compiled.outdated:
+        return
+    pack, ran = compiled.pack, {(each.name, name) for name, rules in compiled.rules.items() for each in rules.rules}
+    silent = [name for name, rule in pack.rules.items() if any((name, kind) not in ran for kind in rule.on)]
+    said = "; ".join(f"{place(each.source)}: {each.detail}" for each in compiled.outdated[:OUTDATED_SAID_MAX])
+    runs = f"These rules do not run: {', '.join(silent)}." if silent else "Its rules run as before."
+    detail = f"This release would refuse {pack.digest[:12]}, which is in force: {said}. {runs}"
+    _log.warning("pack_outdated", digest=pack.digest[:12], faults=len(compiled.outdated), silent=silent)
+    with desk.database.write() as tx:
+        raise_alert(tx, at, randomness, kind="pack.outdated", about=f"pack:{pack.digest[:12]}", detail=detail)
+
+
 def _activate_given(
     desk: Desk, settings: Settings, given: Callable[[], PackDef], at: Instant, randomness: random.Random
 ) -> None:
@@ -393,6 +409,7 @@ def _activate_given(
     installation's first pack is nobody's change. Why never before: somebody who rolled back in the console must not find
     it undone by a restart.
     """
+    _tell_outdated(desk, at, randomness)
     if not settings.pack.is_dir():
         with desk.database.read() as tx:
             if active_at(tx, desk.memory.last_seq + 1) is not None:

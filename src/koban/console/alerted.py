@@ -31,6 +31,17 @@ KNOWN: Final = tuple(
                 r" The pack given at start is another, and is proposed\."
             ),
         ),
+        (
+            "pack_outdated_silent",
+            (
+                r"This release would refuse (?P<digest>\S+), which is in force: (?P<faults>.*)\."
+                r" These rules do not run: (?P<rules>.*)\."
+            ),
+        ),
+        (
+            "pack_outdated",
+            r"This release would refuse (?P<digest>\S+), which is in force: (?P<faults>.*)\. Its rules run as before\.",
+        ),
         ("pack_severe", r"The pack given at start needs a second person: (?P<needs>.*)\."),
         ("clock", r"The wall clock jumped by (?P<seconds>\S+) s and is not followed\."),
         (

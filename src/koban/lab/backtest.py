@@ -71,7 +71,7 @@ def _judged(which: str, pack: PackDef, question: Question, *, start: int, other:
         raise NothingToTest("The pack has no rule that is neither off nor retired.")
     trial = msgspec.structs.replace(pack, rules=wanted)
     typed, faults = typed_rules(trial)
-    if faults:
+    if faults and which == NEW:
         raise PackInvalid(faults, pack.files)
     if question.rules is not None and other is not None:  # events of other types are not judged: nobody asks of them
         typed = {name: rules for name, rules in typed.items() if other.typed.get(name)}

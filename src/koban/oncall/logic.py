@@ -35,6 +35,7 @@ _TROUBLES: Final[Mapping[str, tuple[Severity, int]]] = {
     "case.breached": ("medium", 1),
     "archive.damaged": ("medium", 1),
     "clock.stepped": ("medium", 1),
+    "pack.outdated": ("medium", 1),
     "pack.waits": ("low", 1),
     "rule.drift": ("low", 1),
     "rule.dead": ("low", 1),

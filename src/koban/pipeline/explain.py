@@ -292,7 +292,7 @@ def _typed_rules(pack: PackDef, event_type: str) -> CompiledRules:
 
 def _typed(pack: PackDef, event_type: str, rules: Mapping[str, RuleDef]) -> CompiledRules:
     reading = msgspec.structs.replace(pack, rules=dict(rules))
-    return compile_rules(reading, LiveLists(), LiveLabels(), to_decide=False)[event_type]
+    return compile_rules(reading, LiveLists(), LiveLabels(), to_decide=False, tell=lambda _faults: None)[event_type]
 
 
 def _as_of(database: Database, tx: Tx, pack: PackDef, rules: Sequence[CompiledRules], entry: Entry) -> Environment:

@@ -23,7 +23,7 @@ from koban.events.archive import Archive, ArchiveFile, Unreadable, day_name
 from koban.features import FeatureProgram, FeatureStore, backfill, compile_features, new_features, stored_watermark
 from koban.labels import LiveLabels
 from koban.lists import LiveLists
-from koban.packs import EventType, PackDef, PackInvalid, RuleDef
+from koban.packs import EventType, Fault, PackDef, PackInvalid, RuleDef, active_at
 from koban.pipeline.figures import Figures
 from koban.pipeline.rows import Rows
 from koban.pipeline.sealing import open_entries
@@ -59,6 +59,7 @@ class Compiled:
     features: FeatureProgram
     preparers: Mapping[str, Preparer]
     default_queue: str  # the last one declared: it takes the cases of rules that name none
+    outdated: tuple[Fault, ...] = ()  # of a version that was in force: what this release would refuse its rules for
 
 
 class Memory:
@@ -113,20 +114,25 @@ class Memory:
         self.compiled: Compiled
         self.features: FeatureStore
 
-    def compile(self, pack: PackDef) -> Compiled:
-        """Make a pack ready to run over the live lists and labels."""
+    def compile(self, pack: PackDef, *, was_in_force: bool = False) -> Compiled:
+        """Make a pack ready to run over the live lists and labels.
+
+        Refuses: PackInvalid; of one that `was_in_force` what its rules would be refused for today is kept as `outdated`.
+        """
         lists, labels = self.lists, self.labels
         if self._made is not None:
             made, over = self._made
             if made.pack.digest == pack.digest and over is lists:
                 return made  # a start asks for the same pack three times
-        rules = compile_rules(pack, lists, labels)
+        outdated: list[Fault] = []
+        rules = compile_rules(pack, lists, labels, tell=outdated.extend if was_in_force else None)
         compiled = Compiled(
             pack=pack,
             rules=rules,
             features=compile_features(pack, {name: frozenset(each.reads) for name, each in rules.items()}),
             preparers={name: make_preparer(event_type) for name, event_type in pack.events.items()},
             default_queue=list(pack.queues)[-1],
+            outdated=tuple(outdated),
         )
         self._made = (compiled, lists)
         return compiled
@@ -202,7 +208,7 @@ class Memory:
         self.rows.clear()
         self.undo.clear()
         self.vault.drop()
-        self.compiled = self.compile(pack)
+        self.compiled = self.compile(pack, was_in_force=active_at(tx, self._seq + 1) is not None)
         self.awake = AwakeRules()
         self.leave_out()
         self._recover_features(tx, pack_at)
@@ -212,7 +218,7 @@ class Memory:
     def _recover_features(self, tx: Tx, pack_at: PackAt) -> None:
         """Open feature state as of its watermark and replay the entries after it, switching packs where the log does."""
         watermark = stored_watermark(tx)
-        start = self.compile(pack_at(tx, watermark))
+        start = self.compile(pack_at(tx, watermark), was_in_force=True)
         self.features = FeatureStore.open(tx, start.features)
         self.features.standing = self.is_sanctioned
         current = start
@@ -236,7 +242,7 @@ class Memory:
             elif entry.type == "pack.activated":
                 flush()
                 self.features.forget()
-                before, current = current, self.compile(pack_at(tx, entry.seq))
+                before, current = current, self.compile(pack_at(tx, entry.seq), was_in_force=True)
                 names = new_features(before.features, current.features)
                 # The switch was made with the past of new features; a crash since then must not lose it.
                 filled = self._fill_again(tx, current, names, entry.seq) if names else None

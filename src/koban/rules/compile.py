@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from koban.labels import LiveLabels
 from koban.language import NEVER, Environment, Program, TraceNode, Value, compile_program, compile_trace, show
 from koban.lists import LiveLists
-from koban.packs import ListDef, PackDef, PackInvalid, RuleDef
+from koban.packs import Fault, ListDef, PackDef, PackInvalid, RuleDef
 from koban.rules.scope import CheckedRule, typed_rules
 from koban.rules.types import RuleMissing
 from koban.text import Normalised, PhraseList, PhraseMatcher
@@ -131,17 +131,26 @@ class LivePhrases:
 
 
 def compile_rules(
-    pack: PackDef, lists: LiveLists, labels: LiveLabels, *, to_decide: bool = True
+    pack: PackDef,
+    lists: LiveLists,
+    labels: LiveLabels,
+    *,
+    to_decide: bool = True,
+    tell: Callable[[Sequence[Fault]], object] | None = None,
 ) -> dict[str, CompiledRules]:
     """Compile a pack's rules for each of its event types over live lists and labels.
 
     Without `to_decide` they are typed alone, which is enough to explain; the first that decides compiles them.
+    `tell` is for a version that was in force already: its faults are told and not refused, for a later release may see
+    more of them, and its rules run as they did, but for those that cannot be read any more.
 
     Refuses: PackInvalid, when a condition has a fault. Features are refused by the room that compiles them.
     """
     typed, faults = typed_rules(pack)
-    if faults:
+    if faults and tell is None:
         raise PackInvalid(faults, pack.files)
+    if faults and tell is not None:
+        tell(faults)
     phrases = LivePhrases(
         {name: declared for name, declared in pack.lists.items() if declared.kind == "phrases"}, lists, labels
     )

@@ -1,6 +1,6 @@
 """What a rule's condition may name in each event type, and the checks that go beyond types."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -89,7 +89,10 @@ def check_rules(pack: PackDef) -> tuple[Fault, ...]:
 
 
 def typed_rules(pack: PackDef) -> tuple[dict[str, list[CheckedRule]], tuple[Fault, ...]]:
-    """Type every rule for each of its event types: per event type the rules without fault, and all faults."""
+    """Type every rule for each of its event types: per event type the rules that can be run, and all faults.
+
+    A rule that can be run may have a fault all the same: nobody should want what it asks.
+    """
     features = features_of(pack)
     read = {name for rule in pack.rules.values() for name in rule.on}
     scopes = {name: scope_of(pack, pack.events[name], features) for name in sorted(read)}
@@ -97,12 +100,11 @@ def typed_rules(pack: PackDef) -> tuple[dict[str, list[CheckedRule]], tuple[Faul
     faults: dict[tuple[Source, str], Fault] = {}
     for rule in pack.rules.values():
         for name in rule.on:
-            found = _type_rule(pack, rule, pack.events[name], scopes[name])
-            if isinstance(found, CheckedRule):
+            found, told = _type_rule(pack, rule, pack.events[name], scopes[name])
+            if found is not None:
                 typed[name].append(found)
-            else:
-                # The same fault in several event types is told once.
-                faults.update({(fault.source, fault.detail): fault for fault in found})
+            # The same fault in several event types is told once.
+            faults.update({(fault.source, fault.detail): fault for fault in told})
     ordered = sorted(faults.values(), key=lambda fault: (fault.source.file, fault.source.line, fault.source.column))
     return typed, tuple(ordered)
 
@@ -131,11 +133,13 @@ def check_definitions(pack: PackDef) -> Iterator[Fault]:
         yield from told
 
 
-def _type_rule(pack: PackDef, rule: RuleDef, event: EventType, scope: Scope) -> CheckedRule | list[Fault]:
+def _type_rule(
+    pack: PackDef, rule: RuleDef, event: EventType, scope: Scope
+) -> tuple[CheckedRule | None, Sequence[Fault]]:
     try:
         checked = check(rule.when, scope, expect=Type.BOOL)
     except LanguageErrors as refused:
-        return [
+        return None, [
             Fault(
                 source=_place(pack, rule, error.line, error.text_column),
                 detail=f"rule {rule.name} on {event.name}: {error.detail}",
@@ -143,8 +147,7 @@ def _type_rule(pack: PackDef, rule: RuleDef, event: EventType, scope: Scope) -> 
             )
             for error in refused.errors
         ]
-    faults = list(_further(pack, rule, event, checked))
-    return faults or CheckedRule(rule=rule, checked=checked)
+    return CheckedRule(rule=rule, checked=checked), list(_further(pack, rule, event, checked))
 
 
 def _further(pack: PackDef, rule: RuleDef, event: EventType, checked: Checked) -> Iterator[Fault]:
