@@ -47,7 +47,7 @@ KNOWN: Final = tuple(
         (
             "archive",
             (
-                r"archive/entries/(?P<file>\S+) cannot be read: (?P<count>\d+) events of (?P<day>\S+) are missing from"
+                r"(?P<file>archive/entries/\S+) cannot be read: (?P<count>\d+) events of (?P<day>\S+) are missing from"
                 r" (?P<features>.*)\. Put the file back from a backup, take the features out of the pack and bring them"
                 r" back\."
             ),
