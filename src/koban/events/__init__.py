@@ -6,7 +6,7 @@ be read is kept, sealed, and can be sent again.
 
 from koban.events.decider import LEASE_NAME, Decider, LogTime, Steps, take_log
 from koban.events.decode import decode, decode_document, decode_pieces, encode
-from koban.events.prepare import Preparer, joined_kind, make_preparer, prepare, read_row
+from koban.events.prepare import Preparer, accounts_of, joined_kind, make_preparer, prepare, read_row
 from koban.events.types import (
     Accepted,
     BodyUnreadable,
@@ -46,6 +46,7 @@ __all__ = [
     "Steps",
     "TooManyEvents",
     "Value",
+    "accounts_of",
     "decode",
     "decode_document",
     "decode_pieces",

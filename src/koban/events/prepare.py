@@ -157,6 +157,12 @@ def read_row(preparer: Preparer, data: Mapping[str, object], personal: Mapping[s
     return row
 
 
+def accounts_of(event_type: EventType, row: Row) -> tuple[str, ...]:
+    """Return the accounts that an event names, whatever their part in it."""
+    named = (row.get(path) for path, role in event_type.subjects.items() if role.kind == "account")
+    return tuple(dict.fromkeys(each for each in named if isinstance(each, str) and each))
+
+
 def _whole(envelope: Envelope) -> bytes:
     """Write what must be the same when an event comes again: type, subject, time and data after decoding."""
     return encode_sorted(

@@ -9,7 +9,7 @@ import msgspec
 from koban.base import Instant, Refusal, limits, to_rfc3339
 from koban.enforcement import SubjectRef
 from koban.enforcement import store as sanction_store
-from koban.events import Row, make_preparer
+from koban.events import Row, accounts_of, make_preparer
 from koban.events import archive as archives
 from koban.features import (
     SLOTS,
@@ -24,7 +24,7 @@ from koban.features import (
     subject_at,
 )
 from koban.lab import store
-from koban.lab.erased import Forgetting, accounts_at, erased_last, erasures_of
+from koban.lab.erased import Forgetting, erased_last, erasures_of
 from koban.lab.types import Log
 from koban.language import Type, Value, compile_value, show
 from koban.packs import EVERYONE, EventType, PackDef
@@ -275,9 +275,9 @@ def values_at(
     def rows() -> Iterator[tuple[int, int, str, Row]]:
         return _rows(log, pack, paths, upto_seq=seq - 1, since=since, naming=naming) if subjects else iter(())
 
-    accounts = accounts_at(event, row)
+    accounts = set(accounts_of(event, row))
     if all_subjects:
-        accounts |= {one for _, _, kind, told in rows() for one in accounts_at(pack.events[kind], told)}
+        accounts |= {one for _, _, kind, told in rows() for one in accounts_of(pack.events[kind], told)}
     forgetting = Forgetting(erasures_of(log, accounts))
     for place, moment, kind, told in rows():
         forgetting.before(features, moment)

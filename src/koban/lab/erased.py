@@ -10,10 +10,9 @@ from typing import Final
 import duckdb
 
 from koban.base import Instant
-from koban.events import Row
 from koban.features import FeatureStore, archive_relation, members_of
 from koban.lab.types import Log
-from koban.packs import EventType, PackDef
+from koban.packs import PackDef
 from koban.vault import erased_since
 
 ACCOUNT: Final = "account"
@@ -65,12 +64,6 @@ class Forgetting:
             features.forget()  # what was applied so far is final: only then a subject is erased
             features.erase(None, ACCOUNT, self._erased[self._next][1])
             self._next += 1
-
-
-def accounts_at(event: EventType, row: Row) -> set[str]:
-    """Return the accounts that an event names."""
-    named = (row.get(path) for path, role in event.subjects.items() if role.kind == ACCOUNT)
-    return {one for one in named if isinstance(one, str)}
 
 
 def erased_last(log: Log, kind: str, subject: str, at: int) -> int:

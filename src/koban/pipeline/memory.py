@@ -18,7 +18,18 @@ from koban.db import LiveTimers, Timer, Tx, load_timers
 from koban.decisions import DecisionRecord, VerdictName
 from koban.emergency import LiveEmergency, Overlay, compile_overlay, rule_of
 from koban.enforcement import Change, LiveSanctions, Recorded, Step
-from koban.events import Entry, Flag, Kind, LogTime, Preparer, Row, decode_document, make_preparer, read_row
+from koban.events import (
+    Entry,
+    Flag,
+    Kind,
+    LogTime,
+    Preparer,
+    Row,
+    accounts_of,
+    decode_document,
+    make_preparer,
+    read_row,
+)
 from koban.events.archive import Archive, ArchiveFile, Unreadable, day_name
 from koban.features import FeatureProgram, FeatureStore, backfill, compile_features, new_features, stored_watermark
 from koban.labels import LiveLabels
@@ -618,12 +629,6 @@ def _without_erased(vault: Vault, event_type: EventType, row: Row, at: int, eras
 def last_erasures(tx: Tx) -> dict[str, Instant]:
     """Return when the people behind pseudonyms were last erased."""
     return dict(sorted(erased_since(tx, Instant(0)), key=lambda each: each[1]))
-
-
-def accounts_of(event_type: EventType, row: Row) -> tuple[str, ...]:
-    """Return the accounts that an event names, whatever their part in it."""
-    named = (row.get(path) for path, role in event_type.subjects.items() if role.kind == "account")
-    return tuple(dict.fromkeys(each for each in named if isinstance(each, str) and each))
 
 
 def subject_of(compiled: Compiled, entry: Entry) -> enforcement.SubjectRef:
