@@ -147,9 +147,9 @@ def compile_rules(
     Refuses: PackInvalid, when a condition has a fault. Features are refused by the room that compiles them.
     """
     typed, faults = typed_rules(pack)
-    if faults and tell is None:
-        raise PackInvalid(faults, pack.files)
-    if faults and tell is not None:
+    if faults:
+        if tell is None:
+            raise PackInvalid(faults, pack.files)
         tell(faults)
     phrases = LivePhrases(
         {name: declared for name, declared in pack.lists.items() if declared.kind == "phrases"}, lists, labels
