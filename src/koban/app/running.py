@@ -255,7 +255,7 @@ def open_koban(
     with contextlib.ExitStack() as stack:
         database, vault, desk = stack.enter_context(open_desk(settings, clock, randomness, secrets, durable=durable))
         memory = desk.memory
-        _activate_given(desk, settings, given, clock.now(), randomness)
+        _settle_pack(desk, settings, given, clock.now(), randomness)
         signing_key = SigningKey.open(settings.data / AUDIT_KEY, secrets)
         signs = (database, clock, signing_key, settings.data / CHECKPOINTS)
         stack.callback(_sign_off, *signs)
@@ -384,6 +384,14 @@ def _oncall_kit(
     )
 
 
+def _settle_pack(
+    desk: Desk, settings: Settings, given: Callable[[], PackDef], at: Instant, randomness: random.Random
+) -> None:
+    """Say what is wrong with the pack in force, then bring in the one that was given at start."""
+    _tell_outdated(desk, at, randomness)
+    _activate_given(desk, settings, given, at, randomness)
+
+
 def _tell_outdated(desk: Desk, at: Instant, randomness: random.Random) -> None:
     """Say what this release would refuse of the pack in force; a server that did not start for it would decide nothing."""
     compiled = desk.memory.compiled
@@ -409,7 +417,6 @@ def _activate_given(
     installation's first pack is nobody's change. Why never before: somebody who rolled back in the console must not find
     it undone by a restart.
     """
-    _tell_outdated(desk, at, randomness)
     if not settings.pack.is_dir():
         with desk.database.read() as tx:
             if active_at(tx, desk.memory.last_seq + 1) is not None:
