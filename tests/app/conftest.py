@@ -12,7 +12,7 @@ import sqlalchemy
 
 from koban.app import Koban, open_koban
 from koban.audit import SeededSecrets
-from koban.base import ManualClock, to_rfc3339
+from koban.base import ManualClock, limits, to_rfc3339
 from koban.base.settings import Settings, read_settings
 from koban.events import decode
 from koban.events.routes import Decided
@@ -62,6 +62,18 @@ def send(koban: Koban, event: dict[str, object]) -> bytes:
     result = koban.desk.submit(items, koban.clock.now(), asynchronous=False).result(timeout=60)[0]
     assert isinstance(result, Decided), result
     return bytes(result.body)
+
+
+@contextlib.contextmanager
+def records_wait(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have feature records written back one at a time, and only with events: by nothing that comes between them.
+
+    Leave it before a Koban is closed, which writes back until nothing is left.
+    """
+    with monkeypatch.context() as patched:
+        patched.setattr(limits, "FEATURE_SLICE_MAX", 1)
+        patched.setattr(limits, "FEATURE_SLICE_IDLE_MAX", 0)
+        yield
 
 
 MakeSite = Callable[[str], Site]

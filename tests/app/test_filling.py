@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from tests.app.conftest import SMALL_PACK, MakeSite, Site, send
+from tests.app.conftest import SMALL_PACK, MakeSite, Site, records_wait, send
 
 from koban.app import Koban
 from koban.app.archiving import run_archive
 from koban.app.people import erase_person
 from koban.app.running import switch_pack
-from koban.base import DAY, MINUTE, Instant, ManualClock, SystemClock, limits
+from koban.base import DAY, MINUTE, Instant, ManualClock, SystemClock
 from koban.base.settings import read_settings
 from koban.console.alerted import alert_said
 from koban.console.formats import Formats
@@ -88,8 +88,6 @@ def _counted(koban: Koban) -> set[object]:
 
 def _crash_after_a_switch(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """Crash with features that are new and whose past is in the archive, a few of their records stored."""
-    monkeypatch.setattr(limits, "FEATURE_SLICE_MAX", 1)  # of what is filled, a few records are stored with the switch
-    monkeypatch.setattr(limits, "WRITE_BACK_AFTER", DAY)  # and the rest not yet when it crashes
     clock = ManualClock(Instant((SystemClock().now() // DAY - 45) * DAY))
     place = {"KOBAN_DATA": str(tmp_path / "data"), "KOBAN_PACK": str(SMALL_PACK)}
     site = Site(settings=read_settings(place), clock=clock)
@@ -101,9 +99,10 @@ def _crash_after_a_switch(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatc
         run_archive(site.settings, koban.database, koban.vault, clock, koban.memory.compiled.pack)
         with koban.database.read() as tx:
             assert tx.rows("SELECT count(*) FROM log_entries WHERE type = 'message.sent'") == [(0,)]
-        _ask_more(koban)
-        assert koban.memory.features.unsaved > 0
-        shutil.copytree(tmp_path / "data", tmp_path / "crashed")
+        with records_wait(monkeypatch):  # of what is filled, a few records are stored with the switch, the rest not yet
+            _ask_more(koban)
+            assert koban.memory.features.unsaved > 0
+            shutil.copytree(tmp_path / "data", tmp_path / "crashed")
         assert _counted(koban) == {2}
     return site
 
@@ -204,8 +203,6 @@ def test_somebody_erased_while_new_features_are_filled_is_not_in_them(site: Site
 
 
 def test_a_recovery_fills_nothing_of_whom_was_erased(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "FEATURE_SLICE_MAX", 1)  # of what is filled, a few records are stored with the switch
-    monkeypatch.setattr(limits, "WRITE_BACK_AFTER", DAY)  # and the rest not yet when it crashes
     clock = ManualClock(SystemClock().now())
     place = {"KOBAN_DATA": str(tmp_path / "data"), "KOBAN_PACK": str(SMALL_PACK)}
     site = Site(settings=read_settings(place), clock=clock)
@@ -215,8 +212,9 @@ def test_a_recovery_fills_nothing_of_whom_was_erased(tmp_path: pathlib.Path, mon
             send(koban, site.event(each, sender=each))
         for each in people[::2]:
             erase_person(koban, each, by="dpo")
-        _ask_more(koban)
-        assert koban.memory.features.unsaved > 0
-        shutil.copytree(tmp_path / "data", tmp_path / "crashed")
+        with records_wait(monkeypatch):  # of what is filled, a few records are stored with the switch, the rest not yet
+            _ask_more(koban)
+            assert koban.memory.features.unsaved > 0
+            shutil.copytree(tmp_path / "data", tmp_path / "crashed")
     with _crashed(site, tmp_path) as koban:
         assert [_ever(koban, site, each) for each in people] == [1, 2] * (PEOPLE // 2)
