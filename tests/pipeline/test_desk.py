@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from tests.pipeline.conftest import Station
+from tests.pipeline.conftest import SMALL_PACK, Station
 
 from koban import enforcement
 from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Refusal, Unavailable, to_rfc3339
@@ -15,7 +15,7 @@ from koban.events import Fenced
 from koban.events.routes import Conflicting, Decided, Kept, Taken
 from koban.labels import LabelSet, LabelSource
 from koban.lists import EntriesAdded, EntryRemoved, ListMissing
-from koban.packs import Mode, ModeName
+from koban.packs import Mode, ModeName, files_of, parse_files
 from koban.pipeline import commands
 from koban.pipeline.memory import Memory
 from koban.rules import ModeChanged, ReviewAllSwitched
@@ -318,6 +318,32 @@ def test_a_rule_that_harms_too_many_drops_to_review_and_can_be_undone_at_once(st
     station.desk.command(lambda memory, tx: commands.set_mode(memory, tx, live))
     station.clock.advance(2 * HOUR)
     assert station.decide(station.event("e9", LURE)).verdict == "block"
+
+
+def test_a_version_that_lets_a_rule_harm_fewer_stops_one_that_harmed_as_many(station: Station) -> None:
+    def lured(first: int, last: int) -> list[str]:
+        events = [
+            station.event(f"e{i}", data={"sender": {"id": f"s{i}"}, "message": {"id": f"m{i}"}, "text": LURE})
+            for i in range(first, last)
+        ]
+        return [station.decide(event).verdict for event in events]
+
+    def let(people: int) -> None:
+        files = dict(files_of(SMALL_PACK))
+        files["rules/rules.yaml"] = files["rules/rules.yaml"].replace("cap: 5 per hour", f"cap: {people} per hour", 1)
+        compiled = station.desk.memory.compile(parse_files(files))
+        station.desk.command(
+            lambda memory, tx: commands.activate(memory, tx, compiled, by="lead", reason="fewer"), alone=True
+        )
+
+    assert lured(0, 3) == ["block"] * 3
+    let(4)
+    assert station.rows("SELECT count(*) FROM alerts") == [(0,)]
+    let(2)
+    assert lured(3, 5) == ["allow"] * 2
+    (said,) = station.rows("SELECT object, detail FROM alerts WHERE kind = 'budget.tripped'")
+    assert said[0] == "rule:lure"
+    assert "harmed 3 people" in str(said[1])
 
 
 def test_one_switch_puts_every_rule_to_review(station: Station) -> None:

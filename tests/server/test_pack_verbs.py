@@ -27,6 +27,9 @@ def test_a_pack_is_pushed_compared_pulled_and_rolled_back(server: Server, tmp_pa
     assert "decides from log entry" in verb(server, "push", quieter, "--reason", "fewer people")
     newest = verb(server, "history").splitlines()[0]
     assert newest.endswith("fewer people")
+    again = verb(server, "push", quieter, "--reason", "merged without a change")
+    assert again.strip().endswith(f"is in force already, from log entry {newest.split()[0]} on; nothing was switched")
+    assert verb(server, "history").splitlines()[0] == newest
     assert "-  cap: 4 per hour" in verb(server, "diff", first, code=1), "what going back to it would change"
     other = changed(tmp_path / "other", "rules/rules.yaml", "cap: 5 per hour", "cap: 3 per hour")
     assert "+  cap: 3 per hour" in verb(server, "diff", other, code=1), "what a push of it would change"

@@ -277,6 +277,9 @@ def pack_withdraw(draft: Annotated[str, typer.Argument(help="Id of the draft.")]
 
 
 def _say_switched(done: dict[str, object]) -> None:
+    if done.get("unchanged"):
+        print(f"{str(done['digest'])[:12]} is in force already, from log entry {done['seq']} on; nothing was switched")
+        return
     if done["draft"] is None:
         print(f"{str(done['digest'])[:12]} decides from log entry {done['seq']} on")
         return

@@ -26,6 +26,7 @@ from koban.packs import (
     PackDef,
     PackInvalid,
     PackVersionMissing,
+    activations,
     compare_packs,
     draft_store,
     find_digest,
@@ -129,11 +130,16 @@ def bring_in(
 ) -> draft_store.Switched:
     """Switch to a version, or propose it where a second person must look first; `back`: it was in force before.
 
+    The one in force is not switched to again: whoever pushes a folder at each merge leaves no mark where nothing changed.
     `base`: the version that it was made from, where that is known.
     Refuses: DraftStale, when another version is in force than that, or comes into force meanwhile.
     Invariant: `pack` has no fault; `checked` and the border see to that.
     """
     current = desk.pack()
+    if pack.digest == current.digest:
+        with desk.database.read() as tx:
+            since = next((each.seq for each in activations(tx, limit=1)), None)
+        return draft_store.Switched(digest=pack.digest, seq=since, unchanged=True)
     _require_base(base, current, pack)
     severe = severe_changes(current, pack)
     ground = _ground(severe, back=back)

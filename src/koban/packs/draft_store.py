@@ -60,6 +60,7 @@ class Switched(msgspec.Struct, frozen=True, kw_only=True):
     seq: int | None = None
     draft: str | None = None
     needs: tuple[str, ...] = ()  # what a second person must look at
+    unchanged: bool = False  # it was in force already, from `seq` on: nothing was switched
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):

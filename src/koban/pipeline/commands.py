@@ -29,7 +29,7 @@ from koban.lists import (
 from koban.packs import ModeName, PackDef, draft_store, save_activation
 from koban.packs.draft_store import Permit
 from koban.pipeline.holds import withdraw_rules
-from koban.pipeline.memory import Compiled, Memory
+from koban.pipeline.memory import Compiled, Memory, used_up
 from koban.pipeline.paying import keep_methods
 from koban.pipeline.urgent import refit
 from koban.rules import (
@@ -281,6 +281,7 @@ def activate(
     for change in expected:
         expect(memory, tx, change, cause_seq=seq, measured=True)
     _doubt_new_rules(memory, tx, before, seq)
+    _stop_used_up(memory, seq, at)
     return Entered(seq=seq)
 
 
@@ -347,6 +348,14 @@ def _doubt_new_rules(memory: Memory, tx: Tx, before: PackDef, cause_seq: int) ->
                 reason="new, live, and without a backtest or a past of its own",
             )  # fmt: skip
             expect(memory, tx, doubted, cause_seq=cause_seq, measured=True)
+
+
+def _stop_used_up(memory: Memory, seq: int, at: Instant) -> None:
+    """Stop rules that harmed more people within the hour than they may from here on: the next one would be too many."""
+    for name, rule in memory.compiled.pack.rules.items():
+        harmed = memory.budgets.harmed(name, at)
+        if harmed >= rule.cap_per_hour and not memory.modes.tripped(name):
+            memory.trip(*used_up(name, harmed, seq))
 
 
 def features_to_fill(memory: Memory, compiled: Compiled) -> frozenset[str]:

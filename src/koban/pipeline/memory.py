@@ -73,6 +73,12 @@ class Compiled:
     outdated: tuple[Fault, ...] = ()  # of a version that was in force: what this release would refuse its rules for
 
 
+def used_up(rule: str, harmed: int, cause_seq: int) -> tuple[BudgetTripped, str]:
+    """Return what is entered, and said, of a rule that harmed as many people within an hour as it may, or more."""
+    said = f"The rule harmed {harmed} people within an hour, as many as it may."
+    return BudgetTripped(rule=rule, harmed=harmed, cause_seq=cause_seq), said
+
+
 class Memory:
     """The decider's state. Every change of it is undone exactly when the unit that made it fails.
 
@@ -501,8 +507,7 @@ class Memory:
         count = self.budgets.harmed(rule, entry.log_at)
         expected = self.ceilings.of(rule)
         if count >= cap_per_hour:
-            said = f"The rule harmed {count} people within an hour, as many as it may."
-            self._trip(BudgetTripped(rule=rule, harmed=count, cause_seq=entry.seq), said)
+            self.trip(*used_up(rule, count, entry.seq))
         elif expected is not None:
             done = self.budgets.acted(rule, entry.log_at) if expected.counts == "actions" else count
             if done >= expected.ceiling:
@@ -511,9 +516,10 @@ class Memory:
                     if expected.basis == "none"
                     else f"The rule harmed {done} people within an hour; {expected.people} in {expected.hours} hours were expected."
                 )
-                self._trip(BudgetTripped(rule=rule, harmed=done, cause_seq=entry.seq, why="ceiling"), said)
+                self.trip(BudgetTripped(rule=rule, harmed=done, cause_seq=entry.seq, why="ceiling"), said)
 
-    def _trip(self, tripped: BudgetTripped, said: str) -> None:
+    def trip(self, tripped: BudgetTripped, said: str) -> None:
+        """Have a rule only open cases from here on, until a person decides, and alert with what is `said`."""
         about = f"rule:{tripped.rule}"
         seq, at = self.enter(BUDGET_TRIPPED, msgspec.json.encode(tripped), about=about, cause_seq=tripped.cause_seq)
         self.undo.append(self.modes.apply(seq, tripped))
