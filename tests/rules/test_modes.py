@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koban.base import Instant
+from koban.base import Instant, limits
 from koban.db import Database
 from koban.packs import Mode, ModeName
 from koban.rules import (
@@ -88,6 +88,8 @@ def test_the_tables_give_the_same_view_as_the_entries(database: Database) -> Non
         (changed(TENTH, reason=" "), ModeInvalid),
         (changed(Mode(name=ModeName.LIVE, basis_points=0)), ModeInvalid),
         (snoozed(AT), ModeInvalid),
+        (snoozed(AT + limits.SNOOZE_MAX + 1), ModeInvalid),
+        (changed(TENTH, reason="\u200b\u2060"), ModeInvalid),
         (snoozed(AT + 1, ""), ModeInvalid),
         (snoozed(AT + 1, "acct_1\u3000"), ModeInvalid),
         (ReviewAllSwitched(on=True, by="staff_1", reason=""), ModeInvalid),

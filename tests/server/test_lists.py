@@ -57,6 +57,8 @@ def test_a_list_has_an_owner_of_the_staff_and_those_before(server: Server) -> No
     assert refused.returncode != 0
     assert server.client.put("/v1/lists/none/owner", json={"owner": mio, "reason": "x"}).status_code == 404
     assert server.client.put("/v1/lists/lures/owner", json={"owner": mio, "reason": " "}).status_code == 422
+    silent = server.client.put("/v1/lists/lures/owner", json={"owner": mio, "reason": "\u200b"})
+    assert (silent.status_code, silent.json()["errors"][0]["path"]) == (422, "/reason")
     assert cli(server, "list", "owner", "lures", "nobody", "--reason", "on leave") == "lures: nobody\n"
     lines = cli(server, "list", "owner", "lures").splitlines()
     assert [

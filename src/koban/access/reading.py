@@ -12,7 +12,7 @@ from python_multipart.multipart import Field, File, create_form_parser
 
 from koban.access.types import Endpoint, InvalidRequest, MalformedRequest, MediaTypeUnknown, Upload
 from koban.base import Problem
-from koban.base.characters import NO_CHARACTER
+from koban.base.characters import NO_CHARACTER, says_something
 
 PARAMETERS_MAX: Final = 100
 FORM_FIELDS_MAX: Final = 1_000
@@ -111,7 +111,13 @@ class Reader:
             raise MediaTypeUnknown("send JSON: content-type: application/json")
         if not raw:
             raise MalformedRequest("a JSON body is expected and there is none")
-        return _decoded(self._decoder, raw), {}
+        body = _decoded(self._decoder, raw)
+        reason = getattr(body, "reason", "")
+        if isinstance(reason, str) and reason and not says_something(reason):
+            hint = "Say why, for whoever looks at it next."
+            problem = Problem(path="/reason", detail="It holds nothing that can be read.", hint=hint)
+            raise InvalidRequest("the reason holds nothing that can be read", problems=(problem,))
+        return body, {}
 
     def _form(self, raw: bytes) -> tuple[object, dict[str, str]]:
         fields: dict[str, str] = {}
@@ -119,6 +125,8 @@ class Reader:
         for name, value in _pairs(raw, FORM_FIELDS_MAX):
             fields[name] = value
             several.setdefault(name, []).append(value)
+        if not says_something(fields.get("reason", "-")):
+            fields["reason"] = ""  # a page asks for one
         body = self._endpoint.body
         if body is None:
             return None, fields

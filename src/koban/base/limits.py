@@ -63,6 +63,7 @@ VOUCHERS_FOR: Final = (
 
 # Law 8.
 HARM_WINDOW: Final = HOUR
+SNOOZE_MAX: Final = 366 * DAY  # the longest that a rule is mute for somebody: a pardon for good would be seen by nobody
 
 SEQ_EPOCH_SHIFT: Final = 40  # a sequence number is epoch << 40 | counter
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from koban.base import DAY, HOUR, MINUTE, SECOND, Instant, Problem
+from koban.base.characters import says_something
 from koban.emergency.types import EmergencyInvalid, EmergencyStarted
 from koban.packs import FreezePayout, Hide, Hold, Mode, ModeName, PackDef, Restrict, RuleDef, Source, nearest
 
@@ -75,7 +76,7 @@ def _problems(started: EmergencyStarted, pack: PackDef) -> Iterator[Problem]:
         yield Problem(path="/cap_per_hour", detail=f"Between 1 and {CAP_MAX} people an hour.")
     if not LASTS_MIN <= started.lasts_us <= LASTS_MAX:
         yield Problem(path="/minutes", detail=f"Between 1 and {LASTS_MAX // MINUTE} minutes.")
-    if not started.reason.strip():
+    if not says_something(started.reason):
         yield Problem(path="/reason", detail="Say why, for whoever reviews it in the morning.")
 
 

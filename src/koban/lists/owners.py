@@ -11,6 +11,7 @@ import sqlalchemy
 from sqlalchemy import BigInteger, Column, Table, Text
 
 from koban.base import Instant, Problem, Refusal
+from koban.base.characters import says_something
 from koban.db import Tx, metadata
 from koban.lists.types import NOTE_CHARS_MAX, check_declared
 
@@ -67,7 +68,7 @@ def set_owner(
     problems = []
     if owner is not None and owner not in staff:
         problems.append(Problem(path="/owner", detail="There is no such active member of staff."))
-    if not reason.strip() or len(reason) > NOTE_CHARS_MAX:
+    if not says_something(reason) or len(reason) > NOTE_CHARS_MAX:
         problems.append(Problem(path="/reason", detail=f"Say why, in at most {NOTE_CHARS_MAX} characters."))
     if problems:
         raise ListOwnerInvalid("Nothing was changed.", problems=tuple(problems))

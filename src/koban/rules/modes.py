@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection
 from typing import Final, TypeAlias, TypeVar
 
-from koban.base import Instant, Problem
+from koban.base import DAY, Instant, Problem, limits
+from koban.base.characters import says_something
 from koban.db import Tx
 from koban.packs import Mode, ModeName, RuleDef
 from koban.rules import store
@@ -182,7 +183,7 @@ def _problems(at: Instant, change: ModeChange) -> list[Problem]:
     if not isinstance(change, BudgetTripped):
         if len(change.reason) > REASON_CHARS_MAX:
             problems.append(Problem(path="/reason", detail=f"At most {REASON_CHARS_MAX} characters."))
-        if not change.reason.strip():
+        if not says_something(change.reason):
             problems.append(Problem(path="/reason", detail="Say why, for whoever looks at it next."))
     if isinstance(change, ModeChanged) and change.mode is not None and not 0 < change.mode.basis_points <= EVERYONE:
         problems.append(Problem(path="/mode", detail="The share must be more than 0 % and at most 100 %."))
@@ -195,4 +196,13 @@ def _problems(at: Instant, change: ModeChange) -> list[Problem]:
             )
         if change.until is not None and change.until <= at:
             problems.append(Problem(path="/until", detail="The end must lie in the future."))
+        if change.until is not None and change.until > at + limits.SNOOZE_MAX:
+            days = limits.SNOOZE_MAX // DAY
+            problems.append(
+                Problem(
+                    path="/until",
+                    detail=f"The end must lie at most {days} days ahead.",
+                    hint="Put whom a rule never concerns into a list that it reads.",
+                )
+            )
     return problems
