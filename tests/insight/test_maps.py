@@ -97,6 +97,8 @@ def test_lines_of_csv_that_are_no_rows_are_counted_with_their_line(tmp_path: pat
         assert [each.place for each in mapped.rejects] == ["line 3", "line 4", "line 5"]
         assert "Found: 1" in mapped.rejects[0].problems[0].detail
         assert "Found: 3" in mapped.rejects[1].problems[0].detail
+        hints = ["encoding: cp932" in each.problems[0].hint for each in mapped.rejects]
+        assert hints == [False, False, True], "bytes that are no UTF-8 have an encoding that can be named"
         assert "bob" not in str(mapped.rejects)  # what a line holds is not repeated
 
 

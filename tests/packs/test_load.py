@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from koban.base import DAY, HOUR
+from koban.base import DAY, HOUR, Problem
 from koban.cli.frame import FAILED, WRONG_USE, refuse
+from koban.insight.mapping import MapInvalid
 from koban.packs import (
     CASE_TIME,
     Block,
@@ -329,6 +330,14 @@ def test_a_command_says_each_fault_of_a_pack_once(capsys: pytest.CaptureFixture[
     said = capsys.readouterr().err
     assert [said.count(fault.detail) for fault in caught.value.faults] == [1]
     assert said.startswith("koban: The pack has errors. The pack has 1 error.\npack.yaml:4:1: ")
+
+
+def test_a_command_says_the_one_thing_that_is_wrong_once(capsys: pytest.CaptureFixture[str]) -> None:
+    one = Problem(path="m.yaml", detail="nothing called source")
+    for said, told in (("m.yaml: nothing called source", 1), ("1 to mend", 1)):
+        with pytest.raises(SystemExit):
+            refuse(MapInvalid(said, problems=(one,)))
+        assert capsys.readouterr().err.count("nothing called source") == told
 
 
 def test_what_is_logged_is_no_part_of_what_a_verb_prints() -> None:

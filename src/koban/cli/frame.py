@@ -33,7 +33,9 @@ def refuse(refusal: Exception) -> NoReturn:
     if not rendered:
         for problem in getattr(refusal, "problems", ()):
             hint = f" {problem.hint}" if problem.hint else ""
-            print(f"  {problem.path}: {problem.detail}{hint}", file=sys.stderr)
+            said = f"{problem.path}: {problem.detail}{hint}"
+            if said != str(refusal):  # the one thing that is wrong may be the sentence itself
+                print(f"  {said}", file=sys.stderr)
     code = getattr(refusal, "said_code", "") or getattr(refusal, "code", "")
     sys.exit(FAILED if code in LOOKED_AT else WRONG_USE)
 

@@ -97,7 +97,8 @@ def import_log(
         f"{report.unreadable:,} unreadable; {report.harmful:,} harmful, {report.honest:,} honest"
     )
     for each in report.examples:
-        print(f"  {each.place}: " + "; ".join(f"{problem.path} {problem.detail}".strip() for problem in each.problems))
+        said = (f"{problem.path} {problem.detail} {problem.hint}".strip() for problem in each.problems)
+        print(f"  {each.place}: " + "; ".join(said))
     if report.unreadable > len(report.examples):
         print(f"  … and {report.unreadable - len(report.examples):,} more")
 

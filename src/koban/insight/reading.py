@@ -349,8 +349,14 @@ def _rejects(connection: "duckdb.DuckDBPyConnection") -> tuple[int, list[Unreada
     except duckdb.CatalogException:
         return 0, []
     return count, [
-        Unreadable(place=f"line {line}", problems=(Problem(path="", detail=str(message)),)) for _, line, message in rows
+        Unreadable(place=f"line {line}", problems=(Problem(path="", detail=str(message), hint=_hint(str(message))),))
+        for _, line, message in rows
     ]
+
+
+def _hint(message: str) -> str:
+    """Say what to do about a line that is no UTF-8: spreadsheets write the encoding of their country."""
+    return "Name its encoding in the map: `encoding: cp932`, for instance." if "utf-8" in message else ""
 
 
 def first_lines(error: Exception) -> str:
