@@ -265,6 +265,15 @@ def test_bad_requests_are_named(
         assert [each["path"] for each in answer.json()["errors"]] == [place]
 
 
+def test_whoever_misspells_a_field_is_told_those_that_there_are(client: Browser) -> None:
+    answer = client.post(
+        "/v1/things", headers=LEAD | {"content-type": "application/json"}, content=b'{"nome":"x","size":1}'
+    )
+    (error,) = answer.json()["errors"]
+    assert "`nome`" in error["detail"]
+    assert error["hint"] == "Known here: name, size, tags, inner."
+
+
 @pytest.mark.parametrize("declared", ["charset=utf-8", "charset=UTF-8", 'Charset="Utf-8"', "charset=us-ascii", "v=1"])
 def test_a_body_may_say_that_it_is_utf_8(client: Browser, declared: str) -> None:
     headers = LEAD | {"content-type": f"application/json; {declared}"}

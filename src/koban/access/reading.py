@@ -167,8 +167,8 @@ def pointer(path: str) -> str:
 
 
 @functools.cache
-def _fields(kind: type | None) -> tuple[msgspec.inspect.Field, ...]:
-    if kind is None or not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+def _fields(kind: object) -> tuple[msgspec.inspect.Field, ...]:
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return ()
     described = msgspec.inspect.type_info(kind)
     return described.fields if isinstance(described, msgspec.inspect.StructType) else ()
@@ -240,7 +240,7 @@ def _decoded(decoder: msgspec.json.Decoder[object], raw: bytes) -> object:
         body = decoder.decode(raw)
     except msgspec.ValidationError as error:
         if "got `float`" not in str(error):
-            raise _invalid(error, where="") from None
+            raise _invalid(error, decoder.type, where="") from None
         # JSON has one kind of number, and some clients write 7 as 7.0.
         body = _converted_body(_with_whole_numbers(msgspec.json.decode(raw)), decoder)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -270,7 +270,7 @@ def _converted_body(values: object, decoder: msgspec.json.Decoder[object]) -> ob
     try:
         converted: object = msgspec.convert(values, decoder.type)
     except msgspec.ValidationError as error:
-        raise _invalid(error, where="") from None
+        raise _invalid(error, decoder.type, where="") from None
     _refuse_unstorable(converted)
     return converted
 
@@ -288,7 +288,7 @@ def _converted(values: dict[str, object], kind: type, *, where: str) -> object:
     try:
         converted: object = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(error, where=where) from None
+        raise _invalid(error, kind, where=where) from None
     except ValueError as error:
         raise InvalidRequest(f"{where}: {error}") from None
     # msgspec reads the text `null` as null; whoever means nothing leaves the parameter out.
@@ -301,13 +301,17 @@ def _converted(values: dict[str, object], kind: type, *, where: str) -> object:
     return converted
 
 
-def _invalid(error: msgspec.ValidationError, *, where: str) -> InvalidRequest:
+def _invalid(error: msgspec.ValidationError, kind: object, *, where: str) -> InvalidRequest:
     text = str(error)
     found = _PLACE.search(text)
     place = pointer(found["path"]) if found else ""
     detail = text[: found.start()] if found else text
     named = f"{where} {place.lstrip('/')}: {detail}" if where and place else detail
-    return InvalidRequest(named, problems=(Problem(path=place.lstrip("/") if where else place, detail=detail),))
+    known = [each.encode_name for each in _fields(kind)] if "unknown field" in detail and not place else []
+    hint = f"Known here: {', '.join(known)}." if known else ""
+    return InvalidRequest(
+        named, problems=(Problem(path=place.lstrip("/") if where else place, detail=detail, hint=hint),)
+    )
 
 
 def _is_storable(text: str) -> bool:
