@@ -546,7 +546,7 @@ ALERT_WORDS: Final[Mapping[str, str]] = {
     "actions.unconfirmed": "an endpoint has actions that were delivered and not confirmed within ten minutes",
     "actions.dead": "an action was given up after all attempts; replay it when the receiver is well",
     "pack.outdated": "this release would refuse rules of the pack that is in force; those that it can read run as before",
-    "archive.damaged": "features that a start filled again lack the events of a file of the archive that cannot be read",
+    "archive.damaged": "a file of the archive cannot be read: new features lack its events, or it stays past its retention",
     "budget.tripped": "a rule reached its cap of people harmed in an hour and only opens cases",
     "case.breached": "cases of a queue were not decided in their time",
     "payment.stuck": "a payment needs a person: a provider or the ledger refuses what must be done",

@@ -1,11 +1,21 @@
 """The archive as the server runs it, and what it says of itself."""
 
+import dataclasses
 import pathlib
+import random
 
 import pytest
 from tests.app.conftest import SMALL_PACK, Site, send
 
-from koban.app.archiving import pack_in_force, render_retention, render_status, retention, run_when_due, status
+from koban.app.archiving import (
+    pack_in_force,
+    render_retention,
+    render_status,
+    retention,
+    run_archive,
+    run_when_due,
+    status,
+)
 from koban.base import DAY, Instant, ManualClock, SystemClock, to_rfc3339
 from koban.base.settings import read_settings
 from koban.events.archive import is_due
@@ -25,11 +35,11 @@ def test_the_server_starts_a_process_when_something_is_due(old: Site) -> None:
             send(koban, old.event(f"e{number}"))
         koban.desk.command(lambda memory, tx: memory.features.write_slice(tx, memory.last_seq, 1_000))
         declared = koban.memory.compiled.pack.events
-        run_when_due(old.settings, koban.database, old.clock, lambda: declared)
+        run_when_due(old.settings, koban.database, old.clock, random.Random(1), lambda: declared)
         with koban.database.read() as tx:
             assert status(tx, old.clock.now(), koban.memory.compiled.pack).sets == ()
 
-        run_when_due(old.settings, koban.database, SystemClock(), lambda: declared)
+        run_when_due(old.settings, koban.database, SystemClock(), random.Random(1), lambda: declared)
 
         with koban.database.read() as tx:
             found = status(tx, SystemClock().now(), koban.memory.compiled.pack)
@@ -40,9 +50,29 @@ def test_the_server_starts_a_process_when_something_is_due(old: Site) -> None:
         assert send(koban, old.event("e9"))
 
 
-def test_retention_says_what_goes_and_when(old: Site) -> None:
-    from koban.app.archiving import run_archive
+def test_a_file_past_its_retention_that_cannot_be_read_is_told(old: Site) -> None:
+    year = 366 * DAY
+    clock = ManualClock(Instant(old.clock.now() - year))
+    ago = dataclasses.replace(old, clock=clock)
+    with ago.open() as koban:
+        send(koban, ago.event("e1"))
+        clock.advance(40 * DAY)
+        koban.desk.command(lambda memory, tx: memory.features.write_slice(tx, memory.last_seq, 1_000))
+        run_archive(ago.settings, koban.database, koban.vault, clock, koban.memory.compiled.pack)
+        (file,) = (ago.settings.data / "archive" / "entries" / "message.sent").rglob("*.parquet")
+        file.write_bytes(b"no parquet")
+        declared = koban.memory.compiled.pack.events
+        for _ in range(2):
+            run_when_due(ago.settings, koban.database, SystemClock(), random.Random(1), lambda: declared)
+        with koban.database.read() as tx:
+            found = tx.rows("SELECT object, detail, times FROM alerts WHERE kind = 'archive.damaged'")
+    (alert,) = found
+    name = "/".join(file.parts[-3:])
+    assert (alert[0], alert[2]) == (name, 2)
+    assert f"archive/entries/{name} is past its retention and cannot be read" in str(alert[1])
 
+
+def test_retention_says_what_goes_and_when(old: Site) -> None:
     first_day = old.clock.now()
     with old.open() as koban:
         send(koban, old.event("e1"))

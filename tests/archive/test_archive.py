@@ -186,6 +186,35 @@ def test_what_is_past_its_retention_goes_with_its_files_and_keys(station: Statio
     assert station.decide(event).seq > first.seq
 
 
+@pytest.mark.parametrize("part", ["entries", "sealed"])
+@pytest.mark.parametrize("damage", ["gone", "damaged"])
+def test_a_file_that_cannot_be_read_keeps_no_other_past_its_retention(station: Station, part: str, damage: str) -> None:
+    for number in range(3):
+        station.send(station.event(f"e{number}"))
+        station.days_pass(1)
+    station.days_pass(40)
+    station.run_archive()
+    files = sorted((station.archive.places.folder / part / "message.sent").rglob("*.par*"))
+    assert len(files) == 3
+    whole = files[0].read_bytes()
+    if damage == "gone":
+        files[0].unlink()
+    else:
+        files[0].write_bytes(whole[:100])
+    station.days_pass(366)
+    report = station.run_archive()
+    assert report.expired_files == 2
+    (name,) = report.unreadable_files
+    assert name.startswith("message.sent/")
+    assert station.rows("SELECT count(*) FROM archive_files WHERE type = 'message.sent'") == [(1,)]
+    assert station.rows("SELECT count(*) FROM archive_keys") == [(1,)]
+
+    files[0].write_bytes(whole)
+    report = station.run_archive()
+    assert (report.expired_files, report.unreadable_files) == (1, ())
+    assert station.rows("SELECT count(*) FROM archive_keys") == [(0,)]
+
+
 def test_a_retention_shorter_than_the_time_in_the_database_is_kept_there(station: Station) -> None:
     short = msgspec.structs.replace(station.pack.events["message.sent"], retention_days=7)
     pack = msgspec.structs.replace(station.pack, events={**station.pack.events, "message.sent": short})

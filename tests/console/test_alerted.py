@@ -61,6 +61,12 @@ def told(language: Language, said: str) -> str:
         ("The rule is new, and acted 50 times within an hour. It only opens cases until a person decides.",
          "It is new, and acted 50 times within an hour. It only opens cases until a person decides.",
          "新しいルールが1時間に50回作用しました。人が判断するまで案件の作成だけを行います。"),
+        (("archive/entries/a/2026-01-01/1-2.parquet is past its retention and cannot be read. It stays, because only the file says"
+          " whose data is in it. Put it back from a backup: then it goes by itself."),
+         ("archive/entries/a/2026-01-01/1-2.parquet is past its retention and cannot be read. It stays, because only the file says"
+          " whose data is in it. Put it back from a backup: then it goes by itself."),
+         ("archive/entries/a/2026-01-01/1-2.parquet は保存期間を過ぎていますが、読み込めないため残っています。誰のデータが含まれるかは"
+          "このファイルからしか分かりません。バックアップから戻すと、自動で削除されます。")),
         ("Please look at the returns, something is odd", "", ""),
     ],
 )  # fmt: skip

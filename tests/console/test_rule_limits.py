@@ -60,7 +60,9 @@ def test_a_rule_is_muted_for_an_account_and_speaks_again(scene: Scene, admin: Vi
         refused = admin.send(form, form, do="set", subject=account, until=until, reason=reason)
         assert refused.status_code == 422
     for silent in ("", "\u200b\u3164"):
-        assert admin.send(form, form, do="set", subject="a1", until="2027-10-01T00:00", reason=silent).status_code == 422
+        assert (
+            admin.send(form, form, do="set", subject="a1", until="2027-10-01T00:00", reason=silent).status_code == 422
+        )
     far = admin.send(form, form, do="set", subject="a1", until="2099-01-01T00:00", reason="for good")
     assert (far.status_code, "The end must lie at most 366 days ahead." in far.text) == (422, True)
     done = admin.send(form, form, do="set", subject="a1", until="2027-10-01T00:00", reason="a shop of ours")

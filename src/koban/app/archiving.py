@@ -1,6 +1,7 @@
 """The archive, wired: what a run needs to know of other rooms, a process of its own for it, and what to say about it."""
 
 import os
+import random
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -35,6 +36,7 @@ from koban.packs import EventType, PackDef, active_at, load_pack, load_version
 from koban.rules import PACK_ACTIVATED
 from koban.scores import SCORE_RECORDED
 from koban.vault import Vault, held_people
+from koban.webhooks import raise_alert
 
 _log = structlog.get_logger("koban.archive")
 
@@ -136,9 +138,13 @@ def pack_in_force(settings: Settings, database: Database) -> PackDef:
 
 
 def run_when_due(
-    settings: Settings, database: Database, clock: Clock, event_types: Callable[[], Mapping[str, EventType]]
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    randomness: random.Random,
+    event_types: Callable[[], Mapping[str, EventType]],
 ) -> None:
-    """Start a process that archives, if there is anything to do, and wait for it.
+    """Start a process that archives, if there is anything to do, and wait for it; alert of files that cannot go.
 
     Why a process: writing files takes seconds of computing, which the decider's process has not got.
     """
@@ -160,8 +166,16 @@ def run_when_due(
     )
     if done.returncode != 0:
         _log.error("archive_failed", said=done.stderr.decode("utf-8", "replace")[-2_000:])
-    else:
-        _log.info("archived", report=msgspec.json.decode(done.stdout))
+        return
+    report = msgspec.json.decode(done.stdout)
+    _log.info("archived", report=report)
+    for name in report["unreadable_files"]:
+        said = (
+            f"archive/entries/{name} is past its retention and cannot be read. It stays, because only the file says whose"
+            " data is in it. Put it back from a backup: then it goes by itself."
+        )
+        with database.write() as tx:
+            raise_alert(tx, clock.now(), randomness, kind="archive.damaged", about=name, detail=said)
 
 
 def step_back() -> None:

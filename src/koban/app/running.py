@@ -259,7 +259,9 @@ def open_koban(
         signing_key = SigningKey.open(settings.data / AUDIT_KEY, secrets)
         signs = (database, clock, signing_key, settings.data / CHECKPOINTS)
         stack.callback(_sign_off, *signs)
-        archive = functools.partial(run_when_due, settings, database, clock, lambda: memory.compiled.pack.events)
+        archive = functools.partial(
+            run_when_due, settings, database, clock, randomness, lambda: memory.compiled.pack.events
+        )
         health = functools.partial(_watch_health, desk, clock, randomness)
         chain = functools.partial(watch_chain, database, clock, randomness, signing_key, settings.data / CHECKPOINTS)
         held = HeldMoney()

@@ -68,6 +68,8 @@ def archive_run(
     )
     if report.held_files:
         print(f"{report.held_files} files past their retention are kept by a legal hold")
+    for name in report.unreadable_files:
+        print(f"archive/entries/{name} is past its retention and cannot be read: put it back from a backup")
 
 
 @archive_app.command("status")

@@ -52,6 +52,13 @@ KNOWN: Final = tuple(
                 r" back\."
             ),
         ),
+        (
+            "archive_over",
+            (
+                r"(?P<file>archive/entries/\S+) is past its retention and cannot be read\. It stays, because only the file"
+                r" says whose data is in it\. Put it back from a backup: then it goes by itself\."
+            ),
+        ),
         ("chain", r"(?P<type>\S+) would be the fact number (?P<count>\d+) of one chain of causes; it was stopped\."),
         ("fact", r"The pack declares fields that the fact has otherwise\."),
         (

@@ -26,7 +26,7 @@ from koban.events.archive.rows import (
     set_of,
     shape_of,
 )
-from koban.events.archive.types import CHANGES, Answer, ArchiveBusy, ArchiveFile, ArchiveReport, Places
+from koban.events.archive.types import CHANGES, Answer, ArchiveBusy, ArchiveDamaged, ArchiveFile, ArchiveReport, Places
 from koban.events.prepare import Preparer
 from koban.events.store import event_key, read_entries, read_state, write_state
 from koban.events.types import Entry, Kind
@@ -85,7 +85,9 @@ def archived_before(at: Instant) -> Instant:
 def run(archiving: Archiving, *, progress: Callable[[int], None] = lambda _entries: None) -> ArchiveReport:
     """Archive everything that is old enough, and let go of everything past its retention.
 
-    Refuses: ArchiveBusy. Raises ArchiveDamaged when an expired file cannot be read for its keys.
+    A file past its retention that cannot be read stays, named in the report, and keeps no other: whether a hold is on
+    somebody in it, and which keys go with it, stands in the file alone.
+    Refuses: ArchiveBusy.
     """
     with _lease(archiving) as keep:
         at = archiving.clock.now()
@@ -101,7 +103,7 @@ def run(archiving: Archiving, *, progress: Callable[[int], None] = lambda _entri
             files += len(written)
             deleted += _delete_archived(archiving)
             progress(archived)
-        expired, entries, held = _expire_files(archiving, at)
+        expired, entries, held, unreadable = _expire_files(archiving, at)
     return ArchiveReport(
         archived=archived,
         files=files,
@@ -109,6 +111,7 @@ def run(archiving: Archiving, *, progress: Callable[[int], None] = lambda _entri
         expired_files=expired,
         expired_entries=entries,
         held_files=held,
+        unreadable_files=unreadable,
         strays=strays,
     )
 
@@ -262,29 +265,41 @@ def _delete(archiving: Archiving, seqs: Sequence[int]) -> None:
     archiving.pause(PAUSE_S)
 
 
-def _expire_files(archiving: Archiving, at: Instant) -> tuple[int, int, int]:
-    """Let files go that are past their retention, keys first; return files, entries, and files that a hold keeps."""
+def _expire_files(archiving: Archiving, at: Instant) -> tuple[int, int, int, tuple[str, ...]]:
+    """Let files go that are past their retention, keys first.
+
+    Returns files, entries, files that a hold keeps, and the names of those that cannot be read.
+    """
     with archiving.database.read() as tx:
         over = [file for file in store.list_files(tx) if _is_over(file, archiving.event_types, at)]
         held = archiving.is_held(tx)
     expired = entries = kept = 0
+    unreadable: list[str] = []
     for file in over:
-        if _holds_somebody(archiving, file, held):
-            kept += 1
+        try:
+            if _holds_somebody(archiving, file, held):
+                kept += 1
+                continue
+            named = read_files([archiving.places.entries(file)], ("_source", "_event_id"))
+            keys = [event_key(str(row["_source"]), str(row["_event_id"])) for row in named]
+        except ArchiveDamaged:
+            unreadable.append(file.name)
             continue
-        named = read_files([archiving.places.entries(file)], ("_source", "_event_id"))
-        keys = [event_key(str(row["_source"]), str(row["_event_id"])) for row in named]
-        for piece in _slices(keys if file.type != CHANGES else []):
-            with archiving.database.write() as tx:
-                store.delete_keys(tx, piece)
-            archiving.pause(PAUSE_S)
-        with archiving.database.write() as tx:
-            store.delete_file(tx, file)
-        archiving.places.entries(file).unlink(missing_ok=True)
-        archiving.places.sealed(file).unlink(missing_ok=True)
+        _let_go(archiving, file, keys if file.type != CHANGES else [])
         expired += 1
         entries += file.entries
-    return expired, entries, kept
+    return expired, entries, kept, tuple(unreadable)
+
+
+def _let_go(archiving: Archiving, file: ArchiveFile, keys: Sequence[bytes]) -> None:
+    for piece in _slices(keys):
+        with archiving.database.write() as tx:
+            store.delete_keys(tx, piece)
+        archiving.pause(PAUSE_S)
+    with archiving.database.write() as tx:
+        store.delete_file(tx, file)
+    archiving.places.entries(file).unlink(missing_ok=True)
+    archiving.places.sealed(file).unlink(missing_ok=True)
 
 
 def _holds_somebody(archiving: Archiving, file: ArchiveFile, held: Callable[[str], bool]) -> bool:

@@ -75,6 +75,7 @@ class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
     expired_files: int = 0
     expired_entries: int = 0
     held_files: int = 0  # kept past their retention by a legal hold
+    unreadable_files: tuple[str, ...] = ()  # past their retention, and kept because they cannot be read
     strays: int = 0  # files of an interrupted run
 
 
