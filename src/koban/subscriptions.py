@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import pathlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import koban.events.store as event_store
@@ -16,9 +16,11 @@ from koban.access import forget_keys
 from koban.audit import CHECKPOINT_EVERY_US, SigningKey, append_checkpoint, checkpoint, read_checkpoints, seal, verify
 from koban.base import DAY, Clock, Instant, limits
 from koban.db import Database
-from koban.finding import forget_gone
+from koban.events.archive import leaves_early
+from koban.finding import forget_gone, forget_links
 from koban.ledger import LedgerReport, log_end
 from koban.oncall import OncallKit, deliver_due, escalate, watch
+from koban.packs import EventType
 from koban.rules import forget_harm
 from koban.vault import forget_days
 from koban.webhooks import delete_finished, raise_alert
@@ -50,7 +52,7 @@ def jobs(
     expire_pendings: Callable[[], object] = lambda: None,
     keep_minute: Callable[[], object] = lambda: None,
     follow: Callable[[], object] = lambda: None,
-    leave_early: Callable[[], bool] = lambda: False,
+    event_types: Callable[[], Mapping[str, EventType]] = dict,
     collect: Callable[[], object] = lambda: None,
     carry_on_banking: Callable[[], object] = lambda: None,
     take_notices: Callable[[], object] = lambda: None,
@@ -58,8 +60,8 @@ def jobs(
     """Return the table.
 
     `archive` starts the process that moves old entries, `expire_pendings` and `carry_on_banking` ask the decider,
-    `keep_minute` keeps the board's figures, `follow` enters new events into the index, `leave_early`: do some leave before
-    older ones, `collect` looks for garbage in memory, `take_notices` takes the webhooks of simulated payment providers.
+    `keep_minute` keeps the board's figures, `follow` enters new events into the index, `event_types`: those of the pack in
+    force, `collect` looks for garbage in memory, `take_notices` takes the webhooks of simulated payment providers.
     """
     return (
         Job(
@@ -108,11 +110,11 @@ def jobs(
             run=carry_on_banking,
             why="A batch that was approved leaves, and a statement is followed to its end, whatever crashed in between.",
         ),
-        *_forgetting(database, clock, leave_early),
+        *_forgetting(database, clock, event_types),
     )
 
 
-def _forgetting(database: Database, clock: Clock, leave_early: Callable[[], bool]) -> Sequence[Job]:
+def _forgetting(database: Database, clock: Clock, event_types: Callable[[], Mapping[str, EventType]]) -> Sequence[Job]:
     looks = itertools.count()
 
     def forget_old_harm() -> None:
@@ -162,10 +164,17 @@ def _forgetting(database: Database, clock: Clock, leave_early: Callable[[], bool
         Job(
             name="finding.forget",
             every_s=3600.0,
-            run=lambda: forget_gone(database, leave_early=next(looks) % _LOOK_UP_EACH == 0 and leave_early()),
-            why="The index names nothing that left the database.",
+            run=lambda: _forget_found(database, clock, event_types(), look_up=next(looks) % _LOOK_UP_EACH == 0),
+            why="The index names nothing that left the database, and links no accounts after the longest retention.",
         ),
     )
+
+
+def _forget_found(database: Database, clock: Clock, types: Mapping[str, EventType], *, look_up: bool) -> None:
+    forget_gone(database, leave_early=look_up and any(map(leaves_early, types.values())))
+    if look_up and types:
+        kept = max(each.retention_days for each in types.values())
+        forget_links(database, before_at=Instant((clock.now() // DAY - kept) * DAY))
 
 
 def _ledger_jobs(

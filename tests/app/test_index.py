@@ -22,6 +22,7 @@ from koban.events import decode
 from koban.events.routes import Decided
 from koban.finding import IndexLag, fit_index, follow, forget_gone, index_lag, neighbourhood, span_of
 from koban.pipeline.desk import Desk
+from koban.subscriptions import _forget_found
 from koban.vault import Vault
 
 Rows = list[tuple[object, ...]]
@@ -97,6 +98,26 @@ def test_the_index_that_went_is_made_again_as_it_was(site_of: MakeSite) -> None:
         assert content(koban.database) == before
     with quiet(site) as koban:
         assert content(koban.database) == before, "and stays over a start"
+
+
+def test_accounts_are_linked_for_as_long_as_the_longest_retention(site_of: MakeSite) -> None:
+    site = site_of("one")
+    with quiet(site) as koban:
+        share_a_phone(koban, site)
+        longest = max(each.retention_days for each in koban.desk.memory.compiled.pack.events.values())
+        koban.clock.advance((longest - 10) * DAY)
+        use(koban, site, "a2", "phone", number=4)
+        follow_all(koban)
+
+        def linked() -> Rows:
+            _forget_found(koban.database, koban.clock, koban.desk.memory.compiled.pack.events, look_up=True)
+            return rows(koban.database, "account_links", "account, times")
+
+        assert linked() == [("a1", 3), ("a2", 4)]
+        koban.clock.advance(11 * DAY)
+        assert linked() == [("a2", 4)], "who used it since stays, with all that was counted"
+        koban.clock.advance(longest * DAY)
+        assert linked() == []
 
 
 def test_entries_that_left_the_database_still_link_accounts(site_of: MakeSite) -> None:

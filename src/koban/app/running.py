@@ -33,7 +33,6 @@ from koban.base.settings import Settings
 from koban.board import HeldMoney, read_now, sample
 from koban.db import Database, Tx, newest_revision, revision, upgrade
 from koban.events import take_log
-from koban.events.archive import leaves_early
 from koban.finding import fit_index
 from koban.insight import watch_health
 from koban.lab.drafts import VersionDesk, bring_in, checked, propose
@@ -273,7 +272,7 @@ def open_koban(
             expire_pendings=functools.partial(money.expire_when_due, desk),
             keep_minute=functools.partial(_keep_minute, desk, clock, held),
             follow=follower.look,
-            leave_early=lambda: any(map(leaves_early, memory.compiled.pack.events.values())),
+            event_types=lambda: memory.compiled.pack.events,
             collect=WholeCollections(lambda: memory.last_seq).look,
             carry_on_banking=functools.partial(carry_on, desk, vault),
             take_notices=functools.partial(take_simulated_notices, desk, clock, providers),

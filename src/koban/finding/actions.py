@@ -126,6 +126,19 @@ def events_behind(tx: Tx, *, at_most: int) -> int:
     return store.count_unindexed(tx, after_seq=acts_store.indexed_upto(tx), at_most=at_most)
 
 
+def forget_links(database: Database, *, before_at: Instant) -> int:
+    """Delete what accounts used last before a moment, in chunks; return how many rows.
+
+    A link outlives its events in the database, since an old one tells as much as a new one, but not their retention.
+    """
+    return _forget(
+        database,
+        lambda tx, after: store.read_old_links(tx, before_at=before_at, after=after, limit=FORGET_CHUNK),
+        lambda tx, links: store.delete_links(tx, links, before_at=before_at),
+        begin=("", "", ""),
+    )
+
+
 def forget_gone(database: Database, *, leave_early: bool = False) -> int:
     """Delete what points to events that left the database, in chunks; return how many rows.
 

@@ -58,6 +58,7 @@ saved_views: Final = Table(
 _entries: Final = event_store.log_entries
 SubjectRow = tuple[str, str, int]  # kind, id, an entry that names it
 LinkRow = tuple[str, str, str, int, int, int, int]
+OldLink = tuple[str, str, str]  # account, kind, subject
 EventRow = tuple[int, int, str, str, str, str | None]  # seq, log time, type, event id, data, acting account
 
 _INSERT_SUBJECT: Final = (
@@ -240,6 +241,21 @@ def read_gone(tx: Tx, *, before_seq: int, upto_seq: int, after: SubjectRow, limi
 def delete(tx: Tx, subjects: Sequence[SubjectRow]) -> None:
     """Delete which entries name which subjects."""
     tx.many("DELETE FROM entry_subjects WHERE kind = ? AND subject = ? AND seq = ?", subjects)
+
+
+def read_old_links(tx: Tx, *, before_at: Instant, after: OldLink, limit: int) -> list[OldLink]:
+    """Return what accounts used last before a moment, in the order of the table, after a row of it."""
+    return tx.rows(
+        "SELECT account, kind, subject FROM account_links WHERE (account, kind, subject) > (?, ?, ?) AND last_at < ?"
+        " ORDER BY account, kind, subject LIMIT ?",
+        (*after, before_at, limit),
+    )
+
+
+def delete_links(tx: Tx, links: Sequence[OldLink], *, before_at: Instant) -> None:
+    """Delete links, but for those that were used again meanwhile."""
+    statement = "DELETE FROM account_links WHERE account = ? AND kind = ? AND subject = ? AND last_at < ?"
+    tx.many(statement, [(*each, before_at) for each in links])
 
 
 def first_seq(tx: Tx) -> int:
