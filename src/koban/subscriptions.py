@@ -10,6 +10,7 @@ import pathlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 import koban.events.store as event_store
 from koban.access import forget_keys
@@ -30,6 +31,7 @@ ACTIONS_KEPT_FOR = 90 * DAY
 DELETED_AT_ONCE_MAX = 1_000
 SEALED_AT_ONCE_MAX = 1_000
 _LOOK_UP_EACH = 24  # times that the index forgets: to look each of its rows up takes half a minute a million
+Types: TypeAlias = Callable[[], Mapping[str, EventType]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,11 +50,11 @@ def jobs(
     signing_key: SigningKey,
     checkpoints: pathlib.Path,
     *,
-    archive: Callable[[], object] = lambda: None,
+    archive: Callable[[Types], object] = lambda _types: None,
     expire_pendings: Callable[[], object] = lambda: None,
     keep_minute: Callable[[], object] = lambda: None,
     follow: Callable[[], object] = lambda: None,
-    event_types: Callable[[], Mapping[str, EventType]] = dict,
+    event_types: Types = dict,
     collect: Callable[[], object] = lambda: None,
     carry_on_banking: Callable[[], object] = lambda: None,
     take_notices: Callable[[], object] = lambda: None,
@@ -82,7 +84,7 @@ def jobs(
         Job(
             name="archive.run",
             every_s=900.0,
-            run=archive,
+            run=lambda: archive(event_types),
             why="Entries leave the database after 30 days, and the archive when their retention is over.",
         ),
         Job(
@@ -114,7 +116,7 @@ def jobs(
     )
 
 
-def _forgetting(database: Database, clock: Clock, event_types: Callable[[], Mapping[str, EventType]]) -> Sequence[Job]:
+def _forgetting(database: Database, clock: Clock, event_types: Types) -> Sequence[Job]:
     looks = itertools.count()
 
     def forget_old_harm() -> None:

@@ -258,9 +258,6 @@ def open_koban(
         signing_key = SigningKey.open(settings.data / AUDIT_KEY, secrets)
         signs = (database, clock, signing_key, settings.data / CHECKPOINTS)
         stack.callback(_sign_off, *signs)
-        archive = functools.partial(
-            run_when_due, settings, database, clock, randomness, lambda: memory.compiled.pack.events
-        )
         health = functools.partial(_watch_health, desk, clock, randomness)
         chain = functools.partial(watch_chain, database, clock, randomness, signing_key, settings.data / CHECKPOINTS)
         held = HeldMoney()
@@ -268,7 +265,7 @@ def open_koban(
         stack.enter_context(short_collections())
         table = jobs(
             *signs,
-            archive=archive,
+            archive=functools.partial(run_when_due, settings, database, clock, randomness),
             expire_pendings=functools.partial(money.expire_when_due, desk),
             keep_minute=functools.partial(_keep_minute, desk, clock, held),
             follow=follower.look,
