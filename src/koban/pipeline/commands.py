@@ -353,9 +353,10 @@ def _doubt_new_rules(memory: Memory, tx: Tx, before: PackDef, cause_seq: int) ->
 def _stop_used_up(memory: Memory, seq: int, at: Instant) -> None:
     """Stop rules that harmed more people within the hour than they may from here on: the next one would be too many."""
     for name, rule in memory.compiled.pack.rules.items():
-        harmed = memory.budgets.harmed(name, at)
-        if harmed >= rule.cap_per_hour and not memory.modes.tripped(name):
-            memory.trip(*used_up(name, harmed, seq))
+        if memory.modes.mode(rule).name is ModeName.LIVE and not memory.modes.tripped(name):
+            harmed = memory.budgets.harmed(name, at)
+            if harmed >= rule.cap_per_hour:
+                memory.trip(*used_up(name, harmed, seq))
 
 
 def features_to_fill(memory: Memory, compiled: Compiled) -> frozenset[str]:
