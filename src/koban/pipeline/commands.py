@@ -29,7 +29,7 @@ from koban.lists import (
 from koban.packs import ModeName, PackDef, draft_store, save_activation
 from koban.packs.draft_store import Permit
 from koban.pipeline.holds import withdraw_rules
-from koban.pipeline.memory import Compiled, Memory, used_up
+from koban.pipeline.memory import Compiled, Memory
 from koban.pipeline.paying import keep_methods
 from koban.pipeline.urgent import refit
 from koban.rules import (
@@ -353,10 +353,8 @@ def _doubt_new_rules(memory: Memory, tx: Tx, before: PackDef, cause_seq: int) ->
 def _stop_used_up(memory: Memory, seq: int, at: Instant) -> None:
     """Stop rules that harmed more people within the hour than they may from here on: the next one would be too many."""
     for name, rule in memory.compiled.pack.rules.items():
-        if memory.modes.mode(rule).name is ModeName.LIVE and not memory.modes.tripped(name):
-            harmed = memory.budgets.harmed(name, at)
-            if harmed >= rule.cap_per_hour:
-                memory.trip(*used_up(name, harmed, seq))
+        if memory.modes.mode(rule).name is ModeName.LIVE:
+            memory.stop_used_up(name, rule.cap_per_hour, seq, at)
 
 
 def features_to_fill(memory: Memory, compiled: Compiled) -> frozenset[str]:

@@ -73,12 +73,6 @@ class Compiled:
     outdated: tuple[Fault, ...] = ()  # of a version that was in force: what this release would refuse its rules for
 
 
-def used_up(rule: str, harmed: int, cause_seq: int) -> tuple[BudgetTripped, str]:
-    """Return what is entered, and said, of a rule that harmed as many people within an hour as it may, or more."""
-    said = f"The rule harmed {harmed} people within an hour, as many as it may."
-    return BudgetTripped(rule=rule, harmed=harmed, cause_seq=cause_seq), said
-
-
 class Memory:
     """The decider's state. Every change of it is undone exactly when the unit that made it fails.
 
@@ -502,24 +496,31 @@ class Memory:
         """Count somebody whom a rule harmed; the one who uses the budget up trips it for those who come after."""
         self.undo.append(self.budgets.spend(rule, harmed, entry.log_at))
         self.rows.harm.append((entry.seq, rule, harmed, entry.log_at))
-        if self.modes.tripped(rule):
-            return
-        count = self.budgets.harmed(rule, entry.log_at)
         expected = self.ceilings.of(rule)
-        if count >= cap_per_hour:
-            self.trip(*used_up(rule, count, entry.seq))
-        elif expected is not None:
-            done = self.budgets.acted(rule, entry.log_at) if expected.counts == "actions" else count
-            if done >= expected.ceiling:
-                said = (
-                    f"The rule is new, and acted {done} times within an hour."
-                    if expected.basis == "none"
-                    else f"The rule harmed {done} people within an hour; {expected.people} in {expected.hours} hours were expected."
-                )
-                self.trip(BudgetTripped(rule=rule, harmed=done, cause_seq=entry.seq, why="ceiling"), said)
+        if self.stop_used_up(rule, cap_per_hour, entry.seq, entry.log_at) or expected is None:
+            return
+        of_actions = expected.counts == "actions"
+        done = self.budgets.acted(rule, entry.log_at) if of_actions else self.budgets.harmed(rule, entry.log_at)
+        if done >= expected.ceiling:
+            said = (
+                f"The rule is new, and acted {done} times within an hour."
+                if expected.basis == "none"
+                else f"The rule harmed {done} people within an hour; {expected.people} in {expected.hours} hours were expected."
+            )
+            self._trip(BudgetTripped(rule=rule, harmed=done, cause_seq=entry.seq, why="ceiling"), said)
 
-    def trip(self, tripped: BudgetTripped, said: str) -> None:
-        """Have a rule only open cases from here on, until a person decides, and alert with what is `said`."""
+    def stop_used_up(self, rule: str, cap_per_hour: int, cause_seq: int, at: int) -> bool:
+        """Have a rule that harmed as many people within an hour as it may only open cases; tell whether it is stopped."""
+        if self.modes.tripped(rule):
+            return True
+        harmed = self.budgets.harmed(rule, at)
+        if harmed < cap_per_hour:
+            return False
+        said = f"The rule harmed {harmed} people within an hour, as many as it may."
+        self._trip(BudgetTripped(rule=rule, harmed=harmed, cause_seq=cause_seq), said)
+        return True
+
+    def _trip(self, tripped: BudgetTripped, said: str) -> None:
         about = f"rule:{tripped.rule}"
         seq, at = self.enter(BUDGET_TRIPPED, msgspec.json.encode(tripped), about=about, cause_seq=tripped.cause_seq)
         self.undo.append(self.modes.apply(seq, tripped))
