@@ -140,7 +140,7 @@ def bring_in(
         with desk.database.read() as tx:
             since = next((each.seq for each in activations(tx, limit=1)), None)
         return draft_store.Switched(digest=pack.digest, seq=since, unchanged=True)
-    _require_base(base, current, pack)
+    _require_base(base, current)
     severe = severe_changes(current, pack)
     ground = _ground(severe, back=back)
     if ground is None:
@@ -156,9 +156,9 @@ def _ground(severe: tuple[Severe, ...], *, back: bool) -> str | None:
     return "milder" if back and only_milder(severe) else None
 
 
-def _require_base(base: str | None, current: PackDef, pack: PackDef) -> None:
-    """Refuse files that were made from another version than the one in force, unless they say what it says."""
-    if base is not None and current.digest not in {base, pack.digest}:
+def _require_base(base: str | None, current: PackDef) -> None:
+    """Refuse files that were made from another version than the one in force."""
+    if base is not None and base != current.digest:
         raise DraftStale(
             f"These files were made from {base[:12]}, and {current.digest[:12]} is in force. Pull that and bring your changes"
             " over: what somebody else changed meanwhile would be taken back."
@@ -176,7 +176,7 @@ def propose(
     pack, current = checked(files), desk.pack()
     if pack.digest == current.digest:
         raise NothingChanged("Change something first.")
-    _require_base(base, current, pack)
+    _require_base(base, current)
     return _keep(desk, current, pack, severe_changes(current, pack), at, by=by, reason=reason)
 
 
