@@ -103,17 +103,8 @@ def run(archiving: Archiving, *, progress: Callable[[int], None] = lambda _entri
             files += len(written)
             deleted += _delete_archived(archiving)
             progress(archived)
-        expired, entries, held, unreadable = _expire_files(archiving, at)
-    return ArchiveReport(
-        archived=archived,
-        files=files,
-        deleted_rows=deleted,
-        expired_files=expired,
-        expired_entries=entries,
-        held_files=held,
-        unreadable_files=unreadable,
-        strays=strays,
-    )
+        expired = _expire_files(archiving, at)
+    return msgspec.structs.replace(expired, archived=archived, files=files, deleted_rows=deleted, strays=strays)
 
 
 def keep_days(file: ArchiveFile, event_types: Mapping[str, EventType]) -> int:
@@ -265,11 +256,8 @@ def _delete(archiving: Archiving, seqs: Sequence[int]) -> None:
     archiving.pause(PAUSE_S)
 
 
-def _expire_files(archiving: Archiving, at: Instant) -> tuple[int, int, int, tuple[str, ...]]:
-    """Let files go that are past their retention, keys first.
-
-    Returns files, entries, files that a hold keeps, and the names of those that cannot be read.
-    """
+def _expire_files(archiving: Archiving, at: Instant) -> ArchiveReport:
+    """Let files go that are past their retention, keys first; return the part of the report that tells of them."""
     with archiving.database.read() as tx:
         over = [file for file in store.list_files(tx) if _is_over(file, archiving.event_types, at)]
         held = archiving.is_held(tx)
@@ -288,7 +276,9 @@ def _expire_files(archiving: Archiving, at: Instant) -> tuple[int, int, int, tup
         _let_go(archiving, file, keys if file.type != CHANGES else [])
         expired += 1
         entries += file.entries
-    return expired, entries, kept, tuple(unreadable)
+    return ArchiveReport(
+        expired_files=expired, expired_entries=entries, held_files=kept, unreadable_files=tuple(unreadable)
+    )
 
 
 def _let_go(archiving: Archiving, file: ArchiveFile, keys: Sequence[bytes]) -> None:
